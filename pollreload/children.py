@@ -1,0 +1,156 @@
+"""Processes of our own: commands, and work that may hang.
+
+Each is the leader of a process group, so that it is ended with all it started.
+A child that is forked outlives us if we are killed outright while it hangs:
+PR_SET_PDEATHSIG cannot be asked for without ctypes, which costs megabytes.
+"""
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+# What we block, ignore (Python does: PIPE, XFSZ) or may have inherited as
+# ignored; an ignored signal would stay so over exec(2).
+CLEARED = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
+    signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
+)
+FAULT = 70  # EX_SOFTWARE, sysexits.h
+LOST = 255
+
+
+def spawn(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Start a command and return its pid.
+
+    It reads /dev/null, writes to our stderr, and is found by our own PATH.
+    Raises FileNotFoundError (also for a missing interpreter of a script),
+    PermissionError (also for a directory), and OSError for the rest (ENOEXEC:
+    a script without #!, for no shell is tried).
+    """
+    if not command or not command[0]:
+        raise FileNotFoundError(2, 'no command')
+    return os.posix_spawnp(
+        command[0], list(command), environment,
+        file_actions=(
+            (os.POSIX_SPAWN_OPEN, 0, '/dev/null', os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, 2, 1),
+        ),
+        setpgroup=0,
+        setsigmask=(),
+        setsigdef=CLEARED,
+    )
+
+
+def fork(function: Callable[[], Any]) -> tuple[int, int]:
+    """Run a function in a child; return its pid, and where its value will be.
+
+    function: returns what marshal can write (no NamedTuple: only the plain
+        types). If it raises, the child says so on stderr and exits with 70.
+    The descriptor is given to value() when ended() says 0, else closed.
+    Raises OSError where there can be no child or no memory for its value.
+    """
+    fd = memory()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(fd)
+        raise
+    if not pid:
+        run(function, fd)
+    # Here and not in the child, so that end() finds the group at once.
+    os.setpgid(pid, pid)
+    return pid, fd
+
+
+def run(function: Callable[[], Any], fd: int) -> NoReturn:
+    """Be the child: run a function, write its value, exit."""
+    status = FAULT
+    try:
+        # The dispositions first: a signal may be there once it is unblocked.
+        for number in CLEARED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        with open(fd, 'wb', closefd=False) as file:
+            marshal.dump(function(), file)
+        status = 0
+    except BaseException as error:  # noqa: BLE001
+        # Whatever it is, it must not unwind into the parent's code.
+        os.write(2, f'pollreload: {type(error).__name__}: {error}\n'.encode())
+    finally:
+        os._exit(status)
+
+
+def memory() -> int:
+    """Return a file without a name: a pipe would fill up and block the child."""
+    try:
+        return os.memfd_create('pollreload')
+    except (OSError, AttributeError):
+        # Refused by seccomp; or Python was built with older headers.
+        return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def value(fd: int) -> object:
+    """Return what a child of fork() that exited with 0 returned; closes fd."""
+    with open(fd, 'rb') as file:
+        file.seek(0)  # the child shares our offset, and left it at the end
+        return marshal.load(file)
+
+
+def ended(pid: int) -> int | None:
+    """Return the exit status of a child, -N for signal N; None while it runs.
+
+    255 for one that somebody else has reaped.
+    """
+    try:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return LOST
+    return os.waitstatus_to_exitcode(status) if reaped else None
+
+
+def end(pid: int) -> None:
+    """Kill a child and its whole process group, and reap it if it is dead yet.
+
+    In an uninterruptible wait it is not dead yet; reap() buries it later.
+    """
+    # ESRCH: no one is left. EPERM: only those that became another user are.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    ended(pid)
+
+
+def reap(keep: Collection[int]) -> None:
+    """Reap the dead children that nobody waits for; to be called on SIGCHLD.
+
+    They are those that end() could not wait for and, where we are pid 1, the
+    orphans of others. keep: the children whose status is still to be asked for.
+    """
+    nobody = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        while (dead := os.waitid(os.P_ALL, 0, nobody)) and dead.si_pid not in keep:
+            os.waitpid(dead.si_pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def missing(command: Sequence[str], path: str) -> str:
+    """Return why the program of a command cannot be run, '' if it can.
+
+    path: directories separated by ':', as in PATH.
+    """
+    program = command[0] if command else ''
+    if not program:
+        return 'no command'
+    places = [''] if '/' in program else [
+        (directory or '.') + '/' for directory in path.split(':')
+    ]
+    files = [place + program for place in places if os.path.exists(place + program)]
+    if not files:
+        return f'no such program: {program}'
+    if any(os.path.isfile(file) and os.access(file, os.X_OK) for file in files):
+        return ''
+    return f'not executable: {files[0]}'

@@ -1,0 +1,359 @@
+"""The command line: words in, settings out, one line for what is wrong."""
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from pollreload.settings import Settings, duration, signal_name, signal_number
+
+NUMBERS = {
+    each.name: int(each) for each in signal.Signals if not each.name.startswith('SIGRT')
+}
+REAL_TIME = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
+DEFAULTS = Settings()
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Words(click.ParamType):
+    """A kind of value: a name for --help and a function that may raise ValueError."""
+
+    envvar_list_splitter = ':'
+
+    def __init__(self, name: str, read: Callable[[str], object]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(
+            self, value: Any, param: click.Parameter | None, ctx: click.Context | None,
+    ) -> Any:
+        """Return the value that a word stands for; a default is a value already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def interval(text: str) -> float:
+    """Return --interval in seconds."""
+    seconds = duration(text)
+    if seconds < 0.01:
+        raise ValueError(f'{text!r} is too short to poll at; use 10ms or more')
+    return seconds
+
+
+def process_name(text: str) -> str:
+    """Return --process: a name, as in /proc/PID/comm, and no path."""
+    if not text or '/' in text or '\n' in text:
+        raise ValueError(
+            f'{text!r} is not a process name; write it as `ps -o comm` shows it, '
+            f'without a path',
+        )
+    return text
+
+
+def regex(text: str) -> str:
+    """Return --cmdline, once it compiles."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f'{text!r} is not a regular expression: {error}') from error
+    return text
+
+
+def uid(text: str) -> int:
+    """Return the number of a user, given by number or by name."""
+    import pwd
+    if text.isascii() and text.isdigit():
+        if int(text) < 2**32 - 1:
+            return int(text)
+        raise ValueError(f'{text} is no uid; it goes up to {2**32 - 2}')
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise ValueError(f'{text!r} is no user here; write a uid or a name') from None
+
+
+def command(text: str) -> tuple[str, ...]:
+    """Return a command split as a shell splits it."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f'{text!r} cannot be split into words: {error}') from error
+    if not words or not words[0]:
+        raise ValueError('is empty; write a command and its arguments')
+    return words
+
+
+def path(text: str) -> str:
+    """Return a path that the kernel can take."""
+    if not text or '\0' in text:
+        raise ValueError('a path may not be empty')
+    return text
+
+
+DURATION = Words('DURATION', duration)
+INTERVAL = Words('DURATION', interval)
+COMMAND = Words('CMD', command)
+PATH = Words('PATH', path)
+FILE = Words('FILE', path)
+NAME = Words('NAME', process_name)
+SIGNAL = Words('NAME', lambda text: signal_number(text, NUMBERS, *REAL_TIME))
+REGEX = Words('REGEX', regex)
+UID = Words('UID', uid)
+GLOB = Words('GLOB', str)
+
+
+def variables(name: str, sidecar: bool = False) -> list[str]:
+    """Return the variables an option is read from, the strongest first.
+
+    sidecar: also the name that the well-known inotify sidecar has for it.
+    """
+    variable = name.upper().replace('-', '_')
+    return [f'POLLRELOAD_{variable}', variable][:1 + sidecar]
+
+
+def option(
+        name: str, help: str, *short: str, sidecar: bool = False, **rest: Any,
+) -> Decorator:
+    """Return a click option that can also come from the environment."""
+    return click.option(
+        *short, f'--{name}', help=help, envvar=variables(name, sidecar), **rest,
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a default as a person would write it: '5s', '250ms'."""
+    return f'{value:g}s' if value >= 1 or not value else f'{value * 1000:g}ms'
+
+
+def timed(name: str, help: str, default: float, kind: Words = DURATION) -> Decorator:
+    """Return an option whose value is a duration."""
+    return option(name, help, type=kind, default=default, show_default=seconds(default))
+
+
+def several(*options: Decorator) -> Decorator:
+    """Return one decorator for several options, in their order in --help."""
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for each in reversed(options):
+            function = each(function)
+        return function
+    return decorate
+
+
+def target(sidecar: bool = False) -> Decorator:
+    """Return the options that say whom to tell, and how."""
+    return several(
+        option('process', 'The process to tell, named as in /proc/PID/comm.',
+               type=NAME, sidecar=sidecar),
+        option('pidfile', 'Take the pid from a file.', type=FILE),
+        option('cmdline', 'Only a process whose arguments match.', type=REGEX),
+        option('uid', 'Only a process of this user.', type=UID),
+        option('all-namespaces', 'Also processes of nested pid namespaces.',
+               is_flag=True),
+        option(
+            'select', 'Of several matches: the one whose parent is none (root), all such '
+            '(roots), the oldest, the newest, or all.',
+            type=click.Choice(('root', 'roots', 'oldest', 'newest', 'all')),
+            default='root', show_default=True,
+        ),
+        option('signal', 'The signal to send.', type=SIGNAL, default='HUP',
+               show_default=True, sidecar=sidecar),
+    )
+
+
+CONTENT = several(
+    timed('settle', 'Act on a content that is seen twice, this far apart.',
+          DEFAULTS.settle),
+    timed('empty-grace', 'How long a file that became empty is distrusted.',
+          DEFAULTS.empty_grace),
+    option(
+        'ignore', 'Leave out names below a directory, besides the usual litter; an '
+        'empty GLOB forgets those before it.', type=GLOB, multiple=True,
+    ),
+)
+DELIVERY = several(
+    option(
+        'handler-check', 'Hold a signal that the target would die of or ignores.',
+        type=click.Choice(('enforce', 'warn', 'off')), default='enforce',
+        show_default=True,
+    ),
+    option('min-uptime', 'Spare a target that is younger.', type=DURATION, default=None,
+           show_default='1s; 10s where the disposition is unknown'),
+    timed('survive', 'Watch the target this long after the signal.', DEFAULTS.survive),
+    option('validate', 'Run before telling; non-zero holds.', type=COMMAND),
+    option('verify', 'Run after, until it agrees; POLLRELOAD_PID is set.', type=COMMAND),
+    option('verify-workers', 'After: the target has a new child.', is_flag=True),
+    timed('command-timeout', 'For --validate and --verify each.',
+          DEFAULTS.command_timeout),
+    timed('splay', 'Wait up to this long before telling, fixed for this host.',
+          DEFAULTS.splay),
+    option(
+        'on-start', 'Without a memory: tell once, never, or if the content is newer '
+        'than the target.', type=click.Choice(('auto', 'always', 'never')),
+        default='auto', show_default=True,
+    ),
+)
+POLLING = timed('interval', 'Time between polls, start to start.',
+                DEFAULTS.interval, INTERVAL)
+STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
+OUTPUT = option(
+    'output', 'What to print on stdout.', type=click.Choice(('text', 'json')),
+    default='text', show_default=True,
+)
+LOG = several(
+    option('log-format', 'Lines on stderr.', type=click.Choice(('text', 'json')),
+           default='text', show_default=True),
+    option('verbose', 'Log more.', '-v', count=True),
+    option('quiet', 'Log only what is wrong.', '-q', count=True),
+)
+def paths(sidecar: bool = False) -> Decorator:
+    """Return the argument that names what to watch."""
+    return click.argument(
+        'paths', nargs=-1, metavar='[PATH]...', type=PATH,
+        envvar=variables('file', sidecar),
+    )
+
+
+def settings(given: dict[str, Any], needs: bool = True) -> Settings:
+    """Return the settings for what was given; the rest is the default.
+
+    needs: whether a path and a process must be named. Raises UsageError.
+    """
+    sidecar = click.get_current_context().info_name == 'watch'
+    if needs and not given['paths']:
+        raise click.UsageError(
+            'no path to watch: name one or more PATHs, or set '
+            + ('FILE, PROCESS and SIGNAL' if sidecar else 'POLLRELOAD_FILE'),
+        )
+    if needs and not (given['process'] or given['pidfile']):
+        raise click.UsageError(
+            'nobody to tell: name a process with --process NAME'
+            + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE',
+        )
+    ignore = DEFAULTS.ignore
+    for pattern in given.pop('ignore', ()):
+        ignore = (*ignore, pattern) if pattern else ()
+    verbosity = given.pop('verbose') - given.pop('quiet')
+    return Settings(**{
+        **{name: value for name, value in given.items() if value is not None},
+        'ignore': ignore,
+        'signal_name': signal_name(given['signal'], NUMBERS, *REAL_TIME),
+        'verbosity': verbosity,
+    })
+
+
+@click.group(context_settings={
+    'help_option_names': ['-h', '--help'], 'max_content_width': 100,
+})
+@click.version_option(package_name='pollreload', message='%(prog)s %(version)s')
+def pollreload() -> None:
+    """Tell a process that its configuration has changed, by polling and hashing.
+
+    Every option can come from the environment: POLLRELOAD_ and its name, as in
+    POLLRELOAD_HANDLER_CHECK. An empty variable is an unset one.
+    """
+
+
+@pollreload.command()
+@paths(sidecar=True)
+@several(target(sidecar=True), POLLING, CONTENT, DELIVERY, STATE, LOG)
+def watch(**given: Any) -> Settings:
+    """Poll for ever (the sidecar).
+
+    PATH is a file, a directory or a quoted glob; several in POLLRELOAD_FILE are
+    separated by ':'. FILE, PROCESS and SIGNAL are read from the environment
+    too, after POLLRELOAD_*. TERM and INT stop it, HUP polls now, USR1 logs the
+    status.
+    """
+    return settings(given)
+
+
+@pollreload.command()
+@paths()
+@several(target(), CONTENT, DELIVERY, STATE)
+@timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout)
+@option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
+        is_flag=True)
+@several(OUTPUT, LOG)
+def check(**given: Any) -> int:
+    """Look once, tell what is due, exit (cron, systemd timer, CI).
+
+    Silent when nothing is due. Exit status: 0 nothing was due, or all is done;
+    1 something was due and is not done; 2 usage; 3 a path could not be read;
+    4 the ledger is unusable; 75 another run holds it.
+    """
+    from pollreload.check import run
+    return run(settings(given))
+
+
+@pollreload.command()
+@paths()
+@several(target(), POLLING, CONTENT, DELIVERY, STATE, OUTPUT, LOG)
+def doctor(**given: Any) -> int:
+    """Would it work here? Sends nothing, changes nothing.
+
+    Exit status: 0, or 1 if something would fail.
+    """
+    from pollreload.doctor import run
+    return run(settings(given))
+
+
+@pollreload.command()
+@paths()
+@several(target(), POLLING, CONTENT, DELIVERY, STATE)
+@option('deliver', 'Send one real signal, and prove that the target lives.',
+        is_flag=True)
+@several(OUTPUT, LOG)
+def smoke(**given: Any) -> int:
+    """Prove it on this machine: real file, real child, real signal.
+
+    With a PATH and --process or --pidfile: everything that doctor checks, and
+    with --deliver one real signal. Exit status: 0, or 1.
+    """
+    from pollreload.smoke import run
+    named = bool(given['paths'] or given['process'] or given['pidfile'])
+    return run(settings(given, needs=named))
+
+
+@pollreload.command()
+@click.argument('paths', nargs=-1, required=True, metavar='PATH...', type=PATH)
+def digest(paths: tuple[str, ...]) -> int:
+    """Print XXH3-128 digests as `xxhsum -H2` does, for `xxhsum -c`."""
+    from pollreload.digest import run
+    return run(paths, DEFAULTS.ignore, sys.stdout.buffer, sys.stderr)
+
+
+def main(words: Sequence[str]) -> int | Settings:
+    """Run a command; return its exit status, or the settings of a watch.
+
+    A watch is run by the caller, which need not have click in its memory.
+    """
+    try:
+        got = pollreload.main(words, 'pollreload', standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        line = ' '.join(error.format_message().split())
+        print(f'pollreload: {line[:1].lower()}{line[1:]}', file=sys.stderr)
+        return 2
+    except click.Abort:
+        return 130
+    return got if isinstance(got, (int, Settings)) else 0
+
+
+def parsed(words: Sequence[str]) -> int | tuple[object, ...]:
+    """Return what main does, as plain types that marshal can write."""
+    got = main(words)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return tuple(got) if isinstance(got, Settings) else got

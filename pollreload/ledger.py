@@ -1,0 +1,287 @@
+"""The file that keeps the memory of a watch between runs.
+
+The only module that touches it. Whoever loads or saves holds the lock; whoever
+only looks (--dry-run, doctor) peeks.
+"""
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Mapping
+
+import xxhash
+
+from pollreload.errors import LedgerBusy, LedgerError
+from pollreload.settings import Settings
+
+VERSION = 1
+ELSEWHERE = 'name another with --state-file'
+
+
+def location(key: str, environ: Mapping[str, str], uid: int) -> str:
+    """Return the default file for a key.
+
+    uid: the effective one. A relative XDG_STATE_HOME is ignored, as the XDG
+        base directory specification asks for.
+    Raises LedgerError where there is no home to put it in.
+    """
+    state, home = environ.get('XDG_STATE_HOME', ''), environ.get('HOME', '')
+    if not os.path.isabs(state):
+        if uid == 0:
+            state = '/var/lib'
+        elif os.path.isabs(home):
+            state = os.path.join(home, '.local', 'state')
+        else:
+            raise LedgerError(
+                'no place for the ledger: neither XDG_STATE_HOME nor HOME is an '
+                'absolute path; set one of them, or name a file with --state-file',
+            )
+    return os.path.join(state, 'pollreload', f'{key}.json')
+
+
+def key(settings: Settings, cwd: str) -> str:
+    """Return 16 hex digits for what is watched, who is told and with what signal.
+
+    Paths count as os.path.abspath sees them, seen from cwd: a link that moves
+    must not change the name of the memory.
+    """
+    def absolute(path: str) -> str:
+        return os.path.normpath(os.path.join(cwd, path))
+
+    parts = (
+        [absolute(path) for path in settings.paths],
+        settings.process,
+        None if settings.pidfile is None else absolute(settings.pidfile),
+        settings.cmdline,
+        settings.uid,
+        settings.all_namespaces,
+        settings.select,
+        settings.signal,
+    )
+    # JSON keeps ['a', 'b'] and ['ab'] apart, and escapes what is not UTF-8.
+    return str(xxhash.xxh3_64_hexdigest(json.dumps(parts).encode('ascii')))
+
+
+def lock(path: str) -> int:
+    """Return a descriptor that holds the ledger until it is closed.
+
+    Makes the directories that are missing (0700) and removes what a run that
+    was killed while it saved has left.
+    Raises LedgerBusy where another run holds it, LedgerError where it cannot
+    be had at all.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        make(os.path.dirname(os.path.abspath(path)))
+        held = os.open(f'{path}.lock', flags, 0o600)
+    except OSError as error:
+        raise failure('lock', path, error) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sweep(path)
+    except BlockingIOError as error:
+        os.close(held)
+        raise LedgerBusy(
+            f'another run holds the ledger {path}; let it end, or {ELSEWHERE}',
+        ) from error
+    except OSError as error:
+        os.close(held)
+        raise failure('lock', path, error) from error
+    return held
+
+
+def make(directory: str) -> None:
+    """Make a directory and those above it, 0700 (os.makedirs: only the last)."""
+    if os.path.isdir(directory):
+        return
+    make(os.path.dirname(directory))
+    # Another run may be as quick; what else is in the way shows on opening.
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+
+
+def sweep(path: str) -> None:
+    """Remove the temporary files of dead runs; only for who holds the lock.
+
+    A pid comes back (a container's is often 1): its file would be in our way.
+    """
+    directory, name = os.path.split(os.path.abspath(path))
+    for entry in os.listdir(directory):
+        pid = entry.removeprefix(f'{name}.').removesuffix('.new')
+        if pid.isdecimal() and entry == temporary(name, int(pid)):
+            os.unlink(os.path.join(directory, entry))
+
+
+def temporary(path: str, pid: int) -> str:
+    """Return the name that a process gives to a ledger that it is writing."""
+    return f'{path}.{pid}.new'
+
+
+def load(path: str) -> dict[str, object] | None:
+    """Return the memory that save was given, or None where there is no ledger.
+
+    Raises LedgerError. One that is corrupt or newer has then been renamed to
+    LEDGER.kept-TIME (UTC), so that the next run starts afresh.
+    """
+    text = read(path)
+    if text is None:
+        return None
+    memory, fault = parse(text)
+    if fault:
+        try:
+            kept = aside(path)
+        except OSError as error:
+            raise failure('keep aside', path, error) from error
+        raise LedgerError(f'the ledger {path} {fault}; it is kept as {kept}')
+    return memory
+
+
+def peek(path: str) -> dict[str, object] | None:
+    """Return what load would, and change nothing. Raises LedgerError."""
+    text = read(path)
+    if text is None:
+        return None
+    memory, fault = parse(text)
+    if fault:
+        raise LedgerError(f'the ledger {path} {fault}')
+    return memory
+
+
+def read(path: str) -> bytes | None:
+    """Return the bytes of a ledger, None where there is none. Raises LedgerError."""
+    # O_NONBLOCK: never wait for the writer of a FIFO that has just been put there.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        # Before it is opened: opening a FIFO or a device can hurt its other end.
+        if not present(path):
+            return None
+        with open(os.open(path, flags), 'rb') as file:
+            return file.read()
+    except OSError as error:
+        raise failure('read', path, error) from error
+
+
+def present(path: str) -> bool:
+    """Return whether a regular file is there.
+
+    Raises LedgerError where it is anything else, OSError where nobody can tell.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        kind = 'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'
+        raise LedgerError(f'the ledger {path} is {kind}; remove it, or {ELSEWHERE}')
+    return True
+
+
+def parse(text: bytes) -> tuple[dict[str, object], str]:
+    """Return the memory, and what is wrong with it or ''."""
+    try:
+        memory = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}, 'is corrupt (not JSON, or cut short)'
+    if not isinstance(memory, dict):
+        return {}, 'is corrupt (no JSON object)'
+    version = memory.pop('version', None)
+    # bool is an int, and true is no version.
+    if type(version) is not int or version < 1:
+        return {}, 'is corrupt (no version)'
+    if version > VERSION:
+        return {}, f'is of a newer pollreload (version {version}, not {VERSION})'
+    return memory, ''
+
+
+def aside(path: str) -> str:
+    """Rename a ledger to a name that is free and return the name."""
+    stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
+    kept, count = f'{path}.kept-{stamp}', 1
+    # No race: whoever renames a ledger holds its lock.
+    while os.path.lexists(kept):
+        kept, count = f'{path}.kept-{stamp}-{count}', count + 1
+    os.rename(path, kept)
+    return kept
+
+
+def save(path: str, memory: Mapping[str, object]) -> None:
+    """Replace the ledger: afterwards it is the old one or the new, never a part.
+
+    memory: what JSON can hold; the key 'version' is the ledger's own.
+    Raises LedgerError.
+    """
+    text = json.dumps({**memory, 'version': VERSION}).encode('ascii') + b'\n'
+    new = temporary(path, os.getpid())
+    try:
+        # A rename would replace a link, which somebody has put there for a reason.
+        present(path)
+        write(new, text)
+        os.rename(new, path)
+        sync(os.path.dirname(os.path.abspath(path)))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise failure('write', path, error) from error
+
+
+def write(path: str, text: bytes) -> None:
+    """Create a file (0600), and return once its bytes are on the disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        # write(2) may take less than it is given: a disk that fills, a limit.
+        while text:
+            text = text[os.write(fd, text):]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync(directory: str) -> None:
+    """Return once the names in a directory are on the disk."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # A file system without fsync for directories (vboxsf) says EINVAL.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
+
+
+def writable(path: str) -> str:
+    """Return '' or why the ledger could not be read, locked and saved.
+
+    Creates nothing. What only shows in the doing (a full disk) is not seen.
+    """
+    try:
+        # Of the directories that are missing, only the one above matters.
+        directory = os.path.dirname(os.path.abspath(path))
+        while not os.path.lexists(directory):
+            directory = os.path.dirname(directory)
+        if not os.path.isdir(directory):
+            return f'{directory} is not a directory; {ELSEWHERE}'
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            return f'{directory} is on a read-only file system; {ELSEWHERE}'
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            return f'no permission to write in {directory}; {ELSEWHERE}'
+        for file, wanted in ((path, os.R_OK), (f'{path}.lock', os.R_OK | os.W_OK)):
+            if present(file) and not os.access(file, wanted, effective_ids=True):
+                return f'no permission to use {file}; {ELSEWHERE}'
+    except LedgerError as error:
+        return str(error)
+    except OSError as error:
+        return str(failure('write', path, error))
+    return ''
+
+
+def failure(what: str, path: str, error: OSError) -> LedgerError:
+    """Return the error to raise for one of the kernel's."""
+    why = (error.strerror or str(error)).lower()
+    return LedgerError(f'cannot {what} the ledger {path}: {why}; {ELSEWHERE}')

@@ -1,0 +1,125 @@
+"""What of a state outlives a run: its form in the ledger. Pure."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pollreload import change
+from pollreload.attempt import Attempt, Told
+from pollreload.process import Process
+from pollreload.state import State
+
+
+class Here(NamedTuple):
+    """Where a ledger is used: pids and boot seconds mean nothing elsewhere.
+
+    key: which watch it is (paths, target conditions and signal).
+    boot: the boot id; pids: the pid namespace.
+    """
+
+    key: str
+    boot: str
+    pids: str
+
+
+def dump(state: State, here: Here) -> dict[str, object]:
+    """Return the part of a state that JSON keeps."""
+    content, attempt = state.content, state.attempt
+    return {
+        'key': here.key,
+        'boot': here.boot,
+        'pids': here.pids,
+        'done': content.done,
+        'seen': content.seen,
+        'seen_at': content.seen_at,
+        'known': [
+            None if known is None else {
+                'kind': known.kind,
+                'files': {name: digest.hex() for name, digest in known.files.items()},
+            } for known in content.known
+        ],
+        'doubts': [[place, name, at] for (place, name), at in content.doubts.items()],
+        'deaths': state.deaths,
+        'deadly': state.deadly,
+        'attempt': {
+            'fingerprint': attempt.fingerprint,
+            'since': attempt.since,
+            'tries': attempt.tries,
+            'told': [
+                {
+                    'pid': told.process.pid, 'started': told.process.started,
+                    'comm': told.process.comm, 'sends': told.sends,
+                    'phase': told.phase, 'at': told.at, 'since': told.since,
+                    'disposition': told.disposition,
+                    # A pid names a process only beside where and when it did.
+                    'boot': here.boot, 'pids': here.pids,
+                } for told in attempt.told
+            ],
+        },
+    }
+
+
+def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
+    """Return the state that a ledger keeps; None where it is another watch's.
+
+    Raises ValueError, TypeError or KeyError where the ledger is not what dump
+    writes.
+    """
+    if str(kept['key']) != here.key:
+        return None
+    same_boot = bool(here.boot) and kept['boot'] == here.boot
+    known = tuple(
+        None if each is None else change.Known(text(each['kind']), {
+            text(name): bytes.fromhex(digest) for name, digest in each['files'].items()
+        }) for each in kept['known']
+    )
+    done = text(kept['done'])
+    attempt = kept['attempt']
+    told = tuple(
+        revived(each) for each in attempt['told']
+        if same_boot and each['boot'] == here.boot and each['pids'] == here.pids
+    )
+    content = change.Memory(
+        state='done' if done else 'settling',
+        known=known,
+        known_print=digest([it.files if it is not None else None for it in known]),
+        seen=text(kept['seen']) if same_boot else '',
+        seen_at=float(kept['seen_at']),
+        done=done,
+        doubts={
+            (int(place), text(name)): float(at) for place, name, at in kept['doubts']
+        } if same_boot else {},
+    )
+    return State(
+        content=content,
+        attempt=Attempt(
+            text(attempt['fingerprint']), float(attempt['since']), told,
+            # The count goes on; the wait was the other run's.
+            tries=int(attempt['tries']),
+        ) if same_boot else Attempt(),
+        deaths=int(kept['deaths']),
+        deadly=text(kept['deadly']),
+    )
+
+
+def revived(each: Mapping[str, Any]) -> Told:
+    """Return a target as the next run sees it.
+
+    Where the signal was out and the run ended before it saw what came of it,
+    it counts as pending: what is alive with nothing pending was told.
+    """
+    phase = text(each['phase'])
+    if phase not in ('failed', 'done'):
+        phase = 'pending'
+    return Told(
+        Process(int(each['pid']), 0, int(each['started']), text(each['comm'])),
+        int(each['sends']), phase, float(each['at']), int(each['since']),
+        text(each['disposition']),
+    )
+
+
+def text(value: object) -> str:
+    """Return a value that is text. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r} is not text')
+    return value

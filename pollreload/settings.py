@@ -1,0 +1,105 @@
+"""What a watch is told to do, and how the words of a person become values."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+IGNORED = (
+    '*~', '.*.sw?', '.*.swpx', '4913', '.#*', '#*#', '*.tmp', '*.orig',
+    '*.rej', '*.bak', '.nfs*', '.fuse_hidden*', '.git', '.hg', '.svn',
+    '.bzr', 'CVS', '.DS_Store', 'lost+found', '.snapshot', '.dpkg-*',
+    '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig',
+)
+
+# In the order in which they are tried: 'ms' ends with 's'.
+SECONDS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
+
+
+class Settings(NamedTuple):
+    """Everything one watch is told; durations are seconds.
+
+    min_uptime: None stands for 1 s, or 10 s where the disposition is unknown.
+    signal: a number of this machine's; signal_name: 'SIGHUP'.
+    validate, verify: split commands; empty for none.
+    """
+
+    paths: tuple[str, ...] = ()
+    process: str | None = None
+    pidfile: str | None = None
+    cmdline: str | None = None
+    uid: int | None = None
+    all_namespaces: bool = False
+    select: str = 'root'
+    signal: int = 1
+    signal_name: str = 'SIGHUP'
+    interval: float = 5.0
+    settle: float = 1.0
+    empty_grace: float = 30.0
+    ignore: tuple[str, ...] = IGNORED
+    handler_check: str = 'enforce'
+    min_uptime: float | None = None
+    survive: float = 1.0
+    validate: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
+    verify_workers: bool = False
+    command_timeout: float = 30.0
+    splay: float = 0.0
+    on_start: str = 'auto'
+    state_file: str | None = None
+    timeout: float = 60.0
+    dry_run: bool = False
+    deliver: bool = False
+    output: str = 'text'
+    log_format: str = 'text'
+    verbosity: int = 0
+
+
+def duration(text: str) -> float:
+    """Return the seconds that '250ms', '5s', '2m', '1h' or '5' means.
+
+    Raises ValueError with what is accepted.
+    """
+    word = text.strip()
+    unit = next(unit for unit in SECONDS if word.endswith(unit))
+    number = word.removesuffix(unit).rstrip()
+    digits = number.replace('.', '', 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise ValueError(
+            f'{text!r} is not a duration; write 250ms, 5s, 2m, 1h or plain seconds',
+        )
+    seconds = float(number) * SECONDS[unit]
+    if seconds > 31_536_000:
+        raise ValueError(f'{text!r} is longer than a year')
+    return seconds
+
+
+def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) -> int:
+    """Return the number of 'HUP', 'sighup', '1' or 'RTMIN+3'.
+
+    numbers: this machine's names, with SIG, to numbers (they differ by
+        architecture, signal(7)); first, last: SIGRTMIN and SIGRTMAX.
+    Raises ValueError with what is accepted.
+    """
+    name = text.strip().upper().removeprefix('SIG')
+    step = name[5:].removeprefix('+')
+    if name.isascii() and name.isdigit() and len(name) < 4:
+        number = int(name)
+    elif name[:5] in ('RTMIN', 'RTMAX') and step.removeprefix('-').isdecimal():
+        number = (first if name[:5] == 'RTMIN' else last) + int(step[:9])
+        number = number if first <= number <= last else 0
+    else:
+        number = {'RTMIN': first, 'RTMAX': last}.get(name, numbers.get(f'SIG{name}', 0))
+    if not (number in numbers.values() or first <= number <= last):
+        raise ValueError(
+            f'{text!r} is not a signal here; write a name or number such as '
+            f'HUP, SIGHUP, 1 or RTMIN+3',
+        )
+    return number
+
+
+def signal_name(number: int, numbers: Mapping[str, int], first: int, last: int) -> str:
+    """Return 'SIGHUP' for 1, 'SIGRTMIN+3' for the third after SIGRTMIN."""
+    if first <= number <= last:
+        return f'SIGRTMIN+{number - first}' if number > first else 'SIGRTMIN'
+    names = sorted(name for name, value in numbers.items() if value == number)
+    return names[0] if names else f'signal {number}'

@@ -1,0 +1,124 @@
+"""What one watch knows, and the world that it learns it from. Pure."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pollreload import change
+from pollreload.attempt import Attempt
+from pollreload.process import Choice, Masks, Process
+
+HOUR = 3600.0  # s until a hold is logged again
+
+
+class Say(Protocol):
+    """Logs one event; extra keywords become fields of the JSON line."""
+
+    def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
+
+
+class World(NamedTuple):
+    """What a poll needs of the world, as functions; tests pass others.
+
+    now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
+    look: starts a look or asks for its end; None: not ended yet. Its argument
+        is whether to find the newest date.
+    born: a process -> its start in seconds of CLOCK_REALTIME.
+    health: 'gone', 'pending' or 'alive', of a process and a signal.
+    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
+        'foreign' or 'full'.
+    run: starts a command with additions to its environment; '' or why not.
+    ran: the exit status of that command, None while it runs.
+    cancel: ends that command and its group.
+    save: writes the ledger, where there is one; False where it could not.
+    ticks: clock ticks a second. splay: seconds, fixed for this host.
+    """
+
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+    look: Callable[[bool], change.Snapshot | None]
+    digest: change.Digest
+    targets: Callable[[], Choice]
+    born: Callable[[Process], float]
+    masks: Callable[[int], Masks | None]
+    health: Callable[[Process, int], str]
+    send: Callable[[Process, int], str]
+    new_child: Callable[[int, int], int | None]
+    run: Callable[[Sequence[str], Mapping[str, str]], str]
+    ran: Callable[[], int | None]
+    cancel: Callable[[], None]
+    save: Callable[[State], bool]
+    say: Say
+    ticks: int
+    splay: float
+    us: str
+
+
+class State(NamedTuple):
+    """All that one watch knows; times are boot seconds.
+
+    deaths, deadly: targets in a row that died of the signal, and the
+        disposition of the last.
+    poll_at: the next poll; look_at: the next look, at the latest then.
+    looking: since when a look is under way, 0.0: none is; stalled: when that
+        was last logged.
+    stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm'.
+    until: when the stage ends at the latest.
+    running: --verify runs; retry: not again before; grown: the target that
+        is being verified has a new worker.
+    round: the targets (pid, start time) that were chosen together.
+    confirm: what is told next needs a look that began at or after this.
+    hold, held_at: the reason that was logged last, and when.
+    next: when to come back, besides the next look; 0.0: no such time.
+    waiting: what for, in a word; 'poll' where only another poll can help.
+    settling: what the content waits for: '', 'recheck', 'settle' or 'doubt'.
+    outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
+    saved: what the ledger holds already.
+    """
+
+    content: change.Memory = change.Memory()
+    attempt: Attempt = Attempt()
+    deaths: int = 0
+    deadly: str = ''
+    poll_at: float = 0.0
+    look_at: float = 0.0
+    looking: float = 0.0
+    stalled: float = 0.0
+    stage: str = ''
+    until: float = 0.0
+    running: bool = False
+    retry: float = 0.0
+    grown: bool = False
+    round: tuple[tuple[int, int], ...] = ()
+    confirm: float = 0.0
+    hold: str = ''
+    held_at: float = 0.0
+    next: float = 0.0
+    waiting: str = ''
+    settling: str = ''
+    outcome: str = ''
+    saved: object = None
+
+
+def hold(
+        state: State, world: World, key: str, reason: str, message: str,
+        again: float = 0.0, waiting: str = 'poll',
+) -> State:
+    """Return the state held for a reason, which is logged once an hour.
+
+    key: the reason and whom it is about; another key is another line.
+    again: when to come back, boot seconds; 0.0: at the next poll.
+    """
+    now = world.now()
+    if key != state.hold or now - state.held_at >= HOUR:
+        world.say('held', message, reason=reason)
+        state = state._replace(hold=key, held_at=now)
+    return state._replace(next=again, waiting=waiting)
+
+
+def finish(state: State, outcome: str) -> State:
+    """Return the state after every target has the content: memory advances last."""
+    return state._replace(
+        content=change.told(state.content, state.attempt.fingerprint),
+        attempt=Attempt(), stage='', hold='', next=0.0, waiting='', outcome=outcome,
+    )

@@ -1,0 +1,241 @@
+"""One poll of one watch: look, decide, deliver. The world comes in as functions."""
+from __future__ import annotations
+
+from pollreload import change
+from pollreload.outcome import confirming, surviving, verifying
+from pollreload.settings import Settings
+from pollreload.state import State, World, hold
+from pollreload.telling import begin, tell, validating
+
+STALL = 5.0  # s that a look may take before that is worth a line
+STALL_AGAIN = 60.0  # s until it is worth another
+MOST_NAMES = 5  # in one line
+
+STAGES = {
+    'validate': validating,
+    'survive': surviving,
+    'verify': verifying,
+    'confirm': confirming,
+}
+
+
+def step(settings: Settings, state: State, world: World) -> State:
+    """Return the state after everything that can be done now.
+
+    To be called again when a child has ended, a signal asks for it, or at
+    wake(state) at the latest.
+    """
+    state = see(settings, state, world)
+    state = deliver(settings, state, world)
+    return keep(state, world)
+
+
+def wake(state: State) -> float:
+    """Return when the next step is due at the latest, in boot seconds."""
+    if state.looking:
+        at = state.stalled + STALL_AGAIN if state.stalled else state.looking + STALL
+    else:
+        at = state.look_at
+    return min(at, state.next) if state.next else at
+
+
+def awaited(state: State) -> str:
+    """Return what is being waited for in a word; '' where only a poll can help."""
+    if state.looking:
+        return 'look'
+    if state.stage:
+        return state.stage
+    if state.waiting not in ('', 'poll', 'backoff'):
+        return state.waiting
+    return state.settling
+
+
+def status(state: State, now: float) -> str:
+    """Return how things stand, in a line for a person."""
+    content = state.content
+    done = content.done[:12] or 'unknown'
+    said = [f'content {content.state}', f'seen {content.seen[:12] or "nothing"}',
+            f'done {done}']
+    if state.looking:
+        said.append(f'reading for {now - state.looking:.1f} s')
+    if state.stage:
+        said.append(f'under way: {state.stage}')
+    if state.hold:
+        said.append(f'held: {state.hold}')
+    if state.attempt.tries:
+        said.append(f'failed attempts: {state.attempt.tries}')
+    return ', '.join(said)
+
+
+def poll_now(state: State, now: float) -> State:
+    """Return the state after an operator asked for a poll: a new chance for all."""
+    attempt = state.attempt._replace(again=min(state.attempt.again, now))
+    return state._replace(look_at=now, attempt=attempt, deaths=0, deadly='', hold='')
+
+
+def see(settings: Settings, state: State, world: World) -> State:
+    """Return the state after a look, if one is due and comes to its end."""
+    now = world.now()
+    if not state.looking and now < state.look_at:
+        return state
+    began = state.looking or now
+    snapshot = world.look(state.content.state == 'blank')
+    now = world.now()
+    if snapshot is None:
+        return stall(settings, state._replace(looking=began), world)
+    if state.stalled:
+        world.say(
+            'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
+        )
+    content, decision = change.observe(
+        state.content, snapshot, began, settings.settle, settings.empty_grace,
+        world.digest,
+    )
+    poll_at = next_poll(state.poll_at, began, settings.interval, world)
+    state = state._replace(
+        content=content, looking=0.0, stalled=0.0, poll_at=poll_at,
+        look_at=min(poll_at, decision.again) if decision.again else poll_at,
+        settling=decision.waiting,
+    )
+    report_troubles(settings, state, decision, world)
+    if decision.action == 'baseline':
+        return baseline(settings, state, snapshot, world)
+    if content.state == 'due' and decision.changed:
+        report_change(settings, state, decision, world)
+    elif content.state == 'done' and state.hold and not state.stage:
+        return state._replace(hold='')
+    elif decision.waiting == 'doubt' and any(
+            content.known[place] is not None and name not in snapshot.sights[place].unreadable
+            for place, name in content.doubts
+    ):
+        return hold(
+            state, world, 'empty', 'became empty',
+            f'{worst(settings, state)} became empty; that is believed after '
+            f'{settings.empty_grace:g} s (--empty-grace)',
+        )
+    elif change.held_for_change(content, now):
+        return hold(
+            state, world, 'still changing', 'still changing',
+            f'{" ".join(settings.paths)} kept changing for '
+            f'{now - content.restless:.0f} s and has not settled',
+        )
+    return state
+
+
+def worst(settings: Settings, state: State) -> str:
+    """Return the first file in doubt, as a person would name it."""
+    return named(settings, *min(state.content.doubts))
+
+
+def named(settings: Settings, position: int, name: str) -> str:
+    """Return a file as a person would name it: the path, and what is below it."""
+    path = settings.paths[position]
+    return f'{path.rstrip("/")}/{name}' if name else path
+
+
+def next_poll(poll_at: float, began: float, interval: float, world: World) -> float:
+    """Return the next time on the grid of polls, start to start.
+
+    The first look is at once, the second after a random part of the interval,
+    so that a fleet that starts together does not poll together.
+    """
+    if not poll_at:
+        return began + interval * world.jitter()
+    if began < poll_at:
+        return poll_at
+    return poll_at + interval * ((began - poll_at) // interval + 1)
+
+
+def stall(settings: Settings, state: State, world: World) -> State:
+    """Return the state while a look goes on, and say so where it takes too long."""
+    now = world.now()
+    took = now - state.looking
+    if now >= wake(state._replace(next=0.0)):
+        world.say(
+            'stalled', f'reading {" ".join(settings.paths)} has not ended for '
+            f'{took:.0f} s; nothing is told meanwhile', seconds=took,
+        )
+        state = state._replace(stalled=now)
+    return state
+
+
+def report_troubles(
+        settings: Settings, state: State, decision: change.Decision, world: World,
+) -> None:
+    """Say which paths cannot be read now, and which can again."""
+    for position in decision.failing:
+        path, reason = settings.paths[position], state.content.troubles[position].reason
+        world.say('unreadable', f'{path}: {reason}', path=path, reason=reason)
+    for position in decision.mended:
+        path = settings.paths[position]
+        world.say('readable', f'{path} can be read again', path=path)
+
+
+def report_change(
+        settings: Settings, state: State, decision: change.Decision, world: World,
+) -> None:
+    """Say which files are new, gone or different once that has settled."""
+    names = [named(settings, *each) for each in decision.changed]
+    more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
+    world.say(
+        'changed', ', '.join(names[:MOST_NAMES]) + more,
+        fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
+    )
+
+
+def baseline(
+        settings: Settings, state: State, snapshot: change.Snapshot, world: World,
+) -> State:
+    """Return the state after the first readable look of all."""
+    why = ''
+    if settings.on_start == 'always':
+        why = '; to be told once (--on-start always)'
+    elif settings.on_start == 'auto':
+        # One clock tick of grace: start times are cut to it (proc(5), stat).
+        tick = 1 / world.ticks
+        for process in world.targets().matches:
+            if snapshot.newest > world.born(process) + tick:
+                why = f'; newer than {process}, which is to be told'
+                break
+    content = state.content
+    count = sum(len(known.files) for known in content.known if known is not None)
+    files = f'{count} file' if count == 1 else f'{count} files'
+    world.say(
+        'baseline', f'{files} in {" ".join(settings.paths)}{why}',
+        fingerprint=content.seen, files=count,
+    )
+    if why:
+        content = change.tell_first(content)
+        again = content.seen_at + settings.settle
+        state = state._replace(look_at=min(state.look_at, again), settling='settle')
+    return state._replace(content=content)
+
+
+def deliver(settings: Settings, state: State, world: World) -> State:
+    """Return the state after all that can be done now for what is due."""
+    state = state._replace(next=0.0, waiting='')
+    if state.stage:
+        state = STAGES[state.stage](settings, state, world)
+    if state.stage:
+        return state
+    if state.content.state != 'due':
+        return state
+    if state.attempt.fingerprint != state.content.seen:
+        state = begin(state, world)
+    if state.looking or state.content.looked_at < state.confirm:
+        # Nothing is told on the strength of a look that is out of date, or
+        # while a look hangs.
+        return state._replace(waiting='look')
+    return tell(settings, state, world)
+
+
+def keep(state: State, world: World) -> State:
+    """Return the state after what has changed of it was written to the ledger."""
+    content = state.content
+    now = (
+        content.done, content.known_print, content.seen, content.doubts,
+        state.attempt, state.deaths,
+    )
+    if now == state.saved or content.state == 'blank':
+        return state
+    return state._replace(saved=now) if world.save(state) else state

@@ -1,0 +1,98 @@
+"""pollreload watch: poll for ever."""
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from pollreload import children, procfs
+from pollreload.errors import LedgerError, LedgerKept
+from pollreload.settings import Settings
+from pollreload.state import Say, State
+from pollreload.tick import poll_now, status, step, wake
+from pollreload.wiring import Eyes, Hands, logger, recall, whereabouts, world
+
+SIGNALS = frozenset((
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD,
+))
+
+
+def block() -> None:
+    """Keep the signals we wait for from doing anything on their own.
+
+    A signal that is blocked is kept even for pid 1, which is spared whatever
+    it has no handler for (sig_ignored in kernel/signal.c). SIGCHLD is not,
+    where it was inherited as ignored.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def run(settings: Settings) -> int:
+    """Run until TERM or INT; return the exit status."""
+    block()
+    say = logger(settings)
+    say(
+        'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
+        f'for {settings.process or settings.pidfile} and {settings.signal_name}',
+        pid=os.getpid(), paths=settings.paths, process=settings.process,
+        pidfile=settings.pidfile, signal=settings.signal_name,
+    )
+    state, save, settings = remembered(settings, say)
+    eyes, hands = Eyes(settings), Hands()
+    around = world(settings, eyes, hands, say, save)
+    while True:
+        state = step(settings, state, around)
+        left = max(0.0, wake(state) - procfs.now())
+        got = signal.sigtimedwait(SIGNALS, left)
+        if got is None:
+            continue
+        if got.si_signo in (signal.SIGTERM, signal.SIGINT):
+            eyes.close()
+            hands.cancel()
+            name = signal.Signals(got.si_signo).name
+            say('stopped', f'on {name}', signal=name)
+            return 0
+        if got.si_signo == signal.SIGHUP:
+            state = poll_now(state, procfs.now())
+        elif got.si_signo == signal.SIGUSR1:
+            say('status', status(state, procfs.now()))
+        else:
+            children.reap({eyes.pid, hands.pid})
+
+
+def remembered(
+        settings: Settings, say: Say,
+) -> tuple[State, Callable[[State], bool], Settings]:
+    """Return the state to begin with, what saves it, and the settings to use.
+
+    Nothing about the ledger ends a watch: it goes on with what it remembers
+    itself, and says so once.
+    """
+    if settings.state_file is None:
+        return State(), lambda state: True, settings
+    from pollreload import ledger, memory
+    path, here = settings.state_file, whereabouts(settings)
+    state, trouble = State(), ''
+
+    def save(state: State) -> bool:
+        nonlocal trouble
+        try:
+            ledger.save(path, memory.dump(state, here))
+            trouble = ''
+        except LedgerError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                say('failed', f'{error}; going on without it', reason='ledger')
+        return True
+
+    try:
+        ledger.lock(path)
+        state = recall(settings, path, here)
+    except LedgerKept as error:
+        say('failed', f'{error}; taking a baseline', reason='ledger')
+        settings = settings._replace(on_start='never')
+    except LedgerError as error:
+        say('failed', f'{error}; going on without it', reason='ledger')
+        return State(), lambda state: True, settings
+    return state, save, settings

@@ -1,0 +1,300 @@
+"""The world of one watch: the edges, as the functions that a step takes."""
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pollreload import (
+    change, children, contents, delivery, memory, pidfile, procfs, report,
+)
+from pollreload.errors import LedgerKept
+from pollreload.process import HARMLESS, Choice, Process, choose, disposition
+from pollreload.settings import Settings
+from pollreload.state import Say, State, World
+
+QUIET = frozenset((
+    'started', 'baseline', 'changed', 'signalled', 'delivered', 'verified', 'readable',
+    'stopped',
+))
+TALKATIVE = frozenset(('started', 'baseline', 'stopped'))
+
+
+def jitter() -> float:
+    """Return a random number in [0, 1); the random module would load OpenSSL."""
+    return int.from_bytes(os.urandom(4), 'little') / 2**32
+
+
+def splayed(splay: float) -> float:
+    """Return this host's share of --splay: the same every time, in [0, splay)."""
+    share = int(contents.fingerprint([{os.uname().nodename: b''}])[:8], 16)
+    return splay * share / 2**32
+
+
+def us() -> str:
+    """Return who we are, for a message about permissions."""
+    return f'uid {os.geteuid()}'
+
+
+def logger(settings: Settings, skip: frozenset[str] = frozenset()) -> Say:
+    """Return what writes events to stderr; skip: the events that are not asked for."""
+    skipped = QUIET if settings.verbosity < 0 else skip if not settings.verbosity else ()
+
+    def say(event: str, message: str, /, **fields: object) -> None:
+        if event in skipped:
+            return
+        now = time.time()
+        if settings.log_format == 'json':
+            line = report.json_line(now, event, message, fields)
+        else:
+            line = report.text_line(now, event, message)
+        put(line)
+
+    return say
+
+
+def put(line: str) -> None:
+    """Write a line to stderr at once; a reader that went away must not end us."""
+    try:
+        os.write(2, os.fsencode(line + '\n') if line.isascii() else (
+            line + '\n').encode('utf-8', 'backslashreplace'))
+    except OSError:
+        # A closed pipe, a full disk: there is no one left to tell.
+        pass
+
+
+def stopping() -> bool:
+    """Return whether TERM or INT waits for us; they are blocked while we work."""
+    return not signal.sigpending().isdisjoint((signal.SIGTERM, signal.SIGINT))
+
+
+class Eyes:
+    """The look of one watch: here, or in a child where a read may hang for ever.
+
+    A child costs a fork at each look, about a millisecond; a thread would cost
+    less and would keep the whole process from ending, even by KILL, while a
+    FUSE daemon does not answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pid = 0
+        self.fd = -1
+
+    def look(self, dates: bool) -> change.Snapshot | None:
+        """Return a snapshot; None: it goes on, or a stop was asked for."""
+        settings = self.settings
+        if not self.pid:
+            if not contents.can_hang(settings.paths):
+                return contents.look(settings.paths, settings.ignore, dates, stopping)
+            self.pid, self.fd = children.fork(lambda: plain(
+                contents.look(settings.paths, settings.ignore, dates),
+            ))
+            return None
+        status = children.ended(self.pid)
+        if status is None:
+            return None
+        self.pid = 0
+        if status:
+            os.close(self.fd)
+            return unseen(settings.paths, f'the look ended with status {status}')
+        return revived(children.value(self.fd))
+
+    def close(self) -> None:
+        """End a look that is under way."""
+        if self.pid:
+            children.end(self.pid)
+            os.close(self.fd)
+            self.pid = 0
+
+
+def plain(snapshot: change.Snapshot | None) -> object:
+    """Return a snapshot as marshal can write it."""
+    assert snapshot is not None  # only a stop() that is asked can end a look early
+    return [
+        (sight.kind, dict(sight.files), dict(sight.unreadable))
+        for sight in snapshot.sights
+    ], snapshot.newest
+
+
+def revived(value: Any) -> change.Snapshot:
+    """Return the snapshot that plain() took apart."""
+    sights, newest = value
+    return change.Snapshot(tuple(change.Sight(*sight) for sight in sights), newest)
+
+
+def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
+    """Return a snapshot in which no path could be read."""
+    return change.Snapshot(tuple(change.Sight('', {}, {'': reason}) for _ in paths))
+
+
+class Hands:
+    """The command of one watch that is under way."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+
+    def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
+        """Start a command; return '' or why it cannot be."""
+        try:
+            self.pid = children.spawn(command, {**os.environ, **additions})
+        except OSError as error:
+            return f'{command[0]}: {(error.strerror or str(error)).lower()}'
+        return ''
+
+    def ran(self) -> int | None:
+        """Return the exit status of the command, None while it runs."""
+        status = children.ended(self.pid)
+        if status is not None:
+            # What it left running in its group ends with it.
+            self.cancel()
+        return status
+
+    def cancel(self) -> None:
+        """End the command and all of its group."""
+        if self.pid:
+            children.end(self.pid)
+            self.pid = 0
+
+
+def targets(settings: Settings) -> Choice:
+    """Return whom to tell, or why nobody can be told."""
+    trouble = procfs.trouble()
+    if trouble:
+        return Choice((), 'proc', trouble)
+    if settings.pidfile is None:
+        found = procfs.matches(
+            settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
+        )
+    else:
+        said = pidfile.read(settings.pidfile)
+        found = procfs.matches(
+            settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
+            only=said.pid,
+        )
+        doubt = said.trouble or doubted(said, found)
+        if doubt:
+            return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')
+    # The shell that runs us may go by the name; it yields to any other that does.
+    others = tuple(each for each in found if not (
+        each.ancestor and disposed(settings, each) in ('default', 'ignored')
+    ))
+    return choose(others or found, settings.select, lambda: absent(settings))
+
+
+def doubted(said: pidfile.Pidfile, found: Sequence[Process]) -> str:
+    """Return why a pidfile cannot be believed about the process it names, or ''."""
+    for process in found:
+        if said.owner not in (0, os.geteuid(), process.uid):
+            return (
+                f'belongs to uid {said.owner}, and {process} to uid {process.uid}; a '
+                f'pidfile must belong to root, to us or to its process'
+            )
+        # 1 s: coarse time stamps, and start times cut to clock ticks.
+        if said.written < born(process) - 1.0:
+            return (
+                f'is older than {process}, so it was written about another one; '
+                f'remove it, or restart the program'
+            )
+    return ''
+
+
+def absent(settings: Settings) -> str:
+    """Return the words for when no process meets the conditions."""
+    conditions = ' '.join(
+        f'--{name} {value}' for name, value in (
+            ('pidfile', settings.pidfile), ('cmdline', settings.cmdline),
+            ('uid', settings.uid),
+        ) if value is not None
+    )
+    if settings.process is None:
+        return f'no process meets {conditions}'
+    if conditions and procfs.candidates(settings.process):
+        return f'no process called {settings.process!r} meets {conditions}'
+    return procfs.absent(settings.process)
+
+
+def disposed(settings: Settings, process: Process) -> str:
+    """Return the disposition of a process for the signal."""
+    return disposition(
+        procfs.masks(process.pid), settings.signal, settings.signal_name in HARMLESS,
+        process.init,
+    )
+
+
+def born(process: Process) -> float:
+    """Return when a process started, in seconds of CLOCK_REALTIME."""
+    return time.time() - procfs.now() + process.started / procfs.ticks()
+
+
+def health(process: Process, number: int) -> str:
+    """Return 'gone', 'pending' or 'alive'."""
+    if procfs.started(process.pid) != process.started:
+        return 'gone'
+    masks = procfs.masks(process.pid)
+    if masks is not None and masks.pending & 1 << (number - 1):
+        return 'pending'
+    return 'alive'
+
+
+def send(process: Process, number: int) -> str:
+    """Send the signal by the safest way there is; see delivery.send."""
+    return delivery.send(process.pid, process.started, number, procfs.started)
+
+
+def world(
+        settings: Settings, eyes: Eyes, hands: Hands, say: Say,
+        save: Callable[[State], bool],
+) -> World:
+    """Return the world of a watch."""
+    return World(
+        now=procfs.now,
+        jitter=jitter,
+        look=eyes.look,
+        digest=contents.fingerprint,
+        targets=lambda: targets(settings),
+        born=born,
+        masks=procfs.masks,
+        health=health,
+        send=send,
+        new_child=procfs.new_child,
+        run=hands.run,
+        ran=hands.ran,
+        cancel=hands.cancel,
+        save=save,
+        say=say,
+        ticks=procfs.ticks(),
+        splay=splayed(settings.splay),
+        us=us(),
+    )
+
+
+def recall(settings: Settings, path: str, here: memory.Here) -> State:
+    """Return the state that the ledger keeps; a blank one where there is none.
+
+    Raises LedgerKept for one that is corrupt or newer (nobody may be told on
+    the strength of it), LedgerError for one that cannot be used.
+    """
+    from pollreload import ledger
+    kept = ledger.peek(path) if settings.dry_run else ledger.load(path)
+    if kept is None:
+        return State()
+    try:
+        state = memory.revive(kept, here, contents.fingerprint)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        if settings.dry_run:
+            raise LedgerKept(f'the ledger {path} is corrupt') from error
+        raise LedgerKept(
+            f'the ledger {path} is corrupt; it is kept as {ledger.aside(path)}',
+        ) from error
+    return State() if state is None else state
+
+
+def whereabouts(settings: Settings) -> memory.Here:
+    """Return what a ledger of this watch is good for."""
+    from pollreload import ledger
+    return memory.Here(
+        ledger.key(settings, os.getcwd()), procfs.boot(), procfs.pid_namespace(),
+    )

@@ -88,7 +88,9 @@ def record(attempt: Attempt, entry: Told) -> Attempt:
     return attempt._replace(told=(*others, entry))
 
 
-def needless(process: Process, since: float, ticks: int, matches: Sequence[Process]) -> bool:
+def needless(
+        process: Process, since: float, ticks: int, matches: Sequence[Process],
+) -> bool:
     """Return whether a target certainly read the content when it started.
 
     Only a root reads its configuration at its start; a worker may have been

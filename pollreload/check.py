@@ -13,7 +13,13 @@ from pollreload.settings import Settings
 from pollreload.state import Say, State, World
 from pollreload.tick import awaited, step, wake
 from pollreload.wiring import (
-    TALKATIVE, Eyes, Hands, logger, recall, whereabouts, world,
+    TALK,
+    Eyes,
+    Hands,
+    logger,
+    recall,
+    whereabouts,
+    world,
 )
 
 SIGNALS = frozenset((
@@ -61,7 +67,7 @@ def once(settings: Settings) -> int:
     """Return the exit status of one run."""
     here = whereabouts(settings)
     path = settings.state_file or ledger.location(here.key, os.environ, os.geteuid())
-    log = logger(settings, TALKATIVE)
+    log = logger(settings, TALK, patient=True)
     events: list[Event] = []
     status = 0
 
@@ -75,7 +81,7 @@ def once(settings: Settings) -> int:
     try:
         state = recall(settings, path, here)
     except LedgerKept as error:
-        say('failed', f'{error}; taking a baseline, and telling nobody', reason='ledger')
+        say('failed', f'{error}; taking a baseline, telling nobody', reason='ledger')
         settings = settings._replace(on_start='never')
         status = LedgerError.status
 

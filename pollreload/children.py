@@ -55,12 +55,10 @@ def fork(function: Callable[[], Any]) -> tuple[int, int]:
     """
     fd = memory()
     try:
-        pid = os.fork()
+        pid = os.fork() or run(function, fd)
     except OSError:
         os.close(fd)
         raise
-    if not pid:
-        run(function, fd)
     # Here and not in the child, so that end() finds the group at once.
     os.setpgid(pid, pid)
     return pid, fd

@@ -21,7 +21,7 @@ DEFAULTS = Settings()
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Words(click.ParamType):
+class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since 8.2
     """A kind of value: a name for --help and a function that may raise ValueError."""
 
     envvar_list_splitter = ':'
@@ -137,7 +137,7 @@ def seconds(value: float) -> str:
 
 def timed(name: str, help: str, default: float, kind: Words = DURATION) -> Decorator:
     """Return an option whose value is a duration."""
-    return option(name, help, type=kind, default=default, show_default=seconds(default))
+    return option(name, help, type=kind, default=seconds(default), show_default=True)
 
 
 def several(*options: Decorator) -> Decorator:
@@ -160,8 +160,8 @@ def target(sidecar: bool = False) -> Decorator:
         option('all-namespaces', 'Also processes of nested pid namespaces.',
                is_flag=True),
         option(
-            'select', 'Of several matches: the one whose parent is none (root), all such '
-            '(roots), the oldest, the newest, or all.',
+            'select', 'Of several matches: the one whose parent is none (root), all '
+            'such (roots), the oldest, the newest, or all.',
             type=click.Choice(('root', 'roots', 'oldest', 'newest', 'all')),
             default='root', show_default=True,
         ),
@@ -186,11 +186,12 @@ DELIVERY = several(
         type=click.Choice(('enforce', 'warn', 'off')), default='enforce',
         show_default=True,
     ),
-    option('min-uptime', 'Spare a target that is younger.', type=DURATION, default=None,
-           show_default='1s; 10s where the disposition is unknown'),
+    option('min-uptime', 'Spare a target that is younger; by default 1s, or 10s where '
+           'the disposition is unknown.', type=DURATION),
     timed('survive', 'Watch the target this long after the signal.', DEFAULTS.survive),
     option('validate', 'Run before telling; non-zero holds.', type=COMMAND),
-    option('verify', 'Run after, until it agrees; POLLRELOAD_PID is set.', type=COMMAND),
+    option('verify', 'Run after, until it agrees; POLLRELOAD_PID is set.',
+           type=COMMAND),
     option('verify-workers', 'After: the target has a new child.', is_flag=True),
     timed('command-timeout', 'For --validate and --verify each.',
           DEFAULTS.command_timeout),

@@ -24,7 +24,7 @@ class LedgerError(PollreloadError):
 
 
 class LedgerKept(LedgerError):
-    """The ledger was corrupt or newer, and is kept aside."""
+    """The ledger is corrupt or newer: to be kept aside, and nobody told of it."""
 
 
 class LedgerBusy(PollreloadError):

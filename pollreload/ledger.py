@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import xxhash
 
-from pollreload.errors import LedgerBusy, LedgerError
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.settings import Settings
 
 VERSION = 1
@@ -125,8 +125,9 @@ def temporary(path: str, pid: int) -> str:
 def load(path: str) -> dict[str, object] | None:
     """Return the memory that save was given, or None where there is no ledger.
 
-    Raises LedgerError. One that is corrupt or newer has then been renamed to
-    LEDGER.kept-TIME (UTC), so that the next run starts afresh.
+    Raises LedgerKept for one that is corrupt or newer: it has been renamed to
+    LEDGER.kept-TIME (UTC), so that a run can start afresh. Raises LedgerError
+    for one that cannot be used at all, which is left alone.
     """
     text = read(path)
     if text is None:
@@ -137,18 +138,18 @@ def load(path: str) -> dict[str, object] | None:
             kept = aside(path)
         except OSError as error:
             raise failure('keep aside', path, error) from error
-        raise LedgerError(f'the ledger {path} {fault}; it is kept as {kept}')
+        raise LedgerKept(f'the ledger {path} {fault}; it is kept as {kept}')
     return memory
 
 
 def peek(path: str) -> dict[str, object] | None:
-    """Return what load would, and change nothing. Raises LedgerError."""
+    """Return what load would, and change nothing. Raises what load does."""
     text = read(path)
     if text is None:
         return None
     memory, fault = parse(text)
     if fault:
-        raise LedgerError(f'the ledger {path} {fault}')
+        raise LedgerKept(f'the ledger {path} {fault}; the next run keeps it aside')
     return memory
 
 

@@ -1,7 +1,7 @@
 """Which process to tell, and what it would do with the signal. Pure."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 COMM_LENGTH = 15  # TASK_COMM_LEN less the NUL, include/linux/sched.h
@@ -52,7 +52,8 @@ class Choice(NamedTuple):
     """targets: whom to tell, none where there is a reason not to.
 
     reason: a word for the hold: '', 'no target', 'ambiguous', 'pidfile', 'proc'.
-    says: the reason for a person.
+    says: the reason for a person; '' for 'no target', where the words cost a
+        reading of the whole process table.
     matches: all that matched, chosen or not.
     """
 
@@ -138,7 +139,7 @@ def named(process: Process, name: str) -> bool:
 
 
 def script(cmdline: Sequence[str]) -> tuple[str, ...]:
-    """Return the file an interpreter was given: its first argument that is no option."""
+    """Return the file that an interpreter runs: its first argument but options."""
     return tuple(
         argument for argument in cmdline[1:] if not argument.startswith('-')
     )[:1]
@@ -157,18 +158,12 @@ def listed(processes: Sequence[Process], most: int = 8) -> str:
     return ('pid ' if len(pids) == 1 else 'pids ') + ', '.join(pids[:most]) + more
 
 
-def choose(
-        matches: Sequence[Process], select: str, absent: Callable[[], str],
-) -> Choice:
-    """Return whom to tell among the live processes that meet every condition.
-
-    absent: the words for when there is none (asked only then: they cost a
-        reading of the whole process table).
-    """
+def choose(matches: Sequence[Process], select: str) -> Choice:
+    """Return whom to tell among the live processes that meet every condition."""
     found = tuple(sorted(matches, key=lambda process: (process.started, process.pid)))
     top = roots(found)
     if not found:
-        return Choice((), 'no target', absent())
+        return Choice((), 'no target')
     if select == 'all':
         return Choice(found, matches=found)
     if select == 'roots':

@@ -23,6 +23,7 @@ class World(NamedTuple):
     now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
     look: starts a look or asks for its end; None: not ended yet. Its argument
         is whether to find the newest date.
+    absent: the words for a person when no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
     health: 'gone', 'pending' or 'alive', of a process and a signal.
     send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
@@ -39,6 +40,7 @@ class World(NamedTuple):
     look: Callable[[bool], change.Snapshot | None]
     digest: change.Digest
     targets: Callable[[], Choice]
+    absent: Callable[[], str]
     born: Callable[[Process], float]
     masks: Callable[[int], Masks | None]
     health: Callable[[Process, int], str]
@@ -101,17 +103,20 @@ class State(NamedTuple):
 
 
 def hold(
-        state: State, world: World, key: str, reason: str, message: str,
+        state: State, world: World, key: str, reason: str,
+        message: str | Callable[[], str],
         again: float = 0.0, waiting: str = 'poll',
 ) -> State:
     """Return the state held for a reason, which is logged once an hour.
 
     key: the reason and whom it is about; another key is another line.
+    message: a function where the words cost something.
     again: when to come back, boot seconds; 0.0: at the next poll.
     """
     now = world.now()
     if key != state.hold or now - state.held_at >= HOUR:
-        world.say('held', message, reason=reason)
+        says = message if isinstance(message, str) else message()
+        world.say('held', says, reason=reason)
         state = state._replace(hold=key, held_at=now)
     return state._replace(next=again, waiting=waiting)
 

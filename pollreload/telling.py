@@ -12,10 +12,17 @@ from typing import NamedTuple
 
 from pollreload import change
 from pollreload.attempt import (
-    MOST_SENDS, Attempt, Told, broken, failed, needless, of, record,
+    MOST_SENDS,
+    Attempt,
+    Told,
+    broken,
+    failed,
+    needless,
+    of,
+    record,
 )
 from pollreload.outcome import ending, surviving
-from pollreload.process import HARMLESS, VERDICTS, disposition
+from pollreload.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.settings import Settings
 from pollreload.state import State, World, finish, hold
 
@@ -29,63 +36,72 @@ def begin(state: State, world: World) -> State:
 
 def tell(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due content was told, held, or found needless."""
-    now = world.now()
-    choice = world.targets()
+    now, choice = world.now(), world.targets()
     if choice.reason:
-        return hold(state, world, choice.reason, choice.reason, choice.says)
-    todo: list[Told] = []
+        says = choice.says or world.absent
+        return hold(state, world, choice.reason, choice.reason, says)
+    state = spare(settings, state, choice, world)
+    todo = [
+        entry for process in choice.targets
+        if (entry := of(state.attempt, process)).phase != 'done'
+    ]
+    if not todo:
+        return finish(state, 'needless')
+    state = state._replace(
+        round=tuple((each.pid, each.started) for each in choice.targets),
+    )
+    if any(entry.phase == 'pending' and world.health(
+            entry.process, settings.signal,
+    ) != 'pending' for entry in todo):
+        # The signal of the last time was taken at last, or died with its target.
+        return state._replace(stage='survive', until=now, next=now, waiting='survive')
+    ready: list[Told] = []
+    kept: list[Obstacle] = []
+    for entry in todo:
+        seen = entry._replace(disposition=disposition(
+            world.masks(entry.process.pid), settings.signal,
+            settings.signal_name in HARMLESS, entry.process.init,
+        ))
+        held = obstacle(settings, state, seen, world)
+        if held is None:
+            ready.append(seen)
+        else:
+            kept.append(held)
+    if not ready:
+        return hold_back(state, kept, world)
+    if now < state.attempt.again:
+        return later(settings, state, world)
+    if settings.validate and not state.attempt.validated:
+        return start_validation(settings, state, world)
+    return send(settings, state, ready, world)
+
+
+def spare(settings: Settings, state: State, choice: Choice, world: World) -> State:
+    """Return the state with those targets done that need not be told."""
     for process in choice.targets:
         entry = of(state.attempt, process)
         if entry.phase != 'done' and needless(
                 process, state.attempt.since, world.ticks, choice.matches,
         ):
-            entry = entry._replace(phase='done')
-            state = state._replace(attempt=record(state.attempt, entry))
             world.say(
                 'baseline', f'{process} started after this content was there and has '
                 f'read it; no {settings.signal_name} is needed',
                 pid=process.pid, reason='needless',
             )
-        if entry.phase != 'done':
-            todo.append(entry)
-    if not todo:
-        return finish(state, 'needless')
-    ready: list[Told] = []
-    kept: list[Obstacle] = []
-    for entry in todo:
-        entry = entry._replace(disposition=disposition(
-            world.masks(entry.process.pid), settings.signal,
-            settings.signal_name in HARMLESS, entry.process.init,
-        ))
-        if entry.phase == 'pending' and world.health(
-                entry.process, settings.signal,
-        ) != 'pending':
-            # The signal of the last time was taken at last, or died with it.
-            return state._replace(
-                stage='survive', until=now, next=now, waiting='survive',
-                round=tuple((each.pid, each.started) for each in choice.targets),
+            state = state._replace(
+                attempt=record(state.attempt, entry._replace(phase='done')),
             )
-        held = obstacle(settings, state, entry, world)
-        if held is None:
-            ready.append(entry)
-        else:
-            kept.append(held)
-    if not ready:
-        first = min(kept, key=lambda held: held.again or math.inf)
-        return hold(
-            state, world, ' '.join(held.key for held in kept), first.reason,
-            '; '.join(dict.fromkeys(held.says for held in kept)),
-            first.again, 'uptime' if first.again else 'poll',
-        )
-    if now < state.attempt.again:
-        waiting = 'backoff' if state.attempt.tries else 'splay'
-        return state._replace(next=state.attempt.again, waiting=waiting)
-    if settings.validate and not state.attempt.validated:
-        return start_validation(settings, state, world)
-    state = state._replace(
-        round=tuple((each.pid, each.started) for each in choice.targets),
+    return state
+
+
+def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
+    """Return the state held for what keeps the signal from every target."""
+    first = min(kept, key=lambda held: held.again or math.inf)
+    return hold(
+        state, world, ' '.join(held.key for held in kept), first.reason,
+        '; '.join(dict.fromkeys(held.says for held in kept)),
+        first.again, 'uptime' if first.again else 'poll',
     )
-    return send(settings, state, ready, world)
 
 
 class Obstacle(NamedTuple):
@@ -144,6 +160,21 @@ def obstacle(
     return None
 
 
+def later(settings: Settings, state: State, world: World) -> State:
+    """Return the state held until --splay or the backoff is over."""
+    again = state.attempt.again
+    if not state.attempt.tries:
+        return state._replace(next=again, waiting='splay')
+    if state.hold:
+        # Why it failed was said, and will be again.
+        return state._replace(next=again, waiting='backoff')
+    return hold(
+        state, world, 'backoff', 'backoff',
+        f'{settings.signal_name} is tried again in {again - world.now():.0f} s '
+        f'(failures so far: {state.attempt.tries})', again, 'backoff',
+    )
+
+
 def start_validation(settings: Settings, state: State, world: World) -> State:
     """Return the state with --validate running, or held where it cannot be started."""
     trouble = world.run(settings.validate, {})
@@ -196,9 +227,11 @@ def exit_words(status: int) -> str:
     return f'exit status {status}' if status > 0 else f'ended by signal {-status}'
 
 
-def send(settings: Settings, state: State, ready: Sequence[Told], world: World) -> State:
+def send(
+        settings: Settings, state: State, ready: Sequence[Told], world: World,
+) -> State:
     """Return the state after the signal went to each target that can take it."""
-    before, name = state, settings.signal_name
+    before = state
     marked = state.attempt
     for entry in ready:
         marked = record(marked, entry._replace(sends=entry.sends + 1, phase='failed'))
@@ -208,59 +241,78 @@ def send(settings: Settings, state: State, ready: Sequence[Told], world: World) 
     if not world.save(state):
         return hold(
             before, world, 'ledger', 'ledger',
-            'the ledger cannot be written, so nothing is sent', waiting='poll',
+            'the ledger cannot be written, so nothing is sent',
         )
-    sent, refused = False, False
+    sent, failures = False, 0
     for entry in ready:
-        process, now = entry.process, world.now()
-        since = int(now * world.ticks)
-        how = world.send(process, settings.signal)
+        since = int(world.now() * world.ticks)
+        how = world.send(entry.process, settings.signal)
         if how in ('pidfd', 'kill'):
             sent = True
-            phase = 'ending' if ending(settings) else 'sent'
-            state = state._replace(attempt=record(state.attempt, entry._replace(
-                sends=entry.sends + 1, phase=phase, at=now, since=since,
-            )), hold='')
-            warns = VERDICTS.get((settings.handler_check, entry.disposition)) == 'warn'
-            world.say(
-                'signalled', f'{name} to {process}' + (
-                    f', which has no handler for it ({entry.disposition})'
-                    if warns and not ending(settings) else ''
-                ), pid=process.pid, comm=process.comm, signal=name, how=how,
-                disposition=entry.disposition,
-            )
-            continue
-        state = state._replace(attempt=record(state.attempt, entry))
-        if how == 'refused':
-            refused = True
-            world.say(
-                'failed', f'not permitted to send {name} to {process.comm} '
-                f'(pid {process.pid}, uid {process.uid}) as {world.us}; '
-                f'run as the same uid or add CAP_KILL',
-                pid=process.pid, reason='not permitted',
-            )
-        elif how == 'full':
-            refused = True
-            world.say(
-                'failed', f'the queue of {process} is full of {name}',
-                pid=process.pid, reason='queue full',
-            )
-        elif how == 'foreign':
-            state = hold(
-                state, world, 'proc', 'proc',
-                '/proc belongs to another pid namespace; mount this one\'s',
-            )
-    if refused:
-        state = state._replace(
-            attempt=failed(state.attempt, world.now(), world.jitter()), outcome='failed',
-        )
+            state = signalled(settings, state, entry, how, since, world)
+        else:
+            state = state._replace(attempt=record(state.attempt, entry))
+            failures += how != 'gone'
+            state = unsent(settings, state, entry.process, how, world)
+    if failures:
+        attempt = failed(state.attempt, world.now(), world.jitter())
+        state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
         # Nobody was told, so what was done before still is.
         content = state.content._replace(done=before.content.done)
-        again = state.attempt.again if refused else 0.0
         return state._replace(
-            content=content, next=again, waiting='backoff' if refused else 'poll',
+            content=content, next=state.attempt.again if failures else 0.0,
+            waiting='backoff' if failures else 'poll',
         )
     until = world.now() + settings.survive
     state = state._replace(stage='survive', until=until, next=until, waiting='survive')
     return state if settings.survive else surviving(settings, state, world)
+
+
+def signalled(
+        settings: Settings, state: State, entry: Told, how: str, since: int,
+        world: World,
+) -> State:
+    """Return the state after the signal went to one target, and say so.
+
+    since: the clock tick just before it went.
+    """
+    process, name = entry.process, settings.signal_name
+    mode = 'ending' if ending(settings) else settings.handler_check
+    warning = ''
+    if VERDICTS[mode, entry.disposition] == 'warn':
+        warning = f', which has no handler for it ({entry.disposition})'
+    world.say(
+        'signalled', f'{name} to {process}{warning}', pid=process.pid,
+        comm=process.comm, signal=name, how=how, disposition=entry.disposition,
+    )
+    return state._replace(hold='', attempt=record(state.attempt, entry._replace(
+        sends=entry.sends + 1, phase='ending' if ending(settings) else 'sent',
+        at=world.now(), since=since,
+    )))
+
+
+def unsent(
+        settings: Settings, state: State, process: Process, how: str, world: World,
+) -> State:
+    """Return the state after a signal could not be sent; why is said once."""
+    name, key = settings.signal_name, f'{how} {process.pid}'
+    if how == 'gone' or state.hold == key:
+        # One that is gone is looked for anew, and has nothing to be said of it.
+        return state
+    reason, says = {
+        'refused': (
+            'not permitted', f'not permitted to send {name} to {process.comm} (pid '
+            f'{process.pid}, uid {process.uid}) as {world.us}; run as the same uid or '
+            f'add CAP_KILL',
+        ),
+        'full': (
+            'queue full', f'the signal queue of {process} is full, {name} did not go in',
+        ),
+        'foreign': (
+            'proc', '/proc belongs to another pid namespace; mount the one of this '
+            'namespace there',
+        ),
+    }[how]
+    world.say('failed', says, pid=process.pid, reason=reason)
+    return state._replace(hold=key, held_at=world.now())

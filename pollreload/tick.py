@@ -91,6 +91,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         state.content, snapshot, began, settings.settle, settings.empty_grace,
         world.digest,
     )
+    world.say('polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s')
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     state = state._replace(
         content=content, looking=0.0, stalled=0.0, poll_at=poll_at,
@@ -102,29 +103,33 @@ def see(settings: Settings, state: State, world: World) -> State:
         return baseline(settings, state, snapshot, world)
     if content.state == 'due' and decision.changed:
         report_change(settings, state, decision, world)
-    elif content.state == 'done' and state.hold and not state.stage:
+    return unsettled(settings, state, snapshot, world)
+
+
+def unsettled(
+        settings: Settings, state: State, snapshot: change.Snapshot, world: World,
+) -> State:
+    """Return the state held for what keeps the content from settling, if anything."""
+    content = state.content
+    if content.state == 'done' and not state.stage:
         return state._replace(hold='')
-    elif decision.waiting == 'doubt' and any(
-            content.known[place] is not None and name not in snapshot.sights[place].unreadable
-            for place, name in content.doubts
-    ):
+    emptied = [
+        (position, name) for position, name in sorted(content.doubts)
+        if name not in snapshot.sights[position].unreadable
+    ]
+    if content.state == 'settling' and emptied:
         return hold(
             state, world, 'empty', 'became empty',
-            f'{worst(settings, state)} became empty; that is believed after '
+            f'{named(settings, *emptied[0])} became empty; that is believed after '
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
-    elif change.held_for_change(content, now):
+    if change.held_for_change(content, world.now()):
         return hold(
             state, world, 'still changing', 'still changing',
-            f'{" ".join(settings.paths)} kept changing for '
-            f'{now - content.restless:.0f} s and has not settled',
+            f'{" ".join(settings.paths)} has not settled for '
+            f'{world.now() - content.restless:.0f} s',
         )
     return state
-
-
-def worst(settings: Settings, state: State) -> str:
-    """Return the first file in doubt, as a person would name it."""
-    return named(settings, *min(state.content.doubts))
 
 
 def named(settings: Settings, position: int, name: str) -> str:

@@ -2,24 +2,34 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pollreload import (
-    change, children, contents, delivery, memory, pidfile, procfs, report,
+    change,
+    children,
+    contents,
+    delivery,
+    memory,
+    pidfile,
+    procfs,
+    report,
 )
 from pollreload.errors import LedgerKept
 from pollreload.process import HARMLESS, Choice, Process, choose, disposition
 from pollreload.settings import Settings
 from pollreload.state import Say, State, World
 
-QUIET = frozenset((
-    'started', 'baseline', 'changed', 'signalled', 'delivered', 'verified', 'readable',
-    'stopped',
+# Events that are no cause for concern, left out by -q; and those that are told
+# only to who asks with -v: a run that finds nothing due is silent.
+CALM = frozenset((
+    'started', 'baseline', 'polled', 'changed', 'signalled', 'delivered', 'verified',
+    'readable', 'stopped',
 ))
-TALKATIVE = frozenset(('started', 'baseline', 'stopped'))
+TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
 
 def jitter() -> float:
@@ -38,9 +48,16 @@ def us() -> str:
     return f'uid {os.geteuid()}'
 
 
-def logger(settings: Settings, skip: frozenset[str] = frozenset()) -> Say:
-    """Return what writes events to stderr; skip: the events that are not asked for."""
-    skipped = QUIET if settings.verbosity < 0 else skip if not settings.verbosity else ()
+def logger(
+        settings: Settings, talk: frozenset[str] = frozenset(('polled',)),
+        patient: bool = False,
+) -> Say:
+    """Return what writes events to stderr.
+
+    talk: the events that -v asks for. patient: wait for a reader that is slow;
+    a sidecar must not, for it would neither poll nor stop meanwhile.
+    """
+    skipped = CALM if settings.verbosity < 0 else talk if not settings.verbosity else ()
 
     def say(event: str, message: str, /, **fields: object) -> None:
         if event in skipped:
@@ -50,16 +67,19 @@ def logger(settings: Settings, skip: frozenset[str] = frozenset()) -> Say:
             line = report.json_line(now, event, message, fields)
         else:
             line = report.text_line(now, event, message)
-        put(line)
+        put(line, patient)
 
     return say
 
 
-def put(line: str) -> None:
-    """Write a line to stderr at once; a reader that went away must not end us."""
+def put(line: str, patient: bool) -> None:
+    """Write a line to stderr at once, or lose it."""
+    ready = select.poll()
+    ready.register(2, select.POLLOUT)
+    if not patient and not ready.poll(0):
+        return
     try:
-        os.write(2, os.fsencode(line + '\n') if line.isascii() else (
-            line + '\n').encode('utf-8', 'backslashreplace'))
+        os.write(2, (line + '\n').encode('utf-8', 'backslashreplace'))
     except OSError:
         # A closed pipe, a full disk: there is no one left to tell.
         pass
@@ -89,9 +109,13 @@ class Eyes:
         if not self.pid:
             if not contents.can_hang(settings.paths):
                 return contents.look(settings.paths, settings.ignore, dates, stopping)
-            self.pid, self.fd = children.fork(lambda: plain(
-                contents.look(settings.paths, settings.ignore, dates),
-            ))
+            try:
+                self.pid, self.fd = children.fork(lambda: plain(
+                    contents.look(settings.paths, settings.ignore, dates),
+                ))
+            except OSError as error:
+                # No process or no memory to spare: another poll may have it.
+                return unseen(settings.paths, f'no child to read it: {error.strerror}')
             return None
         status = children.ended(self.pid)
         if status is None:
@@ -181,7 +205,7 @@ def targets(settings: Settings) -> Choice:
     others = tuple(each for each in found if not (
         each.ancestor and disposed(settings, each) in ('default', 'ignored')
     ))
-    return choose(others or found, settings.select, lambda: absent(settings))
+    return choose(others or found, settings.select)
 
 
 def doubted(said: pidfile.Pidfile, found: Sequence[Process]) -> str:
@@ -255,6 +279,7 @@ def world(
         look=eyes.look,
         digest=contents.fingerprint,
         targets=lambda: targets(settings),
+        absent=lambda: absent(settings),
         born=born,
         masks=procfs.masks,
         health=health,
@@ -284,17 +309,20 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
     try:
         state = memory.revive(kept, here, contents.fingerprint)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        if settings.dry_run:
-            raise LedgerKept(f'the ledger {path} is corrupt') from error
-        raise LedgerKept(
-            f'the ledger {path} is corrupt; it is kept as {ledger.aside(path)}',
-        ) from error
+        if not settings.dry_run:
+            path = ledger.aside(path)
+        raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
     return State() if state is None else state
 
 
 def whereabouts(settings: Settings) -> memory.Here:
     """Return what a ledger of this watch is good for."""
     from pollreload import ledger
+    try:
+        here = os.getcwd()
+    except OSError:
+        # Removed under us. Only a relative path would need it, and finds nothing.
+        here = '/'
     return memory.Here(
-        ledger.key(settings, os.getcwd()), procfs.boot(), procfs.pid_namespace(),
+        ledger.key(settings, here), procfs.boot(), procfs.pid_namespace(),
     )

@@ -55,6 +55,7 @@ class Target:
             self.workers = [int(worker) for worker in workers]
             if namespace:
                 self.pid = only_child(child.pid)
+            settle(self.pid)
         except BaseException:
             self.end()
             raise
@@ -140,7 +141,8 @@ def start(
         kind, name, str(workers), str(uid), *arguments,
     ]
     if namespace:
-        command = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child', *command]
+        options = ('--pid', '--fork', '--mount-proc', '--kill-child')
+        command = ['unshare', *options, *command]
     return Target(
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -158,6 +160,23 @@ def only_child(pid: int) -> int:
             if int(stat.read().rpartition(b')')[2].split()[1]) == pid:
                 return int(entry)
     raise AssertionError(f'pid {pid} has no child')
+
+
+def settle(pid: int) -> None:
+    """Wait until every thread of a process sleeps: in sigwaitinfo(2), say."""
+    until = time.monotonic() + DEADLINE
+    while any(state in b'RD' for state in states(pid)):
+        assert time.monotonic() < until, f'pid {pid} does not sleep'
+        os.sched_yield()
+
+
+def states(pid: int) -> list[bytes]:
+    """Return the state of each thread of a process."""
+    found = []
+    for thread in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{thread}/stat', 'rb') as stat:
+            found.append(stat.read().rpartition(b')')[2].split()[0])
+    return found
 
 
 # From here on: what runs in the target.
@@ -285,9 +304,14 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
         case _:
             raise ValueError(kind)
     say(' '.join(('ready', *map(str, started))))
-    if kind == 'late' and os.read(0, 64) == b'handle\n':
-        handle([signal.SIGHUP])
-        say('handling')
+    while kind == 'late':
+        if 0 not in select.select([0, reader], [], [])[0]:
+            say(short(os.read(reader, 1)[0]))
+            continue
+        kind = 'handler'
+        if os.read(0, 64) == b'handle\n':
+            handle([signal.SIGHUP])
+            say('handling')
     while True:
         number = os.read(reader, 1)[0]
         old = started

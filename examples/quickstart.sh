@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 fail() { printf '%s\n' "quickstart: $*" >&2; exit 1; }
 
-server= sidecar= pip= tmp=
+pip='' sidecar='' server='' tmp=''
 clean() {
     trap - EXIT
     trap '' HUP INT TERM
@@ -32,14 +32,14 @@ trap 'exit 143' TERM
 # The interpreter: the first of these that is new enough.
 version() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-python= found=
+python='' found=''
 for each in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
     if new_enough "$each"; then
         python=$each
         break
     fi
-    if old=$(version "$each"); then
-        found="$found${found:+, }$each is $old"
+    if is=$(version "$each"); then
+        found="$found${found:+, }$each is $is"
     fi
     # Whoever named one wants that one.
     [ -z "${PYTHON:-}" ] || break
@@ -68,13 +68,15 @@ else
     # A copy, for pip would leave its build in the clone.
     mkdir "$tmp/source"
     cp -R LICENSE README.md pollreload pyproject.toml setup.cfg "$tmp/source"
+    # In the background, so that a signal need not wait for it; timeout passes the
+    # signal on to all that pip has started.
     TMPDIR=$tmp PIP_NO_CACHE_DIR=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        "$environment/bin/python" -m pip install -q "$tmp/source" >"$tmp/said" 2>&1 &
+        timeout 600 "$environment/bin/python" -m pip install -q "$tmp/source" \
+        >"$tmp/said" 2>&1 &
     pip=$!
-    # In the background, so that a signal need not wait for it.
     wait "$pip" || fail 'pip cannot install pollreload with click, xxhash and setuptools;' \
         "is the package index to be reached? $(grep -i error: "$tmp/said" | tail -n 1)"
-    pip=
+    pip=''
     printf '%s\n' "$wanted" >"$environment/wanted"
 fi
 bin=$environment/bin
@@ -93,14 +95,14 @@ print(server.getresponse().read().decode().strip())' "$port"
 versions=0
 publish() {
     versions=$((versions + 1))
-    before=$(readlink "$tmp/config/..data" || :)
+    old=$(readlink "$tmp/config/..data" || :)
     now=$(date -u +..%Y_%m_%d_%H_%M_%S).$versions
     mkdir -p "$tmp/config/$now"
     printf '%s\n' "$1" >"$tmp/config/$now/greeting"
     ln -s "$now" "$tmp/config/..data_tmp"
     mv -T "$tmp/config/..data_tmp" "$tmp/config/..data"
-    if [ -n "$before" ]; then
-        rm -r "$tmp/config/${before:?}"
+    if [ -n "$old" ]; then
+        rm -r "$tmp/config/${old:?}"
     else
         ln -s ..data/greeting "$tmp/config/greeting"
     fi
@@ -131,16 +133,16 @@ server=$!
 read -r pid port <"$tmp/server" || fail 'the server did not start'
 printf '      hello-server (pid %s) on http://127.0.0.1:%s\n' "$pid" "$port"
 
-printf '\n3. The sidecar:\n'
-printf '      $ pollreload watch --process hello-server --signal HUP --interval 1s config\n'
 # --cmdline, in case this script runs twice at a time.
-(cd "$tmp" && exec timeout 60 "$bin/pollreload" watch --process hello-server \
-    --cmdline "${tmp##*/}" --signal HUP --interval 1s config) 2>"$tmp/log" &
+set -- --process hello-server --cmdline "${tmp##*/}" --signal HUP --interval 1s config
+printf '\n3. The sidecar:\n      $ pollreload watch %s\n' "$*"
+(cd "$tmp" && exec timeout 60 "$bin/pollreload" watch "$@") 2>"$tmp/log" &
 sidecar=$!
 exec 3<"$tmp/log"
 until_said baseline || fail 'the sidecar ended too early'
 
-printf '\n4. The server is asked:\n      %s\n' "$(ask)"
+answer=$(ask)
+printf '\n4. The server is asked:\n      %s\n' "$answer"
 
 printf '\n5. The config is replaced, by a swap of ..data:\n'
 publish 'hello from the second config'
@@ -149,9 +151,9 @@ printf '      ..data -> %s\n' "$(readlink "$tmp/config/..data")"
 printf '\n6. The sidecar sees it, and tells the server:\n'
 until_said delivered || fail 'the sidecar ended, or a minute was over, without a delivery'
 
-after=$(ask)
-printf '\n7. The server is asked again:\n      %s\n\n' "$after"
-[ "$after" = 'hello from the second config' ] || fail 'that is not what the config says'
+answer=$(ask)
+printf '\n7. The server is asked again:\n      %s\n\n' "$answer"
+[ "$answer" = 'hello from the second config' ] || fail 'that is not what the config says'
 
 printf '%s\n' 'Shown: a change was found by polling, and the running server took it.' \
     "Next: $bin/pollreload doctor, or smoke; all tests: sh tests/run.sh"

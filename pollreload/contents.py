@@ -43,14 +43,14 @@ REPLACED = 'kept being replaced while it was read'
 
 # File systems whose reads end without the help of another machine or process.
 SAFE = frozenset((
-    b'ext2', b'ext3', b'ext4', b'xfs', b'btrfs', b'bcachefs', b'zfs', b'f2fs',
-    b'jfs', b'reiserfs', b'nilfs2', b'ubifs', b'jffs2', b'squashfs', b'erofs',
-    b'cramfs', b'romfs', b'iso9660', b'udf', b'vfat', b'msdos', b'exfat',
-    b'ntfs3', b'hfsplus', b'overlay', b'aufs', b'tmpfs', b'ramfs', b'rootfs',
-    b'devtmpfs', b'devpts', b'proc', b'sysfs', b'cgroup', b'cgroup2', b'mqueue',
-    b'nsfs', b'bpf', b'configfs', b'debugfs', b'tracefs', b'securityfs',
-    b'selinuxfs', b'smackfs', b'pstore', b'efivarfs', b'hugetlbfs',
-    b'binfmt_misc', b'fusectl', b'resctrl', b'rpc_pipefs',
+    'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'bcachefs', 'zfs', 'f2fs',
+    'jfs', 'reiserfs', 'nilfs2', 'ubifs', 'jffs2', 'squashfs', 'erofs',
+    'cramfs', 'romfs', 'iso9660', 'udf', 'vfat', 'msdos', 'exfat',
+    'ntfs3', 'hfsplus', 'overlay', 'aufs', 'tmpfs', 'ramfs', 'rootfs',
+    'devtmpfs', 'devpts', 'proc', 'sysfs', 'cgroup', 'cgroup2', 'mqueue',
+    'nsfs', 'bpf', 'configfs', 'debugfs', 'tracefs', 'securityfs',
+    'selinuxfs', 'smackfs', 'pstore', 'efivarfs', 'hugetlbfs',
+    'binfmt_misc', 'fusectl', 'resctrl', 'rpc_pipefs',
 ))
 
 
@@ -503,13 +503,28 @@ def hanging() -> set[str]:
     """
     listed = set()
     risky = set()
+    for point, _, kind in mounts():
+        listed.add(point)
+        if kind not in SAFE:
+            risky.add(point)
+    return risky if '/' in listed else risky | {'/'}
+
+
+def mounts() -> Iterator[tuple[str, str, str]]:
+    """Yield mount point, root and type of each mount in mountinfo (proc(5)).
+
+    The root is what of its file system is mounted, '/' for all of it. The last
+    mount on a point is the one that is seen. Raises OSError.
+    """
     with open(MOUNTINFO, 'rb') as lines:
         for line in lines:
             mount, _, kind = line.partition(b' - ')
-            # Octal for blank, tab, newline and backslash (seq_path_root).
-            escaped = mount.split(b' ')[4].decode('unicode_escape')
-            point = os.fsdecode(escaped.encode('latin-1'))
-            listed.add(point)
-            if kind.partition(b' ')[0] not in SAFE:
-                risky.add(point)
-    return risky if '/' in listed else risky | {'/'}
+            fields = mount.split(b' ')
+            yield unescaped(fields[4]), unescaped(fields[3]), os.fsdecode(
+                kind.partition(b' ')[0],
+            )
+
+
+def unescaped(field: bytes) -> str:
+    """Return a name in mountinfo: octal for blank, tab, newline and backslash."""
+    return os.fsdecode(field.decode('unicode_escape').encode('latin-1'))

@@ -19,7 +19,7 @@ SIGNALS = {b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'}
 def content(path: str) -> bytes | None:
     """Return what is in a file; None where it is gone or refused."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY)
     except OSError:
         # ENOENT if it exited before, EACCES or EPERM with hidepid=1.
         return None
@@ -32,12 +32,17 @@ def content(path: str) -> bytes | None:
         os.close(fd)
 
 
-def pids(directory: str) -> list[int]:
-    """Return the entries of /proc, or of a task directory, that are numbers."""
+def entries(directory: str) -> list[str]:
+    """Return the names in /proc, or in a task directory, that are numbers."""
     try:
-        return [int(name) for name in os.listdir(directory) if name.isdecimal()]
+        return [name for name in os.listdir(directory) if name.isdecimal()]
     except OSError:
         return []
+
+
+def pids(directory: str) -> list[int]:
+    """Return the numbers in /proc, or in a task directory."""
+    return [int(entry) for entry in entries(directory)]
 
 
 def stat(directory: str) -> list[bytes] | None:
@@ -183,16 +188,15 @@ def candidates(name: str | None, root: str = '/proc') -> list[int]:
     wanted = os.fsencode(short(name)) + b'\n'
     # One byte more than the name: a longer comm must not look the same.
     most = len(wanted) + 1
-    flags = os.O_RDONLY | os.O_CLOEXEC
     same = []
-    for pid in pids(root):
+    for entry in entries(root):
         try:
-            fd = os.open(f'{root}/{pid}/comm', flags)
+            fd = os.open(f'{root}/{entry}/comm', os.O_RDONLY)
         except OSError:
             continue
         try:
             if os.read(fd, most) == wanted:
-                same.append(pid)
+                same.append(int(entry))
         except OSError:
             continue
         finally:

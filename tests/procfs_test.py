@@ -87,6 +87,14 @@ def test_matches_by_the_whole_comm(root: str) -> None:
     assert [each.pid for each in matches] == [9, 60]
 
 
+def test_candidates_differ_in_what_follows(root: str) -> None:
+    """A comm that goes on after a newline is another name, and read as such."""
+    plant(Path(root), 60, 'app\nx')
+    plant(Path(root), 61, 'app')
+
+    assert procfs.candidates('app', root) == [61]
+
+
 def test_what_matches_is_told_in_full(root: str) -> None:
     """A row has every field of Process."""
     plant(
@@ -190,6 +198,18 @@ def test_nested_only_with_all_namespaces(root: str) -> None:
     ]
 
 
+def test_nested_is_counted_from_where_we_are(root: str) -> None:
+    """In a /proc from above ours, what is as deep as we are is not below us."""
+    tree = Path(root)
+    (tree / '50' / 'status').write_text('NSpid:\t50\t5\n')
+    plant(tree, 60, lines=['NSpid:\t60\t6'])
+    plant(tree, 61, lines=['NSpid:\t61\t7\t1'])
+
+    matches = procfs.matches('app', None, None, True, root)
+
+    assert [(each.pid, each.nested) for each in matches] == [(60, False), (61, True)]
+
+
 def test_without_nspid_nothing_is_nested(tmp_path: Path) -> None:
     """gVisor prints no NSpid: there only pid 1 is an init."""
     plant(tmp_path, 1, 'app', ppid=0)
@@ -244,7 +264,7 @@ def test_no_proc_no_processes(tmp_path: Path) -> None:
 
 def test_real_names_of_any_bytes_match() -> None:
     """Spaces, parentheses and newlines are letters like any other."""
-    for name in ('a) R (b', 'a b', '(', 'a\nb', 'x\udcff'):
+    for name in ('a) R (b', ' a b ', '(', 'a\nb', 'x\udcff'):
         with targets.start('handler', name=name) as target:
             process = procfs.read(target.pid)
             matched = found(name, None, None, False)

@@ -1,0 +1,568 @@
+"""pollreload doctor: would it work here? Sends nothing, changes nothing.
+
+A list of checks; each is a function that takes what it needs and returns rows.
+"""
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pollreload import (
+    change,
+    children,
+    contents,
+    delivery,
+    ledger,
+    procfs,
+    report,
+    wiring,
+)
+from pollreload.errors import LedgerError
+from pollreload.process import (
+    COMM_LENGTH,
+    ENDING,
+    VERDICTS,
+    Choice,
+    Process,
+    roots,
+    short,
+)
+from pollreload.settings import Settings
+
+SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+PATIENCE = 3.0  # s that all looks together may take
+MOST_MATCHES = 8
+WIDEST = 44  # letters of a first column that the others are aligned with
+
+# Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
+REMEDIES = {
+    'no such file': 'check the spelling; in a sidecar, mount the volume there too',
+    'matches nothing': 'check the pattern, and that it is quoted',
+    'permission denied': (
+        'run as a user or group that may read it (in Kubernetes: fsGroup)'
+    ),
+    'not a directory': 'check the spelling: a name on the way is a file',
+    'too many levels of symbolic links': 'mend the link: it leads to itself',
+    'stale file handle': 'mount it again',
+}
+NAME_ANOTHER = 'name a file, a directory or a quoted glob that can be read'
+
+# The kind of a file system -> what that means for polling, and what to do.
+MEANINGS = {
+    'nfs': (
+        'attributes are cached, so that a swap is seen up to 60 s late',
+        'if that is too late, mount it with actimeo=1',
+    ),
+    'cifs': (
+        'attributes are cached, so that a change is seen some seconds late',
+        'if that is too late, mount it with actimeo=1',
+    ),
+    'fuse': (
+        'a read can be torn, and can hang; each look is made in a child process',
+        'let --validate refuse what is torn',
+    ),
+    '9p': (
+        'the host may be cached, and a read can hang; each look is made in a child '
+        'process',
+        'if changes are not seen, mount it with cache=none',
+    ),
+    'virtiofs': (
+        'the host may be cached, and a read can hang; each look is made in a child '
+        'process',
+        'if changes are not seen, set cache=auto or none in virtiofsd',
+    ),
+}
+UNKNOWN_KIND = (
+    'not known to be local, so that a read may hang; each look is made in a child '
+    'process', '',
+)
+
+# The disposition -> what the target does with the signal.
+DOES = {
+    'caught': 'has a handler for {}',
+    'blocked': 'blocks {}, and so has to fetch it (signalfd, sigwait)',
+    'ignored': 'ignores {}',
+    'default': 'has no handler for {} and would die of it',
+    'unknown': 'may or may not handle {}: this kernel does not say',
+}
+MEND = {
+    'ignored': 'name the signal that it reloads on (--signal)',
+    'default': (
+        'name the signal that it reloads on (--signal); if it waits for this one in '
+        'sigwait, --handler-check off'
+    ),
+}
+WHY = {
+    'root': 'its parent is no match',
+    'roots': 'its parent is no match',
+    'oldest': 'the oldest',
+    'newest': 'the newest',
+    'all': 'as all are',
+}
+
+
+class Row(NamedTuple):
+    """What one check found.
+
+    verdict: 'ok', 'warn' (it works, and there is something to know), 'fail', or
+        'skip': cannot be checked, because something else failed.
+    about: what was checked; says: what was seen; remedy: what to do, or ''.
+    """
+
+    check: str
+    verdict: str
+    about: str
+    says: str
+    remedy: str = ''
+
+
+def run(settings: Settings) -> int:
+    """Print a row for each check; return 0, or 1 where one fails."""
+    with waiting(SIGNALS):
+        found = rows(settings)
+    if settings.output == 'text':
+        print(text(found, width(found)))
+    else:
+        print(json(found))
+    return status(found)
+
+
+@contextmanager
+def waiting(signals: frozenset[signal.Signals]) -> Iterator[None]:
+    """Keep signals for whoever waits for them: SIGCHLD and those that ask to end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def status(found: Sequence[Row]) -> int:
+    """Return the exit status that rows stand for."""
+    return int(any(row.verdict == 'fail' for row in found))
+
+
+def json(found: Sequence[Row]) -> str:
+    """Return rows as one JSON object."""
+    return report.json_object({
+        'status': status(found), 'rows': [row._asdict() for row in found],
+    })
+
+
+def first(row: Row) -> str:
+    """Return the first column of a row: what was checked."""
+    return report.printable(f'{row.check} {row.about}'.rstrip())
+
+
+def width(found: Sequence[Row]) -> int:
+    """Return how wide the first column is; what is longer than WIDEST sticks out."""
+    widths = [len(first(row)) for row in found]
+    return max((each for each in widths if each <= WIDEST), default=0)
+
+
+def text(found: Sequence[Row], width: int) -> str:
+    """Return rows as lines, with a first column of a width."""
+    return '\n'.join(
+        f'{row.verdict:4}  {first(row):{width}}  ' + report.printable(
+            row.says + (f' -- {row.remedy}' if row.remedy else ''),
+        ) for row in found
+    )
+
+
+def rows(settings: Settings) -> list[Row]:
+    """Return the rows of every check, in the order of a delivery."""
+    seen = sights(settings)
+    choice = wiring.targets(settings)
+    return [
+        *paths(settings.paths, seen),
+        *table(),
+        *names(settings),
+        *processes(settings, choice),
+        *nested(settings, choice),
+        *dispositions(settings, choice),
+        *permissions(choice),
+        *ways(),
+        *memories(settings),
+        *commands(settings),
+    ]
+
+
+def sights(settings: Settings) -> list[change.Sight | None]:
+    """Return what is seen of each path; None where it does not answer in time.
+
+    Raises SystemExit on TERM and INT, which the caller has blocked.
+    """
+    eyes = [
+        wiring.Eyes(settings._replace(paths=(path,))) for path in settings.paths
+    ]
+    seen: dict[int, change.Sight] = {}
+    deadline = procfs.now() + PATIENCE
+    try:
+        while True:
+            for place, each in enumerate(eyes):
+                snapshot = None if place in seen else each.look(False)
+                if snapshot is not None:
+                    seen[place] = snapshot.sights[0]
+            left = deadline - procfs.now()
+            if len(seen) == len(eyes) or left <= 0:
+                return [seen.get(place) for place in range(len(eyes))]
+            got = signal.sigtimedwait(SIGNALS, left)
+            if got is not None and got.si_signo != signal.SIGCHLD:
+                raise SystemExit(128 + got.si_signo)
+    finally:
+        for each in eyes:
+            each.close()
+
+
+def paths(
+        names: Sequence[str], seen: Sequence[change.Sight | None],
+) -> Iterator[Row]:
+    """Say of each path whether it can be read, and what its file system means."""
+    try:
+        mounts = {'/': ('/', 'unknown')}
+        for point, root, kind in contents.mounts():
+            mounts[point] = root, kind
+    except OSError as error:
+        mounts = {}
+        yield Row(
+            'mounts', 'warn', contents.MOUNTINFO,
+            f'not readable ({contents.reason(error)}), so that any read may hang; '
+            f'each look is made in a child process',
+        )
+    for path, sight in zip(names, seen, strict=True):
+        at = place(path, mounts) if mounts else None
+        yield readable(path, sight, at)
+        if at is not None:
+            yield from mounted(path, sight, at)
+
+
+def readable(path: str, sight: change.Sight | None, at: Place | None) -> Row:
+    """Say whether a path can be read, how many files that are, and where."""
+    if sight is None:
+        return Row(
+            'path', 'fail', path, f'does not answer within {PATIENCE:g} s',
+            'see to the server or the daemon of its mount; watch would log '
+            '`stalled` and tell nobody meanwhile',
+        )
+    trouble = change.trouble(sight, None)
+    if trouble:
+        who = f' as {wiring.us()}' if trouble == 'permission denied' else ''
+        return Row(
+            'path', 'fail', path, trouble + who, REMEDIES.get(trouble, NAME_ANOTHER),
+        )
+    count = len(sight.files)
+    says = '1 file' if count == 1 else f'{count} files'
+    if at is not None:
+        says += f', {at.kind}' + (', laid out by a kubelet' if at.kubelet else '')
+    if sight.unreadable:
+        return Row(
+            'path', 'warn', path, f'{says}; not readable: {change.summary(sight)}',
+            'changes of it are not seen; make it readable, or leave it out by --ignore',
+        )
+    if not count:
+        return Row(
+            'path', 'warn', path, f'{says}: nothing in it counts',
+            'names of --ignore, and those that begin with .., are left out',
+        )
+    return Row('path', 'ok', path, says)
+
+
+class Place(NamedTuple):
+    """Where a path is, as far as can be told without touching what may hang.
+
+    root, kind: of its mount, see contents.mounts.
+    itself: the path is the mount point; kubelet: a ..data link leads to it.
+    """
+
+    root: str
+    kind: str
+    itself: bool
+    kubelet: bool
+
+
+def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
+    """Return where a path is.
+
+    mounts: mount point -> root and type; one for '/' must be among them.
+    """
+    last, kubelet = '/', False
+    for step, target, _ in contents.steps(path):
+        if contents.magic(step):
+            return Place('/', 'mounts of another process', False, kubelet)
+        if target:
+            kubelet = kubelet or step.endswith('/..data')
+            continue
+        last = step
+        if mounts[point_of(step, mounts)][1] not in contents.SAFE:
+            # The next step would read a link there.
+            break
+    else:
+        kubelet = kubelet or os.path.islink(f'{path}/..data')
+    point = point_of(last, mounts)
+    root, kind = mounts[point]
+    return Place(root, kind, point == last, kubelet)
+
+
+def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
+    """Return the mount point that a resolved name is on."""
+    while name not in mounts:
+        name = name.rpartition('/')[0] or '/'
+    return name
+
+
+def mounted(path: str, sight: change.Sight | None, at: Place) -> Iterator[Row]:
+    """Say what there is to know about the mount of a path, if anything."""
+    if frozen(at.root):
+        yield Row(
+            'mount', 'fail', path, 'a Kubernetes subPath mount, which never gets an '
+            'update', 'mount the whole volume as a directory, without subPath',
+        )
+    elif at.itself and sight is not None and sight.kind == 'file':
+        yield Row(
+            'mount', 'warn', path, 'a mount of this one file: where it is replaced by '
+            'a rename, or is a Kubernetes subPath, the new one never shows here',
+            'mount its directory; in Kubernetes the whole volume, without subPath',
+        )
+    if at.kind not in contents.SAFE:
+        family = 'nfs' if at.kind.startswith('nfs') else at.kind.partition('.')[0]
+        family = {'fuseblk': 'fuse', 'smb3': 'cifs'}.get(family, family)
+        says, remedy = MEANINGS.get(family, UNKNOWN_KIND)
+        yield Row('mount', 'warn', path, f'{at.kind}: {says}', remedy)
+
+
+def frozen(root: str) -> bool:
+    """Return whether the root of a mount is a piece of a kubelet's volume.
+
+    A subPath is resolved once, when the container starts: the mount is of what
+    lay behind ..data then, a directory such as ..2026_01_31_12_00_00.123456789
+    (atomic_writer.go), or is kept below volume-subpaths (subpath_linux.go).
+    """
+    parts = root.split('/')
+    return 'volume-subpaths' in parts or any(
+        part.startswith('..20') for part in parts
+    )
+
+
+def table() -> Iterator[Row]:
+    """Say whether other processes are to be seen at all."""
+    trouble = procfs.trouble()
+    if trouble:
+        says, remedy = parted(trouble)
+        yield Row('proc', 'fail', '', says, remedy)
+        return
+    others = procfs.others()
+    if procfs.hidden():
+        yield Row(
+            'proc', 'warn', '', "other users' processes are hidden (hidepid)",
+            'run as the uid of the target, or mount /proc with hidepid=0',
+        )
+    elif procfs.secluded(others):
+        yield Row(
+            'proc', 'warn', '', 'no process is visible but our own',
+            'in Kubernetes set shareProcessNamespace: true',
+        )
+    else:
+        yield Row('proc', 'ok', '', f'{len(others)} other processes are visible')
+
+
+def names(settings: Settings) -> Iterator[Row]:
+    """Say how a name is matched that the kernel cuts."""
+    name = settings.process
+    if name is None or short(name) == name:
+        return
+    yield Row(
+        'name', 'ok', name, f'over {COMM_LENGTH} bytes: matched as {short(name)!r}, '
+        f'then confirmed by the program or the script that it runs',
+    )
+
+
+def processes(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say which processes match, who is chosen and why, or why nobody is."""
+    if choice.reason == 'proc':
+        yield Row('process', 'skip', '', 'who is to be told: /proc does not say')
+        return
+    if choice.reason:
+        says, remedy = parted(choice.says or wiring.absent(settings))
+        yield Row('process', 'fail', '', says, remedy)
+    top = roots(choice.matches)
+    others = tuple(each for each in choice.matches if each not in choice.targets)
+    for process in (*choice.targets, *others)[:MOST_MATCHES]:
+        if process in choice.targets:
+            why = WHY[settings.select]
+            if len(choice.matches) == 1:
+                why = 'the only match'
+            if settings.pidfile is not None:
+                why = f'named by {settings.pidfile}'
+            role = f'chosen: {why}'
+        elif process in top:
+            role = 'its parent is no match'
+        else:
+            role = f'below pid {process.ppid}, which matches too'
+        yield Row('process', 'ok', str(process), f'{described(process)}; {role}')
+    more = len(choice.matches) - MOST_MATCHES
+    if more > 0:
+        yield Row('process', 'ok', '', f'{more} more match')
+
+
+def parted(words: str) -> tuple[str, str]:
+    """Return what was seen and what to do, of a message that says both."""
+    says, _, remedy = words.partition('; ')
+    return says, remedy
+
+
+def described(process: Process) -> str:
+    """Return whose a process is and since when it runs."""
+    seconds = max(0.0, procfs.now() - process.started / procfs.ticks())
+    inner = ', in a nested pid namespace' if process.nested else ''
+    return f'{user(process)}, up {age(seconds)}{inner}'
+
+
+def user(process: Process) -> str:
+    """Return 'uid 33', or that it is not known."""
+    return 'uid unknown' if process.uid is None else f'uid {process.uid}'
+
+
+def age(seconds: float) -> str:
+    """Return '12 s', '3 min', '5 h' or '40 d'."""
+    for unit, size, most in (('s', 1, 120), ('min', 60, 7200), ('h', 3600, 172800)):
+        if seconds < most:
+            return f'{int(seconds // size)} {unit}'
+    return f'{int(seconds // 86400)} d'
+
+
+def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say who would match too, but for being in a pid namespace below ours."""
+    if settings.all_namespaces or settings.pidfile or choice.reason == 'proc':
+        return
+    inner = [
+        process for process in procfs.matches(
+            settings.process, settings.cmdline, settings.uid, True,
+        ) if process.nested
+    ]
+    for process in inner[:MOST_MATCHES]:
+        yield Row(
+            'process', 'ok' if choice.targets else 'warn', str(process),
+            f'{described(process)}; left out', '--all-namespaces takes it too',
+        )
+
+
+def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say what each target would do with the signal, and what is made of that."""
+    name, mode = settings.signal_name, settings.handler_check
+    if not choice.targets:
+        yield Row('handler', 'skip', name, 'no target')
+    for process in choice.targets[:MOST_MATCHES]:
+        if name in ENDING:
+            yield Row(
+                'handler', 'ok', str(process),
+                f'not checked: {name} is meant to end it, and its end is the success',
+            )
+            continue
+        is_so = wiring.disposed(settings, process)
+        says = DOES[is_so].format(name)
+        if VERDICTS[mode, is_so] == 'hold':
+            yield Row(
+                'handler', 'fail', str(process), f'{says}; it is held',
+                MEND[is_so],
+            )
+        elif is_so in ('ignored', 'default'):
+            yield Row(
+                'handler', 'warn', str(process),
+                f'{says}; it is sent all the same (--handler-check {mode})',
+            )
+        elif is_so == 'unknown':
+            yield Row(
+                'handler', 'warn', str(process), f'{says}; it is sent',
+                f'try it: smoke --deliver looks whether it lives on after {name}',
+            )
+        else:
+            yield Row('handler', 'ok', str(process), says)
+
+
+def permissions(choice: Choice) -> Iterator[Row]:
+    """Say whether we may signal each target (signal 0 is none, kill(2))."""
+    if not choice.targets:
+        yield Row('permission', 'skip', '', 'no target')
+    for process in choice.targets[:MOST_MATCHES]:
+        if delivery.permitted(process.pid):
+            yield Row(
+                'permission', 'ok', str(process),
+                f'we ({wiring.us()}) may signal it ({user(process)})',
+            )
+        else:
+            yield Row(
+                'permission', 'fail', str(process),
+                f'we ({wiring.us()}) may not signal it ({user(process)})',
+                'run as the same uid or add CAP_KILL',
+            )
+
+
+def ways() -> Iterator[Row]:
+    """Say by which system call signals are sent."""
+    if delivery.has_pidfd():
+        yield Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
+    else:
+        yield Row(
+            'delivery', 'warn', '', 'by kill(2), right after a look at the start '
+            'time, for pidfd is refused here',
+            'use a newer kernel, or a seccomp profile that allows pidfd_open',
+        )
+
+
+def memories(settings: Settings) -> Iterator[Row]:
+    """Say where the memory between runs is kept, and whether it can be."""
+    path = settings.state_file
+    if path is None:
+        yield default_memory(settings)
+        return
+    says, remedy = parted(ledger.writable(path))
+    if not says:
+        try:
+            found = ledger.peek(path) is not None
+        except LedgerError as error:
+            says, remedy = parted(str(error))
+            remedy = remedy or 'the next run keeps it aside and takes a baseline'
+    if says:
+        yield Row('ledger', 'fail', path, says, remedy)
+    else:
+        yield Row(
+            'ledger', 'ok', path,
+            'can be read and written' if found else 'not there yet, can be written',
+        )
+
+
+def default_memory(settings: Settings) -> Row:
+    """Say where check keeps its memory by default, and whether it can."""
+    try:
+        key = ledger.key(settings, os.getcwd())
+        path = ledger.location(key, os.environ, os.geteuid())
+    except (LedgerError, OSError) as error:
+        return Row('ledger', 'warn', '', f'for check: {error}')
+    trouble, remedy = parted(ledger.writable(path))
+    if trouble:
+        return Row('ledger', 'warn', '', f'check would not get on: {trouble}', remedy)
+    return Row(
+        'ledger', 'ok', '',
+        f'check would keep it in {path}; watch keeps none without --state-file',
+    )
+
+
+def commands(settings: Settings) -> Iterator[Row]:
+    """Say whether the programs of --validate and --verify are found."""
+    for option, command in (
+            ('validate', settings.validate), ('verify', settings.verify),
+    ):
+        if not command:
+            continue
+        trouble = children.missing(command, os.environ.get('PATH', os.defpath))
+        if trouble:
+            yield Row(
+                option, 'fail', command[0], trouble,
+                'install it where pollreload runs, or name it by its full path',
+            )
+        else:
+            yield Row(option, 'ok', command[0], 'found')

@@ -1,0 +1,163 @@
+"""nginx, which reloads on HUP and keeps its workers where it cannot."""
+from __future__ import annotations
+
+import pytest
+
+from tests.servers import points
+from tests.servers.conftest import Place
+from tests.servers.harness import As, Files, Kind, Site
+from tests.servers.load import Kept, get
+
+NOBODY = As(65534, 65534)
+CAP_KILL = 5  # linux/capability.h
+
+
+def files(site: Site, answer: str) -> Files:
+    """Return a configuration that makes nginx give an answer."""
+    # All that it writes is in its own place, for it may be no one's but its.
+    temporary = '\n'.join(
+        f'    {each}_temp_path {site.root}/{each};'
+        for each in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi')
+    )
+    return {'nginx.conf': f"""\
+worker_processes 2;
+pid {site.pidfile};
+error_log stderr notice;
+events {{
+    worker_connections 64;
+}}
+http {{
+    access_log off;
+{temporary}
+    include {site.conf}/site.conf;
+}}
+""", 'site.conf': f"""\
+server {{
+    listen 127.0.0.1:{site.port};
+    location / {{
+        return 200 "{answer}";
+    }}
+}}
+"""}
+
+
+def broken(site: Site) -> Files:
+    """Return a configuration that nginx refuses."""
+    return {**files(site, ''), 'site.conf': 'server {\n'}
+
+
+def command(site: Site) -> list[str]:
+    """Return the arguments of nginx in the foreground."""
+    return [
+        '-e', 'stderr', '-p', site.root, '-c', f'{site.conf}/nginx.conf',
+        '-g', 'daemon off;',
+    ]
+
+
+NGINX = Kind(
+    program='nginx', package='nginx', signal='HUP', files=files, broken=broken,
+    command=command,
+    # Not with the daemon's pid file: nginx -t makes it, empty, where it is not.
+    validate=lambda site: [
+        site.program, '-t', '-q', '-e', 'stderr', '-p', site.root,
+        '-c', f'{site.conf}/nginx.conf',
+    ],
+    ask=lambda site: get(site.port), reload=r'signal 1 \(SIGHUP\) received',
+)
+
+
+@pytest.fixture
+def site(place: Place) -> Site:
+    """Return a place for nginx."""
+    return place(NGINX)
+
+
+def test_five_swaps_lose_no_request(site: Site) -> None:
+    """Each swap is told once and served, and no client sees a failure.
+
+    Not even those that keep their connections, when a worker that ends closes
+    one that is idle.
+    """
+    kept = Kept(site.port), Kept(site.port)
+
+    def fresh() -> str:
+        return get(site.port)
+
+    failures = points.five_swaps(site, fresh, fresh, *kept)
+
+    assert failures == []
+    # Each reload ends the workers that held them: these clients were at risk.
+    assert all(client.reopened for client in kept)
+
+
+def test_what_nginx_refuses_is_not_verified(site: Site) -> None:
+    """nginx keeps its workers on a broken configuration, and --verify-workers sees it."""
+    points.not_verified(site)
+
+
+def test_validation_holds_what_nginx_refuses(site: Site) -> None:
+    """What nginx -t refuses is held; once mended it is told once."""
+    points.held_while_invalid(site)
+
+
+def test_a_refused_reload_is_delivered_and_no_more(site: Site) -> None:
+    """Without --verify a signal that nginx took is delivered, not verified."""
+    points.kept_by_the_server(site)
+
+
+def test_started_after_the_sidecar(site: Site) -> None:
+    """A change waits for nginx to be there, and is told once."""
+    points.started_later(site)
+
+
+def test_restarted_during_a_change(site: Site) -> None:
+    """Who takes the place of a nginx that ended is told once."""
+    points.restarted_meanwhile(site)
+
+
+def test_stopped_during_a_change(site: Site) -> None:
+    """A stopped master is not told twice."""
+    points.stopped_meanwhile(site)
+
+
+def test_two_beside_each_other(site: Site, place: Place) -> None:
+    """Two masters hold the signal; --pidfile and --cmdline tell them apart."""
+    points.beside_another(site, place(NGINX, site))
+
+
+@pytest.mark.parametrize(('server', 'sidecar', 'event'), [
+    ('user', 'user', 'delivered'),
+    ('user', 'root', 'delivered'),
+    ('user', 'nobody', 'failed'),
+    ('user', 'nobody + CAP_KILL', 'delivered'),
+    ('root', 'user', 'failed'),
+    ('root', 'user + CAP_KILL', 'delivered'),
+])
+def test_permission(
+        site: Site, user: As, server: str, sidecar: str, event: str,
+) -> None:
+    """The sidecar needs nginx's uid, root's, or CAP_KILL, and no more.
+
+    A master that is root's cannot be told by the workers' user.
+    """
+    who = {
+        'root': None, 'user': user, 'nobody': NOBODY,
+        'user + CAP_KILL': user._replace(capabilities=(CAP_KILL,)),
+        'nobody + CAP_KILL': NOBODY._replace(capabilities=(CAP_KILL,)),
+    }
+
+    got = points.permission(site, who[server], who[sidecar])
+
+    assert got['event'] == event, got
+    if event == 'failed':
+        assert got['reason'] == 'not permitted'
+
+
+def test_check_from_cron(site: Site) -> None:
+    """A line of a crontab reloads nginx, and says nothing when nothing is due."""
+    points.from_cron(site)
+
+
+def test_check_from_a_timer(site: Site) -> None:
+    """A timer's service reloads nginx, and two at a time do not tell it twice."""
+    points.from_timer(site)

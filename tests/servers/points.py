@@ -1,0 +1,292 @@
+"""What has to hold for every server, to be called by the test of each.
+
+Each function takes a Site, starts what it needs there, and asserts.
+"""
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+
+from tests.servers.harness import (
+    DEADLINE,
+    As,
+    Event,
+    Server,
+    Sidecar,
+    Site,
+    cron,
+    timer,
+)
+from tests.servers.load import Load
+
+BUSY = 75  # EX_TEMPFAIL: another run holds the ledger
+
+
+def five_swaps(
+        site: Site, *clients: Callable[[], str], options: tuple[str, ...] = (),
+) -> list[str]:
+    """Swap five times under load; return what failed for the clients.
+
+    After each the answer is the new one, the first process is the same, and it
+    was told once more, by the sidecar's word and by its own.
+    """
+    server = site.server()
+    sidecar = site.sidecar('--verify-workers', *options)
+    with Load(*clients) as load:
+        for number in range(1, 6):
+            site.swap(f'answer {number}')
+            sidecar.event('verified')
+            site.gives(f'answer {number}')
+            load.more()
+            assert not server.ended()
+        sidecar.polls()
+    assert sidecar.told(server.pid) == sidecar.told() == 5
+    assert reloads(server) in (5, None)
+    assert sidecar.count('failed') == 0, str(sidecar)
+    return load.failures
+
+
+def reloads(server: Server) -> int | None:
+    """Return how many reloads a server logged; None for one that logs none."""
+    return server.reloads() if server.site.kind.reload else None
+
+
+def not_verified(site: Site) -> None:
+    """Spoil the configuration of a server that keeps its workers: it is not verified.
+
+    Told three times at most, and once more when it is mended.
+    """
+    server = site.server()
+    sidecar = site.sidecar('--verify-workers', '--command-timeout', '500ms')
+    site.spoil()
+    assert sidecar.event('failed')['reason'] == 'not verified'
+    assert sidecar.count('verified') == 0
+    site.swap('mended')
+    sidecar.event('verified')
+    site.gives('mended')
+    assert not server.ended()
+    sidecar.polls()
+    last = max(
+        number for number, event in enumerate(sidecar.events)
+        if event['event'] == 'changed'
+    )
+    after = [event['event'] for event in sidecar.events[last:]]
+    assert after.count('signalled') == 1
+    assert 1 <= sidecar.told() - 1 <= 3
+
+
+def held_while_invalid(site: Site) -> None:
+    """Spoil the configuration: --validate holds it, and the mended one is told once."""
+    server = site.server()
+    sidecar = site.sidecar('--validate', ' '.join(site.kind.validate(site)))
+    site.spoil()
+    held = sidecar.event('held')
+    assert held['reason'] == 'validation failed'
+    sidecar.polls()
+    assert sidecar.told() == 0
+    assert site.ask() == 'start'
+    site.swap('mended')
+    sidecar.event('delivered')
+    site.gives('mended')
+    sidecar.polls()
+    assert sidecar.told(server.pid) == sidecar.told() == 1
+    assert reloads(server) in (1, None)
+
+
+def kept_by_the_server(site: Site) -> None:
+    """Spoil it without --validate: a server that keeps the old one was told, no more.
+
+    That is all that can be seen without --verify: it is delivered, and the
+    line says that the reload is not verified. The mended one is told once.
+    """
+    server = site.server()
+    sidecar = site.sidecar()
+    site.spoil()
+    assert 'not verified' in sidecar.event('delivered')['message']
+    sidecar.polls()
+    assert sidecar.told() == 1
+    assert site.ask() == 'start'
+    site.swap('mended')
+    sidecar.event('delivered')
+    site.gives('mended')
+    sidecar.polls()
+    assert sidecar.told(server.pid) == sidecar.told() == 2
+
+
+def died_of_it(site: Site) -> None:
+    """Spoil it without --validate: a server that ends says so, and there is no storm.
+
+    It is started again with what was mended, and told that once at most.
+    """
+    server = site.server()
+    sidecar = site.sidecar('--survive', '1s')
+    site.spoil()
+    failed = sidecar.event('failed')
+    assert (failed['reason'], failed['pid']) == ('died', server.pid)
+    assert sidecar.event('held')['reason'] == 'no target'
+    server.end()
+    site.swap('mended')
+    again = site.server()
+    assert site.ask() == 'mended'
+    told = sidecar.event('delivered', 'baseline')
+    assert told['pid'] == again.pid
+    sidecar.polls()
+    assert sidecar.told(server.pid) == 1
+    assert sidecar.told(again.pid) == (told['event'] == 'delivered')
+    assert sidecar.told() <= 2
+    assert site.ask() == 'mended'
+
+
+def started_later(site: Site) -> None:
+    """Start it after the sidecar and after a change: held till then, and told once.
+
+    The server has read the change already; told all the same, for nobody can
+    know that of one that started less than 10 s after the change.
+    """
+    sidecar = site.sidecar()
+    site.swap('changed')
+    assert sidecar.event('held')['reason'] == 'no target'
+    server = site.server()
+    assert sidecar.event('delivered')['pid'] == server.pid
+    sidecar.polls()
+    assert sidecar.told() == 1
+    assert site.ask() == 'changed'
+
+
+def restarted_meanwhile(site: Site) -> None:
+    """Restart it while a change settles: the new one is told once, and has it."""
+    old = site.server()
+    sidecar = site.sidecar()
+    site.swap('changed')
+    old.end()
+    new = site.server()
+    told = sidecar.event('delivered')
+    while told['pid'] != new.pid:
+        told = sidecar.event('delivered')
+    sidecar.polls()
+    assert sidecar.told(new.pid) == 1
+    assert sidecar.told(old.pid) <= 1
+    assert site.ask() == 'changed'
+
+
+def stopped_meanwhile(site: Site) -> None:
+    """Stop its first process: what is pending is not delivered, nor sent again.
+
+    Once it goes on it takes the one signal, and that is the delivery.
+    """
+    server = site.server()
+    sidecar = site.sidecar()
+    server.stop()
+    site.swap('changed')
+    assert sidecar.event('failed')['reason'] == 'pending'
+    sidecar.event('held')
+    sidecar.polls()
+    assert sidecar.count('delivered') == 0
+    server.go_on()
+    assert sidecar.event('delivered')['pid'] == server.pid
+    site.gives('changed')
+    sidecar.polls()
+    assert sidecar.told() == 1
+    assert reloads(server) in (1, None)
+
+
+def beside_another(site: Site, other: Site) -> None:
+    """Run two: nobody is told, both are listed, and two options tell them apart."""
+    ours, others = site.server(), other.server()
+    sidecar = site.sidecar()
+    by_pidfile = site.sidecar('--pidfile', site.pidfile)
+    by_cmdline = other.sidecar('--cmdline', other.root)
+    site.swap('changed')
+    held = sidecar.event('held')
+    assert held['reason'] == 'ambiguous'
+    assert all(str(pid) in held['message'] for pid in (ours.pid, others.pid))
+    assert by_pidfile.event('delivered')['pid'] == ours.pid
+    site.gives('changed')
+    other.swap('changed too')
+    assert by_cmdline.event('delivered')['pid'] == others.pid
+    other.gives('changed too')
+    for each in (sidecar, by_pidfile, by_cmdline):
+        each.polls()
+    assert [each.told() for each in (sidecar, by_pidfile, by_cmdline)] == [0, 1, 1]
+
+
+def permission(site: Site, server: As | None, sidecar: As | None) -> Event:
+    """Return whether one user's sidecar can tell another's server, by its event.
+
+    None stands for root. What is not permitted reaches nobody, and says who
+    is who.
+    """
+    if server is not None:
+        site.own(server)
+    running = site.server(server)
+    watching: Sidecar = site.sidecar(user=sidecar)
+    site.swap('changed')
+    event = watching.event('delivered', 'failed')
+    if event['event'] == 'delivered':
+        site.gives('changed')
+        assert watching.told(running.pid) == 1
+    else:
+        assert watching.told() == 0
+        assert site.ask() == 'start'
+    return event
+
+
+def from_cron(site: Site) -> None:
+    """Run check as cron does: silent when nothing is due, tells once what is."""
+    site.server()
+    words, variables = cron(f'*/5 * * * * {site.check()}')
+
+    def run() -> tuple[int | None, str]:
+        # cron sends by mail whatever comes from either.
+        child = site.start(words, variables)
+        said = ''.join(child.communicate(timeout=DEADLINE))
+        return child.returncode, said
+
+    assert run() == (0, '')
+    site.swap('by cron')
+    status, said = run()
+    assert status == 0
+    assert 'delivered: ' in said
+    site.gives('by cron')
+    assert run() == (0, '')
+
+
+def from_timer(site: Site) -> None:
+    """Run check as a timer's service does, twice at a time: the second exits with 75.
+
+    The first is kept busy by a --validate that reads a FIFO.
+    """
+    server = site.server()
+    fifo = f'{site.root}/fifo'
+    os.mkfifo(fifo)
+    words, variables = timer(f"""\
+[Service]
+Type=oneshot
+ExecStart={site.check('--validate', f'cat {fifo}')}
+SuccessExitStatus={BUSY}
+""")
+    assert site.start(words, variables).wait(DEADLINE) == 0
+    site.swap('by timer')
+    first = site.start(words, variables)
+    # To open it waits for the first one's --validate to read.
+    with open(fifo, 'w', encoding='ascii'):
+        second = site.start(words, variables)
+        _, said = second.communicate(timeout=DEADLINE)
+        assert second.returncode == BUSY
+        assert 'ledger' in said
+    said, _ = first.communicate(timeout=DEADLINE)
+    assert first.returncode == 0
+    assert said.count('delivered: ') == 1
+    site.gives('by timer')
+    assert reloads(server) in (1, None)
+
+
+def finished(words: list[str]) -> str:
+    """Run a command of the server's own to its end; return what it said."""
+    done = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=DEADLINE, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr

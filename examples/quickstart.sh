@@ -45,7 +45,7 @@ for each in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python
     [ -z "${PYTHON:-}" ] || break
 done
 if [ -z "$python" ]; then
-    fail "Python 3.11 or later is needed, but ${found:-${PYTHON:-python3} is not here}; " \
+    fail "Python 3.11 or later is needed, but ${found:-${PYTHON:-python3} is not here};" \
         'install python3 and python3-venv, or name an interpreter with PYTHON=...'
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || case ${python##*/} in
@@ -55,7 +55,11 @@ esac
 
 # The environment: made anew when what is to be in it has changed.
 environment=$PWD/.quickstart
-[ -w . ] || environment=$tmp/environment
+next=$environment/bin/pollreload
+if ! [ -w . ]; then
+    environment=$tmp/environment
+    next='install pollreload, and try pollreload'
+fi
 wanted=$(pwd; "$python" -VV; cat setup.cfg pyproject.toml pollreload/*.py | cksum)
 if [ "$wanted" = "$(cat "$environment/wanted" 2>/dev/null)" ]; then
     printf 'Using the environment in %s\n' "$environment"
@@ -70,12 +74,12 @@ else
     cp -R LICENSE README.md pollreload pyproject.toml setup.cfg "$tmp/source"
     # In the background, so that a signal need not wait for it; timeout passes the
     # signal on to all that pip has started.
-    TMPDIR=$tmp PIP_NO_CACHE_DIR=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    TMPDIR=$tmp  PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
         timeout 600 "$environment/bin/python" -m pip install -q "$tmp/source" \
         >"$tmp/said" 2>&1 &
     pip=$!
     wait "$pip" || fail 'pip cannot install pollreload with click, xxhash and setuptools;' \
-        "is the package index to be reached? $(grep -i error: "$tmp/said" | tail -n 1)"
+        "is the package index to be reached? $(grep -o 'ERROR: .*' "$tmp/said" | tail -n 1)"
     pip=''
     printf '%s\n' "$wanted" >"$environment/wanted"
 fi
@@ -156,4 +160,4 @@ printf '\n7. The server is asked again:\n      %s\n\n' "$answer"
 [ "$answer" = 'hello from the second config' ] || fail 'that is not what the config says'
 
 printf '%s\n' 'Shown: a change was found by polling, and the running server took it.' \
-    "Next: $bin/pollreload doctor, or smoke; all tests: sh tests/run.sh"
+    "Next: $next doctor, or smoke; all tests: sh tests/run.sh"

@@ -39,14 +39,13 @@ class Told(NamedTuple):
 class Attempt(NamedTuple):
     """All that was done for one content.
 
-    fingerprint: of that content; since: when it was first seen, boot seconds.
-    told: every target that was chosen for it, ever.
+    fingerprint: of that content.
+    told: every target that was told of it, or need not be.
     tries: how many failed; again: not before this time, boot seconds.
     validated: --validate agreed to this content.
     """
 
     fingerprint: str = ''
-    since: float = 0.0
     told: tuple[Told, ...] = ()
     tries: int = 0
     again: float = 0.0
@@ -88,11 +87,18 @@ def record(attempt: Attempt, entry: Told) -> Attempt:
     return attempt._replace(told=(*others, entry))
 
 
+def unmarked(attempt: Attempt, entry: Told) -> Attempt:
+    """Return the attempt after a signal did not go out, as it was before the mark."""
+    others = tuple(told for told in attempt.told if told.name != entry.name)
+    return attempt._replace(told=(*others, entry) if entry.sends else others)
+
+
 def needless(
         process: Process, since: float, ticks: int, matches: Sequence[Process],
 ) -> bool:
     """Return whether a target certainly read the content when it started.
 
+    since: when the first of the looks that saw it ended, boot seconds.
     Only a root reads its configuration at its start; a worker may have been
     forked with the old one in memory. ticks: clock ticks a second.
     """

@@ -64,13 +64,15 @@ class Memory(NamedTuple):
     known: what was last believed, for each path; None: not known yet.
     known_print: the fingerprint of all that.
     seen, seen_at: the fingerprint of the last looks in a row, and when the
-        first of them began; '' after a look that could read nothing.
+        first of them ended; '' after a look that could read nothing.
     done: the fingerprint that the targets have; '' where that is unknown.
-    restless: since when something other than what is done has been there.
+    left: when the last look began that saw what is done, if something else
+        was seen since; who started after that may have read the other.
+    restless: since when one new content after another has been seen.
     doubts: (position of the path, name) -> since when it has been empty or
-        unreadable.
+        unreadable, and which: the digest.
     troubles: position of the path -> what is wrong with it.
-    looked_at: when the last look began.
+    looked_at, ended_at: when the last look began and ended.
     """
 
     state: str = 'blank'
@@ -79,10 +81,12 @@ class Memory(NamedTuple):
     seen: str = ''
     seen_at: float = 0.0
     done: str = ''
+    left: float = 0.0
     restless: float = 0.0
-    doubts: Mapping[tuple[int, str], float] = {}
+    doubts: Mapping[tuple[int, str], tuple[float, bytes]] = {}
     troubles: Mapping[int, Trouble] = {}
     looked_at: float = -1.0
+    ended_at: float = -1.0
 
 
 class Decision(NamedTuple):
@@ -195,7 +199,7 @@ class Belief(NamedTuple):
     contents: tuple[Known | None, ...]
     reasons: Mapping[int, tuple[str, bool]]
     readable: bool
-    doubts: Mapping[tuple[int, str], float]
+    doubts: Mapping[tuple[int, str], tuple[float, bytes]]
     ends: float
 
 
@@ -212,7 +216,7 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
     """Return a look as it is believed: with what is known, and with doubts."""
     contents: list[Known | None] = []
     reasons: dict[int, tuple[str, bool]] = {}
-    doubts: dict[tuple[int, str], float] = {}
+    doubts: dict[tuple[int, str], tuple[float, bytes]] = {}
     ends = 0.0
     readable = False
     blank = memory.state == 'blank'
@@ -237,8 +241,10 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
         for name, digest in files.items():
             seconds = patience(digest, was.get(name), grace, blank)
             if seconds:
-                since = memory.doubts.get((position, name), now)
-                doubts[position, name] = since
+                since, before = memory.doubts.get((position, name), (now, digest))
+                # What was unreadable and is empty now is a new doubt.
+                since = since if before == digest else now
+                doubts[position, name] = since, digest
                 ends = max(ends, since + seconds)
     return Belief(tuple(contents), reasons, readable, doubts, ends)
 
@@ -268,17 +274,22 @@ def troubled(
 
 
 def observe(
-        memory: Memory, snapshot: Snapshot, now: float,
+        memory: Memory, snapshot: Snapshot, began: float, now: float,
         settle: float, grace: float, digest: Digest,
 ) -> tuple[Memory, Decision]:
-    """Return what is remembered after a look that began at now, and what follows.
+    """Return what is remembered after a look that ends now, and what follows.
 
+    began: when it began; between the end of one look and the beginning of
+        another there must be --settle, for a look may take long.
     settle, grace: --settle and --empty-grace in seconds.
     digest: makes a fingerprint of the files of each path in turn.
     """
     contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
     troubles, failing, mended = troubled(memory, reasons, now)
-    memory = memory._replace(troubles=troubles, doubts=doubts, looked_at=now)
+    before = memory.looked_at
+    memory = memory._replace(
+        troubles=troubles, doubts=doubts, looked_at=began, ended_at=now,
+    )
     if contents == memory.known and memory.known_print:
         found = memory.known_print
     else:
@@ -306,15 +317,18 @@ def observe(
             state='done', known=contents, known_print=found, seen=found, done=found,
             seen_at=memory.seen_at if found == memory.seen else now, restless=0.0,
         ), decision
-    restless = memory.restless or now
     if action == 'break':
-        return memory._replace(state='settling', seen='', restless=restless), decision
+        return memory._replace(state='settling', seen='', restless=0.0), decision
+    if memory.state == 'done':
+        memory = memory._replace(left=before)
     if found != memory.seen:
         memory = memory._replace(seen=found, seen_at=now)
     settled_at = memory.seen_at + settle
-    if action == 'doubt' or now < settled_at:
+    if action == 'doubt' or began < settled_at:
         again = ends if action == 'doubt' else settled_at
-        return memory._replace(state='settling', restless=restless), decision._replace(
+        return memory._replace(
+            state='settling', restless=memory.restless or now,
+        ), decision._replace(
             again=min(again, decision.again or again),
             waiting='doubt' if action == 'doubt' else 'settle',
         )
@@ -324,19 +338,19 @@ def observe(
     ), decision._replace(changed=changed)
 
 
-def held_for_change(memory: Memory, now: float) -> bool:
-    """Return whether the content has kept changing for too long to be silent."""
+def restless(memory: Memory, now: float) -> bool:
+    """Return whether a look saw a new content once more, after a minute of that."""
     return (
-        memory.state == 'settling' and memory.restless > 0.0
-        and now - memory.restless >= RESTLESS
+        memory.state == 'settling' and memory.seen_at == memory.ended_at
+        and memory.restless > 0.0 and now - memory.restless >= RESTLESS
     )
 
 
 def told(memory: Memory, fingerprint: str) -> Memory:
     """Return the memory after every target has a content: the one way it advances."""
     if memory.seen == fingerprint and memory.state == 'due':
-        return memory._replace(state='done', done=fingerprint, restless=0.0)
-    return memory._replace(done=fingerprint)
+        return memory._replace(state='done', done=fingerprint, left=0.0)
+    return memory._replace(done=fingerprint, left=memory.looked_at)
 
 
 def void(memory: Memory) -> Memory:
@@ -345,5 +359,5 @@ def void(memory: Memory) -> Memory:
 
 
 def tell_first(memory: Memory) -> Memory:
-    """Return the memory after a baseline that the targets are to be told of."""
-    return memory._replace(state='settling', done='', restless=memory.seen_at)
+    """Return the memory where the targets are to be told of what is there."""
+    return memory._replace(state='settling', done='', left=0.0)

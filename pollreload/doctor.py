@@ -179,14 +179,14 @@ def rows(settings: Settings) -> list[Row]:
     choice = wiring.targets(settings)
     return [
         *paths(settings.paths, seen),
-        *table(),
+        table(),
         *names(settings),
         *processes(settings, choice),
         *nested(settings, choice),
         *dispositions(settings, choice),
         *permissions(choice),
-        *ways(),
-        *memories(settings),
+        way(),
+        memory(settings),
         *commands(settings),
     ]
 
@@ -289,14 +289,14 @@ def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
 
     mounts: mount point -> root and type; one for '/' must be among them.
     """
-    last, kubelet = '/', False
-    for step, target, _ in contents.steps(path):
+    last, final, kubelet = '/', False, False
+    for step, target, end in contents.steps(path):
         if contents.magic(step):
             return Place('/', 'mounts of another process', False, kubelet)
         if target:
             kubelet = kubelet or step.endswith('/..data')
             continue
-        last = step
+        last, final = step, end
         if mounts[point_of(step, mounts)][1] not in contents.SAFE:
             # The next step would read a link there.
             break
@@ -304,7 +304,7 @@ def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
         kubelet = kubelet or os.path.islink(f'{path}/..data')
     point = point_of(last, mounts)
     root, kind = mounts[point]
-    return Place(root, kind, point == last, kubelet)
+    return Place(root, kind, final and point == last, kubelet)
 
 
 def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
@@ -347,26 +347,23 @@ def frozen(root: str) -> bool:
     )
 
 
-def table() -> Iterator[Row]:
+def table() -> Row:
     """Say whether other processes are to be seen at all."""
-    trouble = procfs.trouble()
+    trouble, remedy = parted(procfs.trouble())
     if trouble:
-        says, remedy = parted(trouble)
-        yield Row('proc', 'fail', '', says, remedy)
-        return
+        return Row('proc', 'fail', '', trouble, remedy)
     others = procfs.others()
     if procfs.hidden():
-        yield Row(
+        return Row(
             'proc', 'warn', '', "other users' processes are hidden (hidepid)",
             'run as the uid of the target, or mount /proc with hidepid=0',
         )
-    elif procfs.secluded(others):
-        yield Row(
+    if procfs.secluded(others):
+        return Row(
             'proc', 'warn', '', 'no process is visible but our own',
             'in Kubernetes set shareProcessNamespace: true',
         )
-    else:
-        yield Row('proc', 'ok', '', f'{len(others)} other processes are visible')
+    return Row('proc', 'ok', '', f'{len(others)} other processes are visible')
 
 
 def names(settings: Settings) -> Iterator[Row]:
@@ -501,38 +498,34 @@ def permissions(choice: Choice) -> Iterator[Row]:
             )
 
 
-def ways() -> Iterator[Row]:
+def way() -> Row:
     """Say by which system call signals are sent."""
     if delivery.has_pidfd():
-        yield Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
-    else:
-        yield Row(
-            'delivery', 'warn', '', 'by kill(2), right after a look at the start '
-            'time, for pidfd is refused here',
-            'use a newer kernel, or a seccomp profile that allows pidfd_open',
-        )
+        return Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
+    return Row(
+        'delivery', 'warn', '',
+        'by kill(2), right after a look at the start time, for pidfd is refused here',
+        'use a newer kernel, or a seccomp profile that allows pidfd_open',
+    )
 
 
-def memories(settings: Settings) -> Iterator[Row]:
+def memory(settings: Settings) -> Row:
     """Say where the memory between runs is kept, and whether it can be."""
     path = settings.state_file
     if path is None:
-        yield default_memory(settings)
-        return
-    says, remedy = parted(ledger.writable(path))
-    if not says:
-        try:
-            found = ledger.peek(path) is not None
-        except LedgerError as error:
-            says, remedy = parted(str(error))
-            remedy = remedy or 'the next run keeps it aside and takes a baseline'
-    if says:
-        yield Row('ledger', 'fail', path, says, remedy)
-    else:
-        yield Row(
-            'ledger', 'ok', path,
-            'can be read and written' if found else 'not there yet, can be written',
+        return default_memory(settings)
+    trouble, remedy = parted(ledger.writable(path))
+    if trouble:
+        return Row('ledger', 'fail', path, trouble, remedy)
+    try:
+        found = ledger.peek(path) is not None
+    except LedgerError as error:
+        return Row(
+            'ledger', 'fail', path, str(error),
+            'the next run keeps it aside, takes a baseline and tells nobody',
         )
+    says = 'can be read and written' if found else 'not there yet; can be written'
+    return Row('ledger', 'ok', path, says)
 
 
 def default_memory(settings: Settings) -> Row:

@@ -38,12 +38,15 @@ def dump(state: State, here: Here) -> dict[str, object]:
                 'files': {name: digest.hex() for name, digest in known.files.items()},
             } for known in content.known
         ],
-        'doubts': [[place, name, at] for (place, name), at in content.doubts.items()],
+        'left': content.left,
+        'doubts': [
+            [place, name, at, digest.hex()]
+            for (place, name), (at, digest) in content.doubts.items()
+        ],
         'deaths': state.deaths,
         'deadly': state.deadly,
         'attempt': {
             'fingerprint': attempt.fingerprint,
-            'since': attempt.since,
             'tries': attempt.tries,
             'told': [
                 {
@@ -51,8 +54,8 @@ def dump(state: State, here: Here) -> dict[str, object]:
                     'comm': told.process.comm, 'sends': told.sends,
                     'phase': told.phase, 'at': told.at, 'since': told.since,
                     'disposition': told.disposition,
-                    # A pid names a process only beside where and when it did.
-                    'boot': here.boot, 'pids': here.pids,
+                    # A pid names a process only beside where it did.
+                    'pids': here.pids,
                 } for told in attempt.told
             ],
         },
@@ -62,8 +65,8 @@ def dump(state: State, here: Here) -> dict[str, object]:
 def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
     """Return the state that a ledger keeps; None where it is another watch's.
 
-    Raises ValueError, TypeError or KeyError where the ledger is not what dump
-    writes.
+    Raises ValueError, TypeError, KeyError or AttributeError where the ledger is
+    not what dump writes.
     """
     if str(kept['key']) != here.key:
         return None
@@ -77,27 +80,31 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
     attempt = kept['attempt']
     told = tuple(
         revived(each) for each in attempt['told']
-        if same_boot and each['boot'] == here.boot and each['pids'] == here.pids
+        if same_boot and here.pids and each['pids'] == here.pids
     )
+    # Something else that the last run saw, and did not tell, is on its way still.
+    resting = bool(done) and (done == kept['seen'] or not same_boot)
     content = change.Memory(
-        state='done' if done else 'settling',
+        state='done' if resting else 'settling',
         known=known,
         known_print=digest([it.files if it is not None else None for it in known]),
         seen=text(kept['seen']) if same_boot else '',
-        seen_at=float(kept['seen_at']),
+        seen_at=number(kept['seen_at']),
         done=done,
+        left=number(kept['left']) if same_boot else 0.0,
         doubts={
-            (int(place), text(name)): float(at) for place, name, at in kept['doubts']
+            (int(place), text(name)): (number(at), bytes.fromhex(digest))
+            for place, name, at, digest in kept['doubts']
         } if same_boot else {},
     )
     return State(
         content=content,
         attempt=Attempt(
-            text(attempt['fingerprint']), float(attempt['since']), told,
+            text(attempt['fingerprint']), told,
             # The count goes on; the wait was the other run's.
-            tries=int(attempt['tries']),
+            tries=int(number(attempt['tries'])),
         ) if same_boot else Attempt(),
-        deaths=int(kept['deaths']),
+        deaths=int(number(kept['deaths'])),
         deadly=text(kept['deadly']),
     )
 
@@ -109,11 +116,15 @@ def revived(each: Mapping[str, Any]) -> Told:
     it counts as pending: what is alive with nothing pending was told.
     """
     phase = text(each['phase'])
-    if phase not in ('failed', 'done'):
+    if phase not in ('failed', 'done', 'ending'):
         phase = 'pending'
     return Told(
-        Process(int(each['pid']), 0, int(each['started']), text(each['comm'])),
-        int(each['sends']), phase, float(each['at']), int(each['since']),
+        Process(
+            int(number(each['pid'])), 0, int(number(each['started'])),
+            text(each['comm']),
+        ),
+        int(number(each['sends'])), phase, number(each['at']),
+        int(number(each['since'])),
         text(each['disposition']),
     )
 
@@ -123,3 +134,10 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f'{value!r} is not text')
     return value
+
+
+def number(value: object) -> float:
+    """Return a number, which JSON's Infinity is not. Raises ValueError."""
+    if not isinstance(value, (int, float)) or not abs(value) < 2**62:
+        raise ValueError(f'{value!r} is not a number')
+    return float(value)

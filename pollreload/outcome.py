@@ -61,6 +61,13 @@ def survived(
     process, name = entry.process, settings.signal_name
     phase = NEXT[entry.phase, seen]
     state = state._replace(attempt=record(state.attempt, entry._replace(phase=phase)))
+    if phase == 'failed' and entry.phase == 'pending':
+        # Whatever ended it, it was not the signal that it never took.
+        world.say(
+            'failed', f'{process} ended with {name} still pending',
+            **fields(settings, entry, 'ended'),
+        )
+        return state
     if phase == 'failed':
         world.say(
             'failed', f'{process} died within {settings.survive:g} s of {name}',
@@ -69,6 +76,8 @@ def survived(
         return state._replace(deaths=state.deaths + 1, deadly=entry.disposition)
     if phase == 'alive':
         unsure = '' if checks(settings) else '; reload not verified'
+        if not settings.survive and entry.phase == 'sent':
+            unsure += ', and not looked at (--survive 0)'
         world.say(
             'delivered', f'{name} to {process}{unsure}', **fields(settings, entry),
         )

@@ -9,12 +9,14 @@ from typing import NamedTuple
 class Pidfile(NamedTuple):
     """pid: of the process it names; owner: the file's uid; written: its mtime
     in seconds of CLOCK_REALTIME. trouble: why none of that can be used, or ''.
+    missing: there is no such file, as before the program has started.
     """
 
     pid: int = 0
     owner: int = 0
     written: float = 0.0
     trouble: str = ''
+    missing: bool = False
 
 
 def read(path: str) -> Pidfile:
@@ -29,6 +31,8 @@ def read(path: str) -> Pidfile:
             status, text = os.fstat(fd), os.read(fd, 64)
         finally:
             os.close(fd)
+    except FileNotFoundError:
+        return Pidfile(trouble='does not exist', missing=True)
     except OSError as error:
         return Pidfile(trouble=(error.strerror or str(error)).lower())
     # "41\n", and the trailing blanks of old daemons. Not int(): it takes 4_1.

@@ -84,8 +84,8 @@ def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) 
     step = name[5:].removeprefix('+')
     if name.isascii() and name.isdigit() and len(name) < 4:
         number = int(name)
-    elif name[:5] in ('RTMIN', 'RTMAX') and step.removeprefix('-').isdecimal():
-        number = (first if name[:5] == 'RTMIN' else last) + int(step[:9])
+    elif name[:5] in ('RTMIN', 'RTMAX') and real_time(step):
+        number = (first if name[:5] == 'RTMIN' else last) + int(step)
         number = number if first <= number <= last else 0
     else:
         number = {'RTMIN': first, 'RTMAX': last}.get(name, numbers.get(f'SIG{name}', 0))
@@ -95,6 +95,12 @@ def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) 
             f'HUP, SIGHUP, 1 or RTMIN+3',
         )
     return number
+
+
+def real_time(step: str) -> bool:
+    """Return whether text is a small number, perhaps with a minus."""
+    digits = step.removeprefix('-')
+    return digits.isascii() and digits.isdigit() and len(digits) < 4
 
 
 def signal_name(number: int, numbers: Mapping[str, int], first: int, last: int) -> str:

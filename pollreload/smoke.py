@@ -317,7 +317,7 @@ def identical(scene: Scene) -> None:
         scene.watch.process.send_signal(signal.SIGUSR1)
         seen = logged(scene.watch, 'status')['message']
     if not seen.startswith('content done'):
-        raise Unproved(f'the watch took it for a change: {seen}')
+        raise Unproved(f'the watch is not at rest: {seen}')
     tell(scene.target, 'ping')
     expect(scene.target, 'here', 'the target was told')
 

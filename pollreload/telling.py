@@ -20,6 +20,7 @@ from pollreload.attempt import (
     needless,
     of,
     record,
+    unmarked,
 )
 from pollreload.outcome import ending, surviving
 from pollreload.process import HARMLESS, VERDICTS, Choice, Process, disposition
@@ -30,13 +31,20 @@ from pollreload.state import State, World, finish, hold
 def begin(state: State, world: World) -> State:
     """Return the state with an attempt at a content that is due for the first time."""
     return state._replace(attempt=Attempt(
-        state.content.seen, state.content.seen_at, again=world.now() + world.splay,
+        state.content.seen, again=world.now() + world.splay,
     ), hold='', outcome='')
 
 
 def tell(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due content was told, held, or found needless."""
-    now, choice = world.now(), world.targets()
+    now = world.now()
+    asked = [told.name for told in state.attempt.told if told.phase == 'ending']
+    if asked:
+        # An earlier run told it to end, and did not live to see it.
+        return state._replace(
+            stage='survive', until=now, next=now, waiting='survive', round=tuple(asked),
+        )
+    choice = world.targets()
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
@@ -71,6 +79,9 @@ def tell(settings: Settings, state: State, world: World) -> State:
         return hold_back(state, kept, world)
     if now < state.attempt.again:
         return later(settings, state, world)
+    if now - state.content.ended_at >= FRESH:
+        # After a wait: what settled then may be gone by now.
+        return state._replace(confirm=now, look_at=now, waiting='look')
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
     return send(settings, state, ready, world)
@@ -81,7 +92,7 @@ def spare(settings: Settings, state: State, choice: Choice, world: World) -> Sta
     for process in choice.targets:
         entry = of(state.attempt, process)
         if entry.phase != 'done' and needless(
-                process, state.attempt.since, world.ticks, choice.matches,
+                process, state.content.seen_at, world.ticks, choice.matches,
         ):
             world.say(
                 'baseline', f'{process} started after this content was there and has '
@@ -102,6 +113,9 @@ def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
         '; '.join(dict.fromkeys(held.says for held in kept)),
         first.again, 'uptime' if first.again else 'poll',
     )
+
+
+FRESH = 0.25  # s for which a look is good enough to tell of it
 
 
 class Obstacle(NamedTuple):
@@ -251,7 +265,7 @@ def send(
             sent = True
             state = signalled(settings, state, entry, how, since, world)
         else:
-            state = state._replace(attempt=record(state.attempt, entry))
+            state = state._replace(attempt=unmarked(state.attempt, entry))
             failures += how != 'gone'
             state = unsent(settings, state, entry.process, how, world)
     if failures:
@@ -307,7 +321,7 @@ def unsent(
             f'add CAP_KILL',
         ),
         'full': (
-            'queue full', f'the signal queue of {process} is full, {name} did not go in',
+            'queue full', f'the queue of {process} is full; {name} did not go in',
         ),
         'foreign': (
             'proc', '/proc belongs to another pid namespace; mount the one of this '

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from pollreload import change
+from pollreload.attempt import Attempt
 from pollreload.outcome import confirming, surviving, verifying
 from pollreload.settings import Settings
 from pollreload.state import State, World, hold
@@ -88,7 +89,7 @@ def see(settings: Settings, state: State, world: World) -> State:
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
     content, decision = change.observe(
-        state.content, snapshot, began, settings.settle, settings.empty_grace,
+        state.content, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
     world.say('polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s')
@@ -101,6 +102,8 @@ def see(settings: Settings, state: State, world: World) -> State:
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
+    if decision.action == 'rest' and content.left:
+        return returned(settings, state, world)
     if content.state == 'due' and decision.changed:
         report_change(settings, state, decision, world)
     return unsettled(settings, state, snapshot, world)
@@ -112,7 +115,7 @@ def unsettled(
     """Return the state held for what keeps the content from settling, if anything."""
     content = state.content
     if content.state == 'done' and not state.stage:
-        return state._replace(hold='')
+        return state._replace(hold='', attempt=Attempt())
     emptied = [
         (position, name) for position, name in sorted(content.doubts)
         if name not in snapshot.sights[position].unreadable
@@ -123,7 +126,7 @@ def unsettled(
             f'{named(settings, *emptied[0])} became empty; that is believed after '
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
-    if change.held_for_change(content, world.now()):
+    if change.restless(content, world.now()):
         return hold(
             state, world, 'still changing', 'still changing',
             f'{" ".join(settings.paths)} has not settled for '
@@ -198,7 +201,10 @@ def baseline(
     elif settings.on_start == 'auto':
         # One clock tick of grace: start times are cut to it (proc(5), stat).
         tick = 1 / world.ticks
-        for process in world.targets().matches:
+        choice = world.targets()
+        if choice.reason in ('pidfile', 'proc'):
+            why = '; to be told once, for it is not known who runs'
+        for process in choice.matches:
             if snapshot.newest > world.born(process) + tick:
                 why = f'; newer than {process}, which is to be told'
                 break
@@ -209,11 +215,36 @@ def baseline(
         'baseline', f'{files} in {" ".join(settings.paths)}{why}',
         fingerprint=content.seen, files=count,
     )
-    if why:
-        content = change.tell_first(content)
-        again = content.seen_at + settings.settle
-        state = state._replace(look_at=min(state.look_at, again), settling='settle')
-    return state._replace(content=content)
+    return tell_again(settings, state) if why else state
+
+
+def returned(settings: Settings, state: State, world: World) -> State:
+    """Return the state after a content that was done is there again.
+
+    Nobody was told of what was there meanwhile, but who started since the last
+    look before it may have read that.
+    """
+    left = state.content.left
+    for process in world.targets().matches:
+        if (process.started + 1) / world.ticks >= left:
+            world.say(
+                'changed', f'{" ".join(settings.paths)} is as before, but {process} '
+                f'started meanwhile and may have read something else',
+                fingerprint=state.content.seen, reason='restarted', pid=process.pid,
+            )
+            return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    return state._replace(
+        content=state.content._replace(left=0.0), attempt=Attempt(), hold='',
+    )
+
+
+def tell_again(settings: Settings, state: State) -> State:
+    """Return the state where what is there is to be told once it has settled."""
+    content = change.tell_first(state.content)
+    again = content.seen_at + settings.settle
+    return state._replace(
+        content=content, look_at=min(state.look_at, again), settling='settle',
+    )
 
 
 def deliver(settings: Settings, state: State, world: World) -> State:
@@ -228,8 +259,7 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.attempt.fingerprint != state.content.seen:
         state = begin(state, world)
     if state.looking or state.content.looked_at < state.confirm:
-        # Nothing is told on the strength of a look that is out of date, or
-        # while a look hangs.
+        # Nothing is told while a look hangs, or before the one asked for.
         return state._replace(waiting='look')
     return tell(settings, state, world)
 
@@ -238,7 +268,7 @@ def keep(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
     content = state.content
     now = (
-        content.done, content.known_print, content.seen, content.doubts,
+        content.done, content.known_print, content.seen, content.left, content.doubts,
         state.attempt, state.deaths,
     )
     if now == state.saved or content.state == 'blank':

@@ -198,6 +198,8 @@ def targets(settings: Settings) -> Choice:
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
             only=said.pid,
         )
+        if said.missing:
+            return Choice((), 'no target', f'there is no {settings.pidfile}')
         doubt = said.trouble or doubted(said, found)
         if doubt:
             return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')

@@ -5,8 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES='procps util-linux xxhash'  # Debian's, that the tests run
-OTHERS='3.12 3.13'                   # interpreters besides the one in .venv
+PACKAGES='apache2-bin nginx procps util-linux xxhash'  # Debian's, that the tests run
+OTHERS='3.12 3.13'  # interpreters besides the one in .venv
 
 say() { printf '%s\n' "run.sh: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -15,7 +15,8 @@ missing() { if [ -n "${CI:-}" ]; then fail "$*"; else say "skipped: $*"; fi; }
 # Nothing is left outside of the checkout. Not a directory in it, for the tests
 # become other users, who may not reach it.
 TMPDIR=$(mktemp -d)
-trap 'rm -rf "$TMPDIR"' EXIT
+policy=
+trap 'rm -rf "$TMPDIR" ${policy:+"$policy"}' EXIT
 chmod 755 "$TMPDIR"
 export TMPDIR XDG_STATE_HOME="$TMPDIR/state" PIP_CACHE_DIR="$PWD/.venv/pip"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -76,8 +77,15 @@ packages() {
     fi
 }
 
+# A server that is installed for the tests is not started as a service: a
+# policy-rc.d that exits with 101 forbids that (invoke-rc.d(8)).
 install() {
     export DEBIAN_FRONTEND=noninteractive
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=/usr/sbin/policy-rc.d  # gone at our end
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
     apt-get install -qq -y --no-install-recommends $absent ||
         { apt-get update -qq &&
             apt-get install -qq -y --no-install-recommends $absent; }

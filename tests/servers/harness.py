@@ -11,7 +11,6 @@ its comm: what else of that name runs on the machine is then no match.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import re
@@ -25,13 +24,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
 DEADLINE = 20.0
 PAUSE = 0.01  # s between two looks at something that cannot be read from a pipe
-PR_SET_PDEATHSIG = 1
 
 Event = dict[str, Any]
 Files = Mapping[str, str]
@@ -62,7 +60,10 @@ class Kind(NamedTuple):
 
 
 class As(NamedTuple):
-    """Who a sidecar runs as; capabilities: numbers of capability.h to keep."""
+    """Who a server or a sidecar runs as.
+
+    capabilities: what a sidecar keeps, by the numbers of linux/capability.h.
+    """
 
     uid: int
     gid: int
@@ -86,7 +87,7 @@ def needed(program: str, package: str) -> str:
     return path
 
 
-def missing(reason: str) -> Any:
+def missing(reason: str) -> NoReturn:
     """Skip the test, or fail it in CI, where everything has to be."""
     if os.environ.get('CI'):
         pytest.fail(reason)
@@ -198,10 +199,12 @@ class Server:
 
 
 # Python may be where only root can go, so another user cannot start it: all
-# modules first, then become that user. What has changed its uid cannot be
-# looked into by itself until it says that it may (PR_SET_DUMPABLE, prctl(2)).
+# modules and codecs first, then become that user. What has changed its uid
+# cannot look into its own /proc until it says that it may (PR_SET_DUMPABLE).
 BECOME = """
-import ctypes, json, os, pwd, sys
+import codecs, ctypes, difflib, json, os, pwd, sys, traceback
+for codec in 'ascii', 'latin-1', 'unicode_escape':
+    codecs.lookup(codec)
 from pollreload import __main__, check, cli, ledger, memory, report, watch
 def become(uid, gid, *kept):
     libc = ctypes.CDLL(None)
@@ -217,11 +220,6 @@ sys.exit(__main__.main())
 """
 
 
-def die_with_us() -> None:
-    """Ask the kernel to end this process with its parent, prctl(2)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def environment() -> dict[str, str]:
     """Return ours without what pollreload reads."""
     read = re.compile('POLLRELOAD_.*|FILE|PROCESS|SIGNAL')
@@ -231,7 +229,10 @@ def environment() -> dict[str, str]:
 
 
 class Sidecar:
-    """pollreload watch, the real one; events: all that were read, in order."""
+    """pollreload watch, the real one.
+
+    events: all that were read, in order; strays: other lines on stderr.
+    """
 
     def __init__(self, words: Sequence[str], user: As | None) -> None:
         how = ['-m', 'pollreload']
@@ -244,6 +245,7 @@ class Sidecar:
         )
         self.pid = self.child.pid
         self.events: list[Event] = []
+        self.strays: list[str] = []
         self.unread = b''
         self.taken = 0
         try:
@@ -258,9 +260,9 @@ class Sidecar:
         fd = self.child.stderr.fileno()
         while b'\n' not in self.unread:
             left = max(0.0, end - time.monotonic())
-            assert select.select([fd], [], [], left)[0], f'silent after {self}'
+            assert select.select([fd], [], [], left)[0], f'silent after\n{self}'
             read = os.read(fd, 65536)
-            assert read, f'ended after {self}, and said last {self.unread!r}'
+            assert read, f'ended after\n{self}'
             self.unread += read
         line, _, self.unread = self.unread.partition(b'\n')
         return line
@@ -277,8 +279,13 @@ class Sidecar:
                 if self.events[self.taken - 1]['event'] in names:
                     return self.events[self.taken - 1]
             # Checked here too: polls come without end.
-            assert time.monotonic() < end, f'no {" or ".join(names)}, but {self}'
-            self.events.append(json.loads(self.line(end)))
+            assert time.monotonic() < end, f'no {" or ".join(names)}, but\n{self}'
+            line = self.line(end)
+            if line.startswith(b'{'):
+                self.events.append(json.loads(line))
+            else:
+                # A command's own words, which share stderr with the events.
+                self.strays.append(line.decode())
 
     def polls(self, count: int = 3) -> None:
         """Read on over some more polls: what was to follow by now has followed."""
@@ -297,10 +304,10 @@ class Sidecar:
         return sum(event['event'] == name for event in self.events)
 
     def __str__(self) -> str:
-        return '\n'.join(
+        return '\n'.join((*self.strays, *(
             f'{event["time"]} {event["event"]}: {event["message"]}'
             for event in self.events if event['event'] != 'polled'
-        )
+        )))
 
     def end(self) -> None:
         """Stop it by TERM, and by KILL where that does not help."""
@@ -402,7 +409,6 @@ class Site:
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=dict(variables), cwd='/', text=True,
-            preexec_fn=die_with_us,
         )
         self.stack.callback(child.__exit__, None, None, None)
         self.stack.callback(child.kill)

@@ -54,6 +54,10 @@ class Kept:
         self.connection = http.client.HTTPConnection('127.0.0.1', port, timeout=TIMEOUT)
         self.reopened = 0
 
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
     def __call__(self) -> str:
         """Return the body of one request. Raises OSError."""
         used = self.connection.sock is not None

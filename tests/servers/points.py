@@ -5,15 +5,12 @@ Each function takes a Site, starts what it needs there, and asserts.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 
 from tests.servers.harness import (
     DEADLINE,
     As,
-    Event,
     Server,
-    Sidecar,
     Site,
     cron,
     timer,
@@ -21,18 +18,30 @@ from tests.servers.harness import (
 from tests.servers.load import Load
 
 BUSY = 75  # EX_TEMPFAIL: another run holds the ledger
+CAP_KILL = 5  # linux/capability.h
+NOBODY = As(65534, 65534)
+# Who runs the server, who the sidecar, and what becomes of a signal. The same
+# for every server, for it is the kernel's rule (kill(2)): the uids are equal, or
+# the sender has CAP_KILL.
+PERMISSIONS = (
+    ('its own', 'its own', 'delivered'),
+    ('its own', 'root', 'delivered'),
+    ('its own', 'root without capabilities', 'failed'),
+    ('its own', 'nobody', 'failed'),
+    ('its own', 'nobody with CAP_KILL', 'delivered'),
+    ('root', 'root without capabilities', 'delivered'),
+    ('root', 'its own', 'failed'),
+)
 
 
-def five_swaps(
-        site: Site, *clients: Callable[[], str], options: tuple[str, ...] = (),
-) -> list[str]:
+def five_swaps(site: Site, *clients: Callable[[], str]) -> list[str]:
     """Swap five times under load; return what failed for the clients.
 
     After each the answer is the new one, the first process is the same, and it
     was told once more, by the sidecar's word and by its own.
     """
     server = site.server()
-    sidecar = site.sidecar('--verify-workers', *options)
+    sidecar = site.sidecar('--verify-workers')
     with Load(*clients) as load:
         for number in range(1, 6):
             site.swap(f'answer {number}')
@@ -211,25 +220,35 @@ def beside_another(site: Site, other: Site) -> None:
     assert [each.told() for each in (sidecar, by_pidfile, by_cmdline)] == [0, 1, 1]
 
 
-def permission(site: Site, server: As | None, sidecar: As | None) -> Event:
-    """Return whether one user's sidecar can tell another's server, by its event.
+def permission(site: Site, user: As, server: str, sidecar: str) -> str:
+    """Return 'delivered' or 'failed': whether a sidecar could tell a server.
 
-    None stands for root. What is not permitted reaches nobody, and says who
-    is who.
+    user: the server's own; server, sidecar: who runs each, as in PERMISSIONS.
+    What is not permitted reaches nobody, and says who is who.
     """
-    if server is not None:
-        site.own(server)
-    running = site.server(server)
-    watching: Sidecar = site.sidecar(user=sidecar)
+    who = {
+        'its own': user,
+        'nobody': NOBODY,
+        'nobody with CAP_KILL': NOBODY._replace(capabilities=(CAP_KILL,)),
+        'root': None,
+        'root without capabilities': As(0, 0),
+    }
+    owner = who[server]
+    if owner is not None:
+        site.own(owner)
+    running = site.server(owner)
+    watching = site.sidecar(user=who[sidecar])
     site.swap('changed')
     event = watching.event('delivered', 'failed')
     if event['event'] == 'delivered':
         site.gives('changed')
         assert watching.told(running.pid) == 1
     else:
+        assert event['reason'] == 'not permitted'
+        assert f'uid {owner.uid if owner else 0}) as uid ' in event['message']
         assert watching.told() == 0
         assert site.ask() == 'start'
-    return event
+    return str(event['event'])
 
 
 def from_cron(site: Site) -> None:
@@ -280,13 +299,3 @@ SuccessExitStatus={BUSY}
     assert said.count('delivered: ') == 1
     site.gives('by timer')
     assert reloads(server) in (1, None)
-
-
-def finished(words: list[str]) -> str:
-    """Run a command of the server's own to its end; return what it said."""
-    done = subprocess.run(
-        words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=DEADLINE, check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr

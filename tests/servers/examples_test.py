@@ -1,0 +1,80 @@
+"""The examples: what they show is so, and what they say can be done."""
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pollreload.cli import main
+from pollreload.settings import Settings
+from tests.servers.harness import environment, free_port, needed
+
+EXAMPLES = Path(__file__).parents[2] / 'examples'
+# The program that an example needs, and Debian's package of it.
+NEEDS = {'apache': ('apache2', 'apache2-bin'), 'nginx': ('nginx', 'nginx')}
+LONGEST = 20.0  # s that an example may take
+
+
+def running(words: str) -> Iterator[str]:
+    """Yield the arguments of each process that has these words among them."""
+    for entry in filter(str.isdecimal, os.listdir('/proc')):
+        try:
+            line = Path(f'/proc/{entry}/cmdline').read_bytes().decode(errors='replace')
+        except OSError:
+            continue
+        if words in line:
+            yield line.replace('\0', ' ')
+
+
+@pytest.mark.parametrize('name', NEEDS)
+def test_run_shows_a_reload_and_leaves_nothing(name: str, hall: Path) -> None:
+    """run.sh serves each good answer, keeps it over a bad one, and cleans up."""
+    needed(*NEEDS[name])
+    here = os.path.dirname(sys.executable)
+
+    done = subprocess.run(
+        ['sh', EXAMPLES / name / 'run.sh'], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=LONGEST, check=False,
+        env={
+            **environment(), 'PORT': str(free_port()), 'TMPDIR': str(hall),
+            'PATH': f'{here}:{os.environ["PATH"]}',
+        },
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = re.findall('^the (.*) answer$', done.stdout, re.MULTILINE)
+    assert answers == ['first', 'second', 'second', 'third']
+    assert len(re.findall(' verified: ', done.stdout)) == 2
+    assert list(hall.iterdir()) == []
+    assert list(running(str(hall))) == []
+
+
+@pytest.mark.parametrize('name', NEEDS)
+def test_the_commands_are_accepted(name: str) -> None:
+    """The command of README.md and the arguments in pod.yaml are a watch of today."""
+    readme = (EXAMPLES / name / 'README.md').read_text()
+    pod = (EXAMPLES / name / 'pod.yaml').read_text()
+    command = re.findall(r'(?:^    .*\n)+', readme, re.MULTILINE)[0]
+    listed = pod.partition(' args:\n')[2].partition(' resources:')[0]
+    arguments = re.findall('^        - (.*)$', listed, re.MULTILINE)
+
+    for words in shlex.split(command)[1:], arguments:
+        assert isinstance(main(words), Settings), words
+
+
+@pytest.mark.parametrize('name', NEEDS)
+def test_pod_and_file_are_the_same(name: str) -> None:
+    """The ConfigMap in pod.yaml holds site.conf, but for its first comment."""
+    site = (EXAMPLES / name / 'site.conf').read_text().splitlines()
+    pod = (EXAMPLES / name / 'pod.yaml').read_text().splitlines()
+
+    start = pod.index('  site.conf: |') + 1
+    held = [line.removeprefix('    ') for line in pod[start:pod.index('---')]]
+
+    assert held == [line for line in site if not line.startswith('#')]

@@ -74,7 +74,7 @@ else
     cp -R LICENSE README.md pollreload pyproject.toml setup.cfg "$tmp/source"
     # In the background, so that a signal need not wait for it; timeout passes the
     # signal on to all that pip has started.
-    TMPDIR=$tmp  PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    TMPDIR=$tmp PIP_NO_CACHE_DIR=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 \
         timeout 600 "$environment/bin/python" -m pip install -q "$tmp/source" \
         >"$tmp/said" 2>&1 &
     pip=$!

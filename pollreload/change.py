@@ -324,7 +324,7 @@ def observe(
     if found != memory.seen:
         memory = memory._replace(seen=found, seen_at=now)
     settled_at = memory.seen_at + settle
-    if action == 'doubt' or began < settled_at:
+    if action == 'doubt' or (settle and began < settled_at):
         again = ends if action == 'doubt' else settled_at
         return memory._replace(
             state='settling', restless=memory.restless or now,

@@ -13,6 +13,7 @@ from pollreload.settings import Settings
 from pollreload.state import Say, State, World
 from pollreload.tick import awaited, step, wake
 from pollreload.wiring import (
+    CALM,
     TALK,
     Eyes,
     Hands,
@@ -153,11 +154,23 @@ def verdict(state: State) -> int:
     return 3 if unreadable else 0
 
 
+def one_stream() -> bool:
+    """Return whether stdout and stderr lead to one place."""
+    try:
+        out, err = os.fstat(1), os.fstat(2)
+    except OSError:
+        return False
+    return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+
+
 def answer(settings: Settings, state: State, events: list[Event], status: int) -> None:
     """Print what was due and what came of it; nothing in text where nothing was."""
     if settings.output == 'text':
+        # cron mails both streams, and a terminal shows both: once is enough.
+        unlogged = CALM if settings.verbosity < 0 else frozenset()
+        twice = one_stream() and settings.log_format == 'text'
         for event in events:
-            if event.event in ANSWERS:
+            if event.event in ANSWERS and (not twice or event.event in unlogged):
                 print(report.printable(f'{event.event}: {event.message}'))
         return
     print(report.json_object({

@@ -8,7 +8,7 @@ IGNORED = (
     '*~', '.*.sw?', '.*.swpx', '4913', '.#*', '#*#', '*.tmp', '*.orig',
     '*.rej', '*.bak', '.nfs*', '.fuse_hidden*', '.git', '.hg', '.svn',
     '.bzr', 'CVS', '.DS_Store', 'lost+found', '.snapshot', '.dpkg-*',
-    '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig',
+    '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig', '__pycache__',
 )
 
 # In the order in which they are tried: 'ms' ends with 's'.

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 from pollreload import children, procfs
-from pollreload.errors import LedgerError, LedgerKept
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.settings import Settings
 from pollreload.state import Say, State
 from pollreload.tick import poll_now, status, step, wake
@@ -92,7 +92,7 @@ def remembered(
     except LedgerKept as error:
         say('failed', f'{error}; taking a baseline', reason='ledger')
         settings = settings._replace(on_start='never')
-    except LedgerError as error:
+    except (LedgerError, LedgerBusy) as error:
         say('failed', f'{error}; going on without it', reason='ledger')
         return State(), lambda state: True, settings
     return state, save, settings

@@ -14,8 +14,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def name() -> str:
 
 
 @contextlib.contextmanager
-def watching(name: str, conf: str, *words: str, **rest: object) -> Iterator[Sidecar]:
+def watching(name: str, conf: str, *words: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch on a process of a name that has taken its baseline."""
     with watch('--process', name, *words, conf, **rest) as it:
         it.until('baseline')
@@ -60,12 +61,11 @@ def untold(target: targets.Target) -> bool:
 
 def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
     """Under enforce nobody is killed; the line says how to override that."""
-    with targets.start('default', name=name) as target:
-        with watching(name, conf) as it:
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held')
-            status = it.status()
+    with targets.start('default', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
+        status = it.status()
         alive = untold(target)
 
     assert alive
@@ -78,16 +78,18 @@ def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
 
 def test_target_whose_handler_comes_late_is_told_then(name: str, conf: str) -> None:
     """What is held for want of a handler is told once there is one."""
-    with targets.start('late', name=name) as target:
-        with watching(name, conf, '--interval', '20ms') as it:
-            write(conf, 'second')
-            it.until('held', reason='no handler')
-            assert untold(target)
-            target.tell('handle')
-            assert target.read() == 'handling'
-            it.until('delivered', pid=target.pid)
-            told = target.read()
-            it.poll()
+    with (
+        targets.start('late', name=name) as target,
+        watching(name, conf, '--interval', '20ms') as it,
+    ):
+        write(conf, 'second')
+        it.until('held', reason='no handler')
+        assert untold(target)
+        target.tell('handle')
+        assert target.read() == 'handling'
+        it.until('delivered', pid=target.pid)
+        told = target.read()
+        it.poll()
         alone = untold(target)
 
     assert told == 'HUP'
@@ -97,11 +99,10 @@ def test_target_whose_handler_comes_late_is_told_then(name: str, conf: str) -> N
 
 def test_target_that_ignores_the_signal_is_held(name: str, conf: str) -> None:
     """A signal that is ignored would be no reload, so it is not sent."""
-    with targets.start('ignored', name=name) as target:
-        with watching(name, conf) as it:
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held', reason='no handler')
+    with targets.start('ignored', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held', reason='no handler')
         alone = untold(target)
 
     assert alone
@@ -114,24 +115,25 @@ def test_ignored_signal_is_sent_where_the_user_says_so(
         name: str, conf: str, mode: str,
 ) -> None:
     """warn sends and says what is odd about it, off just sends."""
-    with targets.start('ignored', name=name):
-        with watching(name, conf, '--handler-check', mode) as it:
-            write(conf, 'second')
-            it.poll()
-            sent = it.until('signalled')
-            it.until('delivered')
+    with (
+        targets.start('ignored', name=name),
+        watching(name, conf, '--handler-check', mode) as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        sent = it.until('signalled')
+        it.until('delivered')
 
     assert ('which has no handler for it' in sent['message']) == (mode == 'warn')
 
 
 def test_signalfd_is_a_handler(name: str, conf: str) -> None:
     """A blocked signal that is read from a signalfd is delivered."""
-    with targets.start('blocked', name=name) as target:
-        with watching(name, conf) as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('delivered', pid=target.pid)
-            told = target.read()
+    with targets.start('blocked', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        told = target.read()
         alone = untold(target)
 
     assert told == 'HUP'
@@ -143,15 +145,17 @@ def test_signal_that_stays_pending_fails_and_is_not_sent_again(
         name: str, conf: str,
 ) -> None:
     """Pending is not delivered; a second signal would merge with the first."""
-    with targets.start('blocked-unread', name=name) as target:
-        with watching(name, conf) as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('failed', reason='pending', pid=target.pid)
-            it.poll()
-            it.until('held', reason='pending')
-            it.poll()
-            status = it.status()
+    with (
+        targets.start('blocked-unread', name=name) as target,
+        watching(name, conf) as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('failed', reason='pending', pid=target.pid)
+        it.poll()
+        it.until('held', reason='pending')
+        it.poll()
+        status = it.status()
 
     assert 'content due' in status
     assert it.count('signalled') == 1
@@ -160,11 +164,10 @@ def test_signal_that_stays_pending_fails_and_is_not_sent_again(
 
 def test_sigwait_looks_like_the_default_and_is_held(name: str, conf: str) -> None:
     """In /proc it cannot be told from a target that would die."""
-    with targets.start('sigwait', name=name) as target:
-        with watching(name, conf) as it:
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held')
+    with targets.start('sigwait', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
         alone = untold(target)
 
     assert alone
@@ -176,11 +179,13 @@ def test_sigwait_looks_like_the_default_and_is_held(name: str, conf: str) -> Non
 
 def test_sigwait_is_told_with_the_check_off(name: str, conf: str) -> None:
     """What the held line recommends works."""
-    with targets.start('sigwait', name=name) as target:
-        with watching(name, conf, '--handler-check', 'off') as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('delivered', pid=target.pid)
+    with (
+        targets.start('sigwait', name=name) as target,
+        watching(name, conf, '--handler-check', 'off') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', pid=target.pid)
         told = target.read()
 
     assert told == 'HUP'
@@ -188,19 +193,18 @@ def test_sigwait_is_told_with_the_check_off(name: str, conf: str) -> None:
 
 def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
     """Delivered once it goes on, without a second signal."""
-    with targets.start('handler', name=name) as target:
-        with watching(name, conf) as it:
-            target.stop()
-            write(conf, 'second')
-            it.poll()
-            failed = it.until('failed', reason='pending')
-            it.poll()
-            it.until('held', reason='pending')
-            target.signal(signal.SIGCONT)
-            told = target.read()
-            it.poll()
-            it.until('delivered', pid=target.pid)
-            status = it.status()
+    with targets.start('handler', name=name) as target, watching(name, conf) as it:
+        target.stop()
+        write(conf, 'second')
+        it.poll()
+        failed = it.until('failed', reason='pending')
+        it.poll()
+        it.until('held', reason='pending')
+        target.signal(signal.SIGCONT)
+        told = target.read()
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        status = it.status()
         alone = untold(target)
 
     assert 'stopped' in failed['message']
@@ -212,12 +216,14 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
 
 def test_target_that_dies_of_the_signal_is_a_failure(name: str, conf: str) -> None:
     """Alive after --survive is what makes a delivery."""
-    with targets.start('default', name=name) as target:
-        with watching(name, conf, '--handler-check', 'off') as it:
-            write(conf, 'second')
-            it.poll()
-            failed = it.until('failed', pid=target.pid)
-            it.until('held', reason='no target')
+    with (
+        targets.start('default', name=name) as target,
+        watching(name, conf, '--handler-check', 'off') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        failed = it.until('failed', pid=target.pid)
+        it.until('held', reason='no target')
         status = target.wait()
 
     assert failed['reason'] == 'died'
@@ -229,12 +235,14 @@ def test_signal_that_ends_is_a_success_where_it_was_meant_to(
         name: str, conf: str,
 ) -> None:
     """TERM is not checked for a handler, and the end is the success."""
-    with targets.start('default', name=name) as target:
-        with watching(name, conf, '--signal', 'term') as it:
-            write(conf, 'second')
-            it.poll()
-            delivered = it.until('delivered', pid=target.pid)
-            status = it.status()
+    with (
+        targets.start('default', name=name) as target,
+        watching(name, conf, '--signal', 'term') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        delivered = it.until('delivered', pid=target.pid)
+        status = it.status()
         ended = target.wait()
 
     assert 'which ended' in delivered['message']
@@ -247,12 +255,11 @@ def test_signal_that_ends_is_a_success_where_it_was_meant_to(
 
 def test_zombie_is_no_target(name: str, conf: str) -> None:
     """A kill of a zombie succeeds, and tells nobody."""
-    with targets.start('handler', name=name) as target:
-        with watching(name, conf) as it:
-            target.zombie()
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held')
+    with targets.start('handler', name=name) as target, watching(name, conf) as it:
+        target.zombie()
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
 
     assert held['reason'] == 'no target'
     assert it.count('signalled') == 0
@@ -327,17 +334,18 @@ def test_pidfile_of_a_process_of_another_name_is_held(
 
 def test_nested_namespace_is_matched_only_when_asked(name: str, conf: str) -> None:
     """A container seen from its host is somebody else's."""
-    with targets.start('handler', name=name, namespace=True) as target:
-        with (
-            watching(name, conf) as it, watching(name, conf, '--all-namespaces') as all_,
-        ):
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held')
-            assert untold(target)
-            all_.poll()
-            all_.until('delivered', pid=target.pid)
-            told = target.read()
+    with (
+        targets.start('handler', name=name, namespace=True) as target,
+        watching(name, conf) as it,
+        watching(name, conf, '--all-namespaces') as all_,
+    ):
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
+        assert untold(target)
+        all_.poll()
+        all_.until('delivered', pid=target.pid)
+        told = target.read()
 
     assert held['reason'] == 'no target'
     assert it.count('signalled') == 0
@@ -346,11 +354,13 @@ def test_nested_namespace_is_matched_only_when_asked(name: str, conf: str) -> No
 
 def test_init_of_a_namespace_without_handler_is_held(name: str, conf: str) -> None:
     """Pid 1 is spared what it has no handler for, while kill reports success."""
-    with targets.start('default', name=name, namespace=True) as target:
-        with watching(name, conf, '--all-namespaces') as it:
-            write(conf, 'second')
-            it.poll()
-            held = it.until('held')
+    with (
+        targets.start('default', name=name, namespace=True) as target,
+        watching(name, conf, '--all-namespaces') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
         alone = untold(target)
 
     assert held['reason'] == 'no handler'
@@ -369,6 +379,7 @@ def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) ->
                 it.until('polled')
             assert untold(foreign)
         with targets.start('handler', name=name) as ours:
+            it.poll()
             it.until('delivered', pid=ours.pid)
             told = ours.read()
 
@@ -429,13 +440,15 @@ def test_select_says_which_of_several_are_told(
 
 def test_only_the_master_of_workers_is_told(name: str, conf: str) -> None:
     """A HUP to a worker, which has the default disposition, would kill it."""
-    with targets.start('forking', name=name) as target:
-        with watching(name, conf, '--verify-workers') as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('verified', pid=target.pid)
-            told = target.read()
-            it.poll()
+    with (
+        targets.start('forking', name=name) as target,
+        watching(name, conf, '--verify-workers') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('verified', pid=target.pid)
+        told = target.read()
+        it.poll()
 
     assert told == 'HUP'
     assert it.count('signalled') == 1
@@ -443,16 +456,18 @@ def test_only_the_master_of_workers_is_told(name: str, conf: str) -> None:
 
 def test_workers_that_would_die_are_held_among_all(name: str, conf: str) -> None:
     """--select all under enforce tells the master, reports the workers, kills none."""
-    with targets.start('forking', name=name) as target:
-        with watching(name, conf, '--select', 'all') as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('delivered', pid=target.pid)
-            told = target.read()
-            it.poll()
-            held = it.until('held')
-            pids = re.findall(r'pid (\d+)', held['message'])
-            alive = [procfs.started(int(pid)) is not None for pid in pids]
+    with (
+        targets.start('forking', name=name) as target,
+        watching(name, conf, '--select', 'all') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        told = target.read()
+        it.poll()
+        held = it.until('held')
+        pids = re.findall(r'pid (\d+)', held['message'])
+        alive = [procfs.started(int(pid)) is not None for pid in pids]
 
     assert told == 'HUP'
     assert held['reason'] == 'no handler'
@@ -469,14 +484,16 @@ def test_decoy_of_the_same_15_bytes_is_never_signalled(
     real, other = tmp_path / f'{short}real', tmp_path / f'{short}other'
     for link in (real, other):
         link.symlink_to(sys.executable)
-    rest = {'program': str(other)} if decoy == 'as argv[0]' else {'name': short}
+    rest: dict[str, Any] = (
+        {'program': str(other)} if decoy == 'as argv[0]' else {'name': short}
+    )
     with (
-        targets.start('handler', **rest) as wrong,  # type: ignore[arg-type]
+        targets.start('handler', **rest) as wrong,
         watching(f'{short}real', conf) as it,
     ):
         write(conf, 'second')
         it.poll()
-        held = it.seen[-2]
+        held = it.until('held')
         with targets.start('handler', program=str(real)) as right:
             it.poll()
             it.until('delivered', pid=right.pid)
@@ -552,12 +569,14 @@ def test_validation_of_the_same_name_is_never_told(
     """Our own child is no target, as the `nginx -t` that validates is none."""
     program = tmp_path / name
     program.symlink_to('/bin/sh')
-    with targets.start('handler', name=name) as target:
-        with watching(name, conf, '--validate', f'{program} -c "kill -0 $$; :"') as it:
-            write(conf, 'second')
-            it.poll()
-            it.until('delivered', pid=target.pid)
-            told = target.read()
+    with (
+        targets.start('handler', name=name) as target,
+        watching(name, conf, '--validate', f'{program} -c "kill -0 $$; :"') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        told = target.read()
 
     assert told == 'HUP'
     assert it.count('signalled') == 1
@@ -595,7 +614,7 @@ def ended(child: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
             child.kill()
 
 
-def expected(program: str | None, where: str) -> Callable[[Callable[..., None]], object]:
+def expected(program: str | None, where: str) -> pytest.MarkDecorator:
     """Skip a test where there is no such program; in CI that is a failure."""
     return pytest.mark.skipif(
         program is None and not os.environ.get('CI'), reason=f'needs {where}',
@@ -607,7 +626,7 @@ def test_go_program_dies_and_that_is_reported_until_the_breaker_holds(
         conf: str,
 ) -> None:
     """Go catches every signal and dies of HUP; after three no more are killed."""
-    with watching('gron', conf, '--interval', '20ms', '--survive', '1s') as it:
+    with watching('gron', conf, '--interval', '20ms', '--survive', '400ms') as it:
         for number in range(3):
             with ended(go()) as child:
                 settled(child.pid)
@@ -633,7 +652,7 @@ def test_jvm_dies_and_that_is_reported(conf: str, tmp_path: Path) -> None:
     pidfile = tmp_path / 'java.pid'
     with (
         ended(java(tmp_path / 'Wait.java')) as child,
-        watch('--pidfile', str(pidfile), '--survive', '3s', conf) as it,
+        watch('--pidfile', str(pidfile), '--survive', '2s', conf) as it,
     ):
         it.until('baseline')
         assert child.stdout is not None

@@ -70,11 +70,14 @@ def start(clone, environ) -> subprocess.Popen[str]:
     )
 
 
-def run(clone, environ) -> tuple[int, str, str]:
-    """Return the exit status of the quickstart, and what it printed."""
+def run(clone, environ, index: bool = True) -> tuple[int, str, str]:
+    """Return the exit status of the quickstart, and what it printed.
+
+    index: it needs the package index, which may not be there.
+    """
     with start(clone, environ) as child:
         out, err = child.communicate(timeout=110)
-    if 'pip cannot install' in err:
+    if index and 'pip cannot install' in err:
         lacking(err.strip())
     return child.returncode, out, err
 
@@ -150,7 +153,7 @@ def test_quickstart_shows_a_delivery(clone, environ, tmp_path):
 
     # The second run, with no index to be reached.
     environ = {**environ, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(tmp_path / 'home')}
-    status, out, err = run(clone, environ)
+    status, out, err = run(clone, environ, index=False)
 
     assert (status, err) == (0, '')
     assert out.startswith('Using the environment in ')
@@ -228,10 +231,9 @@ def test_an_index_that_cannot_be_reached_is_said(clone, environ, tmp_path):
     nothing = str(tmp_path / 'home')
     environ = {**environ, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': nothing}
 
-    with start(clone, environ) as child:
-        _, err = child.communicate(timeout=110)
+    status, _, err = run(clone, environ, index=False)
 
-    assert child.returncode == 1
+    assert status == 1
     assert err.startswith('quickstart: pip cannot install pollreload with click')
     assert 'ERROR:' in err
     assert err.count('\n') == 1

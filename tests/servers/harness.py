@@ -389,7 +389,7 @@ class Site:
         """Start a sidecar, and return it when it has its baseline."""
         sidecar = Sidecar([
             '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-            '--min-uptime', '100ms', '--survive', '300ms', *words, *self.watched(),
+            '--min-uptime', '100ms', '--survive', '100ms', *words, *self.watched(),
         ], user)
         self.stack.callback(sidecar.end)
         return sidecar
@@ -398,7 +398,7 @@ class Site:
         """Return the command line of a check, as one would write it down."""
         return shlex.join([
             sys.executable, '-m', 'pollreload', 'check', '--settle', '100ms',
-            '--min-uptime', '100ms', '--survive', '300ms',
+            '--min-uptime', '100ms', '--survive', '100ms',
             '--state-file', f'{self.root}/state/ledger', *words, *self.watched(),
         ])
 

@@ -23,10 +23,13 @@ FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
 
 
-def spawn(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def spawn(
+        command: Sequence[str], environment: Mapping[str, str], output: int = 2,
+) -> int:
     """Start a command and return its pid.
 
-    It reads /dev/null, writes to our stderr, and is found by our own PATH.
+    output: the descriptor that it writes to, both its stdout and its stderr.
+    It reads /dev/null, and is found by our own PATH.
     Raises FileNotFoundError (also for a missing interpreter of a script),
     PermissionError (also for a directory), and OSError for the rest (ENOEXEC:
     a script without #!, for no shell is tried).
@@ -37,7 +40,8 @@ def spawn(command: Sequence[str], environment: Mapping[str, str]) -> int:
         command[0], list(command), environment,
         file_actions=(
             (os.POSIX_SPAWN_OPEN, 0, '/dev/null', os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 2, 1),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, output, 2),
         ),
         setpgroup=0,
         setsigmask=(),
@@ -89,6 +93,12 @@ def memory() -> int:
     except (OSError, AttributeError):
         # Refused by seccomp; or Python was built with older headers.
         return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def said(fd: int, most: int) -> bytes:
+    """Return the last bytes, at most so many, of what memory() made."""
+    size = os.fstat(fd).st_size
+    return os.pread(fd, most, max(0, size - most))
 
 
 def value(fd: int) -> object:

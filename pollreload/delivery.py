@@ -73,8 +73,8 @@ def named(fd: int) -> int | None:
     another pid than was opened, where /proc is of another namespace.
     """
     try:
-        with open(f'/proc/self/fdinfo/{fd}', encoding='ascii') as lines:
-            said = [line[4:] for line in lines if line.startswith('Pid:')]
+        with open(f'/proc/self/fdinfo/{fd}', 'rb') as lines:
+            said = [line[4:] for line in lines if line.startswith(b'Pid:')]
     except OSError:
         return None
     return int(said[0]) if said else None

@@ -172,10 +172,11 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     if grown and not settings.verify:
         return checked(settings, state, entry, 'verified', world)
     if now >= state.until:
-        lack = (
-            f'--verify {settings.verify[0]} does not agree' if grown
-            else 'it has no worker that started since (--verify-workers)'
-        )
+        lack = 'it has no worker that started since (--verify-workers)'
+        if grown:
+            last = world.said().rpartition('\n')[2]
+            lack = f'--verify {settings.verify[0]} does not agree'
+            lack += f': {last}' if last else ''
         world.say(
             'failed', f'{process} was told, but {settings.command_timeout:g} s later '
             f'{lack}', **fields(settings, entry, 'not verified'),

@@ -30,7 +30,7 @@ class World(NamedTuple):
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
     ran: the exit status of that command, None while it runs.
-    cancel: ends that command and its group.
+    cancel: ends that command and its group. said: the end of what it printed.
     save: writes the ledger, where there is one; False where it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
     """
@@ -49,6 +49,7 @@ class World(NamedTuple):
     run: Callable[[Sequence[str], Mapping[str, str]], str]
     ran: Callable[[], int | None]
     cancel: Callable[[], None]
+    said: Callable[[], str]
     save: Callable[[State], bool]
     say: Say
     ticks: int
@@ -105,7 +106,7 @@ class State(NamedTuple):
 def hold(
         state: State, world: World, key: str, reason: str,
         message: str | Callable[[], str],
-        again: float = 0.0, waiting: str = 'poll',
+        again: float = 0.0, waiting: str = 'poll', **fields: object,
 ) -> State:
     """Return the state held for a reason, which is logged once an hour.
 
@@ -116,7 +117,7 @@ def hold(
     now = world.now()
     if key != state.hold or now - state.held_at >= HOUR:
         says = message if isinstance(message, str) else message()
-        world.say('held', says, reason=reason)
+        world.say('held', says, reason=reason, **fields)
         state = state._replace(hold=key, held_at=now)
     return state._replace(next=again, waiting=waiting)
 

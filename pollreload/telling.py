@@ -108,6 +108,8 @@ def spare(settings: Settings, state: State, choice: Choice, world: World) -> Sta
 def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
     """Return the state held for what keeps the signal from every target."""
     first = min(kept, key=lambda held: held.again or math.inf)
+    if 0.0 < first.again - world.now() < BRIEF:
+        return state._replace(next=first.again, waiting='uptime')
     return hold(
         state, world, ' '.join(held.key for held in kept), first.reason,
         '; '.join(dict.fromkeys(held.says for held in kept)),
@@ -115,6 +117,7 @@ def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
     )
 
 
+BRIEF = 1.0  # s of a hold that are no cause for concern
 FRESH = 0.25  # s for which a look is good enough to tell of it
 
 
@@ -200,15 +203,21 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
     )
 
 
-def invalid(settings: Settings, state: State, world: World, says: str) -> State:
-    """Return the state held because the content is not valid."""
+def invalid(
+        settings: Settings, state: State, world: World, says: str, said: str = '',
+) -> State:
+    """Return the state held because the content is not valid.
+
+    said: what --validate printed; its last line is worth a place in the log.
+    """
     state = state._replace(
         stage='', attempt=failed(state.attempt, world.now(), world.jitter()),
         outcome='failed',
     )
+    last = said.rpartition('\n')[2]
     return hold(
-        state, world, f'validation {says}', 'validation failed', says,
-        state.attempt.again, 'backoff',
+        state, world, f'validation {says}', 'validation failed',
+        f'{says}: {last}' if last else says, state.attempt.again, 'backoff', said=said,
     )
 
 
@@ -225,10 +234,10 @@ def validating(settings: Settings, state: State, world: World) -> State:
     if status is None:
         world.cancel()
         says = f'--validate {command} did not end within {settings.command_timeout:g} s'
-        return invalid(settings, state, world, says)
+        return invalid(settings, state, world, says, world.said())
     if status:
         says = f'--validate {command} refused the new content ({exit_words(status)})'
-        return invalid(settings, state, world, says)
+        return invalid(settings, state, world, says, world.said())
     now = world.now()
     return state._replace(
         stage='', attempt=state.attempt._replace(validated=True), confirm=now,

@@ -29,6 +29,7 @@ CALM = frozenset((
     'started', 'baseline', 'polled', 'changed', 'signalled', 'delivered', 'verified',
     'readable', 'stopped',
 ))
+SAID = 2000  # bytes of what a command prints that are worth keeping
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
 
@@ -155,15 +156,20 @@ def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
 
 
 class Hands:
-    """The command of one watch that is under way."""
+    """The command of one watch that is under way, and what it says."""
 
     def __init__(self) -> None:
         self.pid = 0
+        self.fd = -1
 
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start a command; return '' or why it cannot be."""
         try:
-            self.pid = children.spawn(command, {**os.environ, **additions})
+            if self.fd < 0:
+                self.fd = children.memory()
+            os.ftruncate(self.fd, 0)
+            environment = {**os.environ, **additions}
+            self.pid = children.spawn(command, environment, self.fd)
         except OSError as error:
             return f'{command[0]}: {(error.strerror or str(error)).lower()}'
         return ''
@@ -175,6 +181,12 @@ class Hands:
             # What it left running in its group ends with it.
             self.cancel()
         return status
+
+    def said(self) -> str:
+        """Return the end of what the last command printed; '' if none ran."""
+        if self.fd < 0:
+            return ''
+        return children.said(self.fd, SAID).decode('utf-8', 'backslashreplace').strip()
 
     def cancel(self) -> None:
         """End the command and all of its group."""
@@ -290,6 +302,7 @@ def world(
         run=hands.run,
         ran=hands.ran,
         cancel=hands.cancel,
+        said=hands.said,
         save=save,
         say=say,
         ticks=procfs.ticks(),

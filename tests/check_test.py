@@ -434,7 +434,7 @@ def test_failed_attempt_is_made_good_when_the_content_goes_back(
         alone = untold(target)
 
     assert (failed.status, back.status, after.status) == (1, 0, 0)
-    assert failed.events[-1]['reason'] == 'not verified'
+    assert failed.named('failed')[0]['reason'] == 'not verified'
     assert (first, second) == ('HUP', 'HUP')
     assert alone
 
@@ -511,9 +511,10 @@ def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
 NEWER = '{"version": 2, "key": "x"}'
 
 
-@pytest.mark.parametrize('text', [
-    '', '{', '[]', '{}', NEWER, '{"version": 1}', '{"version": 1, "key": 1}',
-], ids=['empty', 'cut', 'list', 'blank', 'newer', 'bare', 'another'])
+@pytest.mark.parametrize(
+    'text', ['', '{', '[]', '{}', NEWER, '{"version": 1}'],
+    ids=['empty', 'cut', 'list', 'blank', 'newer', 'bare'],
+)
 def test_ledger_that_is_no_ledger_is_kept_and_nobody_told(
         watched: Watched, text: str,
 ) -> None:
@@ -527,13 +528,10 @@ def test_ledger_that_is_no_ledger_is_kept_and_nobody_told(
         told = target.read()
     kept = [path.read_text() for path in watched.directory.glob('memory.kept-*')]
 
-    assert (first.status, kept) == ((4, [text]) if text != ANOTHER else (0, []))
-    assert alone == (text != ANOTHER)
+    assert (first.status, kept) == (4, [text])
+    assert alone
     assert then.status == 0
     assert told == 'HUP'
-
-
-ANOTHER = '{"version": 1, "key": 1}'
 
 
 def test_truncated_ledger_is_kept_and_nobody_told(watched: Watched) -> None:

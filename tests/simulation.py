@@ -348,7 +348,7 @@ class Simulation:
         self.hung = self.now < self.hangs_until
         if self.hung:
             return None
-        if self.restless:
+        if self.restless and self.now > self.dated:
             self.put(f'torn{self.stay}', restless=True)
         if not self.readable:
             self.seen = 'unreadable'

@@ -31,8 +31,9 @@ STOPPED = 1.0  # s that a watch may take to stop
 POLL = ('--interval', '200ms', '--settle', '100ms', '--survive', '250ms')
 WIDTH = 40
 
-# The target. It takes signals by a wake-up descriptor, for a handler in Python
-# runs some time after the signal, and reports them before it answers a word.
+# The target. Its wake-up descriptor is written by the handler in C, at once; one
+# in Python runs some time later. It takes a word before the signals and answers
+# it after them: who sends a signal and then a word is told of both in that order.
 TARGET = '''
 import ctypes, os, select, signal, sys
 number, name = int(sys.argv[1]), sys.argv[2]
@@ -40,23 +41,24 @@ libc = ctypes.CDLL(None)
 libc.prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
 libc.prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
 signals, writer = os.pipe()
+os.set_blocking(signals, False)
 os.set_blocking(writer, False)
 signal.set_wakeup_fd(writer)
 signal.signal(number, lambda *_: None)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 os.write(1, b'ready\\n')
-while True:
+word = None
+while word != b'':
     ready = select.select([signals, 0], [], [])[0]
-    if signals in ready:
-        for _ in os.read(signals, 64):
-            os.write(1, b'signal\\n')
-        continue
-    word = os.read(0, 64)
+    word = os.read(0, 64) if 0 in ready else None
+    try:
+        os.write(1, b'signal\\n' * len(os.read(signals, 64)))
+    except BlockingIOError:
+        pass
     if word == b'drop\\n':
         signal.signal(number, signal.SIG_DFL)
-    elif not word:
-        break
-    os.write(1, b'here\\n')
+    if word:
+        os.write(1, b'here\\n')
 '''
 
 

@@ -558,7 +558,8 @@ def test_ledger_whose_parts_are_odd_is_kept_and_nobody_told(
     memory = json.loads(Path(watched.ledger).read_text())
     write(watched.conf, 'second')
     with watched.handler() as target:
-        for odd in (None, [7], 'odd', {}):
+        odds: tuple[object, ...] = (None, [7], 'odd', {})
+        for odd in odds:
             write(watched.ledger, json.dumps({**memory, key: odd}))
             if (key, odd) in (('done', 'odd'), ('doubts', {})):
                 continue
@@ -645,12 +646,12 @@ def test_ledger_that_fails_after_the_signal_is_4(
     """The target was told; that it is not remembered is reported, once."""
     watched.check()
     write(watched.conf, 'second')
-    saves = []
+    marks: list[object] = []
 
-    def save(path: str, memory: object) -> None:
-        saves.append(memory)
-        if len(saves) > 2:
+    def save(path: str, memory: dict[str, Any]) -> None:
+        if marks:
             raise LedgerError(os.strerror(errno.ENOSPC))
+        marks.extend(memory['attempt']['told'])
 
     monkeypatch.setattr(ledger, 'save', save)
     settings = Settings(

@@ -146,6 +146,12 @@ class Simulation:
         other.world = other.surroundings()
         return other
 
+    def equals(self, other: Simulation) -> bool:
+        """Return whether another world is the same in all there is."""
+        ours, theirs = {**vars(self)}, {**vars(other)}
+        del ours['world'], theirs['world']
+        return ours == theirs
+
     # What happens in the world.
 
     def put(self, content: str, restless: bool = False) -> None:
@@ -256,6 +262,11 @@ class Simulation:
         if self.settings.verify_workers:
             self.start(pid)
 
+    def refuse_for(self, validate: float = 0.0, verify: float = 0.0) -> None:
+        """Let --validate or --verify disagree for some seconds."""
+        self.invalid_until = max(self.invalid_until, self.now + validate)
+        self.unverified_until = max(self.unverified_until, self.now + verify)
+
     def ask(self) -> None:
         """Send HUP to pollreload."""
         self.state = tick.poll_now(self.state, self.now)
@@ -339,7 +350,7 @@ class Simulation:
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
             new_child=self.new_child, run=self.run_command, ran=self.ran,
-            cancel=self.cancel, save=self.save, say=self.say, ticks=TICKS,
+            cancel=self.cancel, said=lambda: '', save=self.save, say=self.say, ticks=TICKS,
             splay=self.settings.splay, us='uid 1',
         )
 
@@ -556,8 +567,9 @@ class Simulation:
         assert self.seen == self.content
 
     def rest(self, seconds: float = 300.0) -> None:
-        """Let time pass until all is done, nothing changes, and it was looked at."""
-        end = self.now + seconds
-        self.run(2 * self.settings.interval + self.settings.settle)
-        while not self.resting() and self.now < end:
+        """Let time pass until all is done and a look saw what is there now."""
+        began = self.now
+        while self.now < began + seconds and not (
+                self.resting() and self.state.content.looked_at > began
+        ):
             self.run(self.settings.interval)

@@ -26,7 +26,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import click
 import pytest
+import xxhash
+
+import pollreload
 
 DEADLINE = 20.0
 PAUSE = 0.01  # s between two looks at something that cannot be read from a pipe
@@ -62,12 +66,12 @@ class Kind(NamedTuple):
 class As(NamedTuple):
     """Who a server or a sidecar runs as.
 
-    capabilities: what a sidecar keeps, by the numbers of linux/capability.h.
+    capabilities: what a sidecar keeps, as setpriv(1) names it.
     """
 
     uid: int
     gid: int
-    capabilities: Sequence[int] = ()
+    capabilities: Sequence[str] = ()
 
 
 def until(condition: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
@@ -198,26 +202,25 @@ class Server:
             self.child.wait(DEADLINE)
 
 
-# Python may be where only root can go, so another user cannot start it: all
-# modules and codecs first, then become that user. What has changed its uid
-# cannot look into its own /proc until it says that it may (PR_SET_DUMPABLE).
-BECOME = """
-import codecs, ctypes, difflib, json, os, pwd, sys, traceback
-for codec in 'ascii', 'latin-1', 'unicode_escape':
-    codecs.lookup(codec)
-from pollreload import __main__, check, cli, ledger, memory, report, watch
-def become(uid, gid, *kept):
-    libc = ctypes.CDLL(None)
-    libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
-    os.setgroups([]), os.setresgid(gid, gid, gid), os.setresuid(uid, uid, uid)
-    libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
-    mask = sum(1 << number for number in kept)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, capset(2)
-    wanted = (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
-    assert libc.capset(header, wanted) == 0
-become(*map(int, sys.argv.pop(1).split(',')))
-sys.exit(__main__.main())
-"""
+def become(user: As) -> tuple[list[str], dict[str, str], list[int]]:
+    """Return how another user runs this Python: words, variables, descriptors.
+
+    Python and its modules may be where only root can go. So root opens them,
+    and the user gets there by /proc/self/fd, which asks for nothing on the way
+    to what is open (proc(5)). The descriptors are the caller's to close.
+    """
+    packages = click, pollreload, xxhash
+    homes = [os.path.dirname(package.__path__[0]) for package in packages]
+    paths = (os.path.realpath(sys.executable), sys.base_prefix, *homes)
+    held = [os.open(path, os.O_PATH) for path in paths]
+    python, prefix, *modules = (f'/proc/self/fd/{fd}' for fd in held)
+    kept = ','.join(('-all', *(f'+{name}' for name in user.capabilities)))
+    words = [
+        'setpriv', f'--reuid={user.uid}', f'--regid={user.gid}', '--clear-groups',
+        f'--inh-caps={kept}', f'--ambient-caps={kept}', f'--bounding-set={kept}',
+        python,
+    ]
+    return words, {'PYTHONHOME': prefix, 'PYTHONPATH': ':'.join(modules)}, held
 
 
 def environment() -> dict[str, str]:
@@ -235,14 +238,20 @@ class Sidecar:
     """
 
     def __init__(self, words: Sequence[str], user: As | None) -> None:
-        how = ['-m', 'pollreload']
+        python: list[str] = [sys.executable]
+        variables: dict[str, str] = {}
+        held: list[int] = []
         if user is not None:
-            numbers = user.uid, user.gid, *user.capabilities
-            how = ['-c', BECOME, ','.join(map(str, numbers))]
-        self.child = subprocess.Popen(
-            [sys.executable, *how, 'watch', *words], stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, env=environment(), cwd='/',
-        )
+            python, variables, held = become(user)
+        try:
+            self.child = subprocess.Popen(
+                [*python, '-m', 'pollreload', 'watch', *words], cwd='/',
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env={**environment(), **variables}, pass_fds=held,
+            )
+        finally:
+            for fd in held:
+                os.close(fd)
         self.pid = self.child.pid
         self.events: list[Event] = []
         self.strays: list[str] = []

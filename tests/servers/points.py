@@ -18,7 +18,6 @@ from tests.servers.harness import (
 from tests.servers.load import Load
 
 BUSY = 75  # EX_TEMPFAIL: another run holds the ledger
-CAP_KILL = 5  # linux/capability.h
 NOBODY = As(65534, 65534)
 # Who runs the server, who the sidecar, and what becomes of a signal. The same
 # for every server, for it is the kernel's rule (kill(2)): the uids are equal, or
@@ -228,7 +227,7 @@ def permission(site: Site, user: As, server: str, sidecar: str) -> str:
     who = {
         'its own': user,
         'nobody': NOBODY,
-        'nobody with CAP_KILL': NOBODY._replace(capabilities=(CAP_KILL,)),
+        'nobody with CAP_KILL': NOBODY._replace(capabilities=('kill',)),
         'root': None,
         'root without capabilities': As(0, 0),
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pollreload import children, ledger, memory, procfs, report
-from pollreload.errors import LedgerError, LedgerKept
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.process import Process
 from pollreload.settings import Settings
 from pollreload.state import Say, State, World
@@ -56,6 +56,11 @@ def run(settings: Settings) -> int:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         return once(settings)
+    except (LedgerBusy, LedgerError) as error:
+        if settings.output == 'json':
+            failure = Event('failed', str(error), {'reason': 'ledger'})
+            answer(settings, State(), [failure], error.status)
+        raise
     except Ended as ended:
         # As if it had never been blocked: the shell sees which signal it was.
         signal.signal(ended.number, signal.SIG_DFL)

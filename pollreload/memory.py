@@ -74,12 +74,14 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
     known = tuple(
         None if each is None else change.Known(text(each['kind']), {
             text(name): bytes.fromhex(digest) for name, digest in each['files'].items()
-        }) for each in kept['known']
+        }) for each in listed(kept['known'])
     )
+    if not known:
+        raise ValueError('nothing is known of any path')
     done = text(kept['done'])
     attempt = kept['attempt']
     told = tuple(
-        revived(each) for each in attempt['told']
+        revived(each) for each in listed(attempt['told'])
         if same_boot and here.pids and each['pids'] == here.pids
     )
     # Something else that the last run saw, and did not tell, is on its way still.
@@ -94,7 +96,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         left=number(kept['left']) if same_boot else 0.0,
         doubts={
             (int(place), text(name)): (number(at), bytes.fromhex(digest))
-            for place, name, at, digest in kept['doubts']
+            for place, name, at, digest in listed(kept['doubts'])
         } if same_boot else {},
     )
     return State(
@@ -141,3 +143,10 @@ def number(value: object) -> float:
     if not isinstance(value, (int, float)) or not abs(value) < 2**62:
         raise ValueError(f'{value!r} is not a number')
     return float(value)
+
+
+def listed(value: object) -> list[Any]:
+    """Return a value that is a list. Raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f'{value!r} is not a list')
+    return value

@@ -18,9 +18,6 @@ NUMBERS = {
 REAL_TIME = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
 DEFAULTS = Settings()
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
 class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since 8.2
     """A kind of value: a name for --help and a function that may raise ValueError."""
 
@@ -123,10 +120,10 @@ def variables(name: str, sidecar: bool = False) -> list[str]:
 
 def option(
         name: str, help: str, *short: str, sidecar: bool = False, **rest: Any,
-) -> Decorator:
-    """Return a click option that can also come from the environment."""
-    return click.option(
-        *short, f'--{name}', help=help, envvar=variables(name, sidecar), **rest,
+) -> click.Option:
+    """Return an option that can also come from the environment."""
+    return click.Option(
+        (*short, f'--{name}'), help=help, envvar=variables(name, sidecar), **rest,
     )
 
 
@@ -135,23 +132,21 @@ def seconds(value: float) -> str:
     return f'{value:g}s' if value >= 1 or not value else f'{value * 1000:g}ms'
 
 
-def timed(name: str, help: str, default: float, kind: Words = DURATION) -> Decorator:
+def timed(name: str, help: str, default: float, kind: Words = DURATION) -> click.Option:
     """Return an option whose value is a duration."""
     return option(name, help, type=kind, default=seconds(default), show_default=True)
 
 
-def several(*options: Decorator) -> Decorator:
-    """Return one decorator for several options, in their order in --help."""
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for each in reversed(options):
-            function = each(function)
-        return function
-    return decorate
+def target(sidecar: bool = False) -> list[click.Parameter]:
+    """Return the paths, and the options that say whom to tell, and how.
 
-
-def target(sidecar: bool = False) -> Decorator:
-    """Return the options that say whom to tell, and how."""
-    return several(
+    sidecar: with the short names of the environment.
+    """
+    return [
+        click.Argument(
+            ('paths',), nargs=-1, required=False, metavar='[PATH]...', type=PATH,
+            envvar=variables('file', sidecar),
+        ),
         option('process', 'The process to tell, named as in /proc/PID/comm.',
                type=NAME, sidecar=sidecar),
         option('pidfile', 'Take the pid from a file.', type=FILE),
@@ -167,10 +162,11 @@ def target(sidecar: bool = False) -> Decorator:
         ),
         option('signal', 'The signal to send.', type=SIGNAL, default='HUP',
                show_default=True, sidecar=sidecar),
-    )
+    ]
 
 
-CONTENT = several(
+TARGET = target()
+CONTENT = [
     timed('settle', 'Act on a content that is seen twice, this far apart.',
           DEFAULTS.settle),
     timed('empty-grace', 'How long a file that became empty is distrusted.',
@@ -179,8 +175,8 @@ CONTENT = several(
         'ignore', 'Leave out names below a directory, besides the usual litter; an '
         'empty GLOB forgets those before it.', type=GLOB, multiple=True,
     ),
-)
-DELIVERY = several(
+]
+DELIVERY = [
     option(
         'handler-check', 'Hold a signal that the target would die of or ignores.',
         type=click.Choice(('enforce', 'warn', 'off')), default='enforce',
@@ -202,7 +198,7 @@ DELIVERY = several(
         'than the target.', type=click.Choice(('auto', 'always', 'never')),
         default='auto', show_default=True,
     ),
-)
+]
 POLLING = timed('interval', 'Time between polls, start to start.',
                 DEFAULTS.interval, INTERVAL)
 STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
@@ -210,18 +206,12 @@ OUTPUT = option(
     'output', 'What to print on stdout.', type=click.Choice(('text', 'json')),
     default='text', show_default=True,
 )
-LOG = several(
+LOG = [
     option('log-format', 'Lines on stderr.', type=click.Choice(('text', 'json')),
            default='text', show_default=True),
     option('verbose', 'Log more.', '-v', count=True),
     option('quiet', 'Log only what is wrong.', '-q', count=True),
-)
-def paths(sidecar: bool = False) -> Decorator:
-    """Return the argument that names what to watch."""
-    return click.argument(
-        'paths', nargs=-1, metavar='[PATH]...', type=PATH,
-        envvar=variables('file', sidecar),
-    )
+]
 
 
 def settings(given: dict[str, Any], needs: bool = True) -> Settings:
@@ -264,9 +254,9 @@ def pollreload() -> None:
     """
 
 
-@pollreload.command()
-@paths(sidecar=True)
-@several(target(sidecar=True), POLLING, CONTENT, DELIVERY, STATE, LOG)
+@pollreload.command(params=[
+    *target(sidecar=True), POLLING, *CONTENT, *DELIVERY, STATE, *LOG,
+])
 def watch(**given: Any) -> Settings:
     """Poll for ever (the sidecar).
 
@@ -278,13 +268,13 @@ def watch(**given: Any) -> Settings:
     return settings(given)
 
 
-@pollreload.command()
-@paths()
-@several(target(), CONTENT, DELIVERY, STATE)
-@timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout)
-@option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
-        is_flag=True)
-@several(OUTPUT, LOG)
+@pollreload.command(params=[
+    *TARGET, *CONTENT, *DELIVERY, STATE,
+    timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout),
+    option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
+           is_flag=True),
+    OUTPUT, *LOG,
+])
 def check(**given: Any) -> int:
     """Look once, tell what is due, exit (cron, systemd timer, CI).
 
@@ -296,9 +286,9 @@ def check(**given: Any) -> int:
     return run(settings(given))
 
 
-@pollreload.command()
-@paths()
-@several(target(), POLLING, CONTENT, DELIVERY, STATE, OUTPUT, LOG)
+@pollreload.command(params=[
+    *TARGET, POLLING, *CONTENT, *DELIVERY, STATE, OUTPUT, *LOG,
+])
 def doctor(**given: Any) -> int:
     """Would it work here? Sends nothing, changes nothing.
 
@@ -308,12 +298,12 @@ def doctor(**given: Any) -> int:
     return run(settings(given))
 
 
-@pollreload.command()
-@paths()
-@several(target(), POLLING, CONTENT, DELIVERY, STATE)
-@option('deliver', 'Send one real signal, and prove that the target lives.',
-        is_flag=True)
-@several(OUTPUT, LOG)
+@pollreload.command(params=[
+    *TARGET, POLLING, *CONTENT, *DELIVERY, STATE,
+    option('deliver', 'Send one real signal, and prove that the target lives.',
+           is_flag=True),
+    OUTPUT, *LOG,
+])
 def smoke(**given: Any) -> int:
     """Prove it on this machine: real file, real child, real signal.
 

@@ -266,11 +266,16 @@ def deliver(settings: Settings, state: State, world: World) -> State:
 
 def keep(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
+    now = kept(state)
+    if now == state.saved or state.content.state == 'blank':
+        return state
+    return state._replace(saved=now) if world.save(state) else state
+
+
+def kept(state: State) -> object:
+    """Return what a ledger is written anew for, when it differs."""
     content = state.content
-    now = (
+    return (
         content.done, content.known_print, content.seen, content.left, content.doubts,
         state.attempt, state.deaths,
     )
-    if now == state.saved or content.state == 'blank':
-        return state
-    return state._replace(saved=now) if world.save(state) else state

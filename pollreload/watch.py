@@ -1,6 +1,7 @@
 """pollreload watch: poll for ever."""
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -31,6 +32,9 @@ def block() -> None:
 def run(settings: Settings) -> int:
     """Run until TERM or INT; return the exit status."""
     block()
+    # What is here now is here to stay; what comes later is looked through.
+    gc.freeze()
+    gc.enable()
     say = logger(settings)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '

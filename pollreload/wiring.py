@@ -17,6 +17,7 @@ from pollreload import (
     pidfile,
     procfs,
     report,
+    tick,
 )
 from pollreload.errors import LedgerKept
 from pollreload.process import HARMLESS, Choice, Process, choose, disposition
@@ -327,7 +328,7 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
         if not settings.dry_run:
             path = ledger.aside(path)
         raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
-    return State() if state is None else state
+    return State() if state is None else state._replace(saved=tick.kept(state))
 
 
 def whereabouts(settings: Settings) -> memory.Here:

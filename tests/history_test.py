@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pollreload.settings import Settings
 from tests.simulation import Simulation
 
-Act = Callable[[Simulation], None]
+Act = Callable[[Simulation], object]
 
 CONTENTS: dict[str, Act] = {
     'A': lambda world: world.put('A'),
@@ -23,16 +23,17 @@ CONTENTS: dict[str, Act] = {
 OTHERS: dict[str, Act] = {
     'absent': lambda world: world.end_all(),
     'start': lambda world: world.restart() if world.root() is None else None,
-    'second': lambda world: world.start() and None,
+    'second': lambda world: world.start(),
     'restart': lambda world: world.restart(),
     'fork': lambda world: world.fork(),
-    'dies': lambda world: world.change_root(dies=True),
-    'refuses': lambda world: world.change_root(refuses=True),
-    'stopped': lambda world: world.change_root(stopped=True),
-    'deaf': lambda world: world.change_root(deaf=True),
-    'no handler': lambda world: world.change_root(disposition='default'),
-    'ignores': lambda world: world.change_root(disposition='ignored'),
-    'unknown': lambda world: world.change_root(disposition='unknown'),
+    'dies': lambda world: world.alter_root(dies=True),
+    'refuses': lambda world: world.alter_root(refuses=True),
+    'stopped': lambda world: world.alter_root(stopped=True),
+    'goes on': lambda world: world.go_on(),
+    'deaf': lambda world: world.alter_root(deaf=True),
+    'no handler': lambda world: world.alter_root(disposition='default'),
+    'ignores': lambda world: world.alter_root(disposition='ignored'),
+    'unknown': lambda world: world.alter_root(disposition='unknown'),
     'ready': lambda world: world.make_ready(),
     'invalid': lambda world: world.refuse_for(validate=7.0),
     'unverified': lambda world: world.refuse_for(verify=7.0),
@@ -53,8 +54,9 @@ def history(*names: str) -> st.SearchStrategy[list[tuple[str, float]]]:
 @st.composite
 def watches(draw: st.DrawFn) -> Settings:
     """Return the settings of any watch."""
+    number, name = draw(st.sampled_from(((1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM'))))
     return Settings(
-        paths=('/c',), process='app',
+        paths=('/c',), process='app', signal=number, signal_name=name,
         select=draw(st.sampled_from(('root', 'roots', 'all', 'newest'))),
         settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
         empty_grace=draw(st.sampled_from((6.0, 30.0, 90.0))),

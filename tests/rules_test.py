@@ -1,6 +1,9 @@
 """The twelve rules, as far as they show in a simulated world."""
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
 
 from pollreload import change, tick
@@ -12,7 +15,7 @@ from tests.simulation import Simulation
 WATCH = Settings(paths=('/c',), process='app')
 
 
-def world_of(layout: str = 'file', targets: int = 1, **changes: object) -> Simulation:
+def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulation:
     """Return a world in which pollreload runs for a while, and A is done."""
     world = Simulation(WATCH._replace(**changes), layout, targets=targets)
     world.run(20.0)
@@ -56,7 +59,7 @@ def test_rule_1_a_target_is_looked_for_at_every_poll():
     world.run(60.0)
 
     world.start()
-    world.change_root(started=int((world.now - 61.0) * 100))
+    world.alter_root(started=int((world.now - 61.0) * 100))
     world.run(5.0)
 
     assert reasons(world) == ['no target']
@@ -82,21 +85,21 @@ def test_rule_1_attempts_are_later_and_later():
         times.append(world.now)
         return 'refused'
 
-    world.change_root(refuses=True)
+    world.alter_root(refuses=True)
     world.world = world.world._replace(send=send)
     world.put('B')
 
     world.run(400.0)
 
     assert reasons(world, 'failed') == ['not permitted']
-    waits = [later - first for first, later in zip(times, times[1:], strict=False)]
+    waits = [later - first for first, later in itertools.pairwise(times)]
     assert waits == pytest.approx([0.75, 1.5, 3, 6, 12, 24, 45, 45, 45, 45, 45, 45, 45])
 
 
 def test_rule_1_new_content_resets_the_backoff():
     """New content is told at once, however often the last one failed."""
     world = world_of()
-    world.change_root(refuses=True)
+    world.alter_root(refuses=True)
     world.put('B')
     world.run(100.0)
     world.make_ready()
@@ -125,7 +128,7 @@ def test_rule_1_the_backoff_starts_anew_when_a_content_comes_back():
 def test_rule_1_three_signals_for_one_content():
     """A target that takes the signal and never shows a reload is signalled 3 times."""
     world = world_of(verify=('verify',), command_timeout=5.0)
-    world.change_root(deaf=True)
+    world.alter_root(deaf=True)
     world.put('B')
 
     world.run(7000.0)
@@ -137,7 +140,7 @@ def test_rule_1_three_signals_for_one_content():
 def test_rule_1_the_limit_ends_with_the_content_or_the_target():
     """A new content is told to a target that is held by the limit; a new target too."""
     world = world_of(verify=('verify',), command_timeout=5.0)
-    world.change_root(deaf=True)
+    world.alter_root(deaf=True)
     world.put('B')
     world.run(300.0)
     other = world.copy()
@@ -146,7 +149,7 @@ def test_rule_1_the_limit_ends_with_the_content_or_the_target():
     world.put('C')
     world.run(10.0)
     other.restart()
-    other.change_root(started=95_001)
+    other.alter_root(started=95_001)
     other.run(10.0)
 
     assert told(world) == ['B', 'B', 'B', 'C']
@@ -157,7 +160,7 @@ def dying(world: Simulation, times: int) -> None:
     """Let targets die of the signal one after the other."""
     for _ in range(times):
         world.restart()
-        world.change_root(dies=True, started=95_000)
+        world.alter_root(dies=True, started=95_000)
         world.run(100.0)
 
 
@@ -206,7 +209,7 @@ def test_rule_1_a_handler_mends_the_breaker():
     world.put('B')
     for _ in range(4):
         world.restart()
-        world.change_root(disposition='default', started=95_000)
+        world.alter_root(disposition='default', started=95_000)
         world.run(100.0)
     assert len(world.sent) == 3
 
@@ -219,7 +222,7 @@ def test_rule_1_a_handler_mends_the_breaker():
 def test_rule_2_a_failed_attempt_leaves_a_mark():
     """B signalled but not done, and A again: A is told, for the target may have B."""
     world = world_of(verify=('verify',))
-    world.change_root(deaf=True)
+    world.alter_root(deaf=True)
     world.put('B')
     world.run(10.0)
 
@@ -234,7 +237,7 @@ def test_rule_2_a_failed_attempt_leaves_a_mark():
 def test_rule_2_no_mark_without_a_signal():
     """B that nobody was signalled for, and A again: nobody is told."""
     world = world_of()
-    world.change_root(refuses=True)
+    world.alter_root(refuses=True)
     world.put('B')
     world.run(20.0)
 
@@ -260,6 +263,7 @@ def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
     world.run(4.0)
 
     [ledger] = kept
+    assert ledger is not None
     assert ledger.content.done == ''
     assert [(it.process.pid, it.sends) for it in ledger.attempt.told] == [(101, 1)]
 
@@ -296,7 +300,7 @@ def test_rule_2_the_mark_outlives_pollreload(back):
 def test_rule_3_each_target_is_told_once_per_content():
     """One of two roots fails for good; the other does not reload again and again."""
     world = world_of(targets=2, select='roots', verify=('verify',), command_timeout=5.0)
-    world.change(101, deaf=True)
+    world.alter(101, deaf=True)
     world.put('B')
 
     world.run(600.0)
@@ -308,7 +312,7 @@ def test_rule_3_each_target_is_told_once_per_content():
 def test_rule_3_also_over_a_restart():
     """Whom the ledger knows as told is not told again by the next run."""
     world = world_of(targets=2, select='roots')
-    world.change(101, refuses=True)
+    world.alter(101, refuses=True)
     world.put('B')
     world.run(10.0)
 
@@ -427,7 +431,7 @@ def started_after(seconds: float) -> Simulation:
     world.run(20.0)
     world.start()
     started = int((world.state.content.seen_at + seconds) * 100)
-    world.change_root(started=started)
+    world.alter_root(started=started)
     world.run(20.0)
     return world
 
@@ -451,7 +455,7 @@ def test_rule_8_in_doubt_tell():
 def test_rule_8_a_worker_may_have_been_forked_with_the_old():
     """A worker is told, however young it is: its memory is as old as its master's."""
     world = world_of(select='newest', handler_check='off')
-    world.change_root(refuses=True)
+    world.alter_root(refuses=True)
     world.put('B')
     world.run(30.0)
     world.fork()
@@ -528,7 +532,7 @@ def test_rule_9_whose_pid_it_is_now_is_not_signalled():
 def test_rule_9_what_is_not_sent_is_said(how, event, reason):
     """A signal that could not be sent is no delivery, and the reason is said."""
     world = world_of()
-    world.change_root(refuses=True)  # as the truth of 'not permitted'
+    world.alter_root(refuses=True)  # as the truth of 'not permitted'
     world.world = world.world._replace(send=lambda process, number: how)
     world.put('B')
 
@@ -543,7 +547,7 @@ def test_rule_9_what_is_not_sent_is_said(how, event, reason):
 def test_rule_10_without_a_handler_it_is_held(disposition):
     """Who would die of the signal or ignores it is told once it has a handler."""
     world = world_of()
-    world.change_root(disposition=disposition)
+    world.alter_root(disposition=disposition)
     world.put('B')
     world.run(600.0)
     assert told(world) == []
@@ -560,7 +564,7 @@ def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
     """Without evidence the signal is sent, to a target of some age."""
     world = world_of()
     world.restart()
-    world.change_root(disposition='unknown')
+    world.alter_root(disposition='unknown')
     world.put('B')
 
     world.run(9.9)
@@ -574,7 +578,7 @@ def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
 def test_rule_10_whether_it_survived_is_always_looked_at():
     """A handler proves nothing: who dies of the signal is a failed delivery."""
     world = world_of()
-    world.change_root(dies=True)
+    world.alter_root(dies=True)
     world.put('B')
 
     world.run(60.0)
@@ -586,7 +590,7 @@ def test_rule_10_whether_it_survived_is_always_looked_at():
 def test_rule_10_a_pending_signal_is_no_delivery_until_it_is_taken():
     """A stopped target has a signal pending: not sent again, delivered when taken."""
     world = world_of()
-    world.change_root(stopped=True)
+    world.alter_root(stopped=True)
     world.put('B')
     world.run(600.0)
     assert said(world, 'delivered') == []
@@ -604,11 +608,11 @@ def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
     """A stopped target is replaced before it takes the signal: no death of it."""
     world = world_of()
     for _ in range(4):
-        world.change_root(stopped=True)
+        world.alter_root(stopped=True)
         world.put('B' if world.content == 'A' else 'A')
         world.run(60.0)
         world.restart()
-        world.change_root(started=95_000)
+        world.alter_root(started=95_000)
         world.run(60.0)
 
     assert 'died' not in reasons(world, 'failed')
@@ -639,7 +643,7 @@ def test_rule_11_nothing_is_told_while_a_look_hangs():
     world.hang(100.0)
     world.run(5.0)
     world.start()
-    world.change_root(started=95_000)
+    world.alter_root(started=95_000)
 
     world.run(80.0)
     meanwhile = told(world)

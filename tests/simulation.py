@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pollreload import change, memory, tick
-from pollreload.process import Choice, Masks, Process, choose
+from pollreload.process import ENDING, Choice, Masks, Process, choose
 from pollreload.settings import Settings
 from pollreload.state import State, World
 
@@ -135,7 +135,7 @@ class Simulation:
         self.events: tuple[Event, ...] = ()
         for _ in range(targets):
             self.start()
-            self.change_root(started=95_000)
+            self.alter_root(started=95_000)
         self.world = self.surroundings()
 
     def copy(self) -> Simulation:
@@ -182,13 +182,17 @@ class Simulation:
 
     def root(self) -> Target | None:
         """Return the youngest live target without a live parent, if there is one."""
-        found = [each for each in self.targets.values() if each.ppid not in self.targets]
-        return found[-1] if found else None
+        roots = self.roots()
+        return roots[-1] if roots else None
+
+    def roots(self) -> list[Target]:
+        """Return the live targets without a live parent, the oldest first."""
+        return [it for it in self.targets.values() if it.ppid not in self.targets]
 
     def rivals(self) -> list[int]:
         """Return the older roots, where only one may be told."""
-        roots = [it.pid for it in self.targets.values() if it.ppid not in self.targets]
-        return roots[:-1] if self.settings.select == 'root' else []
+        older = [each.pid for each in self.roots()[:-1]]
+        return older if self.settings.select == 'root' else []
 
     def start(self, ppid: int = 1) -> int:
         """Start a target, which reads the content."""
@@ -221,18 +225,18 @@ class Simulation:
         root = self.root()
         if root is not None:
             pid = self.start(root.pid)
-            self.change(pid, has=root.has, first=root.has, stay=root.stay,
+            self.alter(pid, has=root.has, first=root.has, stay=root.stay,
                         blind=root.blind)
 
-    def change(self, pid: int, **changes: object) -> None:
+    def alter(self, pid: int, **changes: object) -> None:
         """Change what is true of a target."""
         self.targets[pid] = self.targets[pid]._replace(**changes)  # type: ignore[arg-type]
 
-    def change_root(self, **changes: object) -> None:
+    def alter_root(self, **changes: object) -> None:
         """Change how the root behaves."""
         root = self.root()
         if root is not None:
-            self.change(root.pid, **changes)
+            self.alter(root.pid, **changes)
 
     def make_ready(self) -> None:
         """Let every target take the signal as it should; what is pending now."""
@@ -244,14 +248,24 @@ class Simulation:
             if each.pending:
                 self.take(pid)
 
+    def go_on(self) -> None:
+        """Let the root go on, where it was stopped: it takes what is pending."""
+        root = self.root()
+        if root is not None:
+            self.alter(root.pid, stopped=False)
+            if root.pending:
+                self.take(root.pid)
+
     def take(self, pid: int) -> None:
         """Let a target take the signal: it reads the content, or dies of it."""
         target = self.targets[pid]._replace(pending=False)
         self.targets[pid] = target
-        if target.dies or target.disposition == 'default':
+        if target.dies or target.disposition == 'default' or (
+                self.settings.signal_name in ENDING and not target.deaf
+        ):
             self.end(pid)
         elif target.disposition != 'ignored':
-            self.change(pid, has=self.content, stay=self.stay, blind=False)
+            self.alter(pid, has=self.content, stay=self.stay, blind=False)
             if not target.deaf:
                 for each in [it for it in self.targets.values() if it.ppid == pid]:
                     self.end(each.pid)
@@ -307,7 +321,7 @@ class Simulation:
             assert steps < MOST_STEPS, f'busy at {at}: {self.state}'
 
     def wake(self) -> float:
-        """Return when something comes to pollreload's notice: a time, or a child's end."""
+        """Return when pollreload wakes: at a time it chose, or at a child's end."""
         times = [tick.wake(self.state)]
         if self.command is not None:
             times.append(self.command[2])
@@ -338,7 +352,8 @@ class Simulation:
                 continue
             if content == 'unreadable':
                 continue  # for us; what the target reads is something else
-            assert content in (target.told, target.has), f'{content} is not done: {target}'
+            had = content in (target.told, target.has)
+            assert had, f'{content} is not done: {target}'
 
     # What pollreload sees of the world, as state.World has it.
 
@@ -350,8 +365,8 @@ class Simulation:
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
             new_child=self.new_child, run=self.run_command, ran=self.ran,
-            cancel=self.cancel, said=lambda: '', save=self.save, say=self.say, ticks=TICKS,
-            splay=self.settings.splay, us='uid 1',
+            cancel=self.cancel, said=lambda: '', save=self.save, say=self.say,
+            ticks=TICKS, splay=self.settings.splay, us='uid 1',
         )
 
     def look(self, dates: bool) -> change.Snapshot | None:
@@ -420,7 +435,9 @@ class Simulation:
             pid: each._replace(again=each.again or each.told != self.marked)
             for pid, each in self.targets.items()
         }
-        self.change(target.pid, told=self.marked, at=self.now, again=False, pending=True)
+        self.alter(
+            target.pid, told=self.marked, at=self.now, again=False, pending=True,
+        )
         if not target.stopped:
             self.take(target.pid)
         return 'pidfd'
@@ -429,7 +446,9 @@ class Simulation:
         """Check that a target may be signalled now."""
         where = f'{self.now}: {target} of {self.marked}'
         assert target.told != self.marked or target.again, f'told twice: {where}'
-        if self.settings.handler_check == 'enforce':
+        if self.settings.handler_check == 'enforce' and (
+                self.settings.signal_name not in ENDING
+        ):
             harmed = target.disposition in ('default', 'ignored')
             assert not harmed, f'has no handler: {where}'
         assert self.marked == self.seen, f'not seen by the last look: {where}'
@@ -482,7 +501,7 @@ class Simulation:
         target = self.targets.get(pid) if isinstance(pid, int) else None
         true = True
         if event == 'delivered' and self.settings.survive:
-            true = target is not None and not target.pending and target.at > 0
+            true = self.is_delivered(target)
         elif event == 'verified':
             true = pid in self.dead if target is None else self.is_verified(target)
         elif event == 'baseline' and reason == 'needless':
@@ -492,10 +511,21 @@ class Simulation:
         elif event == 'failed':
             true = isinstance(pid, int) and self.has_failed(pid, reason)
             if target is not None:
-                self.change(target.pid, again=True)
+                self.alter(target.pid, again=True)
+        elif event == 'changed' and reason == 'restarted':
+            # In doubt, one reload too many.
+            self.targets = {
+                pid: each._replace(again=True) for pid, each in self.targets.items()
+            }
         elif event == 'held':
             true = self.is_held(reason)
         assert true, f'not true at {self.now}: {event}: {message}; {target}'
+
+    def is_delivered(self, target: Target | None) -> bool:
+        """Return whether a target took the signal, and did what it should."""
+        if self.settings.signal_name in ENDING:
+            return target is None
+        return target is not None and not target.pending and target.at > 0
 
     def is_verified(self, target: Target) -> bool:
         """Return whether what was asked for to verify was seen after the signal."""
@@ -521,8 +551,9 @@ class Simulation:
     def is_held(self, reason: object) -> bool:
         """Return whether there is that reason to tell nobody."""
         if reason == 'still changing':
-            lately = self.now - self.settings.settle - self.settings.interval
-            return self.readable and len(self.changes) > 1 and self.changes[-1] >= lately
+            last = self.settings.settle + self.settings.interval
+            often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
+            return self.readable and often
         if reason == 'became empty':
             return self.seen == 'empty'
         if reason == 'no target':
@@ -543,7 +574,7 @@ class Simulation:
         return content.state == 'done' and not self.state.stage and not self.hung
 
     def settle_down(self) -> None:
-        """Give the world all it takes, and check that the content is told in the end."""
+        """Give the world all it takes, and check that its content is told then."""
         self.put(self.content)
         self.invalid_until = self.unverified_until = self.hangs_until = 0.0
         self.make_ready()

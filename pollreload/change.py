@@ -186,21 +186,16 @@ def differences(
     return tuple(found)
 
 
-class Belief(NamedTuple):
-    """What a look says when nothing is forgotten.
-
-    contents: of each path, the last known where it cannot be read.
-    reasons: position -> why the path, or a member of it, cannot be read, and
-        whether it is the path as a whole.
-    readable: whether any path could be read.
-    doubts: as in Memory; ends: when the last of them is over, 0.0 for none.
-    """
-
-    contents: tuple[Known | None, ...]
-    reasons: Mapping[int, tuple[str, bool]]
-    readable: bool
-    doubts: Mapping[tuple[int, str], tuple[float, bytes]]
-    ends: float
+# What a look says when nothing is forgotten:
+#   the content of each path, the last known where it cannot be read;
+#   position -> why the path, or a member of it, cannot be read, and whether it
+#     is the path as a whole;
+#   whether any path could be read;
+#   the doubts, as in Memory, and when the last of them is over, 0.0 for none.
+Belief = tuple[
+    tuple[Known | None, ...], Mapping[int, tuple[str, bool]], bool,
+    Mapping[tuple[int, str], tuple[float, bytes]], float,
+]
 
 
 def patience(digest: bytes, was: bytes | None, grace: float, blank: bool) -> float:
@@ -246,7 +241,7 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
                 since = since if before == digest else now
                 doubts[position, name] = since, digest
                 ends = max(ends, since + seconds)
-    return Belief(tuple(contents), reasons, readable, doubts, ends)
+    return tuple(contents), reasons, readable, doubts, ends
 
 
 def troubled(
@@ -346,11 +341,14 @@ def restless(memory: Memory, now: float) -> bool:
     )
 
 
-def told(memory: Memory, fingerprint: str) -> Memory:
-    """Return the memory after every target has a content: the one way it advances."""
+def told(memory: Memory, fingerprint: str, since: float) -> Memory:
+    """Return the memory after every target has a content: the one way it advances.
+
+    since: who started later may have read what is there now instead.
+    """
     if memory.seen == fingerprint and memory.state == 'due':
         return memory._replace(state='done', done=fingerprint, left=0.0)
-    return memory._replace(done=fingerprint, left=memory.looked_at)
+    return memory._replace(done=fingerprint, left=since)
 
 
 def void(memory: Memory) -> Memory:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -81,6 +80,7 @@ def uid(text: str) -> int:
 
 def command(text: str) -> tuple[str, ...]:
     """Return a command split as a shell splits it."""
+    import shlex
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:

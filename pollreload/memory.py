@@ -95,7 +95,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         done=done,
         left=number(kept['left']) if same_boot else 0.0,
         doubts={
-            (int(place), text(name)): (number(at), bytes.fromhex(digest))
+            (int(number(place)), text(name)): (number(at), bytes.fromhex(digest))
             for place, name, at, digest in listed(kept['doubts'])
         } if same_boot else {},
     )

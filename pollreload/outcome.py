@@ -62,9 +62,9 @@ def survived(
     phase = NEXT[entry.phase, seen]
     state = state._replace(attempt=record(state.attempt, entry._replace(phase=phase)))
     if phase == 'failed' and entry.phase == 'pending':
-        # Whatever ended it, it was not the signal that it never took.
+        # Minutes may have passed: whatever ended it, it need not be the signal.
         world.say(
-            'failed', f'{process} ended with {name} still pending',
+            'failed', f'{process} ended; whether it had taken {name} is not known',
             **fields(settings, entry, 'ended'),
         )
         return state
@@ -135,7 +135,7 @@ def conclude(state: State, world: World) -> State:
     told = [told for told in state.attempt.told if told.name in state.round]
     state = state._replace(stage='')
     if {told.name for told in told if told.phase == 'done'} == set(state.round):
-        return finish(state, 'done')
+        return finish(state)
     if any(told.sends and told.phase != 'done' for told in told):
         again = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')

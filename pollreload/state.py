@@ -106,7 +106,8 @@ class State(NamedTuple):
 def hold(
         state: State, world: World, key: str, reason: str,
         message: str | Callable[[], str],
-        again: float = 0.0, waiting: str = 'poll', **fields: object,
+        again: float = 0.0, waiting: str = 'poll', event: str = 'held',
+        **fields: object,
 ) -> State:
     """Return the state held for a reason, which is logged once an hour.
 
@@ -117,14 +118,18 @@ def hold(
     now = world.now()
     if key != state.hold or now - state.held_at >= HOUR:
         says = message if isinstance(message, str) else message()
-        world.say('held', says, reason=reason, **fields)
+        world.say(event, says, reason=reason, **fields)
         state = state._replace(hold=key, held_at=now)
     return state._replace(next=again, waiting=waiting)
 
 
-def finish(state: State, outcome: str) -> State:
+def finish(state: State) -> State:
     """Return the state after every target has the content: memory advances last."""
+    at = [told.at for told in state.attempt.told if told.sends]
     return state._replace(
-        content=change.told(state.content, state.attempt.fingerprint),
-        attempt=Attempt(), stage='', hold='', next=0.0, waiting='', outcome=outcome,
+        content=change.told(state.content, state.attempt.fingerprint, min(
+            at, default=state.content.looked_at,
+        )),
+        attempt=Attempt(), stage='', hold='', next=0.0, waiting='',
+        outcome='done' if at else 'needless',
     )

@@ -37,14 +37,15 @@ def begin(state: State, world: World) -> State:
 
 def tell(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due content was told, held, or found needless."""
-    now = world.now()
+    now, choice = world.now(), world.targets()
     asked = [told.name for told in state.attempt.told if told.phase == 'ending']
     if asked:
         # An earlier run told it to end, and did not live to see it.
+        also = tuple((each.pid, each.started) for each in choice.targets)
         return state._replace(
-            stage='survive', until=now, next=now, waiting='survive', round=tuple(asked),
+            stage='survive', until=now, next=now, waiting='survive',
+            round=(*asked, *(name for name in also if name not in asked)),
         )
-    choice = world.targets()
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
@@ -54,7 +55,7 @@ def tell(settings: Settings, state: State, world: World) -> State:
         if (entry := of(state.attempt, process)).phase != 'done'
     ]
     if not todo:
-        return finish(state, 'needless')
+        return finish(state)
     state = state._replace(
         round=tuple((each.pid, each.started) for each in choice.targets),
     )
@@ -89,19 +90,28 @@ def tell(settings: Settings, state: State, world: World) -> State:
 
 def spare(settings: Settings, state: State, choice: Choice, world: World) -> State:
     """Return the state with those targets done that need not be told."""
+    ends = [
+        told.at for told in state.attempt.told if told.sends and ending(settings)
+    ]
     for process in choice.targets:
         entry = of(state.attempt, process)
-        if entry.phase != 'done' and needless(
-                process, state.content.seen_at, world.ticks, choice.matches,
+        began = process.started / world.ticks
+        if entry.phase == 'done' or not (
+                # The successor of one that was told to end.
+                (ends and began >= min(ends))
+                or needless(
+                    process, state.content.seen_at, world.ticks, choice.matches,
+                )
         ):
-            world.say(
-                'baseline', f'{process} started after this content was there and has '
-                f'read it; no {settings.signal_name} is needed',
-                pid=process.pid, reason='needless',
-            )
-            state = state._replace(
-                attempt=record(state.attempt, entry._replace(phase='done')),
-            )
+            continue
+        world.say(
+            'baseline', f'{process} started after this content was there and has '
+            f'read it; no {settings.signal_name} is needed',
+            pid=process.pid, reason='needless',
+        )
+        state = state._replace(
+            attempt=record(state.attempt, entry._replace(phase='done')),
+        )
     return state
 
 
@@ -266,7 +276,7 @@ def send(
             before, world, 'ledger', 'ledger',
             'the ledger cannot be written, so nothing is sent',
         )
-    sent, failures = False, 0
+    sent, failures = False, []
     for entry in ready:
         since = int(world.now() * world.ticks)
         how = world.send(entry.process, settings.signal)
@@ -275,9 +285,10 @@ def send(
             state = signalled(settings, state, entry, how, since, world)
         else:
             state = state._replace(attempt=unmarked(state.attempt, entry))
-            failures += how != 'gone'
-            state = unsent(settings, state, entry.process, how, world)
+            if how != 'gone':
+                failures.append((how, entry.process))
     if failures:
+        state = unsent(settings, state, failures, world)
         attempt = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
@@ -316,26 +327,27 @@ def signalled(
 
 
 def unsent(
-        settings: Settings, state: State, process: Process, how: str, world: World,
+        settings: Settings, state: State, failures: Sequence[tuple[str, Process]],
+        world: World,
 ) -> State:
-    """Return the state after a signal could not be sent; why is said once."""
-    name, key = settings.signal_name, f'{how} {process.pid}'
-    if how == 'gone' or state.hold == key:
-        # One that is gone is looked for anew, and has nothing to be said of it.
-        return state
-    reason, says = {
-        'refused': (
-            'not permitted', f'not permitted to send {name} to {process.comm} (pid '
-            f'{process.pid}, uid {process.uid}) as {world.us}; run as the same uid or '
-            f'add CAP_KILL',
-        ),
-        'full': (
-            'queue full', f'the queue of {process} is full; {name} did not go in',
-        ),
-        'foreign': (
-            'proc', '/proc belongs to another pid namespace; mount the one of this '
-            'namespace there',
-        ),
-    }[how]
-    world.say('failed', says, pid=process.pid, reason=reason)
-    return state._replace(hold=key, held_at=world.now())
+    """Return the state after signals that could not be sent; why is said once."""
+    name = settings.signal_name
+    says = []
+    for how, process in failures:
+        if how == 'refused':
+            says.append(
+                f'not permitted to send {name} to {process.comm} (pid {process.pid}, '
+                f'uid {process.uid}) as {world.us}; run as the same uid or add CAP_KILL',
+            )
+        elif how == 'full':
+            says.append(f'the queue of {process} is full; {name} did not go in')
+        else:
+            says.append(
+                '/proc belongs to another pid namespace; mount that of this one there',
+            )
+    reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
+    return hold(
+        state, world, ' '.join(f'{how} {process.pid}' for how, process in failures),
+        reasons[failures[0][0]], '; '.join(says), event='failed',
+        pid=failures[0][1].pid,
+    )

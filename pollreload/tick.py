@@ -84,15 +84,18 @@ def see(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(looking=began), world)
-    if state.stalled:
-        world.say(
-            'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
-        )
     content, decision = change.observe(
         state.content, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
     world.say('polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s')
+    if state.stalled and not all(
+            place in content.troubles and content.troubles[place].whole
+            for place in range(len(settings.paths))
+    ):
+        world.say(
+            'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
+        )
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     state = state._replace(
         content=content, looking=0.0, stalled=0.0, poll_at=poll_at,
@@ -224,8 +227,11 @@ def returned(settings: Settings, state: State, world: World) -> State:
     Nobody was told of what was there meanwhile, but who started since the last
     look before it may have read that.
     """
-    left = state.content.left
-    for process in world.targets().matches:
+    left, choice = state.content.left, world.targets()
+    if choice.reason in ('pidfile', 'proc'):
+        # Not known who runs: asked again at the next look.
+        return state
+    for process in choice.matches:
         if (process.started + 1) / world.ticks >= left:
             world.say(
                 'changed', f'{" ".join(settings.paths)} is as before, but {process} '

@@ -14,7 +14,6 @@ from pollreload import (
     contents,
     delivery,
     memory,
-    pidfile,
     procfs,
     report,
     tick,
@@ -206,6 +205,7 @@ def targets(settings: Settings) -> Choice:
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
         )
     else:
+        from pollreload import pidfile
         said = pidfile.read(settings.pidfile)
         found = procfs.matches(
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
@@ -213,7 +213,7 @@ def targets(settings: Settings) -> Choice:
         )
         if said.missing:
             return Choice((), 'no target', f'there is no {settings.pidfile}')
-        doubt = said.trouble or doubted(said, found)
+        doubt = said.trouble or doubted(said.owner, said.written, found)
         if doubt:
             return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')
     # The shell that runs us may go by the name; it yields to any other that does.
@@ -223,16 +223,19 @@ def targets(settings: Settings) -> Choice:
     return choose(others or found, settings.select)
 
 
-def doubted(said: pidfile.Pidfile, found: Sequence[Process]) -> str:
-    """Return why a pidfile cannot be believed about the process it names, or ''."""
+def doubted(owner: int, written: float, found: Sequence[Process]) -> str:
+    """Return why a pidfile cannot be believed about the process it names, or ''.
+
+    owner: its uid; written: its mtime, in seconds of CLOCK_REALTIME.
+    """
     for process in found:
-        if said.owner not in (0, os.geteuid(), process.uid):
+        if owner not in (0, os.geteuid(), process.uid):
             return (
-                f'belongs to uid {said.owner}, and {process} to uid {process.uid}; a '
+                f'belongs to uid {owner}, and {process} to uid {process.uid}; a '
                 f'pidfile must belong to root, to us or to its process'
             )
         # 1 s: coarse time stamps, and start times cut to clock ticks.
-        if said.written < born(process) - 1.0:
+        if written < born(process) - 1.0:
             return (
                 f'is older than {process}, so it was written about another one; '
                 f'remove it, or restart the program'

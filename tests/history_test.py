@@ -54,17 +54,20 @@ def history(*names: str) -> st.SearchStrategy[list[tuple[str, float]]]:
 @st.composite
 def watches(draw: st.DrawFn) -> Settings:
     """Return the settings of any watch."""
-    number, name = draw(st.sampled_from(((1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM'))))
+    signals = (1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM')
+    number, name = draw(st.sampled_from(signals))
+    select = draw(st.sampled_from(('root', 'roots', 'all', 'newest')))
     return Settings(
         paths=('/c',), process='app', signal=number, signal_name=name,
-        select=draw(st.sampled_from(('root', 'roots', 'all', 'newest'))),
+        select=select,
         settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
         empty_grace=draw(st.sampled_from((6.0, 30.0, 90.0))),
         survive=draw(st.sampled_from((1.0, 0.0, 4.0))),
         splay=draw(st.sampled_from((0.0, 7.0))),
         validate=draw(st.sampled_from(((), ('validate',)))),
         verify=draw(st.sampled_from(((), ('verify',)))),
-        verify_workers=draw(st.booleans()),
+        # Workers have no workers of their own.
+        verify_workers=draw(st.booleans()) and select.startswith('root'),
         command_timeout=5.0,
         on_start=draw(st.sampled_from(('auto', 'always'))),
     )

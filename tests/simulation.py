@@ -592,8 +592,10 @@ class Simulation:
         assert self.resting(), f'not done in the end: {self.state}'
         for process in self.choice().targets:
             target = self.targets[process.pid]
-            if self.settings.select == 'newest' and target.ppid in self.targets:
-                continue  # forked since, by a root that nobody was to tell
+            if self.settings.select == 'newest' and (
+                    target.ppid in self.targets or self.settings.signal_name in ENDING
+            ):
+                continue  # another was the newest when this content was told
             assert target.has == self.content or target.blind, f'not told: {target}'
         assert self.seen == self.content
 

@@ -15,6 +15,7 @@ FAULT = 70  # EX_SOFTWARE, sysexits.h
 def main() -> int:
     """Run the command line of this process; return the exit status."""
     words = sys.argv[1:]
+    stand_in()
     # What is imported stays: to search it for garbage takes a tenth of the time
     # that a check with nothing due takes.
     gc.disable()
@@ -37,6 +38,18 @@ def main() -> int:
         print('pollreload: this is a fault in pollreload; please report it',
               file=sys.stderr)
         return FAULT
+
+
+def stand_in() -> None:
+    """Open what of stdin, stdout and stderr is closed, on /dev/null.
+
+    Or the next file that is opened takes its place, and gets what is printed.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdout = sys.stdout or open(1, 'w', closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, 'w', closefd=False)  # noqa: SIM115
 
 
 def sidecar(words: list[str]) -> int:

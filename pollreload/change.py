@@ -306,8 +306,13 @@ def observe(
         failing=failing, mended=mended,
     )
     if action == 'wait':
+        if memory.state == 'done':
+            memory = memory._replace(left=memory.left or before)
         return memory, decision
     if action in ('baseline', 'rest'):
+        if memory.state == 'done':
+            # Nothing else was seen meanwhile, at most nothing at all.
+            memory = memory._replace(left=0.0)
         return memory._replace(
             state='done', known=contents, known_print=found, seen=found, done=found,
             seen_at=memory.seen_at if found == memory.seen else now, restless=0.0,
@@ -315,7 +320,7 @@ def observe(
     if action == 'break':
         return memory._replace(state='settling', seen='', restless=0.0), decision
     if memory.state == 'done':
-        memory = memory._replace(left=before)
+        memory = memory._replace(left=memory.left or before)
     if found != memory.seen:
         memory = memory._replace(seen=found, seen_at=now)
     settled_at = memory.seen_at + settle

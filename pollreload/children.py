@@ -19,6 +19,7 @@ CLEARED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
+LONGEST = 1 << 16  # bytes of what a command prints
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
 
@@ -95,10 +96,27 @@ def memory() -> int:
         return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
+def transcript() -> int:
+    """Return a file for what a command prints: what is too much does not fit in.
+
+    A command that prints without end would else take all our memory. It sees a
+    write refused (EPERM, fcntl(2) F_SEAL_GROW). Raises OSError.
+    """
+    import fcntl
+    try:
+        fd = os.memfd_create('pollreload', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except (OSError, AttributeError):
+        return memory()
+    os.ftruncate(fd, LONGEST)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    return fd
+
+
 def said(fd: int, most: int) -> bytes:
-    """Return the last bytes, at most so many, of what memory() made."""
-    size = os.fstat(fd).st_size
-    return os.pread(fd, most, max(0, size - most))
+    """Return the last bytes, at most so many, that a command printed."""
+    # The command shares our offset, and left it at the end.
+    end = os.lseek(fd, 0, os.SEEK_CUR)
+    return os.pread(fd, min(most, end), max(0, end - most))
 
 
 def value(fd: int) -> object:

@@ -229,8 +229,8 @@ def returned(settings: Settings, state: State, world: World) -> State:
     """
     left, choice = state.content.left, world.targets()
     if choice.reason in ('pidfile', 'proc'):
-        # Not known who runs: asked again at the next look.
-        return state
+        # It is not known who runs, and in doubt they are told.
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     for process in choice.matches:
         if (process.started + 1) / world.ticks >= left:
             world.say(

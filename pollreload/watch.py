@@ -25,7 +25,9 @@ def block() -> None:
     it has no handler for (sig_ignored in kernel/signal.c). SIGCHLD is not,
     where it was inherited as ignored.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
+        # Not always: it would drop one that is pending.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
@@ -45,6 +47,8 @@ def run(settings: Settings) -> int:
     state, save, settings = remembered(settings, say)
     eyes, hands = Eyes(settings), Hands()
     around = world(settings, eyes, hands, say, save)
+    # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
+    children.reap(())
     while True:
         state = step(settings, state, around)
         left = max(0.0, wake(state) - procfs.now())

@@ -165,9 +165,10 @@ class Hands:
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start a command; return '' or why it cannot be."""
         try:
-            if self.fd < 0:
-                self.fd = children.memory()
-            os.ftruncate(self.fd, 0)
+            if self.fd >= 0:
+                os.close(self.fd)
+            self.fd = -1
+            self.fd = children.transcript()
             environment = {**os.environ, **additions}
             self.pid = children.spawn(command, environment, self.fd)
         except OSError as error:

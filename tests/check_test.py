@@ -1,12 +1,13 @@
 """pollreload check, by its command line: exit statuses, and memory between runs."""
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,10 +216,9 @@ def test_second_of_two_runs_at_once_is_75(watched: Watched) -> None:
     """75: another run holds the ledger; it is not waited for."""
     watched.check()
     write(watched.conf, 'second')
-    with watched.handler() as target, running(watched) as first:
+    with watched.handler() as target, running(watched) as (first, _):
         second = watched.check()
-        first.send(signal.SIGTERM)
-        first.wait()
+        first.stop()
         alone = untold(target)
 
     assert second.status == 75
@@ -226,17 +226,22 @@ def test_second_of_two_runs_at_once_is_75(watched: Watched) -> None:
     assert alone
 
 
-def running(watched: Watched, namespace: bool = False) -> sidecar.Sidecar:
-    """Start a check and return it while its --validate runs, as long as it lives."""
-    validate = "sh -c 'sleep 600 & echo validating >&2; wait'"
-    child = subprocess.Popen(
-        (*sidecar.POLLRELOAD, 'check', *sidecar.QUICK,
-         *watched.words('--validate', validate)),
-        env=sidecar.environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )
-    it = sidecar.Sidecar(child, namespace)
-    it.until('line', message='validating')
-    return it
+@contextlib.contextmanager
+def running(watched: Watched) -> Iterator[tuple[sidecar.Sidecar, sidecar.Mark]]:
+    """A check while its --validate runs, which has a child and a mark."""
+    with sidecar.Mark(watched.directory / 'mark') as mark:
+        script = f'exec 3>{mark.path}; sleep 600 & echo validating >&3; wait'
+        command = (
+            *sidecar.POLLRELOAD, 'check', *sidecar.QUICK,
+            *watched.words('--validate', f"sh -c '{script}'"),
+        )
+        with sidecar.Sidecar(subprocess.Popen(
+            command, env=sidecar.environment(), stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ), False) as it:
+            assert mark.read() == 'validating'
+            mark.close()
+            yield it, mark
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -246,11 +251,13 @@ def test_signal_ends_a_check_and_all_that_its_command_started(
     """The status shows the signal, as a shell expects; the process group is gone."""
     watched.check()
     write(watched.conf, 'second')
-    with watched.handler() as target, running(watched) as it:
+    with watched.handler() as target, running(watched) as (it, mark):
         status = it.stop(number)
+        left = mark.read()
         alone = untold(target)
 
     assert status == -number
+    assert left == ''
     assert alone
 
 

@@ -152,6 +152,43 @@ class Sidecar:
                 pipe.close()
 
 
+class Mark:
+    """A FIFO that the commands of a test write to, to say that they run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        os.mkfifo(path)
+        self.path = os.fspath(path)
+        self.reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # As long as we could write there is no end of it.
+        self.writer = os.open(path, os.O_WRONLY)
+        self.unread = b''
+
+    def __enter__(self) -> Mark:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        os.close(self.reader)
+
+    def close(self) -> None:
+        """Have an end once every command that has it open is gone."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def read(self) -> str:
+        """Return the next line; '' where every command that has it open is gone."""
+        while b'\n' not in self.unread:
+            readable, _, _ = select.select([self.reader], [], [], DEADLINE)
+            assert readable, f'nobody wrote to {self.path} for {DEADLINE} s'
+            read = os.read(self.reader, 4096)
+            if not read:
+                return ''
+            self.unread += read
+        line, _, self.unread = self.unread.partition(b'\n')
+        return line.decode()
+
+
 def event(line: bytes) -> Event:
     """Return an event; what is no JSON, as one that is called 'line'."""
     text = line.decode('utf-8', 'backslashreplace')
@@ -190,9 +227,8 @@ def watch(
     rest: for subprocess.Popen.
     """
     if namespace:
-        under = (
-            *under, 'unshare', '--pid', '--fork', '--mount-proc', '--kill-child',
-        )
+        options = ('--pid', '--fork', '--mount-proc', '--kill-child')
+        under = ('unshare', *options, *under)
     command = (*under, *POLLRELOAD, 'watch', '--interval', '1h', *QUICK, *words)
     pipes: dict[str, Any] = {'stdin': subprocess.DEVNULL, 'stderr': subprocess.PIPE}
     return Sidecar(subprocess.Popen(

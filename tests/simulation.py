@@ -339,11 +339,12 @@ class Simulation:
                 event.event == 'baseline' and 'reason' not in event.fields
                 for event in self.events[said:]
         ):
-            self.check_done(content_of(done), before)
+            signalled = any(it.event == 'signalled' for it in self.events[said:])
+            self.check_done(content_of(done), bool(before.stage) or signalled)
 
-    def check_done(self, content: str, before: State) -> None:
+    def check_done(self, content: str, signalled: bool) -> None:
         """Check that whoever was to be told of a content was, or started with it."""
-        names = before.round if before.stage else tuple(
+        names = self.state.round if signalled else tuple(
             (each.pid, each.started) for each in self.choice().targets
         )
         for pid, started in names:
@@ -588,6 +589,9 @@ class Simulation:
             self.rest()
         if self.state.hold.startswith('limit'):
             self.put('last')
+            self.rest()
+        if self.state.hold == 'no target':
+            self.start()
             self.rest()
         assert self.resting(), f'not done in the end: {self.state}'
         for process in self.choice().targets:

@@ -1,0 +1,127 @@
+"""Where every command begins, and where its errors end."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import pytest
+
+from pollreload import __main__ as program
+from pollreload import children, cli, watch
+from pollreload.errors import LedgerBusy, UsageError
+from pollreload.settings import Settings
+from tests import sidecar
+from tests.targets import DEADLINE
+
+
+def failing(error: BaseException) -> Callable[..., NoReturn]:
+    """Return a command line that ends in an error."""
+    def run(words: object) -> NoReturn:
+        raise error
+    return run
+
+
+def ran(*words: str) -> object:
+    """Return what main() makes of words, in a child: it changes signals for good."""
+    def run() -> object:
+        sys.argv[1:] = words
+        return program.main()
+
+    pid, fd = children.fork(run)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert children.ended(pid) == 0
+    return children.value(fd)
+
+
+@pytest.mark.parametrize('error', [UsageError('what is wrong'), LedgerBusy('busy')])
+def test_error_that_a_person_can_mend_is_one_line(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+        error: UsageError | LedgerBusy,
+) -> None:
+    """No traceback, and the status says whose fault it is."""
+    monkeypatch.setattr(cli, 'main', failing(error))
+
+    assert ran('check') == error.status
+    assert capfd.readouterr().err == f'pollreload: {error}\n'
+
+
+def test_fault_of_ours_shows_its_traceback_and_is_70(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever reports it has what it takes to mend it."""
+    monkeypatch.setattr(cli, 'main', failing(ZeroDivisionError('ours')))
+
+    assert ran('check') == 70
+    said = capfd.readouterr().err
+    assert 'Traceback (most recent call last)' in said
+    assert said.endswith('this is a fault in pollreload; please report it\n')
+
+
+@pytest.mark.parametrize('words', [
+    ('--help',), ('digest', sidecar.ROOT), ('watch', '--help'),
+])
+def test_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
+    """`pollreload ... | head -0`: silence, and the status of a broken pipe."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*sidecar.POLLRELOAD, *words], env=sidecar.environment(), stdout=writer,
+        stderr=subprocess.PIPE, timeout=DEADLINE, check=False, text=True,
+    )
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, '')
+
+
+def test_watch_runs_with_the_settings_that_a_child_has_read(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They arrive as they were, and click is not needed for that."""
+    wanted = Settings(('/a', '/b'), 'nginx', validate=('nginx', '-t'), interval=0.5)
+    monkeypatch.setattr(watch, 'run', lambda settings: 40 + (settings == wanted))
+
+    assert ran(
+        'watch', '--process', 'nginx', '--validate', 'nginx -t', '--interval', '500ms',
+        '/a', '/b',
+    ) == 41
+
+
+def test_watch_with_wrong_words_is_2_in_the_child(
+        capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is watched."""
+    assert ran('watch') == 2
+    assert capfd.readouterr().err.startswith('pollreload: no path to watch')
+
+
+def test_fault_in_the_child_is_70(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The child says what it was, and the parent does not go on."""
+    monkeypatch.setattr(cli, 'parsed', failing(ZeroDivisionError('ours')))
+
+    assert ran('watch') == 70
+    assert 'ZeroDivisionError: ours' in capfd.readouterr().err
+
+
+def test_child_that_was_killed_is_70(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory, say: there are no settings to go on with."""
+    def killed(words: object) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(cli, 'parsed', killed)
+
+    assert ran('watch') == 70
+
+
+def test_stop_that_comes_before_the_first_look_is_answered() -> None:
+    """A signal is kept from the moment on that the words are read."""
+    with sidecar.watch('--process', 'nobody', '/etc/hostname') as it:
+        it.until('started')
+        status = it.stop()
+
+    assert status == 0

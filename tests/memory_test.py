@@ -1,0 +1,207 @@
+"""What outlives a run."""
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pollreload import change, memory
+from pollreload.attempt import Attempt, Told
+from pollreload.memory import Here, dump, revive
+from pollreload.process import Process
+from pollreload.state import State
+from tests.simulation import blob, fingerprint
+
+HERE = Here('key', 'boot', 'pid:[1]')
+NAMES = st.binary(max_size=8).map(os.fsdecode)
+TIMES = st.floats(0.0, 1e9)
+DIGESTS = st.sampled_from((blob('A'), blob('B'), change.EMPTY, change.UNREADABLE))
+PHASES = {
+    'failed': 'failed', 'done': 'done', 'ending': 'ending', 'sent': 'pending',
+    'pending': 'pending', 'alive': 'pending', 'verified': 'pending',
+}
+KNOWN = st.none() | st.builds(
+    change.Known, st.sampled_from(('file', 'directory', 'glob')),
+    st.dictionaries(NAMES, DIGESTS, max_size=3),
+)
+TOLD = st.builds(
+    Told,
+    st.builds(Process, st.integers(1, 2**22), st.just(0), st.integers(0, 2**60), NAMES),
+    st.integers(0, 9), st.sampled_from(sorted(PHASES)), TIMES, st.integers(0, 2**60),
+    st.sampled_from(('caught', 'default', 'unknown')),
+)
+STATES = st.builds(
+    State,
+    content=st.builds(
+        change.Memory, state=st.just('due'),
+        known=st.lists(KNOWN, min_size=1, max_size=3).map(tuple), seen=NAMES, seen_at=TIMES,
+        done=NAMES, left=TIMES,
+        doubts=st.dictionaries(
+            st.tuples(st.integers(0, 9), NAMES), st.tuples(TIMES, DIGESTS), max_size=2,
+        ),
+    ),
+    attempt=st.builds(
+        Attempt, NAMES, st.lists(TOLD, max_size=3).map(tuple), st.integers(0, 99), TIMES,
+        st.booleans(),
+    ),
+    deaths=st.integers(0, 9), deadly=st.sampled_from(('', 'caught')),
+)
+
+
+def written(state: State, here: Here = HERE) -> dict[str, Any]:
+    """Return a state as it comes back from a file."""
+    back: dict[str, Any] = json.loads(json.dumps(dump(state, here)))
+    return back
+
+
+def again(kept: dict[str, Any], here: Here = HERE) -> State:
+    """Return the state that a ledger keeps."""
+    state = revive(kept, here, fingerprint)
+    assert state is not None
+    return state
+
+
+@given(STATES)
+def test_what_is_written_comes_back(state):
+    """All that outlives a run is there again, and nothing else is."""
+    content, attempt = state.content, state.attempt
+
+    back = again(written(state))
+
+    resting = bool(content.done) and content.done == content.seen
+    assert back == State(
+        content=change.Memory(
+            state='done' if resting else 'settling', known=content.known,
+            known_print=fingerprint([it and it.files for it in content.known]),
+            seen=content.seen, seen_at=content.seen_at, done=content.done,
+            left=content.left, doubts=content.doubts,
+        ),
+        attempt=Attempt(
+            attempt.fingerprint,
+            tuple(told._replace(phase=PHASES[told.phase]) for told in attempt.told),
+            attempt.tries,
+        ),
+        deaths=state.deaths, deadly=state.deadly,
+    )
+
+
+@given(STATES)
+def test_what_comes_back_is_written_the_same(state):
+    """A run that sees nothing new leaves the ledger as it is."""
+    once = written(again(written(state)))
+
+    assert written(again(once)) == once
+
+
+STATE = State(
+    content=change.Memory(
+        'due', (change.Known('file', {'': blob('B')}),), '=B', '=B', 50.0, '=A',
+        left=40.0, doubts={(0, ''): (45.0, change.EMPTY)},
+    ),
+    attempt=Attempt('=B', (Told(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),), 2),
+    deaths=2, deadly='default',
+)
+
+
+@pytest.mark.parametrize('here', [
+    pytest.param(HERE._replace(boot='other'), id='another boot'),
+    pytest.param(HERE._replace(boot=''), id='a boot that is not known'),
+])
+def test_after_a_boot_only_what_is_done_counts(here):
+    """Boot seconds and pids of another boot mean nothing; what is done does."""
+    back = again(written(STATE, HERE._replace(boot='' if not here.boot else 'boot')), here)
+
+    assert (back.content.state, back.content.done) == ('done', '=A')
+    assert (back.content.seen, back.content.left, back.content.doubts) == ('', 0.0, {})
+    assert back.attempt == Attempt()
+    assert back.content.known == STATE.content.known
+
+
+@pytest.mark.parametrize(('then', 'now'), [('pid:[1]', 'pid:[2]'), ('', '')])
+def test_a_pid_of_another_namespace_is_nobody(then, now):
+    """In another pid namespace, or one that is not known, no target was told."""
+    back = again(written(STATE, HERE._replace(pids=then)), HERE._replace(pids=now))
+
+    assert back.attempt == Attempt('=B', (), 2)
+    assert back.content.seen == '=B'
+
+
+def test_another_watchs_ledger_is_none():
+    """With another key nothing comes back."""
+    assert revive(written(STATE), HERE._replace(key='other'), fingerprint) is None
+
+
+def test_nothing_done_is_on_its_way():
+    """Where nothing is done, what is seen first is to settle."""
+    back = again(written(STATE._replace(content=change.void(STATE.content))))
+
+    assert (back.content.state, back.content.done) == ('settling', '')
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value in a JSON document."""
+    found = [path]
+    if isinstance(value, dict):
+        for name, each in value.items():
+            found += places(each, (*path, name))
+    elif isinstance(value, list):
+        for position, each in enumerate(value):
+            found += places(each, (*path, position))
+    return found
+
+
+PLACES = places(written(STATE))
+JUNK: list[Any] = [
+    None, True, 7, -1, 1.5, 'x', '', [], {}, [1], {'a': 1}, [[]], 10**400, -10**400,
+    float('inf'), float('-inf'), float('nan'), 2**63, [[0, 'x', 1.0, 'zz']],
+    [[float('inf'), 'x', 1.0, '']], {'': 'x'},
+]
+ERRORS = (ValueError, TypeError, KeyError, AttributeError)
+
+
+def spoilt(place: tuple[Any, ...], value: object, remove: bool = False) -> Any:
+    """Return a ledger in which one value is another, or is missing."""
+    kept: Any = written(STATE)
+    if not place:
+        return value
+    inner = kept
+    for step in place[:-1]:
+        inner = inner[step]
+    if remove:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return kept
+
+
+@pytest.mark.parametrize('value', [pytest.param(it, id=repr(it)[:20]) for it in JUNK])
+def test_garbage_is_an_error_of_four_kinds(value):
+    """Anything anywhere comes back as a state, or raises what is expected of it."""
+    for place in PLACES:
+        try:
+            state = revive(spoilt(place, value), HERE, fingerprint)
+        except ERRORS:
+            continue
+        assert state is None or isinstance(state, State)
+        if state is not None:
+            assert abs(state.content.seen_at) < 1e19, place
+
+
+def test_what_is_missing_is_an_error():
+    """A ledger without one of its entries is corrupt."""
+    for place in PLACES:
+        if not place or place[-2:-1] == ('files',) or place[-1] == 'boot':
+            continue
+        with pytest.raises(ERRORS):
+            revive(spoilt(place, None, remove=True), HERE, fingerprint)
+
+
+@pytest.mark.parametrize('value', [0, None, b'x', ['x']])
+def test_text_is_text(value):
+    """What is no text is no name."""
+    with pytest.raises(TypeError, match='is not text'):
+        memory.text(value)

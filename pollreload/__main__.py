@@ -1,6 +1,7 @@
 """Where pollreload begins, and where its errors end."""
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -10,6 +11,9 @@ from typing import Any, cast
 from pollreload.errors import PollreloadError
 
 FAULT = 70  # EX_SOFTWARE, sysexits.h
+IO_ERROR = 74  # EX_IOERR
+# Nothing else that we do can fail so: the ledger's errors are LedgerErrors.
+UNWRITTEN = (errno.EPIPE, errno.ENOSPC)
 
 
 def main() -> int:
@@ -20,24 +24,39 @@ def main() -> int:
     # that a check with nothing due takes.
     gc.disable()
     try:
-        if words[:1] == ['watch']:
-            return sidecar(words)
-        from pollreload.cli import main as run
-        return cast(int, run(words))
+        status = run(words)
+        sys.stdout.flush()
+        return status
     except PollreloadError as error:
         print(f'pollreload: {error}', file=sys.stderr)
         return error.status
-    except BrokenPipeError:
-        # Who read our output has gone; let the flush at exit not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 128 + signal.SIGPIPE
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITTEN:
+            return unwritten(error)
         # Whatever else comes here is a fault of ours, and worth a report.
         import traceback
         traceback.print_exc()
         print('pollreload: this is a fault in pollreload; please report it',
               file=sys.stderr)
         return FAULT
+
+
+def unwritten(error: OSError) -> int:
+    """Return the exit status where stdout took no more of what we print."""
+    # What is left in the buffer would fail once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:
+        return 128 + signal.SIGPIPE
+    print(f'pollreload: cannot write to stdout: {error.strerror}', file=sys.stderr)
+    return IO_ERROR
+
+
+def run(words: list[str]) -> int:
+    """Run a command."""
+    if words[:1] == ['watch']:
+        return sidecar(words)
+    from pollreload.cli import main as run
+    return cast(int, run(words))
 
 
 def stand_in() -> None:
@@ -75,7 +94,12 @@ def sidecar(words: list[str]) -> int:
 def parsed(words: list[str]) -> object:
     """Return the exit status or the settings that the words stand for."""
     from pollreload.cli import parsed as read
-    return read(words)
+    try:
+        return read(words)
+    except OSError as error:
+        if error.errno not in UNWRITTEN:
+            raise
+        return unwritten(error)
 
 
 if __name__ == '__main__':

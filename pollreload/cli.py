@@ -1,6 +1,7 @@
 """The command line: words in, settings out, one line for what is wrong."""
 from __future__ import annotations
 
+import errno
 import re
 import signal
 import sys
@@ -339,6 +340,9 @@ def main(words: Sequence[str]) -> int | Settings:
         return 2
     except click.Abort:
         return 130
+    except SystemExit as error:
+        # What click makes of a reader of our output that went away.
+        raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
     return got if isinstance(got, (int, Settings)) else 0
 
 

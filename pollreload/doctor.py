@@ -524,6 +524,11 @@ def memory(settings: Settings) -> Row:
             'ledger', 'fail', path, str(error),
             'the next run keeps it aside, takes a baseline and tells nobody',
         )
+    if ledger.busy(path):
+        return Row(
+            'ledger', 'warn', path, 'another run holds it',
+            'a check would exit with 75 as long as it does',
+        )
     says = 'can be read and written' if found else 'not there yet; can be written'
     return Row('ledger', 'ok', path, says)
 

@@ -95,6 +95,21 @@ def lock(path: str) -> int:
     return held
 
 
+def busy(path: str) -> bool:
+    """Return whether another run holds the ledger now; creates nothing."""
+    try:
+        fd = os.open(f'{path}.lock', os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def make(directory: str) -> None:
     """Make a directory and those above it, 0700 (os.makedirs: only the last)."""
     if os.path.isdir(directory):

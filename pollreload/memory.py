@@ -28,7 +28,6 @@ def dump(state: State, here: Here) -> dict[str, object]:
     return {
         'key': here.key,
         'boot': here.boot,
-        'pids': here.pids,
         'done': content.done,
         'seen': content.seen,
         'seen_at': content.seen_at,

@@ -348,6 +348,16 @@ def absent(name: str, root: str = '/proc') -> str:
         says = f'{who} called {name!r} {meets} every other condition'
     else:
         says = f'no process is called {name!r}'
+        below = [
+            pid for pid in candidates(name, root)
+            if pid != own(root) and ours(pid, root)
+        ]
+        if below:
+            return (
+                f'{name} (pid {below[0]}) was started below pollreload, which tells no '
+                f'child of its own; start them the other way round: '
+                f'pollreload watch ... & exec {name}'
+            )
         near = [repr(comm) for comm in nearest(name, seen)]
         if near:
             listed = ' and '.join(filter(None, (', '.join(near[:-1]), near[-1])))

@@ -98,7 +98,7 @@ def spare(settings: Settings, state: State, choice: Choice, world: World) -> Sta
         began = process.started / world.ticks
         if entry.phase == 'done' or not (
                 # The successor of one that was told to end.
-                (ends and began >= min(ends))
+                (ends and began >= max(min(ends), state.content.seen_at))
                 or needless(
                     process, state.content.seen_at, world.ticks, choice.matches,
                 )

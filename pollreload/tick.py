@@ -209,7 +209,7 @@ def baseline(
             why = '; to be told once, for it is not known who runs'
         for process in choice.matches:
             if snapshot.newest > world.born(process) + tick:
-                why = f'; newer than {process}, which is to be told'
+                why = f'; newer than {process}, so that is to be told'
                 break
     content = state.content
     count = sum(len(known.files) for known in content.known if known is not None)

@@ -261,20 +261,22 @@ def test_signal_ends_a_check_and_all_that_its_command_started(
     assert alone
 
 
-def test_status_of_an_end_by_signal_where_that_signal_does_not_end_us(
-        watched: Watched, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As pid 1 the signal is spared us; the status is then the shell's 128 + N."""
-    def ended(settings: Settings) -> int:
-        raise command.Ended(signal.SIGTERM)
+def test_signal_ends_a_check_that_is_pid_1(watched: Watched) -> None:
+    """It is spared the signal that it then sends itself; the status is a shell's."""
+    command = (
+        'unshare', '--pid', '--fork', '--mount-proc', '--kill-child',
+        *sidecar.POLLRELOAD, 'check', *sidecar.QUICK,
+        *watched.words('-v', '--on-start', 'always', '--settle', '1h'),
+    )
+    with sidecar.Sidecar(subprocess.Popen(
+        command, env=sidecar.environment(), stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ), False) as it:
+        it.until('baseline')
+        it.pid = targets.only_child(it.child.pid)
+        status = it.stop(signal.SIGTERM)
 
-    monkeypatch.setattr(command, 'once', ended)
-    monkeypatch.setattr(os, 'kill', lambda pid, number: None)
-    pid, fd = children.fork(lambda: command.run(Settings()))
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-    assert children.ended(pid) == 0
-    assert children.value(fd) == 128 + signal.SIGTERM
+    assert status == 128 + signal.SIGTERM
 
 
 # --dry-run, --output, --timeout

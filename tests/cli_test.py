@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -295,6 +295,18 @@ def test_interrupted_prompt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
 # What is run
 
 
+class Recorder:
+    """A function that remembers its arguments and returns a status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __call__(self, *arguments: Any) -> int:
+        self.calls.append(arguments)
+        return self.status
+
+
 @pytest.mark.parametrize(('command', 'module'), [
     ('check', check), ('doctor', doctor), ('smoke', smoke),
 ])
@@ -302,20 +314,20 @@ def test_command_runs_with_the_settings_and_returns_its_status(
         monkeypatch: pytest.MonkeyPatch, command: str, module: Any,
 ) -> None:
     """Nothing is decided here."""
-    ran: list[Settings] = []
-    monkeypatch.setattr(module, 'run', lambda settings: ran.append(settings) or 5)
+    ran = Recorder(5)
+    monkeypatch.setattr(module, 'run', ran)
 
     assert cli.main((command, *NEEDED)) == 5
-    assert ran == [Settings(('/etc/app.conf',), 'nginx')]
+    assert ran.calls == [(Settings(('/etc/app.conf',), 'nginx'),)]
 
 
 def test_smoke_needs_neither_path_nor_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without arguments it proves itself on a child of its own."""
-    ran: list[Settings] = []
-    monkeypatch.setattr(smoke, 'run', lambda settings: ran.append(settings) or 0)
+    ran = Recorder(0)
+    monkeypatch.setattr(smoke, 'run', ran)
 
     assert cli.main(('smoke',)) == 0
-    assert ran == [Settings()]
+    assert ran.calls == [(Settings(),)]
 
 
 def test_smoke_of_a_deployment_needs_both(capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,12 +338,11 @@ def test_smoke_of_a_deployment_needs_both(capsys: pytest.CaptureFixture[str]) ->
 
 def test_digest_gets_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the names that a watch would leave out."""
-    ran: list[tuple[Any, ...]] = []
-    run: Callable[..., int] = lambda *arguments: ran.append(arguments) or 0  # noqa: E731
-    monkeypatch.setattr(digest, 'run', run)
+    ran = Recorder(0)
+    monkeypatch.setattr(digest, 'run', ran)
 
     assert cli.main(('digest', '/a', '/b')) == 0
-    assert ran[0][:2] == (('/a', '/b'), IGNORED)
+    assert ran.calls[0][:2] == (('/a', '/b'), IGNORED)
 
 
 def test_parsed_settings_are_plain_and_whole() -> None:
@@ -341,6 +352,11 @@ def test_parsed_settings_are_plain_and_whole() -> None:
     assert type(got) is tuple
     assert Settings(*got) == watch(*NEEDED)  # type: ignore[arg-type]
     assert cli.parsed(('watch', '--help')) == 0
+
+
+def test_value_that_is_one_already_stays_as_it_is() -> None:
+    """click asks that of a type: a default need not be words."""
+    assert cli.DURATION.convert(5.0, None, None) == 5.0
 
 
 def test_defaults_in_help_are_as_a_person_writes_them() -> None:

@@ -5,7 +5,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES='apache2-bin nginx procps util-linux xxhash'  # Debian's, that the tests run
+# Debian's, that the tests run.
+PACKAGES='apache2-bin curl dnsmasq-base nginx procps prometheus rsyslog
+    squid unbound util-linux xxhash'
 OTHERS='3.12 3.13'  # interpreters besides the one in .venv
 
 say() { printf '%s\n' "run.sh: $*"; }

@@ -66,7 +66,11 @@ class Sidecar:
     def __enter__(self) -> Sidecar:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
+        # Where all is well it ends by itself, so that what it ran is measured.
+        if error is None and self.child.poll() is None:
+            self.send(signal.SIGTERM)
+            self.child.wait(DEADLINE)
         self.end()
 
     def read(self, deadline: float = DEADLINE) -> Event:

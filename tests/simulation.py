@@ -240,12 +240,13 @@ class Simulation:
 
     def make_ready(self) -> None:
         """Let every target take the signal as it should; what is pending now."""
-        for pid, each in list(self.targets.items()):
-            self.targets[pid] = each._replace(
-                disposition='caught', dies=False, refuses=False, stopped=False,
+        for pid in list(self.targets):
+            self.alter(
+                pid, disposition='caught', dies=False, refuses=False, stopped=False,
                 deaf=False,
             )
-            if each.pending:
+        for pid in [each.pid for each in self.targets.values() if each.pending]:
+            if pid in self.targets:  # it may have ended with another
                 self.take(pid)
 
     def go_on(self) -> None:

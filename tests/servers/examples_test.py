@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,19 @@ from tests.servers.harness import environment, free_port, needed
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
 # The program that an example needs, and Debian's package of it.
-NEEDS = {'apache': ('apache2', 'apache2-bin'), 'nginx': ('nginx', 'nginx')}
+NEEDS = {
+    'apache': ('apache2', 'apache2-bin'),
+    'gunicorn': ('gunicorn', 'gunicorn'),
+    'haproxy': ('haproxy', 'haproxy'),
+    'nginx': ('nginx', 'nginx'),
+}
+# What its ConfigMap holds.
+HELD = {
+    'apache': ('site.conf',),
+    'gunicorn': ('gunicorn.conf.py', 'app.py'),
+    'haproxy': ('haproxy.cfg',),
+    'nginx': ('site.conf',),
+}
 LONGEST = 20.0  # s that an example may take
 
 
@@ -33,17 +46,20 @@ def running(words: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize('name', NEEDS)
-def test_run_shows_a_reload_and_leaves_nothing(name: str, hall: Path) -> None:
+def test_run_shows_a_reload_and_leaves_nothing(
+        name: str, hall: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """run.sh serves each good answer, keeps it over a bad one, and cleans up."""
-    needed(*NEEDS[name])
     here = os.path.dirname(sys.executable)
+    monkeypatch.setenv('PATH', f'{here}:{os.environ["PATH"]}')
+    needed(*NEEDS[name])
 
     done = subprocess.run(
         ['sh', EXAMPLES / name / 'run.sh'], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=LONGEST, check=False,
         env={
             **environment(), 'PORT': str(free_port()), 'TMPDIR': str(hall),
-            'PATH': f'{here}:{os.environ["PATH"]}',
+            'HOME': str(hall),
         },
     )
 
@@ -68,13 +84,18 @@ def test_the_commands_are_accepted(name: str) -> None:
         assert isinstance(main(words), Settings), words
 
 
-@pytest.mark.parametrize('name', NEEDS)
-def test_pod_and_file_are_the_same(name: str) -> None:
-    """The ConfigMap in pod.yaml holds site.conf, but for its first comment."""
-    site = (EXAMPLES / name / 'site.conf').read_text().splitlines()
+@pytest.mark.parametrize(
+    ('name', 'file'), [(name, file) for name in HELD for file in HELD[name]],
+)
+def test_pod_and_file_are_the_same(name: str, file: str) -> None:
+    """The ConfigMap in pod.yaml holds each file, but for its first comment."""
+    lines = (EXAMPLES / name / file).read_text().splitlines()
     pod = (EXAMPLES / name / 'pod.yaml').read_text().splitlines()
 
-    start = pod.index('  site.conf: |') + 1
-    held = [line.removeprefix('    ') for line in pod[start:pod.index('---')]]
+    rest = pod[pod.index(f'  {file}: |') + 1:]
+    held = [
+        line.removeprefix('    ')
+        for line in takewhile(lambda line: not line or line.startswith('    '), rest)
+    ]
 
-    assert held == [line for line in site if not line.startswith('#')]
+    assert held == [line for line in lines if not line.startswith('#')]

@@ -356,6 +356,24 @@ def test_hup_does_not_read_its_conf(
     assert site.ask() == 'changed'
 
 
+@pytest.mark.parametrize('name', ['dnsmasq', 'rsyslog'])
+def test_term_has_it_started_again(name: str, place: Place) -> None:
+    """With --signal TERM its end is the delivery, and its successor is not told."""
+    site = place(ALL[name]._replace(signal='TERM'))
+    server = site.server()
+    sidecar = site.sidecar()
+
+    site.swap('changed')
+    assert sidecar.event('delivered')['message'].endswith('which ended')
+    assert server.ended()
+    server.end()
+    site.server()
+
+    sidecar.polls()
+    assert sidecar.told() == 1
+    assert site.ask() == 'changed'
+
+
 def test_rsyslog_opens_its_files_anew(place: Place) -> None:
     """What HUP is for: a log that was moved away is written on, then begun anew."""
     again = patient(written)

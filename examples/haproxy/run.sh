@@ -1,0 +1,103 @@
+#!/bin/sh
+# A reload of HAProxy on this machine, and a configuration that it refuses:
+# sh run.sh, or PORT=8081 sh run.sh. All that it makes and starts is gone after it.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:$here/../../.venv/bin:$here/../../.quickstart/bin:/usr/sbin
+port=${PORT:-8080}
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf '%s\n' "run.sh: $*" >&2; exit 1; }
+
+command -v pollreload >/dev/null || fail 'pollreload is not here: pip install pollreload'
+command -v haproxy >/dev/null || fail 'haproxy is not here: apt-get install haproxy'
+
+place=$(mktemp -d)
+conf=$place/conf
+log=$place/pollreload.log
+server=
+sidecar=
+cleanup() {
+    trap - EXIT
+    [ -z "$sidecar" ] || { kill "$sidecar" && wait "$sidecar"; } 2>/dev/null || :
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || :
+    rm -rf "$place"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# swap: make standard input the content of conf/haproxy.cfg, as the kubelet does.
+swap() {
+    new=$(mktemp -d "$conf/..XXXXXX")
+    chmod 755 "$new"
+    cat >"$new/haproxy.cfg"
+    old=$(readlink "$conf/..data" || :)
+    ln -s "${new##*/}" "$conf/..data_tmp"
+    mv -T "$conf/..data_tmp" "$conf/..data"
+    [ -z "$old" ] || rm -r "${conf:?}/$old"
+}
+
+ask() { python3 -c "$get" "$port" 2>/dev/null; }
+get='import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=5)
+connection.request("GET", "/hello")
+print(connection.getresponse().read().decode().strip())'
+
+# await WHAT COMMAND...: until it succeeds, for 10 s at most.
+await() {
+    what=$1
+    tries=0
+    shift
+    until "$@"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 100 ] || { cat "$place"/*.log >&2; fail "no $what"; }
+        kill -0 "$server" 2>/dev/null || { cat "$place"/*.log >&2; fail 'HAProxy ended'; }
+        sleep 0.1
+    done
+}
+# logged PATTERN TIMES: whether pollreload has logged that, so often.
+logged() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
+
+# answer WORDS: the configuration, with another answer and the port of this run.
+answer() { sed "s/:8080/127.0.0.1:$port/; s/hello from HAProxy/$1/" "$here/haproxy.cfg"; }
+
+chmod 755 "$place"
+mkdir "$conf"
+ln -s ..data/haproxy.cfg "$conf/haproxy.cfg"
+answer 'the first answer' | swap
+
+ask >/dev/null && fail "port $port is in use; try PORT=8081 sh run.sh"
+say 'HAProxy starts, in master-worker mode'
+haproxy -W -db -f "$conf/haproxy.cfg" 2>"$place/haproxy.log" &
+server=$!
+await 'answer from HAProxy' ask
+
+test="haproxy -c -f $conf/haproxy.cfg"
+# --cmdline only because this machine may run another HAProxy.
+say "pollreload watch --process haproxy --cmdline $place --signal USR2 \\
+    --verify-workers --validate '$test' \\
+    --interval 500ms --settle 200ms $conf"
+pollreload watch --process haproxy --cmdline "$place" --signal USR2 \
+    --verify-workers --validate "$test" \
+    --interval 500ms --settle 200ms "$conf" 2>"$log" &
+sidecar=$!
+await 'look at the configuration' logged ' baseline: ' 1
+
+say 'the configuration changes'
+answer 'the second answer' | swap
+await 'verified reload' logged ' verified: ' 1
+ask
+
+say 'a broken one: haproxy -c refuses it, and HAProxy is not told'
+echo 'no-such-section' | swap
+await 'refusal' logged ' held: --validate ' 1
+ask
+
+say 'mended'
+answer 'the third answer' | swap
+await 'verified reload' logged ' verified: ' 2
+ask
+
+say 'what pollreload logged'
+cat "$log"

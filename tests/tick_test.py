@@ -1,0 +1,428 @@
+"""One poll: when it comes, what it says, and what it waits for."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pollreload import change, tick
+from pollreload.attempt import Attempt
+from pollreload.change import Memory, Trouble
+from pollreload.process import Choice
+from pollreload.settings import Settings
+from pollreload.state import State
+from tests.simulation import Simulation, blob
+
+WATCH = Settings(paths=('/c',), process='app')
+
+
+def world_of(**changes: Any) -> Simulation:
+    """Return a world in which pollreload runs for a while, and A is done."""
+    world = Simulation(WATCH._replace(**changes))
+    world.run(20.0)
+    return world
+
+
+def said(world: Simulation, *events: str) -> list[str]:
+    """Return the messages of some events."""
+    return [it.message for it in world.events if it.event in events]
+
+
+@pytest.mark.parametrize(('state', 'at'), [
+    pytest.param(State(), 0.0, id='at once'),
+    pytest.param(State(look_at=7.0), 7.0, id='the next look'),
+    pytest.param(State(look_at=7.0, next=5.0), 5.0, id='something before it'),
+    pytest.param(State(look_at=7.0, next=9.0), 7.0, id='something after it'),
+    pytest.param(State(look_at=7.0, looking=5.0), 10.0, id='a look under way'),
+    pytest.param(State(looking=5.0, stalled=10.0), 70.0, id='a look that hangs'),
+    pytest.param(State(looking=5.0, next=6.0), 6.0, id='something meanwhile'),
+])
+def test_wake(state, at):
+    """The next step is due at the first of the times that matter."""
+    assert tick.wake(state) == at
+
+
+@pytest.mark.parametrize(('state', 'word'), [
+    pytest.param(State(), '', id='nothing'),
+    pytest.param(State(looking=5.0, stage='survive'), 'look', id='a look'),
+    pytest.param(State(stage='survive', waiting='x'), 'survive', id='a stage'),
+    pytest.param(State(waiting='splay', settling='settle'), 'splay', id='a time'),
+    pytest.param(State(waiting='poll', settling='settle'), 'settle', id='to settle'),
+    pytest.param(State(waiting='backoff'), '', id='another try'),
+    pytest.param(State(settling='doubt'), 'doubt', id='a doubt'),
+])
+def test_awaited(state, word):
+    """What is awaited is a word; what only another poll can bring is none."""
+    assert tick.awaited(state) == word
+
+
+@pytest.mark.parametrize(('state', 'words'), [
+    pytest.param(State(), ['content blank', 'seen nothing', 'done unknown'], id='blank'),
+    pytest.param(
+        State(Memory('due', seen='b' * 32, done='a' * 32)),
+        ['content due', f'seen {"b" * 12}', f'done {"a" * 12}'], id='due',
+    ),
+    pytest.param(
+        State(looking=5.0, stage='verify', hold='no target', attempt=Attempt(tries=3)),
+        ['reading for 2.5 s', 'under way: verify', 'held: no target',
+         'failed attempts: 3'], id='all at once',
+    ),
+])
+def test_status(state, words):
+    """How things stand is one line that names all that is under way."""
+    line = tick.status(state, 7.5)
+
+    assert all(word in line for word in words)
+    assert '\n' not in line
+
+
+def test_status_is_quiet_of_what_is_not():
+    """A blank watch has nothing under way, held or failed."""
+    assert tick.status(State(), 7.5) == 'content blank, seen nothing, done unknown'
+
+
+def test_the_first_look_is_at_once_and_the_second_is_spread():
+    """The second look comes after a random part of the interval, then it is regular."""
+    world = Simulation(WATCH)
+    looks: list[float] = []
+
+    def look(dates):
+        looks.append(world.now)
+        return Simulation.look(world, dates)
+
+    world.world = world.world._replace(look=look, jitter=lambda: 0.25)
+    world.run(15.0)
+
+    assert looks == [1000.0, 1001.25, 1006.25, 1011.25]
+
+
+@pytest.mark.parametrize(('poll_at', 'began', 'answer'), [
+    pytest.param(0.0, 100.0, 102.5, id='the first'),
+    pytest.param(100.0, 99.0, 100.0, id='a look in between'),
+    pytest.param(100.0, 100.0, 105.0, id='on time'),
+    pytest.param(100.0, 104.9, 105.0, id='late'),
+    pytest.param(100.0, 105.0, 110.0, id='one left out'),
+    pytest.param(100.0, 171.0, 175.0, id='many left out'),
+])
+def test_polls_keep_to_a_grid(poll_at, began, answer):
+    """Polls come start to start; what was missed is left out."""
+    world = Simulation(WATCH).world
+
+    assert tick.next_poll(poll_at, began, 5.0, world) == answer
+
+
+def test_dates_are_read_for_the_baseline_only():
+    """The newest date is asked for while nothing is known, and not after."""
+    world = Simulation(WATCH)
+    asked: list[bool] = []
+
+    def look(dates):
+        asked.append(dates)
+        return Simulation.look(world, dates)
+
+    world.world = world.world._replace(look=look)
+    world.run(12.0)
+
+    assert asked == [True, False, False, False]
+
+
+def test_a_poll_on_demand_is_a_new_chance():
+    """A HUP looks now, and forgets the backoff, the breaker and the last reason."""
+    state = State(
+        look_at=900.0, attempt=Attempt(again=800.0, tries=4), deaths=3, deadly='default',
+        hold='no target',
+    )
+
+    state = tick.poll_now(state, 500.0)
+
+    assert (state.look_at, state.attempt.again, state.attempt.tries) == (500.0, 500.0, 4)
+    assert (state.deaths, state.deadly, state.hold) == (0, '', '')
+
+
+def test_a_poll_on_demand_does_not_put_off_an_attempt():
+    """What may be tried already may be tried still."""
+    state = tick.poll_now(State(attempt=Attempt(again=400.0)), 500.0)
+
+    assert state.attempt.again == 400.0
+
+
+def test_a_hold_is_said_again_to_who_asks():
+    """After a HUP the reason why nobody is told is logged once more."""
+    world = world_of()
+    world.end_all()
+    world.put('B')
+    world.run(20.0)
+
+    world.ask()
+    world.run(20.0)
+
+    assert said(world, 'held') == ['no app', 'no app']
+
+
+@pytest.mark.parametrize(('files', 'words'), [
+    ({'a': blob('A')}, '1 file in /d'),
+    ({'a': blob('A'), 'b': blob('B')}, '2 files in /d'),
+    ({}, '0 files in /d'),
+])
+def test_a_baseline_counts_the_files(files, words):
+    """The baseline says how much there is, and never what is in it."""
+    world = Simulation(WATCH._replace(paths=('/d',)))
+    sight = change.Sight('directory', files, {})
+    world.world = world.world._replace(look=lambda dates: change.Snapshot((sight,)))
+
+    world.run(1.0)
+
+    assert said(world, 'baseline') == [words]
+
+
+def test_a_baseline_leaves_out_what_cannot_be_read():
+    """A path that is not readable yet counts for nothing."""
+    world = Simulation(WATCH._replace(paths=('/c', '/x')))
+    sights = (
+        change.Sight('file', {'': blob('A')}, {}), change.Sight('', {}, {'': 'gone'}),
+    )
+    world.world = world.world._replace(look=lambda dates: change.Snapshot(sights))
+
+    world.run(1.0)
+
+    assert said(world, 'baseline') == ['1 file in /c /x']
+    assert said(world, 'unreadable') == ['/x: gone']
+
+
+@pytest.mark.parametrize(('changes', 'dated', 'words'), [
+    ({'on_start': 'always'}, 900.0, 'to be told once (--on-start always)'),
+    ({'on_start': 'auto'}, 960.0, 'newer than app (pid 101), which is to be told'),
+])
+def test_a_baseline_says_why_somebody_is_to_be_told(changes, dated, words):
+    """What is told though nothing changed has its reason in the log."""
+    world = Simulation(WATCH._replace(**changes))
+    world.dated = dated
+
+    world.run(1.0)
+
+    assert said(world, 'baseline') == [f'1 file in /c; {words}']
+
+
+def test_what_is_to_be_told_at_the_start_waits_for_settle():
+    """The look that settles a baseline comes after --settle, not after a poll."""
+    world = Simulation(WATCH._replace(on_start='always'))
+
+    world.run(1.0)
+
+    assert [sent.at for sent in world.sent] == [1001.0]
+
+
+def test_many_changes_are_counted():
+    """Five files are named, the rest counted; the fields say both."""
+    world = Simulation(WATCH._replace(paths=('/d/',), settle=0.0))
+    names = 'abcdefg'
+    sights = [
+        change.Sight('directory', {name: blob(each) for name in names}, {})
+        for each in 'AB'
+    ]
+    world.world = world.world._replace(
+        look=lambda dates: change.Snapshot((sights[world.now > 1002.0],)),
+        send=lambda process, number: 'gone',
+    )
+
+    world.run(4.0)
+
+    [event] = [it for it in world.events if it.event == 'changed']
+    assert event.message == '/d/a, /d/b, /d/c, /d/d, /d/e and 2 more'
+    assert event.fields['files'] == ['/d/a', '/d/b', '/d/c', '/d/d', '/d/e']
+    assert event.fields['count'] == 7
+
+
+def test_trouble_names_the_path_and_the_reason():
+    """One line when it cannot be read, and one when it can again."""
+    world = world_of()
+    world.hide()
+    world.run(10.0)
+    world.put('A')
+    world.run(10.0)
+
+    assert said(world, 'unreadable') == ['/c: permission denied']
+    assert said(world, 'readable') == ['/c can be read again']
+
+
+def test_empty_names_the_file_that_became_empty():
+    """An unreadable neighbour that comes before it by name is not called empty."""
+    world = Simulation(WATCH._replace(paths=('/d',)))
+    before = change.Sight('directory', {'a': blob('A'), 'b': blob('B')}, {})
+    behind = change.Sight('directory', {'b': change.EMPTY}, {'a': 'permission denied'})
+    world.world = world.world._replace(
+        look=lambda dates: change.Snapshot((behind if world.now > 1002.0 else before,)),
+    )
+    world.seen = 'empty'
+
+    world.run(10.0)
+
+    assert said(world, 'held') == [
+        '/d/b became empty; that is believed after 30 s (--empty-grace)',
+    ]
+
+
+def test_an_emptied_file_is_told_after_its_grace():
+    """What stays empty for --empty-grace is a content like any other."""
+    world = world_of()
+    world.put('empty')
+    world.run(31.0)
+    before = len(world.sent)
+
+    world.run(5.0)
+
+    assert (before, [sent.told for sent in world.sent]) == (0, ['empty'])
+
+
+def test_a_change_during_a_stage_does_not_clear_the_hold():
+    """A content that comes back while a stage is on leaves the reason that was said."""
+    world = world_of(validate=('validate',))
+    world.refuse_for(validate=9.0)
+    world.put('B')
+    world.run(3.6)
+    assert world.state.stage == 'validate'
+
+    world.put('A')
+    world.ask()
+    world.run(0.1)
+
+    assert (world.state.stage, world.state.content.state) == ('', 'done')
+
+
+def test_a_stall_is_said_with_its_length():
+    """Each line on a look that hangs says for how long, and so does its end."""
+    world = world_of()
+    world.hang(70.0)
+
+    world.run(80.0)
+
+    assert [text.split(';')[0] for text in said(world, 'stalled')] == [
+        'reading /c has not ended for 5 s', 'reading /c has not ended for 65 s',
+    ]
+    assert said(world, 'readable') == ['a look ended after 68 s']
+
+
+def test_a_hang_of_a_moment_is_not_said():
+    """A look of less than 5 s is not worth a line."""
+    world = world_of()
+    world.hang(6.0)
+
+    world.run(20.0)
+
+    assert said(world, 'stalled', 'readable') == []
+
+
+def test_a_hang_that_read_nothing_is_not_readable():
+    """A look that hung and then read nothing is not said to have ended well."""
+    world = world_of()
+    world.hide()
+    world.hang(60.0)
+
+    world.run(80.0)
+
+    assert said(world, 'readable') == []
+    assert said(world, 'unreadable') == ['/c: permission denied']
+
+
+@pytest.mark.parametrize('reason', ['pidfile', 'proc'])
+def test_who_started_meanwhile_and_cannot_be_seen_is_told(reason):
+    """A content is back and it is not known who runs: in doubt tell."""
+    world = world_of()
+    world.put('B')
+    world.run(2.6)
+    world.restart()
+    seen = world.world.targets
+    world.world = world.world._replace(targets=lambda: Choice((), reason, 'not now'))
+    world.put('A')
+    world.run(20.0)
+
+    world.world = world.world._replace(targets=seen)
+    world.run(20.0)
+
+    assert [sent.told for sent in world.sent] == ['A']
+
+
+def test_what_nobody_started_in_is_forgotten():
+    """B was seen and nobody started meanwhile: nobody is told that A is back."""
+    world = world_of()
+    world.put('B')
+    world.run(2.6)
+    world.put('A')
+
+    world.run(60.0)
+
+    assert world.sent == ()
+    assert world.state.content.left == 0.0
+    assert said(world, 'changed') == []
+
+
+def test_who_started_meanwhile_is_named():
+    """The line says why somebody is told of a content that was done."""
+    world = world_of()
+    world.put('B')
+    world.run(2.6)
+    world.restart()
+    world.put('A')
+
+    world.run(60.0)
+
+    assert said(world, 'changed') == [
+        '/c is as before, but app (pid 102) started meanwhile and may have read '
+        'something else',
+    ]
+    assert [sent.pid for sent in world.sent] == [102]
+
+
+def test_the_ledger_is_written_when_something_changed():
+    """What is known is saved once, and not at each poll."""
+    world = Simulation(WATCH)
+    saved: list[str] = []
+
+    def save(state):
+        saved.append(state.content.done)
+        return Simulation.save(world, state)
+
+    world.world = world.world._replace(save=save)
+    world.run(20.0)
+    before = list(saved)
+    world.put('B')
+    world.run(60.0)
+    after = len(saved)
+    world.run(600.0)
+
+    assert before == ['=A']
+    assert saved[-1] == '=B'
+    assert len(saved) == after
+
+
+def test_a_blank_memory_is_not_written():
+    """A ledger is not replaced by nothing while nothing could be read."""
+    world = Simulation(WATCH)
+    world.hide()
+
+    world.run(60.0)
+
+    assert world.ledger is None
+
+
+def test_what_could_not_be_written_is_written_later():
+    """A ledger that cannot be written now is tried at the next step."""
+    world = Simulation(WATCH)
+    answers = iter([False, False, True])
+    world.world = world.world._replace(save=lambda state: next(answers))
+
+    world.run(20.0)
+
+    assert next(answers, None) is None
+
+
+def test_trouble_is_kept_for_the_verdict():
+    """The memory says which paths are unreadable, for the exit status of a check."""
+    world = world_of()
+    world.hide()
+
+    world.run(10.0)
+
+    assert world.state.content.troubles == {
+        0: Trouble('permission denied', 1022.5, True, True),
+    }

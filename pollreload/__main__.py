@@ -83,7 +83,7 @@ def sidecar(words: list[str]) -> int:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     status = children.ended(pid)
     if status:
-        return FAULT if status < 0 else status
+        return 128 - status if status < 0 else status
     got = cast(Any, children.value(fd))
     if isinstance(got, int):
         return got

@@ -22,7 +22,7 @@ def file(digest: bytes) -> Sight:
     return Sight('file', {'': digest}, {})
 
 
-def directory(files: Mapping[str, bytes], unreadable: Mapping[str, str] = {}) -> Sight:  # noqa: B006
+def directory(files: Mapping[str, bytes], unreadable: Mapping[str, str] = {}) -> Sight:
     """Return the sight of a path that is a directory."""
     return Sight('directory', files, unreadable)
 
@@ -182,7 +182,8 @@ def test_looks_less_than_settle_apart_do_not_settle():
 def test_settle_counts_from_the_end_of_a_look_to_the_beginning_of_another():
     """A look of 10 s is no proof of 10 s of rest: --settle passes between two."""
     memory, _ = observe(
-        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 25.0, 1.0, 30.0, fingerprint,
+        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 25.0, 1.0, 30.0,
+        fingerprint,
     )
 
     memory, decision = observe(
@@ -212,7 +213,8 @@ def test_an_unreadable_look_breaks_the_row():
 def test_settle_0_acts_on_first_sight():
     """Without --settle one look is enough, even a slow one."""
     memory, decision = observe(
-        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 18.0, 0.0, 30.0, fingerprint,
+        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 18.0, 0.0, 30.0,
+        fingerprint,
     )
 
     assert (memory.state, decision.changed) == ('due', ((0, ''),))
@@ -367,8 +369,8 @@ def test_every_member_that_is_gone_is_a_change():
         directory({}, {'': 'stale'}), None, 'stale', id='directory as a whole',
     ),
     pytest.param(
-        directory({'a': A}), Known('file', {'': A}), 'is a directory now, and was a file',
-        id='directory where a file was',
+        directory({'a': A}), Known('file', {'': A}),
+        'is a directory now, and was a file', id='directory where a file was',
     ),
     pytest.param(glob({}), None, 'matches nothing', id='glob, never matched'),
     pytest.param(glob({}), Known('glob', {'a': A}), '', id='glob, matched before'),

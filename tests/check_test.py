@@ -317,6 +317,26 @@ def test_dry_run_leaves_a_corrupt_ledger_where_it_is(watched: Watched) -> None:
         assert tree(watched.directory) == before
 
 
+@pytest.mark.parametrize('words', [(), ('-q',)])
+def test_answer_is_there_once_where_both_streams_are_one(
+        watched: Watched, words: Sequence[str],
+) -> None:
+    """cron mails both, and a terminal shows both."""
+    watched.check()
+    write(watched.conf, 'second')
+    with watched.handler():
+        done = subprocess.run(
+            (*sidecar.POLLRELOAD, 'check', *sidecar.QUICK, '--log-format', 'text',
+             *watched.words(*words)),
+            env=sidecar.environment(), stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            timeout=targets.DEADLINE,
+        )
+
+    assert done.returncode == 0
+    assert done.stdout.count('delivered: ') == 1
+
+
 def test_json_output_is_one_object_whatever_happens(watched: Watched) -> None:
     """What a program reads has the same shape in every case."""
     got = {}

@@ -77,6 +77,24 @@ def test_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, '')
 
 
+@pytest.mark.parametrize('words', [
+    ('--help',), ('watch', '--help'), ('digest', sidecar.ROOT + '/setup.cfg'),
+    ('check', '--dry-run', '--output', 'json', '--process', 'x', '/nowhere'),
+])
+def test_stdout_that_is_full_is_74(words: tuple[str, ...]) -> None:
+    """The disk is the world's: one line that says so, and no fault of ours."""
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run(
+            [*sidecar.POLLRELOAD, *words], env=sidecar.environment(), stdout=full,
+            stderr=subprocess.PIPE, timeout=DEADLINE, check=False, text=True,
+        )
+
+    assert done.returncode == 74
+    assert done.stderr.splitlines()[-1] == (
+        'pollreload: cannot write to stdout: No space left on device'
+    )
+
+
 def test_watch_runs_with_the_settings_that_a_child_has_read(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -28,7 +28,7 @@ KNOWN = st.none() | st.builds(
     change.Known, st.sampled_from(('file', 'directory', 'glob')),
     st.dictionaries(NAMES, DIGESTS, max_size=3),
 )
-NUMBERS = st.integers(0, 2**60)
+NUMBERS = st.integers(0, 2**52)
 TOLD = st.builds(
     lambda pid, started, comm, sends, phase, at: Told(
         Process(pid, 0, started, comm), sends, phase, at, int(at * 100), 'caught',
@@ -101,7 +101,9 @@ STATE = State(
         'due', (change.Known('file', {'': blob('B')}),), '=B', '=B', 50.0, '=A',
         left=40.0, doubts={(0, ''): (45.0, change.EMPTY)},
     ),
-    attempt=Attempt('=B', (Told(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),), 2),
+    attempt=Attempt('=B', (
+        Told(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),
+    ), 2),
     deaths=2, deadly='default',
 )
 
@@ -112,7 +114,9 @@ STATE = State(
 ])
 def test_after_a_boot_only_what_is_done_counts(here):
     """Boot seconds and pids of another boot mean nothing; what is done does."""
-    back = again(written(STATE, HERE._replace(boot='' if not here.boot else 'boot')), here)
+    then = HERE if here.boot else here
+
+    back = again(written(STATE, then), here)
 
     assert (back.content.state, back.content.done) == ('done', '=A')
     assert (back.content.seen, back.content.left, back.content.doubts) == ('', 0.0, {})

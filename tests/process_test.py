@@ -48,7 +48,7 @@ def test_the_verdict_is(mode, seen, answer):
     pytest.param(Masks(0, 0, BIT, 0), False, False, 'blocked', id='blocked'),
     pytest.param(Masks(0, 0, BIT, 0), False, True, 'blocked', id='blocked in init'),
     pytest.param(Masks(0, 0, 0, 0), False, False, 'default', id='default'),
-    pytest.param(Masks(0, 0, 0, BIT), False, False, 'default', id='pending says nothing'),
+    pytest.param(Masks(0, 0, 0, BIT), False, False, 'default', id='pending is nothing'),
     pytest.param(Masks(0, 0, 0, 0), True, False, 'ignored', id='harmless by default'),
     pytest.param(Masks(0, 0, 0, 0), False, True, 'ignored', id='init is spared'),
     pytest.param(

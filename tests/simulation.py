@@ -127,6 +127,7 @@ class Simulation:
         self.invalid_until = 0.0
         self.unverified_until = 0.0
         self.command: tuple[str, int, float] | None = None  # name, pid, its end
+        self.takes = COMMAND
         self.verified: Mapping[int, float] = {}
         self.marked = ''  # the content whose mark was saved last
         self.ledger: State | None = None
@@ -466,7 +467,7 @@ class Simulation:
         """Start --validate or --verify."""
         assert self.command is None, 'two commands at once'
         pid = int(additions.get('POLLRELOAD_PID', '0'))
-        self.command = command[0], pid, self.now + COMMAND
+        self.command = command[0], pid, self.now + self.takes
         return ''
 
     def ran(self) -> int | None:

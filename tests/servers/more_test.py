@@ -11,7 +11,7 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ TIMEOUT = 0.5  # s for one answer
 PATIENCE = 2.0  # s for which a server may close its port while it reloads
 TXT, PTR = 16, 12  # RFC 1035, 3.2.2
 ADDRESS = '192.0.2.1'
+SHARED = f'pollreload{os.getpid()}x'  # how Squid's shared memory begins
 
 
 def patient(ask: Callable[[Site], str]) -> Callable[[Site], str]:
@@ -246,7 +247,8 @@ SQUID = Kind(
     program='squid', package='squid', signal='HUP', files=squid,
     broken=lambda site: {'squid.conf': 'http_access allow nobody_knows\n'},
     command=lambda site: [
-        '--foreground', '-d1', '-n', f'p{site.port}', '-f', f'{site.conf}/squid.conf',
+        '--foreground', '-d1', '-n', f'{SHARED}{site.port}',
+        '-f', f'{site.conf}/squid.conf',
     ],
     validate=lambda site: [
         site.program, '-k', 'parse', '-f', f'{site.conf}/squid.conf',
@@ -258,6 +260,15 @@ ALL = {
     'prometheus': PROMETHEUS, 'unbound': UNBOUND, 'dnsmasq': DNSMASQ,
     'rsyslog': RSYSLOG, 'squid': SQUID,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_shared_memory() -> Iterator[None]:
+    """Remove what a Squid leaves that is killed."""
+    yield
+    for name in os.listdir('/dev/shm'):
+        if name.startswith(SHARED):
+            os.unlink(f'/dev/shm/{name}')
 
 
 @pytest.mark.parametrize('name', ALL)

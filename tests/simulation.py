@@ -602,6 +602,8 @@ class Simulation:
                     target.ppid in self.targets or self.settings.signal_name in ENDING
             ):
                 continue  # another was the newest when this content was told
+            if not self.settings.survive and target.told == self.content:
+                continue  # it was told, and nobody looked
             assert target.has == self.content or target.blind, f'not told: {target}'
         assert self.seen == self.content
 

@@ -6,6 +6,7 @@ PR_SET_PDEATHSIG cannot be asked for without ctypes, which costs megabytes.
 """
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import signal
@@ -19,7 +20,7 @@ CLEARED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
-LONGEST = 1 << 16  # bytes of what a command prints
+WIDTH = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
 
@@ -96,27 +97,33 @@ def memory() -> int:
         return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
-def transcript() -> int:
-    """Return a file for what a command prints: what is too much does not fit in.
+def pipe() -> tuple[int, int]:
+    """Return a pipe for what a command prints, to be read without waiting.
 
-    A command that prints without end would else take all our memory. It sees a
-    write refused (EPERM, fcntl(2) F_SEAL_GROW). Raises OSError.
+    As wide as we are allowed: it is emptied now and then only, and a command
+    that prints more meanwhile waits for that. Raises OSError.
     """
     import fcntl
-    try:
-        fd = os.memfd_create('pollreload', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except (OSError, AttributeError):
-        return memory()
-    os.ftruncate(fd, LONGEST)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
-    return fd
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(ours, False)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, WIDTH)
+    return ours, theirs
 
 
-def said(fd: int, most: int) -> bytes:
-    """Return the last bytes, at most so many, that a command printed."""
-    # The command shares our offset, and left it at the end.
-    end = os.lseek(fd, 0, os.SEEK_CUR)
-    return os.pread(fd, min(most, end), max(0, end - most))
+def drained(fd: int, tail: bytes, most: int) -> bytes:
+    """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
+    while True:
+        try:
+            more = os.read(fd, WIDTH)
+        except BlockingIOError:
+            return tail
+        if not more:
+            return tail
+        tail = (tail + more)[-most:]
+        if len(more) < WIDTH:
+            # A command that prints without end must not keep us here.
+            return tail
 
 
 def value(fd: int) -> object:

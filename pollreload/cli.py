@@ -341,6 +341,8 @@ def main(words: Sequence[str]) -> int | Settings:
     except click.Abort:
         return 130
     except SystemExit as error:
+        if error.code != 1:
+            raise
         # What click makes of a reader of our output that went away.
         raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
     return got if isinstance(got, (int, Settings)) else 0

@@ -42,6 +42,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
             [place, name, at, digest.hex()]
             for (place, name), (at, digest) in content.doubts.items()
         ],
+        'newest': state.newest,
         'deaths': state.deaths,
         'deadly': state.deadly,
         'attempt': {
@@ -105,6 +106,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
             # The count goes on; the wait was the other run's.
             tries=int(number(attempt['tries'])),
         ) if same_boot else Attempt(),
+        newest=number(kept['newest']),
         deaths=int(number(kept['deaths'])),
         deadly=text(kept['deadly']),
     )

@@ -9,6 +9,7 @@ from pollreload.process import ENDING
 from pollreload.settings import Settings
 from pollreload.state import State, World, finish
 
+COMMAND_PAUSE = 0.1  # s between two looks at a command and what it prints
 VERIFY_PAUSE = 0.25  # s between two tries of a verification
 END_PAUSE = 0.1  # s between two looks at a target that is to end
 
@@ -21,6 +22,15 @@ def ending(settings: Settings) -> bool:
 def checks(settings: Settings) -> bool:
     """Return whether a delivery has to be verified."""
     return settings.verify_workers or bool(settings.verify)
+
+
+def last_lines(said: str, most: int = 300) -> str:
+    """Return the end of what a command printed, for a message.
+
+    Three lines: the very last is often but the sum of the others.
+    """
+    lines = [each.strip() for each in said.splitlines() if each.strip()]
+    return ' | '.join(lines[-3:])[-most:]
 
 
 def surviving(settings: Settings, state: State, world: World) -> State:
@@ -152,7 +162,8 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     if state.running:
         status = world.ran()
         if status is None and now < state.until:
-            return state._replace(next=state.until, waiting='command')
+            again = min(state.until, now + COMMAND_PAUSE)
+            return state._replace(next=again, waiting='command')
         if status is None:
             world.cancel()
         state = state._replace(running=False, retry=now + VERIFY_PAUSE)
@@ -174,7 +185,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     if now >= state.until:
         lack = 'it has no worker that started since (--verify-workers)'
         if grown:
-            last = world.said().rpartition('\n')[2]
+            last = last_lines(world.said())
             lack = f'--verify {settings.verify[0]} does not agree'
             lack += f': {last}' if last else ''
         world.say(
@@ -192,7 +203,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
             **fields(settings, entry, 'not verified'),
         )
         return checked(settings, state, entry, 'failed', world)
-    return state._replace(running=True, next=state.until, waiting='command')
+    return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
 
 
 def checked(

@@ -23,6 +23,16 @@ def stamp(seconds: float) -> str:
     return f'{whole}.{int(seconds % 1 * 1000):03d}Z'
 
 
+def line(
+        form: str, seconds: float, event: str, message: str,
+        fields: Mapping[str, object],
+) -> bytes:
+    """Return the line of an event as it is written; form: 'text' or 'json'."""
+    if form == 'json':
+        return json_line(seconds, event, message, fields).encode('ascii')
+    return text_line(seconds, event, message).encode('utf-8', 'backslashreplace')
+
+
 def text_line(seconds: float, event: str, message: str) -> str:
     """Return 'TIME EVENT: MESSAGE'."""
     return f'{stamp(seconds)} {event}: {printable(message)}'

@@ -76,6 +76,8 @@ class State(NamedTuple):
     waiting: what for, in a word; 'poll' where only another poll can help.
     settling: what the content waits for: '', 'recheck', 'settle' or 'doubt'.
     outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
+    newest: the date of a content that nobody was there to be told of, in seconds
+        of CLOCK_REALTIME; 0.0: that question is answered.
     saved: what the ledger holds already.
     """
 
@@ -100,6 +102,7 @@ class State(NamedTuple):
     waiting: str = ''
     settling: str = ''
     outcome: str = ''
+    newest: float = 0.0
     saved: object = None
 
 
@@ -130,6 +133,6 @@ def finish(state: State) -> State:
         content=change.told(state.content, state.attempt.fingerprint, min(
             at, default=state.content.looked_at,
         )),
-        attempt=Attempt(), stage='', hold='', next=0.0, waiting='',
+        attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
         outcome='done' if at else 'needless',
     )

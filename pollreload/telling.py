@@ -22,7 +22,7 @@ from pollreload.attempt import (
     record,
     unmarked,
 )
-from pollreload.outcome import ending, surviving
+from pollreload.outcome import COMMAND_PAUSE, ending, last_lines, surviving
 from pollreload.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.settings import Settings
 from pollreload.state import State, World, finish, hold
@@ -172,12 +172,16 @@ def obstacle(
         )
     mode = 'ending' if ending(settings) else settings.handler_check
     if VERDICTS[mode, entry.disposition] == 'hold':
-        would = 'ignores' if entry.disposition == 'ignored' else 'would die of'
-        return Obstacle(
-            f'no handler {process.pid}', 'no handler',
-            f'{process} {would} {name}, for it has no handler; held until it has one '
-            f'(if it waits for the signal in sigwait, use --handler-check off)',
+        says = (
+            f'{process} ignores {name}; held until it has a handler for it '
+            f'(--handler-check off sends it all the same)'
         )
+        if entry.disposition == 'default':
+            says = (
+                f'{process} would die of {name}, for it has no handler; held until it '
+                f'has one (if it waits for it in sigwait, use --handler-check off)'
+            )
+        return Obstacle(f'no handler {process.pid}', 'no handler', says)
     if broken(state.deaths, state.deadly, entry.disposition):
         return Obstacle(
             'breaker', 'breaker',
@@ -207,9 +211,10 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
     trouble = world.run(settings.validate, {})
     if trouble:
         return invalid(settings, state, world, f'cannot run --validate: {trouble}')
+    now = world.now()
     return state._replace(
-        stage='validate', until=world.now() + settings.command_timeout,
-        next=world.now() + settings.command_timeout, waiting='command',
+        stage='validate', until=now + settings.command_timeout,
+        next=now + COMMAND_PAUSE, waiting='command',
     )
 
 
@@ -224,7 +229,7 @@ def invalid(
         stage='', attempt=failed(state.attempt, world.now(), world.jitter()),
         outcome='failed',
     )
-    last = said.rpartition('\n')[2]
+    last = last_lines(said)
     return hold(
         state, world, f'validation {says}', 'validation failed',
         f'{says}: {last}' if last else says, state.attempt.again, 'backoff', said=said,
@@ -239,8 +244,10 @@ def validating(settings: Settings, state: State, world: World) -> State:
         world.cancel()
         return state._replace(stage='')
     status = world.ran()
-    if status is None and world.now() < state.until:
-        return state._replace(next=state.until, waiting='command')
+    now = world.now()
+    if status is None and now < state.until:
+        again = min(state.until, now + COMMAND_PAUSE)
+        return state._replace(next=again, waiting='command')
     if status is None:
         world.cancel()
         says = f'--validate {command} did not end within {settings.command_timeout:g} s'
@@ -248,7 +255,6 @@ def validating(settings: Settings, state: State, world: World) -> State:
     if status:
         says = f'--validate {command} refused the new content ({exit_words(status)})'
         return invalid(settings, state, world, says, world.said())
-    now = world.now()
     return state._replace(
         stage='', attempt=state.attempt._replace(validated=True), confirm=now,
         look_at=now,

@@ -1,9 +1,12 @@
 """One poll of one watch: look, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pollreload import change
 from pollreload.attempt import Attempt
 from pollreload.outcome import confirming, surviving, verifying
+from pollreload.process import Process
 from pollreload.settings import Settings
 from pollreload.state import State, World, hold
 from pollreload.telling import begin, tell, validating
@@ -27,6 +30,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     wake(state) at the latest.
     """
     state = see(settings, state, world)
+    state = late(settings, state, world)
     state = deliver(settings, state, world)
     return keep(state, world)
 
@@ -198,27 +202,61 @@ def baseline(
         settings: Settings, state: State, snapshot: change.Snapshot, world: World,
 ) -> State:
     """Return the state after the first readable look of all."""
-    why = ''
+    content, why, newest = state.content, '', 0.0
     if settings.on_start == 'always':
         why = '; to be told once (--on-start always)'
     elif settings.on_start == 'auto':
-        # One clock tick of grace: start times are cut to it (proc(5), stat).
-        tick = 1 / world.ticks
         choice = world.targets()
+        newest = 0.0 if choice.matches else snapshot.newest
+        who = outdated(choice.matches, snapshot.newest, world)
         if choice.reason in ('pidfile', 'proc'):
             why = '; to be told once, for it is not known who runs'
-        for process in choice.matches:
-            if snapshot.newest > world.born(process) + tick:
-                why = f'; newer than {process}, so that is to be told'
-                break
-    content = state.content
+        elif who is not None:
+            why = f'; newer than {who}, so that is to be told'
     count = sum(len(known.files) for known in content.known if known is not None)
     files = f'{count} file' if count == 1 else f'{count} files'
     world.say(
         'baseline', f'{files} in {" ".join(settings.paths)}{why}',
         fingerprint=content.seen, files=count,
     )
-    return tell_again(settings, state) if why else state
+    if why:
+        return tell_again(settings, state)
+    return state._replace(newest=newest)
+
+
+def outdated(
+        matches: Sequence[Process], newest: float, world: World,
+) -> Process | None:
+    """Return a process that is older than a content, if there is one."""
+    # One clock tick of grace: start times are cut to it (proc(5), stat).
+    tick = 1 / world.ticks
+    for process in matches:
+        if newest > world.born(process) + tick:
+            return process
+    return None
+
+
+def late(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking whether the first target to be seen is outdated.
+
+    At the baseline there was none; a program may well run already and go by its
+    name, or write its pidfile, only once it is warm.
+    """
+    if not state.newest or state.looking or state.content.state != 'done':
+        return state
+    choice = world.targets()
+    if not choice.matches:
+        return state
+    who = outdated(choice.matches, state.newest, world)
+    state = state._replace(newest=0.0)
+    if who is None:
+        return state
+    world.say(
+        'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
+        f'only now, so that is to be told',
+        fingerprint=state.content.seen, reason='outdated', pid=who.pid,
+    )
+    return tell_again(settings, state)
 
 
 def returned(settings: Settings, state: State, world: World) -> State:
@@ -283,5 +321,5 @@ def kept(state: State) -> object:
     content = state.content
     return (
         content.done, content.known_print, content.seen, content.left, content.doubts,
-        state.attempt, state.deaths,
+        state.attempt, state.deaths, state.newest,
     )

@@ -29,7 +29,8 @@ CALM = frozenset((
     'started', 'baseline', 'polled', 'changed', 'signalled', 'delivered', 'verified',
     'readable', 'stopped',
 ))
-SAID = 2000  # bytes of what a command prints that are worth keeping
+SAID = 1000  # bytes of what a command prints that are worth keeping
+LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
 
@@ -64,23 +65,28 @@ def logger(
         if event in skipped:
             return
         now = time.time()
-        if settings.log_format == 'json':
-            line = report.json_line(now, event, message, fields)
-        else:
-            line = report.text_line(now, event, message)
-        put(line, patient)
+        line = report.line(settings.log_format, now, event, message, fields)
+        if len(line) > LONGEST:
+            few = {
+                name: value for name, value in fields.items() if len(str(value)) < 100
+            }
+            line = report.line(settings.log_format, now, event, message[:500], few)
+        put(line[:LONGEST], patient)
 
     return say
 
 
-def put(line: str, patient: bool) -> None:
-    """Write a line to stderr at once, or lose it."""
+def put(line: bytes, patient: bool) -> None:
+    """Write a line to stderr at once, or lose it.
+
+    POLLOUT of a pipe means that LONGEST bytes go in without waiting.
+    """
     ready = select.poll()
     ready.register(2, select.POLLOUT)
     if not patient and not ready.poll(0):
         return
     try:
-        os.write(2, (line + '\n').encode('utf-8', 'backslashreplace'))
+        os.write(2, line + b'\n')
     except OSError:
         # A closed pipe, a full disk: there is no one left to tell.
         pass
@@ -156,44 +162,52 @@ def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
 
 
 class Hands:
-    """The command of one watch that is under way, and what it says."""
+    """The command of one watch that is under way, and the end of what it prints."""
 
     def __init__(self) -> None:
         self.pid = 0
         self.fd = -1
+        self.tail = b''
 
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start a command; return '' or why it cannot be."""
+        self.tail = b''
         try:
-            if self.fd >= 0:
-                os.close(self.fd)
-            self.fd = -1
-            self.fd = children.transcript()
-            environment = {**os.environ, **additions}
-            self.pid = children.spawn(command, environment, self.fd)
+            self.fd, theirs = children.pipe()
+            try:
+                environment = {**os.environ, **additions}
+                self.pid = children.spawn(command, environment, theirs)
+            finally:
+                os.close(theirs)
         except OSError as error:
+            self.cancel()
             return f'{command[0]}: {(error.strerror or str(error)).lower()}'
         return ''
 
     def ran(self) -> int | None:
-        """Return the exit status of the command, None while it runs."""
+        """Return the exit status of the command, None while it runs.
+
+        To be asked every now and then, for it also empties the pipe.
+        """
         status = children.ended(self.pid)
+        self.tail = children.drained(self.fd, self.tail, SAID)
         if status is not None:
             # What it left running in its group ends with it.
             self.cancel()
         return status
 
     def said(self) -> str:
-        """Return the end of what the last command printed; '' if none ran."""
-        if self.fd < 0:
-            return ''
-        return children.said(self.fd, SAID).decode('utf-8', 'backslashreplace').strip()
+        """Return the end of what the last command printed."""
+        return self.tail.decode('utf-8', 'backslashreplace').strip()
 
     def cancel(self) -> None:
         """End the command and all of its group."""
         if self.pid:
             children.end(self.pid)
             self.pid = 0
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 def targets(settings: Settings) -> Choice:

@@ -451,9 +451,10 @@ def test_failed_attempt_is_made_good_when_the_content_goes_back(
 ) -> None:
     """Rule 2: B was signalled and not done, so A is told again, then never more."""
     refusing = ('--verify', 'false', '--command-timeout', '30ms')
-    watched.check()
-    write(watched.conf, 'second')
     with watched.handler() as target:
+        # It is there before: one that started meanwhile is told again anyway.
+        watched.check()
+        write(watched.conf, 'second')
         failed = watched.check(*refusing)
         first = target.read()
         write(watched.conf, 'first')
@@ -465,6 +466,21 @@ def test_failed_attempt_is_made_good_when_the_content_goes_back(
     assert (failed.status, back.status, after.status) == (1, 0, 0)
     assert failed.named('failed')[0]['reason'] == 'not verified'
     assert (first, second) == ('HUP', 'HUP')
+    assert alone
+
+
+def test_content_that_was_refused_and_goes_back_is_not_told(watched: Watched) -> None:
+    """Nobody has heard of B, so A is what the target has."""
+    with watched.handler() as target:
+        watched.check()
+        write(watched.conf, 'second')
+        refused = watched.check('--validate', 'false')
+        write(watched.conf, 'first')
+        back = watched.check()
+        alone = untold(target)
+
+    assert (refused.status, back.status) == (1, 0)
+    assert back.named('signalled') == []
     assert alone
 
 

@@ -585,10 +585,12 @@ def test_validation_of_the_same_name_is_never_told(
 # Run-times that catch every signal, and die of HUP all the same
 
 
-def go() -> subprocess.Popen[bytes]:
-    """Start a program that is written in Go and waits for its stdin."""
-    assert GO
-    return subprocess.Popen([GO], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+def go(link: Path) -> subprocess.Popen[bytes]:
+    """Start a program that is written in Go and waits for its stdin.
+
+    link: a link to it, whose name it then goes by.
+    """
+    return subprocess.Popen([link], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def java(source: Path) -> subprocess.Popen[bytes]:
@@ -623,18 +625,20 @@ def expected(program: str | None, where: str) -> pytest.MarkDecorator:
 
 @expected(GO, "gron, a small Go program, of Debian's package gron")
 def test_go_program_dies_and_that_is_reported_until_the_breaker_holds(
-        conf: str,
+        name: str, conf: str, tmp_path: Path,
 ) -> None:
     """Go catches every signal and dies of HUP; after three no more are killed."""
-    with watching('gron', conf, '--interval', '20ms', '--survive', '400ms') as it:
+    link = tmp_path / name
+    link.symlink_to(str(GO))
+    with watching(name, conf, '--interval', '20ms', '--survive', '400ms') as it:
         for number in range(3):
-            with ended(go()) as child:
+            with ended(go(link)) as child:
                 settled(child.pid)
                 write(conf, f'content {number}')
                 it.until('signalled', pid=child.pid, disposition='caught')
                 assert child.wait(targets.DEADLINE) != 0
                 it.until('failed', pid=child.pid, reason='died')
-        with ended(go()) as child:
+        with ended(go(link)) as child:
             settled(child.pid)
             write(conf, 'content for the fourth')
             held = it.until('held', reason='breaker')

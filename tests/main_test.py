@@ -126,14 +126,16 @@ def test_fault_in_the_child_is_70(
     assert 'ZeroDivisionError: ours' in capfd.readouterr().err
 
 
-def test_child_that_was_killed_is_70(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out of memory, say: there are no settings to go on with."""
+def test_child_that_was_killed_shows_its_signal(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Out of memory, or Ctrl-C: there are no settings to go on with."""
     def killed(words: object) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(cli, 'parsed', killed)
 
-    assert ran('watch') == 70
+    assert ran('watch') == 128 + signal.SIGKILL
 
 
 def test_stop_that_comes_before_the_first_look_is_answered() -> None:

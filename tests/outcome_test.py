@@ -231,6 +231,21 @@ def test_a_content_that_changes_meanwhile_is_not_verified():
     assert world.resting()
 
 
+def test_only_what_was_verified_is_void():
+    """The content changes: who failed before is not said to have failed of that."""
+    world = world_of(targets=2, select='roots', verify=('verify',))
+    world.alter(101, deaf=True)
+    world.put('B')
+    world.run(9.3)
+
+    world.put('C')
+    world.run(2.0)
+
+    assert [line[:30] for line in said(world, 'failed')] == [
+        'app (pid 101) was told, but 5 ', 'the content changed while app ',
+    ]
+
+
 def test_a_content_that_cannot_be_read_is_not_verified_yet():
     """The last look reads nothing: verified is said when it reads the same again."""
     world = world_of(verify=('verify',))

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 # Debian's, that the tests run.
 PACKAGES='apache2-bin curl dnsmasq-base nginx procps prometheus rsyslog
-    squid unbound util-linux xxhash'
+    haproxy squid unbound util-linux xxhash'
+WORKERS=4                            # most of the tests wait, for a process or a clock
 OTHERS='3.12 3.13'  # interpreters besides the one in .venv
 
 say() { printf '%s\n' "run.sh: $*"; }
@@ -117,7 +118,7 @@ step mypy mypy
 step import-linter lint-imports --no-logo --no-cache
 rm -f .coverage .coverage.*
 say 'pytest:'
-"$bin/coverage" run -m pytest -q
+"$bin/coverage" run -m pytest -q -n "$WORKERS"
 step 'coverage, combined' coverage combine -q
 coverage report --skip-covered --show-missing
 say 'coverage: ok'
@@ -128,6 +129,7 @@ for version in $OTHERS; do
         continue
     fi
     step "venv ($("$other" -V))" venv ".venv/$version" "$other"
-    step "pytest on Python $version" ".venv/$version/bin/python" -m pytest -x -q
+    step "pytest on Python $version" ".venv/$version/bin/python" -m pytest -x -q \
+        -n "$WORKERS" --ignore tests/servers --ignore tests/quickstart_test.py
 done
 say 'all is well'

@@ -10,7 +10,7 @@ from pollreload.attempt import Attempt
 from pollreload.change import Memory, Trouble
 from pollreload.process import Choice
 from pollreload.settings import Settings
-from pollreload.state import State
+from pollreload.state import State, hold
 from tests.simulation import Simulation, blob
 
 WATCH = Settings(paths=('/c',), process='app')
@@ -429,3 +429,65 @@ def test_trouble_is_kept_for_the_verdict():
     assert world.state.content.troubles == {
         0: Trouble('permission denied', 1022.5, True, True),
     }
+
+
+def test_a_reason_is_said_again_when_the_content_comes_again():
+    """B held, A again, B held again: two lines, for the first hold was over."""
+    world = world_of()
+    world.end_all()
+    world.put('B')
+    world.run(20.0)
+    world.put('A')
+    world.run(20.0)
+
+    world.put('B')
+    world.run(20.0)
+
+    assert said(world, 'held') == ['no app', 'no app']
+
+
+def test_a_poll_is_said_with_what_it_saw_and_how_long_it_took():
+    """The event of a poll, which is for -vv alone, has its length and its sight."""
+    world = Simulation(WATCH)
+    lines: list[str] = []
+
+    def say(event, message, /, **fields):
+        if event == 'polled':
+            lines.append(message)
+
+    world.world = world.world._replace(say=say)
+    world.hide()
+    world.run(1.0)
+    world.put('A')
+    world.hang(4.0)
+    world.run(5.0)
+
+    assert lines[0] == 'saw nothing in 0.000 s'
+    assert lines[-1] == 'saw =A in 2.500 s'
+
+
+def test_what_the_content_waits_for_is_awaited():
+    """A check waits for what settles, and for nothing once all is done."""
+    world = world_of()
+    before = tick.awaited(world.state)
+    world.put('B')
+    world.run(3.0)
+    settling = tick.awaited(world.state)
+    world.run(20.0)
+
+    assert (before, settling, tick.awaited(world.state)) == ('', 'settle', '')
+
+
+@pytest.mark.parametrize(('key', 'now', 'lines'), [
+    pytest.param('no target', 3699.9, 0, id='within the hour'),
+    pytest.param('no target', 3700.0, 1, id='an hour later'),
+    pytest.param('pidfile', 100.1, 1, id='another reason'),
+])
+def test_a_hold_is_said_once_an_hour(key, now, lines):
+    """The same reason is one line an hour; another reason is another line."""
+    world = Simulation(WATCH, targets=0)
+    world.now = now
+
+    hold(State(hold='no target', held_at=100.0), world.world, key, 'no target', 'x')
+
+    assert said(world, 'held') == ['x'] * lines

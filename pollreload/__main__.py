@@ -20,6 +20,9 @@ def main() -> int:
     """Run the command line of this process; return the exit status."""
     words = sys.argv[1:]
     stand_in()
+    if words[:1] != ['smoke'] and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        # It ends us as it ends any program, without a traceback; smoke cleans up.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # What is imported stays: to search it for garbage takes a tenth of the time
     # that a check with nothing due takes.
     gc.disable()
@@ -78,20 +81,24 @@ def sidecar(words: list[str]) -> int:
     long as it lives.
     """
     from pollreload import children, watch
-    watch.block()
-    pid, fd = children.fork(lambda: parsed(words))
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    status = children.ended(pid)
-    if status:
-        return 128 - status if status < 0 else status
-    got = cast(Any, children.value(fd))
-    if isinstance(got, int):
-        return got
     from pollreload.settings import Settings
-    return watch.run(Settings(*got))
+    watch.block()
+    try:
+        # Deaf, as what is sent to all of us is for the watch to answer.
+        pid, fd = children.fork(lambda: parsed(words), deaf=True)
+    except OSError:
+        # No process to spare: then the memory has to be.
+        got = parsed(words)
+    else:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        status = children.ended(pid)
+        if status:
+            return 128 - status if status < 0 else status
+        got = cast(Any, children.value(fd))
+    return got if isinstance(got, int) else watch.run(Settings(*got))
 
 
-def parsed(words: list[str]) -> object:
+def parsed(words: list[str]) -> Any:
     """Return the exit status or the settings that the words stand for."""
     from pollreload.cli import parsed as read
     try:

@@ -8,7 +8,7 @@ from pollreload.process import Process
 
 MOST_SENDS = 3  # to one target for one content
 MOST_DEATHS = 3  # of targets in a row, until something changes for the better
-READ_IT = 10.0  # s: who started this long after the content was there has read it
+READ_IT = 10.0  # s: who starts this long after the content was seen reads that
 LONGEST_BACKOFF = 60.0  # s
 
 
@@ -93,17 +93,13 @@ def unmarked(attempt: Attempt, entry: Told) -> Attempt:
     return attempt._replace(told=(*others, entry) if entry.sends else others)
 
 
-def needless(
-        process: Process, since: float, ticks: int, matches: Sequence[Process],
-) -> bool:
-    """Return whether a target certainly read the content when it started.
+def needless(process: Process, matches: Sequence[Process]) -> bool:
+    """Return whether a target that started late enough has read the content.
 
-    since: when the first of the looks that saw it ended, boot seconds.
     Only a root reads its configuration at its start; a worker may have been
-    forked with the old one in memory. ticks: clock ticks a second.
+    forked with the old one in memory.
     """
-    root = all(match.pid != process.ppid for match in matches)
-    return root and process.started / ticks - since >= READ_IT
+    return all(match.pid != process.ppid for match in matches)
 
 
 def backoff(tries: int, jitter: float) -> float:

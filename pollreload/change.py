@@ -155,6 +155,9 @@ def trouble(sight: Sight, known: Known | None) -> str:
         return sight.unreadable.get('', 'cannot be read')
     if known is not None and known.kind == 'file' and sight.kind == 'directory':
         return 'is a directory now, and was a file'
+    if known is not None and known.kind == 'file' and sight.kind == 'glob':
+        # A name like 'a[1].conf' is a glob only where it is not there.
+        return 'no such file'
     if known is None and sight.kind == 'glob' and not (sight.files or sight.unreadable):
         return 'matches nothing'
     return ''

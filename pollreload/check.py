@@ -17,8 +17,10 @@ from pollreload.wiring import (
     TALK,
     Eyes,
     Hands,
+    claim,
     logger,
     recall,
+    store,
     whereabouts,
     world,
 )
@@ -53,7 +55,10 @@ def run(settings: Settings) -> int:
     cannot be had.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    # Not what nohup and the like have made us ignore.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {
+        number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
+    })
     try:
         return once(settings)
     except (LedgerBusy, LedgerError) as error:
@@ -82,7 +87,7 @@ def once(settings: Settings) -> int:
         log(event, message, **fields)
 
     if not settings.dry_run:
-        ledger.lock(path)
+        claim(path)
     state = State()
     try:
         state = recall(settings, path, here)
@@ -96,7 +101,7 @@ def once(settings: Settings) -> int:
         if settings.dry_run:
             return True
         try:
-            ledger.save(path, memory.dump(state, here))
+            store(path, memory.dump(state, here))
         except LedgerError as error:
             if not status:
                 say('failed', str(error), reason='ledger')

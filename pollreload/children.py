@@ -7,9 +7,11 @@ PR_SET_PDEATHSIG cannot be asked for without ctypes, which costs megabytes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import marshal
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -21,6 +23,7 @@ CLEARED = (
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
 WIDTH = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
+PAUSE = 0.01  # s between two looks at a child that is waited for
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
 
@@ -51,17 +54,18 @@ def spawn(
     )
 
 
-def fork(function: Callable[[], Any]) -> tuple[int, int]:
+def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     """Run a function in a child; return its pid, and where its value will be.
 
     function: returns what marshal can write (no NamedTuple: only the plain
         types). If it raises, the child says so on stderr and exits with 70.
+    deaf: the child keeps our signals blocked.
     The descriptor is given to value() when ended() says 0, else closed.
     Raises OSError where there can be no child or no memory for its value.
     """
     fd = memory()
     try:
-        pid = os.fork() or run(function, fd)
+        pid = os.fork() or run(function, fd, deaf)
     except OSError:
         os.close(fd)
         raise
@@ -70,14 +74,15 @@ def fork(function: Callable[[], Any]) -> tuple[int, int]:
     return pid, fd
 
 
-def run(function: Callable[[], Any], fd: int) -> NoReturn:
+def run(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
     """Be the child: run a function, write its value, exit."""
     status = FAULT
     try:
         # The dispositions first: a signal may be there once it is unblocked.
         for number in CLEARED:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if not deaf:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
         with open(fd, 'wb', closefd=False) as file:
             marshal.dump(function(), file)
         status = 0
@@ -86,6 +91,30 @@ def run(function: Callable[[], Any], fd: int) -> NoReturn:
         os.write(2, f'pollreload: {type(error).__name__}: {error}\n'.encode())
     finally:
         os._exit(status)
+
+
+def within(
+        function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
+) -> Any:
+    """Return what a function returns in a child, for work that may hang.
+
+    function: as in fork. The one place that waits outside of the loop: for some
+    seconds at most, and not if stop() says so.
+    Raises OSError: TimeoutError where it took too long.
+    """
+    pid, fd = fork(function)
+    until = time.monotonic() + seconds
+    while (status := ended(pid)) is None:
+        if stop() or time.monotonic() >= until:
+            end(pid)
+            break
+        time.sleep(PAUSE)
+    if status == 0:
+        return value(fd)
+    os.close(fd)
+    if status is None:
+        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+    raise OSError(errno.EIO, f'a child ended with status {status}')
 
 
 def memory() -> int:

@@ -20,6 +20,7 @@ from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.settings import Settings
 
 VERSION = 1
+LARGEST = 1 << 27  # bytes; a million files make about half of that
 ELSEWHERE = 'name another with --state-file'
 
 
@@ -177,7 +178,8 @@ def read(path: str) -> bytes | None:
         if not present(path):
             return None
         with open(os.open(path, flags), 'rb') as file:
-            return file.read()
+            # What is cut short here is no JSON, and so it is corrupt.
+            return file.read(LARGEST)
     except OSError as error:
         raise failure('read', path, error) from error
 

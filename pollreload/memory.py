@@ -38,6 +38,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
             } for known in content.known
         ],
         'left': content.left,
+        'looked_at': content.looked_at,
         'doubts': [
             [place, name, at, digest.hex()]
             for (place, name), (at, digest) in content.doubts.items()
@@ -63,7 +64,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
 
 
 def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
-    """Return the state that a ledger keeps; None where it is another watch's.
+    """Return the state that a ledger keeps; None where it is of another watch.
 
     Raises ValueError, TypeError, KeyError or AttributeError where the ledger is
     not what dump writes.
@@ -94,6 +95,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         seen_at=number(kept['seen_at']),
         done=done,
         left=number(kept['left']) if same_boot else 0.0,
+        looked_at=number(kept['looked_at']) if same_boot else -1.0,
         doubts={
             (int(number(place)), text(name)): (number(at), bytes.fromhex(digest))
             for place, name, at, digest in listed(kept['doubts'])

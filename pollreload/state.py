@@ -78,6 +78,8 @@ class State(NamedTuple):
     outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
     newest: the date of a content that nobody was there to be told of, in seconds
         of CLOCK_REALTIME; 0.0: that question is answered.
+    dates: the next look is to find the newest date; dated: what it was then, in
+        seconds of CLOCK_REALTIME; dated_at: when that look ended.
     saved: what the ledger holds already.
     """
 
@@ -103,6 +105,9 @@ class State(NamedTuple):
     settling: str = ''
     outcome: str = ''
     newest: float = 0.0
+    dates: bool = False
+    dated: float = 0.0
+    dated_at: float = 0.0
     saved: object = None
 
 

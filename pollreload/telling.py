@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pollreload import change
 from pollreload.attempt import (
     MOST_SENDS,
+    READ_IT,
     Attempt,
     Told,
     broken,
@@ -49,7 +50,11 @@ def tell(settings: Settings, state: State, world: World) -> State:
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
-    state = spare(settings, state, choice, world)
+    spared = needless_for(settings, state, choice, world)
+    if spared and state.dated_at != state.content.ended_at:
+        # What was there for a moment between two looks shows in the dates.
+        return state._replace(dates=True, confirm=now, look_at=now, waiting='look')
+    state = spare(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
         if (entry := of(state.attempt, process)).phase != 'done'
@@ -67,10 +72,7 @@ def tell(settings: Settings, state: State, world: World) -> State:
     ready: list[Told] = []
     kept: list[Obstacle] = []
     for entry in todo:
-        seen = entry._replace(disposition=disposition(
-            world.masks(entry.process.pid), settings.signal,
-            settings.signal_name in HARMLESS, entry.process.init,
-        ))
+        seen = entry._replace(disposition=disposed(settings, entry.process, world))
         held = obstacle(settings, state, seen, world)
         if held is None:
             ready.append(seen)
@@ -88,30 +90,52 @@ def tell(settings: Settings, state: State, world: World) -> State:
     return send(settings, state, ready, world)
 
 
-def spare(settings: Settings, state: State, choice: Choice, world: World) -> State:
-    """Return the state with those targets done that need not be told."""
+def disposed(settings: Settings, process: Process, world: World) -> str:
+    """Return the disposition of a target for the signal, as it is now."""
+    return disposition(
+        world.masks(process.pid), settings.signal, settings.signal_name in HARMLESS,
+        process.init,
+    )
+
+
+def verdict(settings: Settings, disposition: str) -> str:
+    """Return 'send', 'hold' or 'warn'; what is meant to end it is not checked."""
+    mode = 'ending' if ending(settings) else settings.handler_check
+    return VERDICTS[mode, disposition]
+
+
+def needless_for(
+        settings: Settings, state: State, choice: Choice, world: World,
+) -> tuple[Process, ...]:
+    """Return the targets that started when the content was there, by all looks."""
+    since = state.content.seen_at
     ends = [
         told.at for told in state.attempt.told if told.sends and ending(settings)
     ]
-    for process in choice.targets:
-        entry = of(state.attempt, process)
-        began = process.started / world.ticks
-        if entry.phase == 'done' or not (
-                # The successor of one that was told to end.
-                (ends and began >= max(min(ends), state.content.seen_at))
-                or needless(
-                    process, state.content.seen_at, world.ticks, choice.matches,
-                )
-        ):
+    # The successor of one that was told to end need not wait until that is sure.
+    since = max(since, min(ends)) if ends else since + READ_IT
+    return tuple(
+        process for process in choice.targets
+        if of(state.attempt, process).phase != 'done'
+        and since <= process.started / world.ticks <= state.content.looked_at
+        and needless(process, choice.matches)
+    )
+
+
+def spare(
+        settings: Settings, state: State, processes: Sequence[Process], world: World,
+) -> State:
+    """Return the state with those targets done that certainly read the content."""
+    for process in processes:
+        if state.dated + 1 / world.ticks > world.born(process):
             continue
         world.say(
             'baseline', f'{process} started after this content was there and has '
             f'read it; no {settings.signal_name} is needed',
             pid=process.pid, reason='needless',
         )
-        state = state._replace(
-            attempt=record(state.attempt, entry._replace(phase='done')),
-        )
+        entry = of(state.attempt, process)._replace(phase='done')
+        state = state._replace(attempt=record(state.attempt, entry))
     return state
 
 
@@ -170,8 +194,7 @@ def obstacle(
             f'too young {process.pid}', 'too young',
             f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
         )
-    mode = 'ending' if ending(settings) else settings.handler_check
-    if VERDICTS[mode, entry.disposition] == 'hold':
+    if verdict(settings, entry.disposition) == 'hold':
         says = (
             f'{process} ignores {name}; held until it has a handler for it '
             f'(--handler-check off sends it all the same)'
@@ -285,7 +308,10 @@ def send(
     sent, failures = False, []
     for entry in ready:
         since = int(world.now() * world.ticks)
-        how = world.send(entry.process, settings.signal)
+        # A slow disk lay between, and exec(2) keeps the start time and not the
+        # handlers: what must be held now is looked for anew, as if it were gone.
+        held = verdict(settings, disposed(settings, entry.process, world)) == 'hold'
+        how = 'gone' if held else world.send(entry.process, settings.signal)
         if how in ('pidfd', 'kill'):
             sent = True
             state = signalled(settings, state, entry, how, since, world)
@@ -318,9 +344,8 @@ def signalled(
     since: the clock tick just before it went.
     """
     process, name = entry.process, settings.signal_name
-    mode = 'ending' if ending(settings) else settings.handler_check
     warning = ''
-    if VERDICTS[mode, entry.disposition] == 'warn':
+    if verdict(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
     world.say(
         'signalled', f'{name} to {process}{warning}', pid=process.pid,

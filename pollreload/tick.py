@@ -84,7 +84,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     if not state.looking and now < state.look_at:
         return state
     began = state.looking or now
-    snapshot = world.look(state.content.state == 'blank')
+    snapshot = world.look(state.dates or state.content.state == 'blank')
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(looking=began), world)
@@ -101,9 +101,12 @@ def see(settings: Settings, state: State, world: World) -> State:
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
+    # Asked for while this look was under way: it may have read too early.
+    asked = state.look_at if state.look_at > began else poll_at
     state = state._replace(
-        content=content, looking=0.0, stalled=0.0, poll_at=poll_at,
-        look_at=min(poll_at, decision.again) if decision.again else poll_at,
+        content=content, looking=0.0, stalled=0.0, poll_at=poll_at, dates=False,
+        dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
+        look_at=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
     )
     report_troubles(settings, state, decision, world)

@@ -11,7 +11,16 @@ from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.settings import Settings
 from pollreload.state import Say, State
 from pollreload.tick import poll_now, status, step, wake
-from pollreload.wiring import Eyes, Hands, logger, recall, whereabouts, world
+from pollreload.wiring import (
+    Eyes,
+    Hands,
+    claim,
+    logger,
+    recall,
+    store,
+    whereabouts,
+    world,
+)
 
 SIGNALS = frozenset((
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD,
@@ -79,14 +88,14 @@ def remembered(
     """
     if settings.state_file is None:
         return State(), lambda state: True, settings
-    from pollreload import ledger, memory
+    from pollreload import memory
     path, here = settings.state_file, whereabouts(settings)
     state, trouble = State(), ''
 
     def save(state: State) -> bool:
         nonlocal trouble
         try:
-            ledger.save(path, memory.dump(state, here))
+            store(path, memory.dump(state, here))
             trouble = ''
         except LedgerError as error:
             if str(error) != trouble:
@@ -95,7 +104,7 @@ def remembered(
         return True
 
     try:
-        ledger.lock(path)
+        claim(path)
         state = recall(settings, path, here)
     except LedgerKept as error:
         say('failed', f'{error}; taking a baseline', reason='ledger')

@@ -1,6 +1,7 @@
 """The world of one watch: the edges, as the functions that a step takes."""
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from pollreload import (
     report,
     tick,
 )
-from pollreload.errors import LedgerKept
+from pollreload.errors import LedgerError, LedgerKept
 from pollreload.process import HARMLESS, Choice, Process, choose, disposition
 from pollreload.settings import Settings
 from pollreload.state import Say, State, World
@@ -30,6 +31,7 @@ CALM = frozenset((
     'readable', 'stopped',
 ))
 SAID = 1000  # bytes of what a command prints that are worth keeping
+PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
 LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
@@ -67,10 +69,8 @@ def logger(
         now = time.time()
         line = report.line(settings.log_format, now, event, message, fields)
         if len(line) > LONGEST:
-            few = {
-                name: value for name, value in fields.items() if len(str(value)) < 100
-            }
-            line = report.line(settings.log_format, now, event, message[:500], few)
+            # A character is 12 bytes at most, so this fits, and is whole in JSON.
+            line = report.line(settings.log_format, now, event, message[:300], {})
         put(line[:LONGEST], patient)
 
     return say
@@ -90,6 +90,17 @@ def put(line: bytes, patient: bool) -> None:
     except OSError:
         # A closed pipe, a full disk: there is no one left to tell.
         pass
+
+
+def carefully(path: str, function: Callable[[], Any]) -> Any:
+    """Return what a function returns that reads or writes at a path.
+
+    Where that may hang it runs in a child, for PATIENCE seconds at most.
+    Raises OSError, also TimeoutError.
+    """
+    if not contents.can_hang((path,)):
+        return function()
+    return children.within(function, PATIENCE, stopping)
 
 
 def stopping() -> bool:
@@ -115,7 +126,12 @@ class Eyes:
         settings = self.settings
         if not self.pid:
             if not contents.can_hang(settings.paths):
-                return contents.look(settings.paths, settings.ignore, dates, stopping)
+                try:
+                    return contents.look(
+                        settings.paths, settings.ignore, dates, stopping,
+                    )
+                except MemoryError:
+                    return unseen(settings.paths, 'not enough memory to read it')
             try:
                 self.pid, self.fd = children.fork(lambda: plain(
                     contents.look(settings.paths, settings.ignore, dates),
@@ -176,6 +192,10 @@ class Hands:
             self.fd, theirs = children.pipe()
             try:
                 environment = {**os.environ, **additions}
+                # To spawn is to wait until the child has read its program.
+                program = os.path.abspath(command[0])
+                if '/' in command[0] and contents.can_hang((program,)):
+                    carefully(program, lambda: readable(program))
                 self.pid = children.spawn(command, environment, theirs)
             finally:
                 os.close(theirs)
@@ -210,6 +230,12 @@ class Hands:
             self.fd = -1
 
 
+def readable(path: str) -> None:
+    """Read a byte of a file. Raises OSError."""
+    with open(path, 'rb') as file:
+        file.read(1)
+
+
 def targets(settings: Settings) -> Choice:
     """Return whom to tell, or why nobody can be told."""
     trouble = procfs.trouble()
@@ -221,7 +247,11 @@ def targets(settings: Settings) -> Choice:
         )
     else:
         from pollreload import pidfile
-        said = pidfile.read(settings.pidfile)
+        name = settings.pidfile
+        try:
+            said = pidfile.Pidfile(*carefully(name, lambda: tuple(pidfile.read(name))))
+        except OSError as error:
+            said = pidfile.Pidfile(trouble=str(error.strerror))
         found = procfs.matches(
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
             only=said.pid,
@@ -330,6 +360,40 @@ def world(
     )
 
 
+def claim(path: str) -> int:
+    """Return a descriptor that holds a ledger; raises what ledger.lock does."""
+    from pollreload import ledger
+
+    def reach() -> None:
+        with contextlib.suppress(LedgerError):
+            ledger.read(path)
+
+    try:
+        carefully(path, reach)
+    except OSError as error:
+        raise LedgerError(f'the ledger {path}: {error.strerror}') from error
+    return ledger.lock(path)
+
+
+def store(path: str, kept: Mapping[str, object]) -> None:
+    """Replace a ledger; raises LedgerError, also where the disk does not answer."""
+    from pollreload import ledger
+
+    def write() -> str:
+        try:
+            ledger.save(path, kept)
+        except LedgerError as error:
+            return str(error)
+        return ''
+
+    try:
+        trouble = carefully(path, write)
+    except OSError as error:
+        trouble = f'cannot write the ledger {path}: {error.strerror}'
+    if trouble:
+        raise LedgerError(trouble)
+
+
 def recall(settings: Settings, path: str, here: memory.Here) -> State:
     """Return the state that the ledger keeps; a blank one where there is none.
 
@@ -346,7 +410,12 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
         if not settings.dry_run:
             path = ledger.aside(path)
         raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
-    return State() if state is None else state._replace(saved=tick.kept(state))
+    if state is None:
+        raise LedgerError(
+            f'the ledger {path} is of another watch (other paths, process or signal); '
+            f'remove it, or name another with --state-file',
+        )
+    return state._replace(saved=tick.kept(state))
 
 
 def whereabouts(settings: Settings) -> memory.Here:

@@ -437,13 +437,16 @@ def test_relative_and_absolute_path_share_a_memory(
     assert run.status == 1
 
 
-def test_memory_of_another_watch_is_not_used(watched: Watched) -> None:
-    """A --state-file that was written for other paths is begun anew."""
+def test_memory_of_another_watch_is_left_alone(watched: Watched) -> None:
+    """A --state-file that was written for other paths, target or signal: 4."""
     watched.check()
+    before = Path(watched.ledger).read_bytes()
     write(watched.conf, 'second')
     run = watched.check('--signal', 'USR1')
 
-    assert (run.status, run.out) == (0, '')
+    assert run.status == 4
+    assert 'is of another watch' in run.events[-1]['message']
+    assert Path(watched.ledger).read_bytes() == before
 
 
 def test_failed_attempt_is_made_good_when_the_content_goes_back(
@@ -546,6 +549,22 @@ def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
     assert 'ended by signal 9' in killed.out
     assert 'did not end within 0.03 s' in late.out
     assert alone
+    assert agreed.status == 0
+    assert told == 'HUP'
+
+
+def test_validation_may_print_more_than_a_pipe_holds(watched: Watched) -> None:
+    """It is not kept waiting, and the end of what it said is what is shown."""
+    watched.check()
+    write(watched.conf, 'second')
+    with watched.handler() as target:
+        refused = watched.check('--validate', 'sh -c "seq 1 99999; exit 1"')
+        agreed = watched.check('--validate', 'seq 1 99999')
+        told = target.read()
+
+    held = refused.named('held')[0]
+    assert refused.status == 1
+    assert '99999' in held['message']
     assert agreed.status == 0
     assert told == 'HUP'
 

@@ -407,9 +407,9 @@ class Simulation:
 
     def masks(self, pid: int) -> Masks | None:
         """Return the masks that a target shows."""
-        target = self.targets[pid]
+        target = self.targets.get(pid)
         bit = 1 << (self.settings.signal - 1)
-        if target.disposition == 'unknown':
+        if target is None or target.disposition == 'unknown':
             return None
         return Masks(
             bit if target.disposition == 'caught' else 0,

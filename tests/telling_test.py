@@ -132,7 +132,7 @@ def test_a_moment_of_youth_is_not_said():
 
 
 @pytest.mark.parametrize(('disposition', 'word'), [
-    ('default', 'would die of'), ('ignored', 'ignores'),
+    ('default', 'would die of SIGHUP'), ('ignored', 'ignores SIGHUP'),
 ])
 def test_no_handler_is_held_with_the_way_out(disposition, word):
     """The line says what would happen, and how to tell it all the same."""
@@ -143,7 +143,7 @@ def test_no_handler_is_held_with_the_way_out(disposition, word):
     world.run(20.0)
 
     [line] = said(world, 'held')
-    assert line.startswith(f'app (pid 101) {word} SIGHUP, for it has no handler')
+    assert line.startswith(f'app (pid 101) {word}')
     assert '--handler-check off' in line
 
 
@@ -256,7 +256,7 @@ def test_a_content_that_is_refused_is_held():
 
 
 def test_what_validation_printed_is_said():
-    """The last line of what --validate printed is the reason for a person."""
+    """What --validate printed is the reason for a person."""
     world = world_of(validate=('validate',))
     world.world = world.world._replace(said=lambda: 'first\nline 3: no such word')
     world.refuse_for(validate=100.0)
@@ -264,7 +264,7 @@ def test_what_validation_printed_is_said():
 
     world.run(10.0)
 
-    assert said(world, 'held')[0].endswith('(exit status 1): line 3: no such word')
+    assert said(world, 'held')[0].endswith('(exit status 1): first | line 3: no such word')
 
 
 def test_a_validation_that_cannot_run_is_held():
@@ -462,3 +462,35 @@ def test_a_successor_that_read_something_else_is_told():
 
     assert [content for _, content in told(world)] == ['B', 'B']
     assert world.root() is None
+
+
+def test_a_worker_is_no_successor():
+    """A worker was forked with the old content by one that has not ended yet."""
+    world = world_of(
+        targets=1, signal=15, signal_name='SIGTERM', select='all', command_timeout=5.0,
+    )
+    world.alter(101, stopped=True)
+    world.put('B')
+    world.run(20.0)
+    world.fork()
+
+    world.run(70.0)
+
+    reasons = [it.fields.get('reason') for it in world.events]
+    assert 'needless' not in reasons
+
+
+def test_who_is_younger_than_the_last_look_is_not_spared_yet():
+    """What it read is not what was seen before: the next look says what it was."""
+    world = world_of(interval=60.0)
+    world.alter_root(stopped=True)
+    world.put('B')
+    world.run(70.0)
+    world.put('C')
+    world.end_all()
+    world.start()
+
+    world.run(200.0)
+
+    assert [event.event for event in world.events if 'read it' in event.message] == []
+    assert world.resting()

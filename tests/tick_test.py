@@ -491,3 +491,51 @@ def test_a_hold_is_said_once_an_hour(key, now, lines):
     hold(State(hold='no target', held_at=100.0), world.world, key, 'no target', 'x')
 
     assert said(world, 'held') == ['x'] * lines
+
+
+@pytest.mark.parametrize(('age', 'expected'), [
+    pytest.param(60.0, ['A'], id='older than the content'),
+    pytest.param(30.0, [], id='younger than the content'),
+])
+def test_who_is_seen_late_is_told_of_what_is_newer(age, expected):
+    """Nobody was there at the baseline; the first to be seen later is compared."""
+    world = Simulation(WATCH, targets=0)
+    world.dated = world.now
+    world.run(40.0)
+
+    world.start()
+    world.alter_root(started=int((world.now - age) * 100))
+    world.run(10.0)
+
+    assert [sent.told for sent in world.sent] == expected
+    assert world.resting()
+
+
+def test_who_is_seen_late_is_told_by_the_next_run_too():
+    """That nobody was there at the baseline is in the ledger."""
+    world = Simulation(WATCH, targets=0)
+    world.dated = world.now
+    world.run(40.0)
+    world.crash(keep=True)
+    world.run(10.0)
+
+    world.start()
+    world.alter_root(started=95_000)
+    world.run(10.0)
+
+    assert [sent.told for sent in world.sent] == ['A']
+
+
+def test_only_the_first_to_be_seen_is_compared():
+    """Who comes later, or after a content that was told, has read what is there."""
+    world = Simulation(WATCH, targets=0)
+    world.dated = world.now
+    world.run(40.0)
+    world.start()
+    world.run(10.0)
+
+    world.restart()
+    world.alter_root(started=95_000)
+    world.run(10.0)
+
+    assert world.sent == ()

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -514,6 +515,32 @@ def test_text_lines_have_a_time_an_event_and_a_message(
     ]
 
 
+@pytest.mark.parametrize('log_format', ['text', 'json'])
+def test_line_is_never_longer_than_a_pipe_takes_at_once(
+        tmp_path: Path, target: targets.Target, log_format: str,
+) -> None:
+    """PIPE_BUF: what is longer could mix with the lines of others, or hang us."""
+    deep = tmp_path.joinpath(*('d' * 250 for _ in range(4)))
+    deep.mkdir(parents=True)
+    with watch(
+            '--process', comm(target), '--log-format', log_format, str(tmp_path),
+    ) as it:
+        line_of(it, 'baseline')
+        for number in range(9):
+            (deep / f'{number}').write_text('x')
+        it.send(signal.SIGHUP)
+        line_of(it, 'changed')
+        line_of(it, 'signalled')
+        changed = next(each for each in it.seen if 'changed' in str(each))
+
+    if log_format == 'json':
+        assert changed['event'] == 'changed'
+        assert changed['count'] == 9
+        assert changed['fingerprint']
+    assert f'{tmp_path}/ddd' in changed['message']
+    assert len(json.dumps(changed)) < select.PIPE_BUF
+
+
 def test_no_line_shows_contents(conf: str, target: targets.Target) -> None:
     """Files hold passwords; a log must not, whatever goes wrong."""
     write(conf, 'password=hunter1')
@@ -747,13 +774,14 @@ def test_closed_standard_streams_do_not_matter(
 def test_removed_working_directory_does_not_matter(
         conf: str, target: targets.Target, tmp_path: Path,
 ) -> None:
-    """Absolute paths need none."""
+    """Absolute paths need none, nor do commands that are found by PATH."""
     home = tmp_path / 'home'
     home.mkdir()
     under = ('sh', '-c', f'rmdir {home}; exec "$@"', 'sh')
     memory = str(tmp_path / 'memory')
     with watching(
-            target, '--state-file', memory, conf, under=under, cwd=home,
+            target, '--state-file', memory, '--validate', 'true', conf,
+            under=under, cwd=home,
     ) as it:
         assert told(it, conf, target)
 

@@ -12,9 +12,18 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pollreload import change, children, contents, ledger, memory, procfs, wiring
+from pollreload import (
+    change,
+    children,
+    contents,
+    ledger,
+    memory,
+    pidfile,
+    procfs,
+    wiring,
+)
 from pollreload.change import Sight, Snapshot
-from pollreload.errors import LedgerKept
+from pollreload.errors import LedgerError, LedgerKept
 from pollreload.process import Choice, Masks, Process
 from pollreload.settings import Settings
 from pollreload.state import State
@@ -109,8 +118,8 @@ def test_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) ->
     """A full disk: there is no one left to tell, and no reason to stop."""
     monkeypatch.setattr(os, 'write', failing(errno.ENOSPC))
 
-    wiring.put('line', patient=True)
-    wiring.put('line', patient=False)
+    wiring.put(b'line', patient=True)
+    wiring.put(b'line', patient=False)
 
 
 # Eyes
@@ -211,6 +220,75 @@ def test_stop_ends_a_look(tmp_path: Path) -> None:
         return wiring.Eyes(Settings((str(tmp_path / 'a'),))).look(False) is None
 
     assert beside(look) is True
+
+
+# What may hang besides a look
+
+
+@pytest.mark.usefixtures('far')
+def test_value_of_what_may_hang_comes_from_a_child() -> None:
+    """Whatever it would do to us, it does to the child."""
+    assert wiring.carefully('/a', os.getppid) == os.getpid()
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
+    """What is read or written on a file system that can hang does hang."""
+    monkeypatch.setattr(wiring, 'PATIENCE', 0.05)
+    monkeypatch.setattr(wiring, 'readable', lambda path: signal.pause())
+    monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
+    monkeypatch.setattr(ledger, 'read', lambda path: signal.pause())
+    monkeypatch.setattr(ledger, 'save', lambda path, kept: signal.pause())
+
+
+@pytest.mark.usefixtures('stuck')
+def test_pidfile_that_cannot_be_reached_holds() -> None:
+    """It is named, and the loop goes on."""
+    got = wiring.targets(Settings(pidfile='/a'))
+
+    assert (got.targets, got.reason) == ((), 'pidfile')
+    assert got.says.startswith('/a ')
+
+
+@pytest.mark.usefixtures('stuck')
+def test_ledger_that_cannot_be_reached_is_an_error_that_names_it(
+        tmp_path: Path,
+) -> None:
+    """Neither to begin with nor to write to is it waited for."""
+    path = str(tmp_path / 'memory')
+    with pytest.raises(LedgerError, match=path):
+        wiring.claim(path)
+    with pytest.raises(LedgerError, match=path):
+        wiring.store(path, {})
+
+
+@pytest.mark.usefixtures('stuck')
+def test_program_that_cannot_be_reached_is_not_run() -> None:
+    """To start it would be to wait for it."""
+    hands = wiring.Hands()
+
+    assert hands.run(('/bin/true',), {}).startswith('/bin/true: ')
+    assert hands.pid == 0
+
+
+@pytest.mark.usefixtures('far')
+def test_ledger_and_program_that_can_be_reached_are_used(tmp_path: Path) -> None:
+    """By way of a child, and with the same result."""
+    path = str(tmp_path / 'memory')
+    os.close(wiring.claim(path))
+    wiring.store(path, {'key': 'x'})
+    hands = wiring.Hands()
+    trouble = hands.run(('/bin/true',), {})
+    ended(hands.pid)
+
+    assert ledger.load(path) == {'key': 'x'}
+    assert (trouble, hands.ran()) == ('', 0)
+
+
+def test_ledger_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    """As the ledger itself says it."""
+    with pytest.raises(LedgerError, match='no such file or directory'):
+        wiring.store(str(tmp_path / 'none' / 'memory'), {})
 
 
 # Hands
@@ -383,7 +461,7 @@ def recalled(path: Path, paths: tuple[str, ...] = ('/a',), **rest: Any) -> State
 
 
 def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
-    """And blank where there is no ledger, or one of another watch."""
+    """Blank where there is no ledger; that of another watch is left alone."""
     path = tmp_path / 'memory'
     none = recalled(path)
     here = wiring.whereabouts(Settings(('/a',), 'x'))
@@ -393,8 +471,10 @@ def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
     ledger.save(str(path), memory.dump(State(content=content), here))
 
     assert none == State()
-    assert recalled(path, ('/another',)) == State()
     assert recalled(path).content.done == 'done'
+    with pytest.raises(LedgerError, match='is of another watch'):
+        recalled(path, ('/another',))
+    assert path.exists()
 
 
 @pytest.mark.parametrize('dry_run', [False, True])

@@ -69,8 +69,11 @@ def logger(
         now = time.time()
         line = report.line(settings.log_format, now, event, message, fields)
         if len(line) > LONGEST:
-            # A character is 12 bytes at most, so this fits, and is whole in JSON.
-            line = report.line(settings.log_format, now, event, message[:300], {})
+            # A character is 12 bytes of JSON at most: so this fits, and is whole.
+            few = {
+                name: value for name, value in fields.items() if len(ascii(value)) < 100
+            }
+            line = report.line(settings.log_format, now, event, message[:200], few)
         put(line[:LONGEST], patient)
 
     return say
@@ -193,9 +196,8 @@ class Hands:
             try:
                 environment = {**os.environ, **additions}
                 # To spawn is to wait until the child has read its program.
-                program = os.path.abspath(command[0])
-                if '/' in command[0] and contents.can_hang((program,)):
-                    carefully(program, lambda: readable(program))
+                if '/' in command[0] and contents.can_hang((command[0],)):
+                    carefully(command[0], lambda: reach(command[0]))
                 self.pid = children.spawn(command, environment, theirs)
             finally:
                 os.close(theirs)
@@ -230,9 +232,9 @@ class Hands:
             self.fd = -1
 
 
-def readable(path: str) -> None:
-    """Read a byte of a file. Raises OSError."""
-    with open(path, 'rb') as file:
+def reach(path: str) -> None:
+    """Read a byte of a program, if it may be read: it answers."""
+    with contextlib.suppress(OSError), open(path, 'rb') as file:
         file.read(1)
 
 
@@ -364,12 +366,12 @@ def claim(path: str) -> int:
     """Return a descriptor that holds a ledger; raises what ledger.lock does."""
     from pollreload import ledger
 
-    def reach() -> None:
+    def read() -> None:
         with contextlib.suppress(LedgerError):
             ledger.read(path)
 
     try:
-        carefully(path, reach)
+        carefully(path, read)
     except OSError as error:
         raise LedgerError(f'the ledger {path}: {error.strerror}') from error
     return ledger.lock(path)

@@ -6,8 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Debian's, that the tests run.
-PACKAGES='apache2-bin curl dnsmasq-base nginx procps prometheus rsyslog
-    haproxy squid unbound util-linux xxhash'
+PACKAGES='apache2-bin curl dnsmasq-base gron nginx procps prometheus rsyslog
+    haproxy squid strace unbound util-linux xxhash'
 WORKERS=4                            # most of the tests wait, for a process or a clock
 OTHERS='3.12 3.13'  # interpreters besides the one in .venv
 

@@ -210,6 +210,19 @@ def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
     assert got.sights[0].unreadable[''].startswith('no child to read it: ')
 
 
+def test_path_for_which_there_is_no_memory_cannot_be_read(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A directory that has grown too large stops nobody."""
+    def look(*_: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(contents, 'look', look)
+    got = wiring.Eyes(Settings(('/a',))).look(False)
+
+    assert got == Snapshot((Sight('', {}, {'': 'not enough memory to read it'}),))
+
+
 def test_stop_ends_a_look(tmp_path: Path) -> None:
     """TERM, which is blocked while we work, is seen by the look all the same."""
     write(tmp_path / 'a', 'x' * (2 << 20))

@@ -174,10 +174,12 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
     """Print what was due and what came of it; nothing in text where nothing was."""
     if settings.output == 'text':
         # cron mails both streams, and a terminal shows both: once is enough.
-        unlogged = CALM if settings.verbosity < 0 else frozenset()
+        unlogged = CALM if settings.verbosity < 0 else TALK
+        unlogged = frozenset() if settings.verbosity > 0 else unlogged
         twice = one_stream() and settings.log_format == 'text'
         for event in events:
-            if event.event in ANSWERS and (not twice or event.event in unlogged):
+            told = event.event in ANSWERS or event.fields.get('reason') == 'needless'
+            if told and (not twice or event.event in unlogged):
                 print(report.printable(f'{event.event}: {event.message}'))
         return
     print(report.json_object({

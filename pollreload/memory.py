@@ -9,6 +9,8 @@ from pollreload.attempt import Attempt, Told
 from pollreload.process import Process
 from pollreload.state import State
 
+PHASES = ('failed', 'sent', 'pending', 'ending', 'alive', 'verified', 'done')
+
 
 class Here(NamedTuple):
     """Where a ledger is used: pids and boot seconds mean nothing elsewhere.
@@ -97,7 +99,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         left=number(kept['left']) if same_boot else 0.0,
         looked_at=number(kept['looked_at']) if same_boot else -1.0,
         doubts={
-            (int(number(place)), text(name)): (number(at), bytes.fromhex(digest))
+            (count(place), text(name)): (number(at), bytes.fromhex(digest))
             for place, name, at, digest in listed(kept['doubts'])
         } if same_boot else {},
     )
@@ -106,10 +108,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         attempt=Attempt(
             text(attempt['fingerprint']), told,
             # The count goes on; the wait was the other run's.
-            tries=int(number(attempt['tries'])),
+            tries=count(attempt['tries']),
         ) if same_boot else Attempt(),
         newest=number(kept['newest']),
-        deaths=int(number(kept['deaths'])),
+        deaths=count(kept['deaths']),
         deadly=text(kept['deadly']),
     )
 
@@ -121,15 +123,15 @@ def revived(each: Mapping[str, Any]) -> Told:
     it counts as pending: what is alive with nothing pending was told.
     """
     phase = text(each['phase'])
+    if phase not in PHASES:
+        raise ValueError(f'{phase!r} is no phase')
     if phase not in ('failed', 'done', 'ending'):
         phase = 'pending'
     return Told(
         Process(
-            int(number(each['pid'])), 0, int(number(each['started'])),
-            text(each['comm']),
+            count(each['pid']), 0, count(each['started']), text(each['comm']),
         ),
-        int(number(each['sends'])), phase, number(each['at']),
-        int(number(each['since'])),
+        count(each['sends']), phase, number(each['at']), count(each['since']),
         text(each['disposition']),
     )
 
@@ -146,6 +148,23 @@ def number(value: object) -> float:
     if not isinstance(value, (int, float)) or not abs(value) < 2**62:
         raise ValueError(f'{value!r} is not a number')
     return float(value)
+
+
+def count(value: object) -> int:
+    """Return a whole number from 0. Raises ValueError."""
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise ValueError(f'{value!r} is not a count')
+    return value
+
+
+def latest(state: State) -> float:
+    """Return the latest time that a state speaks of, in boot seconds."""
+    content = state.content
+    return max(
+        content.seen_at, content.left, content.looked_at,
+        *(at for at, _ in content.doubts.values()),
+        *(told.at for told in state.attempt.told),
+    )
 
 
 def listed(value: object) -> list[Any]:

@@ -408,6 +408,8 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
         return State()
     try:
         state = memory.revive(kept, here, contents.fingerprint)
+        if state is not None and memory.latest(state) > procfs.now() + 1.0:
+            raise ValueError('it speaks of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         if not settings.dry_run:
             path = ledger.aside(path)

@@ -231,6 +231,21 @@ def test_a_content_that_changes_meanwhile_is_not_verified():
     assert world.resting()
 
 
+def test_a_look_that_began_before_proves_nothing():
+    """A look was under way when --verify agreed: the next one is waited for."""
+    world = world_of(verify=('verify',))
+    world.takes = 4.0
+    world.put('B')
+    world.run(6.0)
+    world.hang(4.5)  # over the poll at 1027.5 and the end of the command
+    world.run(5.5)
+    before = said(world, 'verified')
+
+    world.run(3.0)
+
+    assert (before, len(said(world, 'verified'))) == ([], 1)
+
+
 def test_only_what_was_verified_is_void():
     """The content changes: who failed before is not said to have failed of that."""
     world = world_of(targets=2, select='roots', verify=('verify',))

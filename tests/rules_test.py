@@ -40,12 +40,12 @@ def told(world: Simulation) -> list[str]:
 
 def test_rule_1_only_done_moves_the_memory():
     """A content that was signalled and not yet delivered is not done."""
-    world = world_of(survive=4.0)
+    world = world_of(survive=6.0)
 
     world.put('B')
-    world.run(5.0)
+    world.run(9.0)  # there is a poll in between
     midway = world.state.content
-    world.run(7.0)
+    world.run(3.0)
 
     assert told(world) == ['B']
     assert (midway.state, midway.done) == ('due', '')
@@ -505,6 +505,23 @@ def test_rule_8_who_started_with_another_content_is_told_of_the_old(other):
     world.run(10.0)
     world.restart()
     world.run(5.0)
+
+    world.put('A')
+    world.run(100.0)
+
+    assert told(world) == ['A']
+
+
+def test_rule_8_also_if_it_started_before_the_other_was_seen():
+    """B comes, a target starts with it, and only a later look can read B: then A."""
+    world = world_of(validate=('validate',))
+    world.refuse_for(validate=60.0)
+    world.put('B')
+    world.restart()
+    world.hide()
+    world.run(10.0)
+    world.put('B')
+    world.run(4.0)
 
     world.put('A')
     world.run(100.0)

@@ -240,6 +240,21 @@ def test_validation_comes_before_and_counts_for_one_content():
     assert len(runs) == 2
 
 
+def test_a_look_that_began_before_a_validation_ended_is_not_enough():
+    """A look was under way when --validate agreed: the next one is waited for."""
+    world = world_of(validate=('validate',))
+    world.takes = 5.0
+    world.put('B')
+    world.run(6.0)
+    world.hang(4.5)  # over the poll at 1027.5 and the end of the command
+    world.run(5.5)
+    before = told(world)
+
+    world.run(3.0)
+
+    assert (before, told(world)) == ([], [(101, 'B')])
+
+
 def test_a_content_that_is_refused_is_held():
     """--validate that disagrees holds, says so once, and is asked again."""
     world = world_of(validate=('validate',))

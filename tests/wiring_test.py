@@ -248,7 +248,7 @@ def test_value_of_what_may_hang_comes_from_a_child() -> None:
 def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
     """What is read or written on a file system that can hang does hang."""
     monkeypatch.setattr(wiring, 'PATIENCE', 0.05)
-    monkeypatch.setattr(wiring, 'readable', lambda path: signal.pause())
+    monkeypatch.setattr(wiring, 'reach', lambda path: signal.pause())
     monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
     monkeypatch.setattr(ledger, 'read', lambda path: signal.pause())
     monkeypatch.setattr(ledger, 'save', lambda path, kept: signal.pause())

@@ -142,17 +142,11 @@ def pipe() -> tuple[int, int]:
 
 def drained(fd: int, tail: bytes, most: int) -> bytes:
     """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
-    while True:
-        try:
-            more = os.read(fd, WIDTH)
-        except BlockingIOError:
-            return tail
-        if not more:
-            return tail
-        tail = (tail + more)[-most:]
-        if len(more) < WIDTH:
-            # A command that prints without end must not keep us here.
-            return tail
+    try:
+        # All of it at once, for no pipe is wider.
+        return (tail + os.read(fd, WIDTH))[-most:]
+    except BlockingIOError:
+        return tail
 
 
 def value(fd: int) -> object:

@@ -35,7 +35,7 @@ from pollreload.settings import Settings
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
 MOST_MATCHES = 8
-WIDEST = 44  # letters of a first column that the others are aligned with
+WIDEST = 64  # letters of a first column that the others are aligned with
 
 # Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
 REMEDIES = {

@@ -372,6 +372,10 @@ def test_every_member_that_is_gone_is_a_change():
         directory({'a': A}), Known('file', {'': A}),
         'is a directory now, and was a file', id='directory where a file was',
     ),
+    pytest.param(
+        glob({'a1': A}), Known('file', {'': A}), 'no such file',
+        id='glob where a file of that name was',
+    ),
     pytest.param(glob({}), None, 'matches nothing', id='glob, never matched'),
     pytest.param(glob({}), Known('glob', {'a': A}), '', id='glob, matched before'),
     pytest.param(

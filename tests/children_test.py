@@ -382,3 +382,20 @@ def test_missing_in_the_working_directory(
     assert children.missing(['good'], '/nowhere:') == ''
     assert children.missing(['./good'], '/nowhere') == ''
     assert children.missing(['good'], '/nowhere') != ''
+
+
+def test_work_that_fails_in_a_child_is_an_error():
+    """Whatever the child said of it, its status is named."""
+    with pytest.raises(OSError, match='status 70'):
+        children.within(lambda: 1 // 0, 20.0, lambda: False)
+
+
+def test_work_in_a_child_is_given_up_when_a_stop_is_asked_for():
+    """TERM is answered also while a disk does not answer."""
+    with pytest.raises(TimeoutError, match='does not answer'):
+        children.within(signal.pause, 20.0, lambda: True)
+
+
+def test_work_in_a_child_hands_its_value_back():
+    """As if it had been done here."""
+    assert children.within(os.getppid, 20.0, lambda: False) == os.getpid()

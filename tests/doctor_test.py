@@ -336,7 +336,7 @@ def test_term_ends_a_doctor_that_waits(conf, hanging, monkeypatch):
     """It exits as a shell names an end by TERM, and leaves no child."""
     monkeypatch.setattr(doctor, 'PATIENCE', 60.0)
     with doctor.waiting(doctor.SIGNALS):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
         with pytest.raises(SystemExit) as ended:
             doctor.rows(Settings(paths=(conf,), process='x'))
@@ -585,3 +585,15 @@ def test_an_age_is_told_in_a_unit_of_its_size(seconds, says):
 def test_a_uid_that_is_not_known_is_said_so():
     """Where status does not say there is no number to show."""
     assert doctor.user(Process(41, 1, 1, 'app')) == 'uid unknown'
+
+
+def test_a_ledger_that_a_run_holds_is_a_warning(comm, conf, tmp_path):
+    """A check would end at once; a watch would go on without."""
+    path = str(tmp_path / 'memory')
+    held = ledger.lock(path)
+
+    row = one(rows(paths=(conf,), process=comm, state_file=path), 'ledger')
+    os.close(held)
+
+    assert (row.verdict, row.says) == ('warn', 'another run holds it')
+    assert '75' in row.remedy

@@ -668,3 +668,16 @@ def test_a_memory_is_any_mapping(path):
     ledger.save(path, One())
 
     assert ledger.load(path) == {'seen': 'a'}
+
+
+def test_a_ledger_is_busy_while_a_run_holds_it(tmp_path):
+    """To ask creates nothing, and leaves the lock as it was."""
+    path = str(tmp_path / 'memory')
+    never = ledger.busy(path)
+    made = os.listdir(tmp_path)
+    held = ledger.lock(path)
+    busy = ledger.busy(path)
+    os.close(held)
+
+    assert (never, busy, ledger.busy(path)) == (False, True, False)
+    assert made == []

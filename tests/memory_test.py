@@ -207,6 +207,38 @@ def test_what_is_missing_is_an_error():
             revive(spoilt(place, None, remove=True), HERE, fingerprint)
 
 
+@pytest.mark.parametrize('value', [-1, 1.0, True, '1', None, 2**62])
+def test_a_count_is_a_whole_number_from_0(value):
+    """Nothing is counted with a sign, a fraction, or a truth."""
+    with pytest.raises(ValueError, match='is not a count'):
+        memory.count(value)
+
+
+def test_a_phase_is_one_of_seven():
+    """A phase that nobody writes is a corrupt ledger."""
+    with pytest.raises(ValueError, match="'gone' is no phase"):
+        again(spoilt(('attempt', 'told', 0, 'phase'), 'gone'))
+
+
+@pytest.mark.parametrize(('state', 'at'), [
+    pytest.param(State(), 0.0, id='a blank one'),
+    pytest.param(State(change.Memory(seen_at=7.0)), 7.0, id='seen_at'),
+    pytest.param(State(change.Memory(left=7.0)), 7.0, id='left'),
+    pytest.param(State(change.Memory(looked_at=7.0)), 7.0, id='looked_at'),
+    pytest.param(
+        State(change.Memory(doubts={(0, ''): (7.0, b'')})), 7.0, id='a doubt',
+    ),
+    pytest.param(
+        State(attempt=Attempt(told=(Told(Process(1, 0, 0, ''), at=7.0),))), 7.0,
+        id='a signal',
+    ),
+    pytest.param(STATE, 50.0, id='all of it'),
+])
+def test_the_latest_time_of_a_state(state, at):
+    """No time that a ledger speaks of is left out, where it may be in the future."""
+    assert memory.latest(state) == at
+
+
 @pytest.mark.parametrize('value', [0, None, b'x', ['x']])
 def test_text_is_text(value):
     """What is no text is no name."""

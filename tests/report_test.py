@@ -58,6 +58,26 @@ def test_a_text_line():
     assert line == r'1970-01-01T00:00:00.000Z held: a\nb'
 
 
+@given(TEXTS)
+def test_a_line_is_bytes_of_one_line(message):
+    """Either form is one line of UTF-8, whatever the message holds."""
+    for form in ('text', 'json'):
+        line = report.line(form, 0.0, 'held', message, {'pid': 41})
+
+        assert b'\n' not in line
+        assert line.decode('utf-8').isprintable()
+
+
+@pytest.mark.parametrize(('form', 'line'), [
+    ('text', b'1970-01-01T00:00:00.000Z held: \xc3\xa9'),
+    ('json', b'{"time": "1970-01-01T00:00:00.000Z", "event": "held", '
+             b'"message": "\\u00e9", "pid": 41}'),
+])
+def test_a_form_of_a_line(form, line):
+    """Text is for a person, with the message; JSON has the fields too."""
+    assert report.line(form, 0.0, 'held', 'é', {'pid': 41}) == line
+
+
 @given(TEXTS, TEXTS)
 def test_a_json_line(message, name):
     """One object on one line of ASCII, from which everything can be had back."""

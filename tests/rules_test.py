@@ -482,6 +482,22 @@ def test_rule_8_first_seen_counts_from_when_it_came_last(between):
     assert told(world) == ['B']
 
 
+def test_rule_8_a_date_tells_what_no_look_saw():
+    """B, C and B again between two looks: who started after C came is told of B."""
+    world = world_of(targets=0, interval=60.0)
+    world.put('B')
+    world.run(100.0)
+    world.put('C')
+    world.start()
+    world.run(1.0)
+    world.put('B')
+
+    world.run(200.0)
+
+    assert told(world) == ['B']
+    assert 'needless' not in reasons(world, 'baseline')
+
+
 def test_rule_8_a_look_that_hung_saw_what_it_saw_when_it_ended():
     """B was read at the end of a look of a minute: who started meanwhile is told."""
     world = world_of()

@@ -275,7 +275,7 @@ def test_term_ends_all_that_was_started(room, monkeypatch):
 
     def ended(scene):
         scenes.append(scene)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(smoke, 'STEPS', (('step', ended),))
@@ -408,7 +408,7 @@ def test_a_path_that_is_gone_by_then_fails(conf, comm):
 def test_a_stop_signal_ends_a_delivery(conf, comm, monkeypatch):
     """It exits as a shell names an end by that signal, and runs nothing more."""
     def rows(settings):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         return []
 
     monkeypatch.setattr(doctor, 'rows', rows)

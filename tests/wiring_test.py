@@ -514,3 +514,18 @@ def test_whereabouts_without_a_working_directory(
 
     assert wiring.whereabouts(settings) == before
     assert before.boot == procfs.boot()
+
+
+def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
+    """Its times are of another clock, and would never come."""
+    path = str(tmp_path / 'memory')
+    here = memory.Here('key', procfs.boot(), procfs.pid_namespace())
+    known = change.Known('file', {'': b'0' * 16})
+    state = State(content=change.Memory(
+        state='done', known=(known,), seen='a', done='a', seen_at=procfs.now() + 60.0,
+    ))
+    ledger.save(path, memory.dump(state, here))
+
+    with pytest.raises(LedgerKept, match='kept as'):
+        wiring.recall(Settings(), path, here)
+    assert not os.path.exists(path)

@@ -204,6 +204,7 @@ def test_an_unreadable_look_breaks_the_row():
     """B, nothing, B: the second B starts anew, and nothing was forgotten."""
     memory = after((10.0, file(A)), (15.0, file(B)), (15.5, missing()))
     assert (memory.state, memory.seen, memory.known) == ('settling', '', KNOWN)
+    assert memory.restless == 0.0
 
     memory, decision = look(memory, 16.2, file(B))
 
@@ -321,6 +322,16 @@ def test_a_member_stops_blocking_after_30_s():
 
     assert (first.action, second.action, third.action) == ('doubt', 'doubt', 'hold on')
     assert memory.known_print == 'f=unreadable,n=A'
+
+
+def test_a_member_that_is_known_as_unreadable_blocks_nobody():
+    """What has been in the fingerprint as unreadable is in doubt no more."""
+    memory, _ = look(Memory(), 10.0, directory({'n': A}, {'f': 'stale'}))
+    memory, _ = look(memory, 10.25, directory({'n': A}, {'f': 'stale'}))
+
+    memory, decision = look(memory, 15.0, directory({'n': B}, {'f': 'stale'}))
+
+    assert (decision.action, decision.again) == ('begin', 16.0)
 
 
 def test_a_neighbour_of_an_unreadable_file_is_told():

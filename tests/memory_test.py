@@ -214,6 +214,12 @@ def test_a_count_is_a_whole_number_from_0(value):
         memory.count(value)
 
 
+def test_nothing_known_is_an_error():
+    """A ledger without a single path is corrupt."""
+    with pytest.raises(ValueError, match='nothing is known'):
+        again(spoilt(('known',), []))
+
+
 def test_a_phase_is_one_of_seven():
     """A phase that nobody writes is a corrupt ledger."""
     with pytest.raises(ValueError, match="'gone' is no phase"):

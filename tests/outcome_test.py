@@ -210,7 +210,7 @@ def test_who_dies_while_it_is_verified_failed():
     assert said(world, 'failed') == [
         'app (pid 101) died while its reload was being verified',
     ]
-    assert world.state.deaths == 1
+    assert (world.state.deaths, world.state.deadly) == (1, 'caught')
 
 
 def test_a_content_that_changes_meanwhile_is_not_verified():
@@ -401,6 +401,18 @@ def test_one_of_two_fails(died):
     assert len(said(world, 'delivered')) == 1
     assert len(said(world, 'failed')) == 1
     assert len(told(world)) == 2
+
+
+def test_who_refused_is_one_failure():
+    """One is told and the other refuses: that counts once, when it refuses."""
+    world = world_of(targets=2, select='roots', survive=0.5)
+    world.alter(101, refuses=True)
+    world.put('B')
+
+    world.run(4.2)
+
+    assert len(said(world, 'delivered')) == 1
+    assert (world.state.attempt.tries, world.state.outcome) == (1, 'failed')
 
 
 def test_an_outcome_is_a_word():

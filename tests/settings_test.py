@@ -71,7 +71,7 @@ def test_a_signal_is(text, number):
 @pytest.mark.parametrize('text', [
     '', 'SIG', '0', '-1', '32', '33', '65', '1000', '1' * 400, 'FOO', 'SIGSIGHUP',
     'HUP1', 'RTMIN-1', 'RTMAX+1',
-    'RTMIN+31', 'RTMIN+', 'RTMIN++3', 'RTMIN+x', 'RTMAX-31',
+    'RTMIN+31', 'RTMIN+', 'ABCDE-3', 'RTMIN++3', 'RTMIN+x', 'RTMAX-31',
     'RTMIN+0003', 'RTMIN+000000000003', 'RTMIN+٣', '٣', '1.0', 'RTMIN+1+1', 'ｈｕｐ',  # noqa: RUF001
 ])
 def test_a_signal_is_not(text):

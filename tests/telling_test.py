@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pollreload import tick
 from pollreload.process import Process
 from pollreload.settings import Settings
 from pollreload.telling import exit_words
@@ -219,6 +220,10 @@ def test_what_holds_several_is_said_in_one_line():
     assert 'app (pid 101) would die of SIGHUP' in line
     assert '; app (pid 102) is younger than 40 s' in line
 
+    world.run(40.0)
+
+    assert [(sent.pid, sent.at) for sent in world.sent] == [(102, 1063.0)]
+
 
 def test_validation_comes_before_and_counts_for_one_content():
     """Each content is validated once, and then told after another look."""
@@ -273,6 +278,42 @@ def test_a_content_that_is_refused_is_held():
     assert said(world, 'held') == [
         '--validate validate refused the new content (exit status 1)',
     ]
+
+
+def test_a_content_that_is_refused_failed():
+    """The outcome of a check that --validate refused is a failure."""
+    world = world_of(validate=('validate',))
+    world.refuse_for(validate=100.0)
+    world.put('B')
+
+    world.run(10.0)
+
+    assert world.state.outcome == 'failed'
+
+
+def test_a_backoff_is_said_with_its_length():
+    """The line says when the signal is tried again, and how often it failed."""
+    world = world_of(verify=('verify',), command_timeout=5.0)
+    world.alter_root(deaf=True)
+    world.put('B')
+
+    world.run(10.0)
+
+    assert said(world, 'held') == [
+        'SIGHUP is tried again in 1 s (failures so far: 1)',
+    ]
+
+
+def test_a_command_is_looked_at_often():
+    """Where the end of a child is not heard of, it is found 0.1 s later."""
+    world = world_of(validate=('validate',))
+    world.takes = 3.0
+    world.put('B')
+
+    world.run(3.5)
+
+    assert world.state.stage == 'validate'
+    assert tick.wake(world.state) <= world.now + 0.1
 
 
 def test_what_validation_printed_is_said():
@@ -436,7 +477,7 @@ def test_the_next_run_sees_the_end_that_the_last_one_asked_for():
     world = ending()
     world.end(101)
 
-    world.run(5.0)
+    world.run(0.2)
 
     assert said(world, 'delivered') == ['SIGTERM to app (pid 101), which ended']
     assert world.state.deaths == 0
@@ -483,6 +524,24 @@ def test_a_successor_that_read_something_else_is_told():
 
     assert [content for _, content in told(world)] == ['B', 'B']
     assert world.root() is None
+
+
+def test_who_was_spared_has_no_successor():
+    """One is spared by its age; another that is not old enough is told to end."""
+    world = world_of(targets=0, signal=15, signal_name='SIGTERM', select='roots')
+    world.put('B')
+    world.run(20.0)
+    world.start()
+    world.start()
+    world.alter(101, started=int((world.state.content.seen_at + 12.0) * 100))
+    world.alter(102, started=int((world.state.content.seen_at + 5.0) * 100))
+    world.alter(102, refuses=True)
+    world.run(20.0)
+    world.make_ready()
+
+    world.run(60.0)
+
+    assert told(world) == [(102, 'B')]
 
 
 def test_a_worker_is_no_successor():

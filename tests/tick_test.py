@@ -315,6 +315,18 @@ def test_a_hang_of_a_moment_is_not_said():
     assert said(world, 'stalled', 'readable') == []
 
 
+def test_a_hang_during_a_stage_is_not_said_sooner():
+    """That something else is due does not make a look that goes on a stall."""
+    world = world_of(survive=6.0)
+    world.put('B')
+    world.run(7.0)
+    world.hang(4.0)  # over the poll at 1027.5 and the end of --survive at 1029.5
+
+    world.run(20.0)
+
+    assert said(world, 'stalled') == []
+
+
 def test_a_hang_that_read_nothing_is_not_readable():
     """A look that hung and then read nothing is not said to have ended well."""
     world = world_of()
@@ -473,7 +485,8 @@ def test_what_the_content_waits_for_is_awaited():
     world.put('B')
     world.run(3.0)
     settling = tick.awaited(world.state)
-    world.run(20.0)
+    world.run(1.5)  # which is when it is delivered
+    assert world.resting()
 
     assert (before, settling, tick.awaited(world.state)) == ('', 'settle', '')
 
@@ -524,6 +537,25 @@ def test_who_is_seen_late_is_told_by_the_next_run_too():
     world.run(10.0)
 
     assert [sent.told for sent in world.sent] == ['A']
+
+
+def test_a_content_that_was_told_ends_the_question():
+    """Nobody at the baseline, then B is found needless: A's date means nothing more."""
+    world = Simulation(WATCH, targets=0)
+    world.dated = world.now
+    world.run(10.0)
+    world.put('B')
+    world.run(20.0)
+    world.start()
+    world.run(20.0)
+    assert world.resting()
+
+    world.end_all()
+    world.start()
+    world.alter_root(started=95_000)
+    world.run(20.0)
+
+    assert world.sent == ()
 
 
 def test_only_the_first_to_be_seen_is_compared():

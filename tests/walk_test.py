@@ -68,12 +68,15 @@ def walk(world: Simulation, names: Sequence[str], length: int) -> int:
     return walked
 
 
-@pytest.mark.parametrize(('changes', 'length'), [
-    pytest.param({}, 4, id='plain'),
-    pytest.param({'validate': ('validate',), 'verify': ('verify',)}, 3, id='commands'),
-    pytest.param({'verify_workers': True, 'settle': 0.0}, 3, id='workers'),
+@pytest.mark.parametrize(('changes', 'targets', 'length'), [
+    pytest.param({}, 1, 4, id='plain'),
+    pytest.param({'select': 'roots'}, 2, 3, id='roots'),
+    pytest.param(
+        {'validate': ('validate',), 'verify': ('verify',)}, 1, 3, id='commands',
+    ),
+    pytest.param({'verify_workers': True, 'settle': 0.0}, 1, 3, id='workers'),
 ])
-def test_every_history(changes, length, capsys):
+def test_every_history(changes, targets, length, capsys):
     """Whatever happens in whatever order, every rule of the simulation holds.
 
     At each history: nobody is told twice of a content unless an attempt failed,
@@ -82,7 +85,7 @@ def test_every_history(changes, length, capsys):
     """
     watch = WATCH._replace(**changes)
     names = [name for name in SYMBOLS if watch.verify or name not in COMMANDS]
-    world = Simulation(watch)
+    world = Simulation(watch, targets=targets)
     world.run(3.0)
 
     walked = walk(world, names, length)

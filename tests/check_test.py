@@ -131,7 +131,8 @@ def test_what_is_due_and_held_is_1_until_it_is_done(watched: Watched) -> None:
 
     assert (first.status, again.status, done.status) == (1, 1, 0)
     assert first.out.startswith('held: no process is called')
-    assert again.out == first.out
+    # The names that are near are those of other processes, which come and go.
+    assert again.out.partition(';')[0] == first.out.partition(';')[0]
     assert told == 'HUP'
 
 

@@ -597,3 +597,29 @@ def test_a_ledger_that_a_run_holds_is_a_warning(comm, conf, tmp_path):
 
     assert (row.verdict, row.says) == ('warn', 'another run holds it')
     assert '75' in row.remedy
+
+
+def test_a_target_that_may_not_be_signalled_fails(monkeypatch):
+    """Both uids are named, and what to do."""
+    monkeypatch.setattr(delivery, 'permitted', lambda pid: False)
+    target = Process(41, 1, 1, 'app', uid=7)
+
+    row, = doctor.permissions(Choice((target,)))
+
+    assert row.verdict == 'fail'
+    assert f'uid {os.geteuid()}' in row.says
+    assert 'uid 7' in row.says
+    assert 'CAP_KILL' in row.remedy
+
+
+def test_a_place_for_the_ledger_that_cannot_be_named_is_a_warning(monkeypatch):
+    """The working directory is gone, or there is no home: a check would say so."""
+    def gone() -> str:
+        raise FileNotFoundError(2, 'no such directory')
+
+    monkeypatch.setattr(os, 'getcwd', gone)
+
+    row = doctor.default_memory(Settings(paths=('a',), process='x'))
+
+    assert row.verdict == 'warn'
+    assert row.says.startswith('for check: ')

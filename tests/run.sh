@@ -10,6 +10,7 @@ PACKAGES='apache2-bin curl dnsmasq-base gron nginx procps prometheus rsyslog
     haproxy squid strace unbound util-linux xxhash'
 WORKERS=4                            # most of the tests wait, for a process or a clock
 OTHERS='3.12 3.13'  # interpreters besides the one in .venv
+SHIM=$(command -v python3 || :)  # pyenv's, perhaps; asked before .venv is in the PATH
 
 say() { printf '%s\n' "run.sh: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -44,9 +45,8 @@ works() { "$1" -c "import sys; sys.exit(sys.version_info < ($2))" 2>/dev/null; }
 # python VERSION: print an interpreter of that very version.
 python() {
     root=${PYENV_ROOT:-$(pyenv root 2>/dev/null || :)}
-    shim=$(command -v python3 || :)
     for found in "python$1" "${root:-/nonexistent}"/versions/"$1"*/bin/python \
-        "${shim%/shims/python3}"/versions/"$1"*/bin/python \
+        "${SHIM%/shims/python3}"/versions/"$1"*/bin/python \
         "${HOME:-/nonexistent}"/.pyenv/versions/"$1"*/bin/python; do
         if works "$found" "${1%.*}, ${1#*.}"; then
             echo "$found"

@@ -160,4 +160,4 @@ printf '\n7. The server is asked again:\n      %s\n\n' "$answer"
 [ "$answer" = 'hello from the second config' ] || fail 'that is not what the config says'
 
 printf '%s\n' 'Shown: a change was found by polling, and the running server took it.' \
-    "Next: $next doctor, or smoke; all tests: sh tests/run.sh"
+    "Next: $next doctor --process NAME PATH, or smoke; all tests: sh tests/run.sh"

@@ -19,6 +19,9 @@ UNWRITTEN = (errno.EPIPE, errno.ENOSPC)
 def main() -> int:
     """Run the command line of this process; return the exit status."""
     words = sys.argv[1:]
+    if words[:1] == ['watch']:
+        # What asks a watch for something must not end it while it starts.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
     stand_in()
     if words[:1] != ['smoke'] and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         # It ends us as it ends any program, without a traceback; smoke cleans up.

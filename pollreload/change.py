@@ -107,6 +107,8 @@ class Decision(NamedTuple):
     mended: tuple[int, ...] = ()
 
 
+REST = Decision('rest')
+
 # The state and what the look saw -> what to do. A look sees
 #   nothing   no path could be read
 #   done      what the targets have already
@@ -335,10 +337,24 @@ def observe(
             again=min(again, decision.again or again),
             waiting='doubt' if action == 'doubt' else 'settle',
         )
-    changed = differences(memory.known, contents) if memory.state != 'due' else ()
+    changed = differences(memory.known, contents)
     return memory._replace(
         state='due', known=contents, known_print=found, restless=0.0,
     ), decision._replace(changed=changed)
+
+
+def still(memory: Memory, began: float, now: float) -> tuple[Memory, Decision] | None:
+    """Return what observe() does of a look that saw what the last one rested at.
+
+    None where more than the time has changed, or may: then it has to be asked.
+    """
+    if (
+            memory.state != 'done' or not memory.done
+            or not memory.done == memory.seen == memory.known_print
+            or memory.left or memory.restless or memory.doubts or memory.troubles
+    ):
+        return None
+    return memory._replace(looked_at=began, ended_at=now), REST
 
 
 def restless(memory: Memory, now: float) -> bool:

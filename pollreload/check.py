@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,7 +16,9 @@ from pollreload.wiring import (
     TALK,
     Eyes,
     Hands,
+    answering,
     claim,
+    ended,
     logger,
     recall,
     store,
@@ -25,19 +26,8 @@ from pollreload.wiring import (
     world,
 )
 
-SIGNALS = frozenset((
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
-))
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
-
-
-class Ended(Exception):
-    """A signal that asks to end arrived."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Event(NamedTuple):
@@ -54,24 +44,13 @@ def run(settings: Settings) -> int:
     Raises LedgerBusy where another run holds the ledger, LedgerError where it
     cannot be had.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Not what nohup and the like have made us ignore.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {
-        number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
-    })
     try:
-        return once(settings)
+        return answering(lambda: once(settings))
     except (LedgerBusy, LedgerError) as error:
         if settings.output == 'json':
             failure = Event('failed', str(error), {'reason': 'ledger'})
             answer(settings, State(), [failure], error.status)
         raise
-    except Ended as ended:
-        # As if it had never been blocked: the shell sees which signal it was.
-        signal.signal(ended.number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        os.kill(os.getpid(), ended.number)
-        return 128 + ended.number
 
 
 def once(settings: Settings) -> int:
@@ -109,7 +88,7 @@ def once(settings: Settings) -> int:
             return False
         return True
 
-    eyes, hands = Eyes(settings), Hands()
+    eyes, hands = Eyes(settings._replace(state_file=path)), Hands()
     around = world(settings, eyes, hands, say, save)
     if settings.dry_run:
         settings = settings._replace(validate=())
@@ -147,9 +126,7 @@ def attempt(
             )
             return state
         left = max(0.0, min(wake(state), deadline) - now)
-        got = signal.sigtimedwait(SIGNALS, left)
-        if got is not None and got.si_signo != signal.SIGCHLD:
-            raise Ended(got.si_signo)
+        ended(left)
         children.reap({eyes.pid, hands.pid})
 
 

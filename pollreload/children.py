@@ -26,6 +26,15 @@ WIDTH = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
 PAUSE = 0.01  # s between two looks at a child that is waited for
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
+MOST = 1024  # descriptors that are looked for without a /proc
+
+
+class Stuck(TimeoutError):
+    """A child did not end in time; pid: it may be there until its read ends."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(errno.ETIMEDOUT, 'does not answer')
+        self.pid = pid
 
 
 def spawn(
@@ -58,9 +67,11 @@ def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     """Run a function in a child; return its pid, and where its value will be.
 
     function: returns what marshal can write (no NamedTuple: only the plain
-        types). If it raises, the child says so on stderr and exits with 70.
-    deaf: the child keeps our signals blocked.
-    The descriptor is given to value() when ended() says 0, else closed.
+        types). If it raises, the child exits with 70: see fault().
+    deaf: the child stands in for us: it keeps our signals blocked, and our
+        files. Any other has none: it may live on in a read that hangs, and who
+        waits for the end of our output, or for our lock, must not wait for it.
+    The descriptor is given to value() when ended() says 0, else to fault().
     Raises OSError where there can be no child or no memory for its value.
     """
     fd = memory()
@@ -82,15 +93,34 @@ def run(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
         for number in CLEARED:
             signal.signal(number, signal.SIG_DFL)
         if not deaf:
+            forget(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        found = marshal.dumps(function())
         with open(fd, 'wb', closefd=False) as file:
-            marshal.dump(function(), file)
+            file.write(found)
         status = 0
     except BaseException as error:  # noqa: BLE001
         # Whatever it is, it must not unwind into the parent's code.
-        os.write(2, f'pollreload: {type(error).__name__}: {error}\n'.encode())
+        said = f'{type(error).__name__}: {error}\n'
+        os.write(2 if deaf else fd, f'{"pollreload: " if deaf else ""}{said}'.encode())
     finally:
         os._exit(status)
+
+
+def forget(*kept: int) -> None:
+    """Close every file but some, and have stdin, stdout and stderr lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(nowhere, fd)
+    try:
+        # Not os.closerange: where close_range(2) is refused that tries each number.
+        numbers = [int(entry) for entry in os.listdir('/proc/self/fd')]
+    except OSError:
+        numbers = list(range(MOST))
+    for fd in numbers:
+        if fd > 2 and fd not in kept:
+            with suppress(OSError):
+                os.close(fd)
 
 
 def within(
@@ -100,7 +130,7 @@ def within(
 
     function: as in fork. The one place that waits outside of the loop: for some
     seconds at most, and not if stop() says so.
-    Raises OSError: TimeoutError where it took too long.
+    Raises OSError: Stuck where it took too long.
     """
     pid, fd = fork(function)
     until = time.monotonic() + seconds
@@ -111,10 +141,60 @@ def within(
         time.sleep(PAUSE)
     if status == 0:
         return value(fd)
-    os.close(fd)
     if status is None:
-        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
-    raise OSError(errno.EIO, f'a child ended with status {status}')
+        os.close(fd)
+        raise Stuck(pid)
+    raise OSError(errno.EIO, fault(status, fd))
+
+
+def keep(
+        function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
+) -> Any:
+    """Return what a function returns in a child, which lives until we end.
+
+    What the function has opened stays open there, and is given back when the
+    kernel ends the child: by KILL, for that alone breaks off a close that waits
+    for a server (nfs(5), hard). Otherwise as within; the value has to fit into
+    a pipe. Raises OSError: TimeoutError where it took too long.
+    """
+    answer, answers = os.pipe2(os.O_CLOEXEC)
+    # Never written to: its end is ours.
+    life, alive = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork() or hold(function, answers, life)
+    os.setpgid(pid, pid)
+    os.close(answers)
+    os.close(life)
+    os.set_blocking(answer, False)
+    until = time.monotonic() + seconds
+    while True:
+        with suppress(BlockingIOError):
+            said = os.read(answer, 4096)
+            os.close(answer)
+            if said:
+                return marshal.loads(said)
+            end(pid)
+            raise OSError(errno.EIO, 'a child ended without an answer')
+        if stop() or time.monotonic() >= until:
+            os.close(answer)
+            os.close(alive)
+            end(pid)
+            raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+        time.sleep(PAUSE)
+
+
+def hold(function: Callable[[], Any], answers: int, life: int) -> int:
+    """Be the child of keep(): run a function, write its value, wait, and be killed.
+
+    answers: to write to. life: to read from; it ends with our parent.
+    """
+    try:
+        # What it holds on to may hang for ever: then it is not our output.
+        forget(answers, life)
+        os.write(answers, marshal.dumps(function()))
+        os.read(life, 1)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 0
 
 
 def memory() -> int:
@@ -154,6 +234,14 @@ def value(fd: int) -> object:
     with open(fd, 'rb') as file:
         file.seek(0)  # the child shares our offset, and left it at the end
         return marshal.load(file)
+
+
+def fault(status: int, fd: int) -> str:
+    """Return why a child of fork() that exited with another status did; closes fd."""
+    with open(fd, 'rb') as file:
+        file.seek(0)
+        said = file.read(1000).decode('utf-8', 'replace').strip()
+    return said if status == FAULT and said else f'a child ended with status {status}'
 
 
 def ended(pid: int) -> int | None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 import sys
@@ -17,15 +18,23 @@ NUMBERS = {
 }
 REAL_TIME = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
 DEFAULTS = Settings()
+COMPLETE = '_POLLRELOAD_COMPLETE'  # by which a shell asks, as click names it
+
 
 class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since 8.2
-    """A kind of value: a name for --help and a function that may raise ValueError."""
+    """A kind of value: a name for --help and a function that may raise ValueError.
+
+    completes: what a shell completes it as: 'file', 'dir' or '' for nothing.
+    """
 
     envvar_list_splitter = ':'
 
-    def __init__(self, name: str, read: Callable[[str], object]) -> None:
+    def __init__(
+            self, name: str, read: Callable[[str], object], completes: str = '',
+    ) -> None:
         self.name = name
         self.read = read
+        self.completes = completes
 
     def convert(
             self, value: Any, param: click.Parameter | None, ctx: click.Context | None,
@@ -37,6 +46,15 @@ class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             return self.read(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+            self, ctx: click.Context, param: click.Parameter, incomplete: str,
+    ) -> list[Any]:
+        """Return what the shell is to complete by itself, if it is to."""
+        from click.shell_completion import CompletionItem
+        # click writes UTF-8, and fish alone reads it: the others know the word.
+        word = incomplete.encode('utf-8', 'replace').decode()
+        return [CompletionItem(word, self.completes)] if self.completes else []
 
 
 def interval(text: str) -> float:
@@ -101,8 +119,9 @@ def path(text: str) -> str:
 DURATION = Words('DURATION', duration)
 INTERVAL = Words('DURATION', interval)
 COMMAND = Words('CMD', command)
-PATH = Words('PATH', path)
-FILE = Words('FILE', path)
+PATH = Words('PATH', path, 'file')
+FILE = Words('FILE', path, 'file')
+DIRECTORY = Words('DIR', path, 'dir')
 NAME = Words('NAME', process_name)
 SIGNAL = Words('NAME', lambda text: signal_number(text, NUMBERS, *REAL_TIME))
 REGEX = Words('REGEX', regex)
@@ -200,9 +219,14 @@ DELIVERY = [
         default='auto', show_default=True,
     ),
 ]
-POLLING = timed('interval', 'Time between polls, start to start.',
-                DEFAULTS.interval, INTERVAL)
+POLLING = [
+    timed('interval', 'Time between polls, start to start.', DEFAULTS.interval,
+          INTERVAL),
+    timed('rehash', 'Read again after this long also what stat says is unchanged.',
+          DEFAULTS.rehash),
+]
 STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
+SHOWN = option('status-file', 'Show here, after each look, what was seen.', type=FILE)
 OUTPUT = option(
     'output', 'What to print on stdout.', type=click.Choice(('text', 'json')),
     default='text', show_default=True,
@@ -231,6 +255,13 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
             'nobody to tell: name a process with --process NAME'
             + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE',
         )
+    for name in ('state_file', 'status_file'):
+        file = given.get(name)
+        if file and os.path.abspath(file) in map(os.path.abspath, given['paths']):
+            raise click.UsageError(
+                f'--{name.replace("_", "-")} {file} is a path to watch; it would be '
+                f'overwritten',
+            )
     ignore = DEFAULTS.ignore
     for pattern in given.pop('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()
@@ -243,10 +274,56 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
     })
 
 
-@click.group(context_settings={
-    'help_option_names': ['-h', '--help'], 'max_content_width': 100,
-})
-@click.version_option(package_name='pollreload', message='%(prog)s %(version)s')
+def show_help(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the help of a command and exit, if that is what is wanted."""
+    if wanted and not context.resilient_parsing:
+        click.echo(context.get_help())
+        context.exit()
+
+
+def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and exit, if that is what is wanted."""
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+        click.echo(f'pollreload {version("pollreload")}')
+        context.exit()
+
+
+HELP = click.Option(
+    ('-h', '--help'), help='Show this message and exit.', is_flag=True,
+    is_eager=True, expose_value=False, callback=show_help,
+)
+
+
+VERSION = click.Option(
+    ('--version',), help='Show the version and exit.', is_flag=True,
+    is_eager=True, expose_value=False, callback=show_version,
+)
+
+
+class Helped:
+    """A command with our --help: click would look for a translation of its own,
+    which takes 3 ms of every check. So it would for its --version.
+    """
+
+    def get_help_option(self, _: click.Context) -> click.Option:
+        """Return the option."""
+        return HELP
+
+
+class Command(Helped, click.Command):
+    """See Helped."""
+
+
+class Group(Helped, click.Group):
+    """See Helped."""
+
+    command_class = Command
+
+
+@click.group(
+    cls=Group, params=[VERSION], context_settings={'max_content_width': 100},
+)
 def pollreload() -> None:
     """Tell a process that its configuration has changed, by polling and hashing.
 
@@ -256,7 +333,7 @@ def pollreload() -> None:
 
 
 @pollreload.command(params=[
-    *target(sidecar=True), POLLING, *CONTENT, *DELIVERY, STATE, *LOG,
+    *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, STATE, SHOWN, *LOG,
 ])
 def watch(**given: Any) -> Settings:
     """Poll for ever (the sidecar).
@@ -288,7 +365,7 @@ def check(**given: Any) -> int:
 
 
 @pollreload.command(params=[
-    *TARGET, POLLING, *CONTENT, *DELIVERY, STATE, OUTPUT, *LOG,
+    *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE, SHOWN, OUTPUT, *LOG,
 ])
 def doctor(**given: Any) -> int:
     """Would it work here? Sends nothing, changes nothing.
@@ -300,7 +377,7 @@ def doctor(**given: Any) -> int:
 
 
 @pollreload.command(params=[
-    *TARGET, POLLING, *CONTENT, *DELIVERY, STATE,
+    *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE,
     option('deliver', 'Send one real signal, and prove that the target lives.',
            is_flag=True),
     OUTPUT, *LOG,
@@ -316,6 +393,20 @@ def smoke(**given: Any) -> int:
     return run(settings(given, needs=named))
 
 
+@pollreload.command(params=[
+    click.Argument(('file',), metavar='FILE', type=FILE),
+    timed('max-age', 'How old the last look may be.', 30.0), OUTPUT,
+])
+def status(file: str, max_age: float, output: str) -> int:
+    """Show what a watch last wrote to its --status-file FILE (exec probes).
+
+    Exit status: 0, or 1 where its last look ended longer ago than --max-age, or
+    there is no such file.
+    """
+    from pollreload.status import run
+    return run(file, max_age, output)
+
+
 @pollreload.command()
 @click.argument('paths', nargs=-1, required=True, metavar='PATH...', type=PATH)
 def digest(paths: tuple[str, ...]) -> int:
@@ -324,11 +415,26 @@ def digest(paths: tuple[str, ...]) -> int:
     return run(paths, DEFAULTS.ignore, sys.stdout.buffer, sys.stderr)
 
 
+@pollreload.command('install-to')
+@click.argument('directory', metavar='DIR', type=DIRECTORY)
+def install_to(directory: str) -> int:
+    """Copy what is in the image into DIR, for an initContainer.
+
+    DIR is a volume, and any other image that mounts it runs DIR/pollreload, or
+    without a shell: DIR/lib/pollreload --library-path DIR/lib DIR/lib/python3
+    -ISXutf8 -m pollreload. Exit status: 0, or 1.
+    """
+    from pollreload.install import run
+    return run(directory, sys.stdout, sys.stderr)
+
+
 def main(words: Sequence[str]) -> int | Settings:
     """Run a command; return its exit status, or the settings of a watch.
 
     A watch is run by the caller, which need not have click in its memory.
     """
+    if os.environ.get(COMPLETE):
+        return completed(os.environ[COMPLETE])
     try:
         got = pollreload.main(words, 'pollreload', standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -346,6 +452,25 @@ def main(words: Sequence[str]) -> int | Settings:
         # What click makes of a reader of our output that went away.
         raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
     return got if isinstance(got, (int, Settings)) else 0
+
+
+def completed(asked: str) -> int:
+    """Print what a shell asks for: its function, or how to complete a line.
+
+    Here and not in click's main, which would end us in the middle.
+    """
+    from click.shell_completion import shell_complete
+    try:
+        status = shell_complete(pollreload, {}, 'pollreload', COMPLETE, asked)
+    except (KeyError, ValueError, IndexError):
+        # No COMP_WORDS, or a COMP_CWORD that is no number: no shell has set them.
+        status = 1
+    if status:
+        print(
+            f'pollreload: {COMPLETE} is for shells, and none asks by {asked!r}; unset '
+            f'it, or use bash_source, zsh_source or fish_source', file=sys.stderr,
+        )
+    return 2 if status else 0
 
 
 def parsed(words: Sequence[str]) -> int | tuple[object, ...]:

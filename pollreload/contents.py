@@ -1,10 +1,11 @@
 """Read what is at the paths; the only place that opens a watched file.
 
-Every function that reads may hang for as long as the file system does; can_hang
-tells, without touching it, whether that may be for ever.
+Every function that reads may hang for as long as the file system does;
+mounts.can_hang tells, without touching it, whether that may be for ever.
 """
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -14,12 +15,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from xxhash import xxh3_128, xxh3_128_digest
 
 from pollreload.change import Sight, Snapshot
+from pollreload.mounts import points, steps, wildcard
+from pollreload.stamps import (
+    UNSURE,
+    Shelf,
+    Terms,
+    Trail,
+    known,
+    put,
+    stands,
+    valid,
+    worth,
+)
 
-CHUNK = 1 << 20  # bytes read at once, and between two questions whether to stop
+TERMS = Terms()
+NEVER = UNSURE, b''  # read so far
+CHUNK = 1 << 18  # bytes read at once: they stay in the second cache of a core
 LOOKS = 5
-LINKS = 40  # MAXSYMLINKS, include/linux/namei.h
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-MOUNTINFO = '/proc/self/mountinfo'
 
 # The words of strerror differ between C libraries, and EAGAIN's mislead.
 REASONS = {
@@ -41,18 +54,6 @@ SPECIAL = {
 }
 REPLACED = 'kept being replaced while it was read'
 
-# File systems whose reads end without the help of another machine or process.
-SAFE = frozenset((
-    'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'bcachefs', 'zfs', 'f2fs',
-    'jfs', 'reiserfs', 'nilfs2', 'ubifs', 'jffs2', 'squashfs', 'erofs',
-    'cramfs', 'romfs', 'iso9660', 'udf', 'vfat', 'msdos', 'exfat',
-    'ntfs3', 'hfsplus', 'overlay', 'aufs', 'tmpfs', 'ramfs', 'rootfs',
-    'devtmpfs', 'devpts', 'proc', 'sysfs', 'cgroup', 'cgroup2', 'mqueue',
-    'nsfs', 'bpf', 'configfs', 'debugfs', 'tracefs', 'securityfs',
-    'selinuxfs', 'smackfs', 'pstore', 'efivarfs', 'hugetlbfs',
-    'binfmt_misc', 'fusectl', 'resctrl', 'rpc_pipefs',
-))
-
 
 class Stopped(Exception):
     """Raised inside a look when its stop() became true."""
@@ -65,21 +66,25 @@ class Pass:
     newest: as in Snapshot.
     links: the links that a set of files hangs on -> target, as first read.
     passed: those among them that the path being read depends on.
+    terms, trail: what a stamp is worth, and what is found at the path being read.
     owed: what was read since stop was asked, see pause.
     """
 
     __slots__ = (
         'alone', 'dates', 'ignore', 'links', 'newest', 'owed', 'passed', 'stop',
+        'terms', 'trail',
     )
 
     def __init__(
             self, ignore: tuple[str, ...], dates: bool, alone: bool,
-            stop: Callable[[], bool],
+            stop: Callable[[], bool], terms: Terms,
     ) -> None:
         self.ignore = ignore
         self.dates = dates
         self.alone = alone
         self.stop = stop
+        self.terms = terms
+        self.trail = Trail({})
         self.newest = 0.0
         self.links: dict[str, str] = {}
         self.passed: set[str] = set()
@@ -93,32 +98,45 @@ def never() -> bool:
 
 def look(
         paths: Sequence[str], ignore: Sequence[str], dates: bool = False,
-        stop: Callable[[], bool] = never,
+        stop: Callable[[], bool] = never, terms: Terms = TERMS,
+        shelves: Sequence[Shelf] = (),
 ) -> Snapshot | None:
     """Return what one reading of all paths saw, or None where it was stopped.
 
     ignore: patterns of names that are left out below a directory and in the
         matches of a glob; names that begin with '..' always are.
     dates: whether Snapshot.newest is asked for; it costs some system calls.
-    stop: asked for each 1 MiB and for each 64 files.
+    stop: asked for each CHUNK that is read and for each 64 files.
+    shelves: one for each path, where the look before left what it saw: what stat
+        says to be as it was, by the terms, is then not read again.
 
     Files that are reached through the same link to a directory (a kubelet's
     ..data, the current of a release) come from one target of that link: where
     it moved meanwhile all is read again, and after some times given up.
     """
+    shelves = shelves or [Shelf() for _ in paths]
     try:
+        this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms)
+        stood = [] if dates else standing(paths, shelves, this)
+        if len(stood) == len(paths):
+            return Snapshot(tuple(stood))
         for _ in range(LOOKS):
-            this = Pass(tuple(ignore), dates, len(paths) == 1, stop)
+            this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms)
             sights = []
             passed = []
-            for path in paths:
+            trails = []
+            for path, shelf in zip(paths, shelves, strict=True):
                 this.passed = set()
+                this.trail = Trail(known(shelf))
                 sights.append(sight(path, this))
                 passed.append(this.passed)
+                trails.append(this.trail)
             moved = {
                 link for link, target in this.links.items() if points(link) != target
             }
             if not moved:
+                for shelf, saw, trail in zip(shelves, sights, trails, strict=True):
+                    put(shelf, saw, trail, terms)
                 return Snapshot(tuple(sights), this.newest)
     except Stopped:
         return None
@@ -132,23 +150,45 @@ def look(
     )
 
 
+def standing(
+        paths: Sequence[str], shelves: Sequence[Shelf], this: Pass,
+) -> list[Sight]:
+    """Return what was seen on the first shelves, as far as it is still as it was.
+
+    Raises Stopped.
+    """
+    stood = []
+    for path, shelf in zip(paths, shelves, strict=True):
+        if shelf.sight and shelf.sight.kind == 'glob' and os.path.exists(path):
+            break  # what is there by this very name is no glob
+        seen = stands(
+            shelf, this.terms, lambda path: read(path, os.stat(path).st_mode, this)[1],
+            lambda count: pause(this, count * (CHUNK // 64)),
+        )
+        if seen is None:
+            break
+        stood.append(seen)
+    return stood
+
+
 def sight(path: str, this: Pass) -> Sight:
     """Return what is at one path: a file, a directory, or what a glob matches."""
     if this.dates or not this.alone:
         follow(path, this, whole=True)
     try:
-        mode = os.stat(path).st_mode
+        info = os.stat(path)
     except OSError as error:
         # Only what is not there by this very name is a glob: what is there and
         # cannot be read must not turn into its neighbours.
         if wildcard(path):
             return tree('glob', *split(path), this)
         return Sight('', {}, {'': reason(error)})
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(info.st_mode):
         return tree('directory', path, (), this)
     pause(this, CHUNK // 64)
+    this.trail.prefix = path
     try:
-        return Sight('file', {'': read(path, mode, this)}, {})
+        return Sight('file', {'': digest(path, '', info, this)}, {})
     except OSError as error:
         return Sight('', {}, {'': reason(error)})
 
@@ -168,18 +208,23 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
     inside: frozenset[tuple[int, int]] = frozenset()
     todo = [('', passing(patterns, {0}), False, inside)]
     follow(top, this, whole=True)
+    this.trail.prefix = os.path.join(top, '')
     while todo:
         below, at, linked, above = todo.pop()
         path = os.path.join(top, below) or '.'
         try:
-            info = os.stat(path)
-            here = (info.st_dev, info.st_ino)
-            if linked and (here in above or (here, at) in entered):
-                continue
-            names, links = listing(path, this)
+            # One descriptor: what stat says must be of the very names that are read.
+            with directory(path) as fd:
+                info = os.fstat(fd)
+                trace(path, info, this)
+                here = (info.st_dev, info.st_ino)
+                if linked and (here in above or (here, at) in entered):
+                    continue
+                names, links = listing(fd, path, this)
         except OSError as error:
             if not below:
                 return Sight('', {}, {'': reason(error)})
+            this.trail.whole = False
             if not vanished(error, path):
                 unreadable[below] = reason(error)
             continue
@@ -195,16 +240,20 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
             path = os.path.join(top, member)
             pause(this, CHUNK // 64)
             try:
-                mode = os.stat(path).st_mode
-                into = stat.S_ISDIR(mode)
+                info = os.stat(path)
+                into = stat.S_ISDIR(info.st_mode)
                 if name in links:
                     follow(path, this, whole=into)
                 if into:
                     onward = passing(patterns, after)
                     ahead.append((f'{member}/', onward, name in links, inside))
                 elif end in after:
-                    files[member] = read(path, mode, this)
+                    files[member] = digest(path, member, info, this)
+                elif name in links:
+                    # It may be a directory of matches some day, elsewhere.
+                    trace(path, info, this)
             except OSError as error:
+                this.trail.whole = False
                 # What cannot be a match must not alarm, unless it may be a
                 # directory of matches that cannot be reached now.
                 if not vanished(error, path, end not in after):
@@ -213,10 +262,26 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
     return Sight(kind, files, unreadable)
 
 
-def listing(path: str, this: Pass) -> tuple[list[str], set[str]]:
+@contextlib.contextmanager
+def directory(path: str) -> Iterator[int]:
+    """Open a directory. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def trace(path: str, info: os.stat_result, this: Pass) -> None:
+    """Leave a trace of something that is no file, but would show if it changed."""
+    this.trail.directories.append(path)
+    this.trail.stamps.append(worth(info, this.terms))
+
+
+def listing(fd: int, path: str, this: Pass) -> tuple[list[str], set[str]]:
     """Return the names in a directory, sorted, and which of them are links.
 
-    Raises OSError.
+    fd: the directory, open. Raises OSError.
     """
     # A kubelet moves ..data first and then adds and removes names: known before
     # the names are, a move shows.
@@ -225,7 +290,7 @@ def listing(path: str, this: Pass) -> tuple[list[str], set[str]]:
     ignored = matcher(this.ignore)
     names = []
     links = set()
-    with os.scandir(path) as entries:
+    with os.scandir(fd) as entries:
         for entry in entries:
             if not (entry.name.startswith('..') or ignored(entry.name)):
                 names.append(entry.name)
@@ -235,8 +300,23 @@ def listing(path: str, this: Pass) -> tuple[list[str], set[str]]:
     return names, links
 
 
-def read(path: str, mode: int, this: Pass) -> bytes:
-    """Return the digest of a regular file.
+def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
+    """Return the digest of a file, which is read unless its stamp still stands.
+
+    name: that the shelf has for it. info: what stat just said.
+    Raises OSError, without an errno where it is no regular file.
+    """
+    stamp, value = this.trail.known.get(name, NEVER)
+    if valid(stamp, info, this.terms):
+        date(info, this)
+    else:
+        stamp, value = read(path, info.st_mode, this)
+    this.trail.files.append(stamp)
+    return value
+
+
+def read(path: str, mode: int, this: Pass) -> tuple[bytes, bytes]:
+    """Return the stamp and the digest of a regular file.
 
     mode: what stat just said; nothing else is opened, for to open a FIFO or a
         device can hurt whoever is at its other end.
@@ -250,9 +330,14 @@ def read(path: str, mode: int, this: Pass) -> bytes:
         digest = hashed(file, info.st_size, this)
     finally:
         os.close(file)
+    date(info, this)
+    return worth(info, this.terms), digest
+
+
+def date(info: os.stat_result, this: Pass) -> None:
+    """Note when a file was written, where that is asked for."""
     if this.dates:
         this.newest = max(this.newest, info.st_mtime, info.st_ctime)
-    return digest
 
 
 def hashed(file: int, size: int, this: Pass) -> bytes:
@@ -308,11 +393,6 @@ def vanished(error: OSError, path: str, dangling: bool = False) -> bool:
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return False
     return dangling or not os.path.lexists(path)
-
-
-def wildcard(path: str) -> bool:
-    """Return whether a path can be read as a glob."""
-    return any(letter in path for letter in '*?[')
 
 
 def split(path: str) -> tuple[str, tuple[str, ...]]:
@@ -388,14 +468,6 @@ def note(link: str, target: str, this: Pass) -> None:
         this.passed.add(link)
 
 
-def points(link: str) -> str:
-    """Return where a link points; '' where it is none."""
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ''
-
-
 def latest(link: str) -> float:
     """Return when a link was made, in seconds of CLOCK_REALTIME; 0.0 if it is gone."""
     try:
@@ -403,54 +475,6 @@ def latest(link: str) -> float:
     except OSError:
         return 0.0
     return max(info.st_mtime, info.st_ctime)
-
-
-def steps(path: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield every name that the kernel passes on the way to a path.
-
-    Each is an absolute name, where it points if it is a link, else '', and
-    whether it is the last of the path or of the target of a last link. The
-    names above it are no links (path_resolution(7)). Each is first yielded as
-    if it were no link, and only touched when the next one is asked for.
-    """
-    if not path.startswith('/'):
-        try:
-            path = os.path.join(os.getcwd(), path)
-        except FileNotFoundError:
-            return  # and so is every file below it
-    rest = parted(path)
-    at = ''
-    followed = 0
-    while rest and followed < LINKS:
-        part = rest.pop()
-        if part == '..':
-            at = at.rpartition('/')[0]
-            continue
-        step = f'{at}/{part}'
-        yield step, '', not rest
-        target = '' if magic(step) else points(step)
-        if target:
-            followed += 1
-            yield step, target, not rest
-            at = '' if target.startswith('/') else at
-            rest.extend(parted(target))
-        else:
-            at = step
-
-
-def parted(path: str) -> list[str]:
-    """Return the names of a path, the last one first."""
-    return [part for part in reversed(path.split('/')) if part not in ('', '.')]
-
-
-def magic(step: str) -> bool:
-    """Return whether a name is a /proc/PID/root or cwd.
-
-    These do not lead where readlink says, but into the mounts of that process
-    (proc(5)); a proc may be mounted anywhere, so the name decides.
-    """
-    above, _, name = step.rpartition('/')
-    return name in ('root', 'cwd') and above.rpartition('/')[2].isdecimal()
 
 
 def fingerprint(files: Sequence[Mapping[str, bytes] | None]) -> str:
@@ -469,62 +493,3 @@ def fingerprint(files: Sequence[Mapping[str, bytes] | None]) -> str:
         ):
             digest.update(b'%d;%b%d;%b' % (len(name), name, len(value), value))
     return digest.hexdigest()
-
-
-def can_hang(paths: Sequence[str]) -> bool:
-    """Return whether a look at the paths may hang for ever; never hangs itself.
-
-    Every mount that a path passes must be of a type in SAFE, for a name is
-    looked up on each; links are read only on those. A directory or a glob may
-    hold a link or a mount to anywhere, so there no other mount may be, but for
-    those below /proc and /sys (autofs, lxcfs).
-
-    Not covered: an overlay, a loop or a block device that itself lies on a file
-    system which can hang, and what is mounted or linked between this and the look.
-    """
-    try:
-        risky = hanging()
-    except OSError:
-        return True
-    away = any(not point.startswith(('/proc/', '/sys/')) for point in risky)
-    return '/' in risky or any(
-        any(step in risky or magic(step) for step, _, _ in steps(path))
-        or (away and (wildcard(path) or os.path.isdir(path)))
-        for path in paths
-    )
-
-
-def hanging() -> set[str]:
-    """Return the mount points whose reads may hang, from mountinfo (proc(5)).
-
-    '/' is among them where it is not listed: in a chroot that is no mount point.
-    A point that is mounted over counts with all its mounts.
-    Raises OSError.
-    """
-    listed = set()
-    risky = set()
-    for point, _, kind in mounts():
-        listed.add(point)
-        if kind not in SAFE:
-            risky.add(point)
-    return risky if '/' in listed else risky | {'/'}
-
-
-def mounts() -> Iterator[tuple[str, str, str]]:
-    """Yield mount point, root and type of each mount in mountinfo (proc(5)).
-
-    The root is what of its file system is mounted, '/' for all of it. The last
-    mount on a point is the one that is seen. Raises OSError.
-    """
-    with open(MOUNTINFO, 'rb') as lines:
-        for line in lines:
-            mount, _, kind = line.partition(b' - ')
-            fields = mount.split(b' ')
-            yield unescaped(fields[4]), unescaped(fields[3]), os.fsdecode(
-                kind.partition(b' ')[0],
-            )
-
-
-def unescaped(field: bytes) -> str:
-    """Return a name in mountinfo: octal for blank, tab, newline and backslash."""
-    return os.fsdecode(field.decode('unicode_escape').encode('latin-1'))

@@ -5,7 +5,10 @@ import os
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
-from pollreload import contents
+from pollreload import change, contents, wiring
+from pollreload.settings import Settings
+
+PATIENCE = 60.0  # s between two looks at a child that does not end
 
 
 def run(
@@ -16,12 +19,18 @@ def run(
     A line is as xxhsum 0.8.1 writes and checks it: 32 hex digits, two blanks,
     the bytes of the name as they are. The files of a directory or a glob come
     sorted by those bytes. What cannot be read is a line on err, and status 1.
+    A signal ends us also where a file system does not answer.
     """
+    return wiring.answering(lambda: printed(paths, ignore, out, err))
+
+
+def printed(
+        paths: Sequence[str], ignore: Sequence[str], out: BinaryIO, err: TextIO,
+) -> int:
+    """Write the lines; return the exit status. Raises Ended."""
     status = 0
     for path in paths:
-        snapshot = contents.look((path,), ignore)
-        assert snapshot is not None  # nothing stops it
-        seen = snapshot.sights[0]
+        seen = sight(path, ignore)
         top = contents.split(path)[0] if seen.kind == 'glob' else path
         for name in sorted(seen.files, key=os.fsencode):
             shown = os.fsencode(os.path.join(top, name) if name else path)
@@ -34,3 +43,14 @@ def run(
             err.write(f'pollreload: {shown_as}: {unreadable[name]}\n')
             status = 1
     return status
+
+
+def sight(path: str, ignore: Sequence[str]) -> change.Sight:
+    """Return what is at a path, however long that takes. Raises Ended on a signal."""
+    eyes = wiring.Eyes(Settings((path,), ignore=tuple(ignore)))
+    try:
+        while (snapshot := eyes.look(False)) is None:
+            wiring.ended(PATIENCE)
+    finally:
+        eyes.close()
+    return snapshot.sights[0]

@@ -16,6 +16,8 @@ from pollreload import (
     contents,
     delivery,
     ledger,
+    mounts,
+    places,
     procfs,
     report,
     wiring,
@@ -223,24 +225,24 @@ def paths(
 ) -> Iterator[Row]:
     """Say of each path whether it can be read, and what its file system means."""
     try:
-        mounts = {'/': ('/', 'unknown')}
-        for point, root, kind in contents.mounts():
-            mounts[point] = root, kind
+        table = {'/': ('/', 'unknown')}
+        for mount in mounts.rows(mounts.MOUNTINFO):
+            table[mount.point] = mount.root, mount.kind
     except OSError as error:
-        mounts = {}
+        table = {}
         yield Row(
-            'mounts', 'warn', contents.MOUNTINFO,
+            'mounts', 'warn', mounts.MOUNTINFO,
             f'not readable ({contents.reason(error)}), so that any read may hang; '
             f'each look is made in a child process',
         )
     for path, sight in zip(names, seen, strict=True):
-        at = place(path, mounts) if mounts else None
+        at = places.place(path, table) if table else None
         yield readable(path, sight, at)
         if at is not None:
             yield from mounted(path, sight, at)
 
 
-def readable(path: str, sight: change.Sight | None, at: Place | None) -> Row:
+def readable(path: str, sight: change.Sight | None, at: places.Place | None) -> Row:
     """Say whether a path can be read, how many files that are, and where."""
     if sight is None:
         return Row(
@@ -271,52 +273,9 @@ def readable(path: str, sight: change.Sight | None, at: Place | None) -> Row:
     return Row('path', 'ok', path, says)
 
 
-class Place(NamedTuple):
-    """Where a path is, as far as can be told without touching what may hang.
-
-    root, kind: of its mount, see contents.mounts.
-    itself: the path is the mount point; kubelet: a ..data link leads to it.
-    """
-
-    root: str
-    kind: str
-    itself: bool
-    kubelet: bool
-
-
-def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
-    """Return where a path is.
-
-    mounts: mount point -> root and type; one for '/' must be among them.
-    """
-    last, final, kubelet = '/', False, False
-    for step, target, end in contents.steps(path):
-        if contents.magic(step):
-            return Place('/', 'mounts of another process', False, kubelet)
-        if target:
-            kubelet = kubelet or step.endswith('/..data')
-            continue
-        last, final = step, end
-        if mounts[point_of(step, mounts)][1] not in contents.SAFE:
-            # The next step would read a link there.
-            break
-    else:
-        kubelet = kubelet or os.path.islink(f'{path}/..data')
-    point = point_of(last, mounts)
-    root, kind = mounts[point]
-    return Place(root, kind, final and point == last, kubelet)
-
-
-def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
-    """Return the mount point that a resolved name is on."""
-    while name not in mounts:
-        name = name.rpartition('/')[0] or '/'
-    return name
-
-
-def mounted(path: str, sight: change.Sight | None, at: Place) -> Iterator[Row]:
+def mounted(path: str, sight: change.Sight | None, at: places.Place) -> Iterator[Row]:
     """Say what there is to know about the mount of a path, if anything."""
-    if frozen(at.root):
+    if places.frozen(at.root):
         yield Row(
             'mount', 'fail', path, 'a Kubernetes subPath mount, which never gets an '
             'update', 'mount the whole volume as a directory, without subPath',
@@ -327,24 +286,11 @@ def mounted(path: str, sight: change.Sight | None, at: Place) -> Iterator[Row]:
             'a rename, or is a Kubernetes subPath, the new one never shows here',
             'mount its directory; in Kubernetes the whole volume, without subPath',
         )
-    if at.kind not in contents.SAFE:
+    if at.kind not in mounts.SAFE:
         family = 'nfs' if at.kind.startswith('nfs') else at.kind.partition('.')[0]
         family = {'fuseblk': 'fuse', 'smb3': 'cifs'}.get(family, family)
         says, remedy = MEANINGS.get(family, UNKNOWN_KIND)
         yield Row('mount', 'warn', path, f'{at.kind}: {says}', remedy)
-
-
-def frozen(root: str) -> bool:
-    """Return whether the root of a mount is a piece of a kubelet's volume.
-
-    A subPath is resolved once, when the container starts: the mount is of what
-    lay behind ..data then, a directory such as ..2026_01_31_12_00_00.123456789
-    (atomic_writer.go), or is kept below volume-subpaths (subpath_linux.go).
-    """
-    parts = root.split('/')
-    return 'volume-subpaths' in parts or any(
-        part.startswith('..20') for part in parts
-    )
 
 
 def table() -> Row:
@@ -354,10 +300,7 @@ def table() -> Row:
         return Row('proc', 'fail', '', trouble, remedy)
     others = procfs.others()
     if procfs.hidden():
-        return Row(
-            'proc', 'warn', '', "other users' processes are hidden (hidepid)",
-            'run as the uid of the target, or mount /proc with hidepid=0',
-        )
+        return Row('proc', 'warn', '', procfs.HIDDEN, procfs.UNHIDE)
     if procfs.secluded(others):
         return Row(
             'proc', 'warn', '', 'no process is visible but our own',
@@ -494,7 +437,7 @@ def permissions(choice: Choice) -> Iterator[Row]:
             yield Row(
                 'permission', 'fail', str(process),
                 f'we ({wiring.us()}) may not signal it ({user(process)})',
-                'run as the same uid or add CAP_KILL',
+                wiring.entitle(),
             )
 
 
@@ -514,17 +457,23 @@ def memory(settings: Settings) -> Row:
     path = settings.state_file
     if path is None:
         return default_memory(settings)
-    trouble, remedy = parted(ledger.writable(path))
+    try:
+        trouble, remedy = parted(wiring.kept(ledger.writable, path))
+    except LedgerError as error:
+        return Row(
+            'ledger', 'fail', path, str(error),
+            'see to the server or the daemon of its mount, or name another file',
+        )
     if trouble:
         return Row('ledger', 'fail', path, trouble, remedy)
     try:
-        found = ledger.peek(path) is not None
+        found = wiring.kept(ledger.peek, path) is not None
     except LedgerError as error:
         return Row(
             'ledger', 'fail', path, str(error),
             'the next run keeps it aside, takes a baseline and tells nobody',
         )
-    if ledger.busy(path):
+    if wiring.kept(ledger.busy, path):
         return Row(
             'ledger', 'warn', path, 'another run holds it',
             'a check would exit with 75 as long as it does',
@@ -556,7 +505,7 @@ def commands(settings: Settings) -> Iterator[Row]:
     ):
         if not command:
             continue
-        trouble = children.missing(command, os.environ.get('PATH', os.defpath))
+        trouble = lacking(command)
         if trouble:
             yield Row(
                 option, 'fail', command[0], trouble,
@@ -564,3 +513,14 @@ def commands(settings: Settings) -> Iterator[Row]:
             )
         else:
             yield Row(option, 'ok', command[0], 'found')
+
+
+def lacking(command: Sequence[str]) -> str:
+    """Return why a program cannot be run, or ''."""
+    search = os.environ.get('PATH', os.defpath)
+    try:
+        return str(wiring.carefully(
+            lambda: children.missing(command, search), *wiring.searched(command),
+        ))
+    except OSError as error:
+        return f'{command[0]} {error.strerror}'

@@ -27,6 +27,12 @@ class LedgerKept(LedgerError):
     """The ledger is corrupt or newer: to be kept aside, and nobody told of it."""
 
 
+class StatusError(PollreloadError):
+    """There is no status file that can be read."""
+
+    status = 1
+
+
 class LedgerBusy(PollreloadError):
     """Another run holds the ledger."""
 

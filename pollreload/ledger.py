@@ -233,9 +233,9 @@ def save(path: str, memory: Mapping[str, object]) -> None:
     memory: what JSON can hold; the key 'version' is the ledger's own.
     Raises LedgerError.
     """
-    text = json.dumps({**memory, 'version': VERSION}).encode('ascii') + b'\n'
     new = temporary(path, os.getpid())
     try:
+        text = json.dumps({**memory, 'version': VERSION}).encode('ascii') + b'\n'
         # A rename would replace a link, which somebody has put there for a reason.
         present(path)
         write(new, text)
@@ -245,6 +245,8 @@ def save(path: str, memory: Mapping[str, object]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(new)
         raise failure('write', path, error) from error
+    except MemoryError as error:
+        raise LedgerError(f'cannot write the ledger {path}: no memory') from error
 
 
 def write(path: str, text: bytes) -> None:

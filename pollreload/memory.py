@@ -94,7 +94,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         known=known,
         known_print=digest([it.files if it is not None else None for it in known]),
         seen=text(kept['seen']) if same_boot else '',
-        seen_at=number(kept['seen_at']),
+        seen_at=number(kept['seen_at']) if same_boot else 0.0,
         done=done,
         left=number(kept['left']) if same_boot else 0.0,
         looked_at=number(kept['looked_at']) if same_boot else -1.0,

@@ -12,6 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pollreload.process import Masks, Process, named, script, short
 
 MOST_NAMES = 5
+CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
+HIDDEN = "other users' processes are hidden (/proc is mounted with hidepid)"
+UNHIDE = (
+    'run as the uid of the target, or mount /proc with hidepid=0, or gid= one of ours'
+)
 DEAD = (b'Z', b'X', b'x')
 SIGNALS = {b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'}
 
@@ -258,8 +263,30 @@ def new_child(pid: int, since: int, root: str = '/proc') -> int | None:
 
 
 def boot(root: str = '/proc') -> str:
-    """Return the id of this boot; '' where it cannot be read."""
-    return os.fsdecode(content(f'{root}/sys/kernel/random/boot_id') or b'').strip()
+    """Return the id of this boot; '' where it cannot be read.
+
+    gVisor makes up a new one for each container of a sandbox. What they share
+    there is the time it was booted at, which on Linux moves with the clock.
+    """
+    if status(f'{root}/self').keys() >= SIGNALS:
+        return os.fsdecode(content(f'{root}/sys/kernel/random/boot_id') or b'').strip()
+    for line in (content(f'{root}/stat') or b'').splitlines():
+        if line.startswith(b'btime '):
+            return os.fsdecode(line)
+    return ''
+
+
+def bounded(number: int, root: str = '/proc') -> bool:
+    """Return whether we could have a capability (capabilities(7)), and have not.
+
+    It is in our bounding set and not effective, as for any user but root.
+    """
+    lines = status(f'{root}/self')
+    bit = 1 << number
+    return bool(
+        int(lines.get(b'CapBnd', b'0'), 16) & bit
+        and not int(lines.get(b'CapEff', b'0'), 16) & bit
+    )
 
 
 def pid_namespace(root: str = '/proc') -> str:
@@ -338,6 +365,8 @@ def absent(name: str, root: str = '/proc') -> str:
 
     It reads the whole process table.
     """
+    if hidden(root):
+        return f'{HIDDEN}, so {name!r} may be one of them; {UNHIDE}'
     seen = others(root)
     count = sum(named(process, name) for process in seen)
     if count:
@@ -362,8 +391,6 @@ def absent(name: str, root: str = '/proc') -> str:
         if near:
             listed = ' and '.join(filter(None, (', '.join(near[:-1]), near[-1])))
             says += f'; there {"are" if near[1:] else "is"} {listed}'
-    if hidden(root):
-        says += "; other users' processes are hidden (/proc is mounted with hidepid)"
     if secluded(seen, root):
         says += '; in Kubernetes set shareProcessNamespace: true'
     return says
@@ -394,20 +421,24 @@ def programs(process: Process) -> list[str]:
 def hidden(root: str = '/proc') -> bool:
     """Return whether /proc is mounted so that it hides what is not ours.
 
-    The mounts are in /proc/self/mountinfo: the mount point is the fifth
-    field, the type and the options of the file system come after ' - '.
+    All is shown to who has CAP_SYS_PTRACE, or is in the group of gid=, 0 where
+    none is named (has_pid_permissions in fs/proc/base.c). The mounts are in
+    /proc/self/mountinfo: the mount point is the fifth field, the type and the
+    options of the file system come after ' - '.
     """
-    if os.geteuid() == 0:
-        return False
+    effective = int(status(f'{root}/self').get(b'CapEff', b'0'), 16)
     hides = False
     for line in (content(f'{root}/self/mountinfo') or b'').split(b'\n'):
         mount, _, system = line.partition(b' - ')
         if mount.split()[4:5] == [b'/proc'] and system.startswith(b'proc '):
             # The last mount on a place is the one that is seen.
-            options = system.split()[-1].split(b',')
-            hides = any(
-                option.startswith(b'hidepid=')
-                and option not in (b'hidepid=0', b'hidepid=off')
-                for option in options
+            options = dict(
+                option.partition(b'=')[::2]
+                for option in system.split()[-1].split(b',')
             )
-    return hides
+            group = int(options.get(b'gid', b'0'))
+            hides = (
+                options.get(b'hidepid', b'0') not in (b'0', b'off')
+                and group not in (os.getegid(), *os.getgroups())
+            )
+    return hides and not effective & 1 << CAP_SYS_PTRACE

@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     signal: int = 1
     signal_name: str = 'SIGHUP'
     interval: float = 5.0
+    rehash: float = 60.0
     settle: float = 1.0
     empty_grace: float = 30.0
     ignore: tuple[str, ...] = IGNORED
@@ -46,6 +47,7 @@ class Settings(NamedTuple):
     splay: float = 0.0
     on_start: str = 'auto'
     state_file: str | None = None
+    status_file: str | None = None
     timeout: float = 60.0
     dry_run: bool = False
     deliver: bool = False

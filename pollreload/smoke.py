@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import IO, Any, NamedTuple, NoReturn
 
-from pollreload import check, doctor, report, wiring
+from pollreload import check, doctor, procfs, report, wiring
 from pollreload.doctor import Row
 from pollreload.errors import UsageError
 from pollreload.process import ENDING
@@ -28,8 +28,9 @@ from pollreload.tick import status
 
 PATIENCE = 5.0  # s that any one thing may take until it counts as not happening
 STOPPED = 1.0  # s that a watch may take to stop
-POLL = ('--interval', '200ms', '--settle', '100ms', '--survive', '250ms')
+POLL = ('--interval', '200ms', '--settle', '100ms', '--survive', '250ms', '-v')
 WIDTH = 40
+SHARED = '/dev/shm'  # shm_overview(7)
 
 # The target. Its wake-up descriptor is written by the handler in C, at once; one
 # in Python runs some time later. It takes a word before the signals and answers
@@ -64,6 +65,10 @@ while word != b'':
 
 class Unproved(Exception):
     """A step did not go as it has to; the words say what was seen."""
+
+
+class Unknown(Exception):
+    """A step cannot prove anything here; the words say why."""
 
 
 class Voice:
@@ -134,20 +139,22 @@ def alone(settings: Settings) -> int:
         scene = None
         for name, act in STEPS:
             began = time.monotonic()
-            says = ''
+            says, verdict = '', 'fail'
             try:
                 scene = scene or stage(settings, stack, log)
                 act(scene)
+            except Unknown as unknown:
+                says, verdict = str(unknown), 'skip'
             except Unproved as unproved:
                 says = str(unproved)
             except OSError as error:
                 # No room for a temporary file, no right to start a process.
                 says = f'{error.filename or "here"}: {error.strerror}'
             ms = round((time.monotonic() - began) * 1000)
-            steps.append(Step(name, 'fail' if says else 'ok', ms, says))
+            steps.append(Step(name, verdict if says else 'ok', ms, says))
             if settings.output == 'text':
                 print(line(steps[-1]), flush=True)
-            if says:
+            if says and verdict == 'fail':
                 break
     failed = steps[-1].verdict == 'fail'
     if settings.output == 'json':
@@ -192,22 +199,51 @@ def stage(settings: Settings, stack: ExitStack, log: list[str]) -> Scene:
 
     log: where the lines of the watch are to be found. Raises Unproved.
     """
-    directory = tempfile.mkdtemp(prefix='pollreload-')
+    directory = room()
     stack.callback(shutil.rmtree, directory)
     swap(directory, 'the first content\n')
     os.symlink('..data/app.conf', f'{directory}/app.conf')
     name = f'smoke-{os.getpid()}'
     target = started(stack, [
-        sys.executable, '-I', '-S', '-c', TARGET, str(settings.signal), name,
+        *interpreter(), '-I', '-S', '-c', TARGET, str(settings.signal), name,
     ], dict(os.environ))
     expect(target, 'ready', 'the target is not ready')
     watch = started(stack, [
-        sys.executable, '-m', 'pollreload', 'watch', f'{directory}/app.conf',
+        *interpreter(), '-m', 'pollreload', 'watch', f'{directory}/app.conf',
         '--process', name, '--signal', str(settings.signal), *POLL,
         '--min-uptime', '0', '--on-start', 'never', '--log-format', 'json',
     ], environment(), stderr=True)
     watch.said = log
     return Scene(directory, target, watch)
+
+
+def room() -> str:
+    """Return a new directory. Raises Unproved where there is no room for one."""
+    try:
+        return tempfile.mkdtemp(prefix='pollreload-')
+    except OSError:
+        # Every container has this one, also with a root that is read-only.
+        try:
+            return tempfile.mkdtemp(prefix='pollreload-', dir=SHARED)
+        except OSError:
+            raise Unproved(
+                'there is no directory to write to; mount a tmpfs (in Kubernetes an '
+                'emptyDir) at /tmp, or set TMPDIR',
+            ) from None
+
+
+def interpreter() -> list[str]:
+    """Return the words that start the interpreter that we run in, as it was started.
+
+    Where install-to has put it, it is run by a loader of its own, which is no
+    part of what Python takes for its arguments; and its flags keep an
+    environment that is meant for another Python away.
+    """
+    with open('/proc/self/cmdline', 'rb') as file:
+        words = [os.fsdecode(word) for word in file.read().split(b'\0')[:-1]]
+    loader = words[:len(words) - len(sys.orig_argv)]
+    isolated = ['-I', '-S', '-X', 'utf8'] if sys.flags.isolated else []
+    return [*loader, sys.executable, *isolated]
 
 
 def environment() -> dict[str, str]:
@@ -313,9 +349,11 @@ def identical(scene: Scene) -> None:
     # HUP polls; and of two signals that wait, the watch takes HUP, the lower
     # number, first: the status is what that poll saw.
     scene.watch.process.send_signal(signal.SIGHUP)
-    seen = 'reading'
-    until = time.monotonic() + PATIENCE
-    while 'reading' in seen and time.monotonic() < until:
+    scene.watch.process.send_signal(signal.SIGUSR1)
+    seen = logged(scene.watch, 'status')['message']
+    if 'reading' in seen:
+        # A child of the watch does, where a file system may hang.
+        logged(scene.watch, 'polled')
         scene.watch.process.send_signal(signal.SIGUSR1)
         seen = logged(scene.watch, 'status')['message']
     if not seen.startswith('content done'):
@@ -326,6 +364,9 @@ def identical(scene: Scene) -> None:
 
 def unhandled(scene: Scene) -> None:
     """A target that would die of the signal is spared, and the reason logged."""
+    if procfs.masks(os.getpid()) is None:
+        # It would be told, and die: missing evidence is no evidence.
+        raise Unknown('this kernel does not say what a process handles (gVisor)')
     tell(scene.target, 'drop')
     expect(scene.target, 'here', 'the target did not drop its handler')
     swap(scene.directory, 'what is not told\n')
@@ -364,14 +405,14 @@ STEPS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
 def deployment(settings: Settings) -> int:
     """Check, and with --deliver try, what somebody has set up; return the status."""
     try:
-        with doctor.waiting(check.SIGNALS):
+        with doctor.waiting(wiring.ENDING):
             rows = doctor.rows(settings)
             width = doctor.width(rows)
             if settings.output == 'text':
                 # At once: a delivery and its verification take their time.
                 print(doctor.text(rows, width), flush=True)
             tried = delivery(settings, bool(doctor.status(rows)))
-    except check.Ended as ended:
+    except wiring.Ended as ended:
         raise SystemExit(128 + ended.number) from None
     if settings.output == 'text':
         print(doctor.text(tried, width))
@@ -399,7 +440,7 @@ def delivered(settings: Settings) -> list[Row]:
     """Tell what is at the paths, as a watch does that starts with --on-start always.
 
     The ledger is left alone: what is proved here is no business of the watch.
-    Raises check.Ended.
+    Raises wiring.Ended.
     """
     settings = settings._replace(on_start='always', splay=0.0)
     # What becomes a row need not be logged too, but for -v.

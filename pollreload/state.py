@@ -33,6 +33,7 @@ class World(NamedTuple):
     cancel: ends that command and its group. said: the end of what it printed.
     save: writes the ledger, where there is one; False where it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
+    us: who we are, for a person; entitle: what would permit us to signal another.
     """
 
     now: Callable[[], float]
@@ -55,6 +56,7 @@ class World(NamedTuple):
     ticks: int
     splay: float
     us: str
+    entitle: Callable[[], str]
 
 
 class State(NamedTuple):
@@ -80,6 +82,7 @@ class State(NamedTuple):
         of CLOCK_REALTIME; 0.0: that question is answered.
     dates: the next look is to find the newest date; dated: what it was then, in
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
+    resting: the sights of the last look, if it found what is done.
     saved: what the ledger holds already.
     """
 
@@ -108,6 +111,7 @@ class State(NamedTuple):
     dates: bool = False
     dated: float = 0.0
     dated_at: float = 0.0
+    resting: tuple[change.Sight, ...] = ()
     saved: object = None
 
 

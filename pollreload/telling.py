@@ -368,8 +368,7 @@ def unsent(
         if how == 'refused':
             says.append(
                 f'not permitted to send {name} to {process.comm} (pid {process.pid}, '
-                f'uid {process.uid}) as {world.us}; run as the same uid or '
-                f'add CAP_KILL',
+                f'uid {process.uid}) as {world.us}; {world.entitle()}',
             )
         elif how == 'full':
             says.append(f'the queue of {process} is full; {name} did not go in')

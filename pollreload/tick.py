@@ -13,6 +13,7 @@ from pollreload.telling import begin, tell, validating
 
 STALL = 5.0  # s that a look may take before that is worth a line
 STALL_AGAIN = 60.0  # s until it is worth another
+NOTHING = Attempt()
 MOST_NAMES = 5  # in one line
 
 STAGES = {
@@ -88,7 +89,10 @@ def see(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(looking=began), world)
-    content, decision = change.observe(
+    # As good as every poll: what is the same is not asked about once more.
+    rests = snapshot.sights == state.resting
+    known = change.still(state.content, began, now) if rests else None
+    content, decision = known or change.observe(
         state.content, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
@@ -108,7 +112,10 @@ def see(settings: Settings, state: State, world: World) -> State:
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
         look_at=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
+        resting=snapshot.sights if decision.action == 'rest' else (),
     )
+    if known:
+        return at_rest(state)
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
@@ -125,7 +132,7 @@ def unsettled(
     """Return the state held for what keeps the content from settling, if anything."""
     content = state.content
     if content.state == 'done' and not state.stage:
-        return state._replace(hold='', attempt=Attempt())
+        return at_rest(state)
     emptied = [
         (position, name) for position, name in sorted(content.doubts)
         if name not in snapshot.sights[position].unreadable
@@ -143,6 +150,13 @@ def unsettled(
             f'{world.now() - content.restless:.0f} s',
         )
     return state
+
+
+def at_rest(state: State) -> State:
+    """Return the state where there is nothing to tell, and nothing under way."""
+    if state.stage or not (state.hold or state.attempt != NOTHING):
+        return state
+    return state._replace(hold='', attempt=NOTHING)
 
 
 def named(settings: Settings, position: int, name: str) -> str:
@@ -205,21 +219,25 @@ def baseline(
         settings: Settings, state: State, snapshot: change.Snapshot, world: World,
 ) -> State:
     """Return the state after the first readable look of all."""
-    content, why, newest = state.content, '', 0.0
+    content, why, newest, nobody = state.content, '', 0.0, ''
     if settings.on_start == 'always':
         why = '; to be told once (--on-start always)'
     elif settings.on_start == 'auto':
         choice = world.targets()
         newest = 0.0 if choice.matches else snapshot.newest
-        who = outdated(choice.matches, snapshot.newest, world)
+        if choice.reason == 'no target':
+            # A wrong name should not wait for the first change to be seen.
+            who = settings.process or settings.pidfile
+            nobody = f'; no process for {who} is there yet'
+        older = outdated(choice.matches, snapshot.newest, world)
         if choice.reason in ('pidfile', 'proc'):
             why = '; to be told once, for it is not known who runs'
-        elif who is not None:
-            why = f'; newer than {who}, so that is to be told'
+        elif older is not None:
+            why = f'; newer than {older}, so that is to be told'
     count = sum(len(known.files) for known in content.known if known is not None)
     files = f'{count} file' if count == 1 else f'{count} files'
     world.say(
-        'baseline', f'{files} in {" ".join(settings.paths)}{why}',
+        'baseline', f'{files} in {" ".join(settings.paths)}{why}{nobody}',
         fingerprint=content.seen, files=count,
     )
     if why:
@@ -296,7 +314,8 @@ def tell_again(settings: Settings, state: State) -> State:
 
 def deliver(settings: Settings, state: State, world: World) -> State:
     """Return the state after all that can be done now for what is due."""
-    state = state._replace(next=0.0, waiting='')
+    if state.next or state.waiting:
+        state = state._replace(next=0.0, waiting='')
     if state.stage:
         state = STAGES[state.stage](settings, state, world)
     if state.stage:

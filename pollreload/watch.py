@@ -4,6 +4,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from pollreload import children, procfs
@@ -14,6 +15,7 @@ from pollreload.tick import poll_now, status, step, wake
 from pollreload.wiring import (
     Eyes,
     Hands,
+    carefully,
     claim,
     logger,
     recall,
@@ -58,8 +60,10 @@ def run(settings: Settings) -> int:
     around = world(settings, eyes, hands, say, save)
     # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
     children.reap(())
+    show = showing(settings, say)
     while True:
         state = step(settings, state, around)
+        show(state)
         left = max(0.0, wake(state) - procfs.now())
         got = signal.sigtimedwait(SIGNALS, left)
         if got is None:
@@ -76,6 +80,64 @@ def run(settings: Settings) -> int:
             say('status', status(state, procfs.now()))
         else:
             children.reap({eyes.pid, hands.pid})
+
+
+def showing(settings: Settings, say: Say) -> Callable[[State], None]:
+    """Return what keeps --status-file up to date; a fault of it is said once."""
+    path = settings.status_file
+    if path is None:
+        return lambda state: None
+    from pollreload import statusfile
+    before: object = None
+    trouble = ''
+
+    def show(state: State) -> None:
+        nonlocal before, trouble
+        content = state.content
+        news = content.ended_at, content.done, state.hold, state.attempt.tries
+        if news == before or content.ended_at < 0:
+            return
+        before = news
+        shown = {**about(settings), **seen(settings, state)}
+        try:
+            carefully(lambda: statusfile.write(path, shown), path)
+            trouble = ''
+        except OSError as error:
+            if error.strerror != trouble:
+                trouble = str(error.strerror)
+                say(
+                    'failed', f'cannot write {path} (--status-file): '
+                    f'{trouble.lower()}', reason='status file',
+                )
+
+    return show
+
+
+def about(settings: Settings) -> dict[str, object]:
+    """Return what --status-file says of the watch itself."""
+    return {
+        'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
+        'paths': settings.paths, 'process': settings.process,
+        'pidfile': settings.pidfile, 'signal': settings.signal_name,
+    }
+
+
+def seen(settings: Settings, state: State) -> dict[str, object]:
+    """Return what --status-file says of the last look, and of what came of it.
+
+    time: when it ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
+    """
+    content = state.content
+    return {
+        'time': round(time.time() - procfs.now() + content.ended_at, 3),
+        'ended': content.ended_at,
+        'took': round(content.ended_at - content.looked_at, 6),
+        'content': content.state, 'seen': content.seen, 'done': content.done,
+        'held': state.hold, 'tries': state.attempt.tries, 'unreadable': [
+            (settings.paths[place], trouble.reason)
+            for place, trouble in sorted(content.troubles.items())
+        ],
+    }
 
 
 def remembered(

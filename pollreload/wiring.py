@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -15,11 +16,13 @@ from pollreload import (
     contents,
     delivery,
     memory,
+    mounts,
     procfs,
     report,
+    stamps,
     tick,
 )
-from pollreload.errors import LedgerError, LedgerKept
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.process import HARMLESS, Choice, Process, choose, disposition
 from pollreload.settings import Settings
 from pollreload.state import Say, State, World
@@ -33,6 +36,13 @@ CALM = frozenset((
 SAID = 1000  # bytes of what a command prints that are worth keeping
 PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
 LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
+# Paths that do not answer -> the child that waits for them.
+STUCK: dict[tuple[str, ...], int] = {}
+FAULTS = {each.__name__: each for each in (LedgerError, LedgerKept, LedgerBusy)}
+CAP_KILL = 5  # include/uapi/linux/capability.h
+ENDING = frozenset((
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
+))
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
 
@@ -50,6 +60,14 @@ def splayed(splay: float) -> float:
 def us() -> str:
     """Return who we are, for a message about permissions."""
     return f'uid {os.geteuid()}'
+
+
+def entitle() -> str:
+    """Return what would permit us to signal a process of another user."""
+    if os.geteuid() and procfs.bounded(CAP_KILL):
+        # As Kubernetes gives `add: [KILL]`, which does not reach who is not root.
+        return f'run as the same uid or as root; CAP_KILL is not in effect for {us()}'
+    return 'run as the same uid or add CAP_KILL'
 
 
 def logger(
@@ -95,15 +113,22 @@ def put(line: bytes, patient: bool) -> None:
         pass
 
 
-def carefully(path: str, function: Callable[[], Any]) -> Any:
-    """Return what a function returns that reads or writes at a path.
+def carefully(function: Callable[[], Any], *paths: str) -> Any:
+    """Return what a function returns that reads or writes at some paths.
 
-    Where that may hang it runs in a child, for PATIENCE seconds at most.
+    Where that may hang it runs in a child, for PATIENCE seconds at most; and not
+    at all while the last child for these paths hangs still.
     Raises OSError, also TimeoutError.
     """
-    if not contents.can_hang((path,)):
+    if not mounts.can_hang(paths):
         return function()
-    return children.within(function, PATIENCE, stopping)
+    if paths in STUCK and children.ended(STUCK[paths]) is None:
+        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+    try:
+        return children.within(function, PATIENCE, stopping)
+    except children.Stuck as error:
+        STUCK[paths] = error.pid
+        raise
 
 
 def stopping() -> bool:
@@ -111,33 +136,85 @@ def stopping() -> bool:
     return not signal.sigpending().isdisjoint((signal.SIGTERM, signal.SIGINT))
 
 
+class Ended(Exception):
+    """A signal that asks to end arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def answering(function: Callable[[], int]) -> int:
+    """Return what a function returns; where it raises Ended, end by that signal.
+
+    ENDING and SIGCHLD are blocked meanwhile, to be waited for by ended().
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Not what nohup and the like have made us ignore.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {
+        number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
+    })
+    try:
+        return function()
+    except Ended as error:
+        # As if it had never been blocked: the shell sees which signal it was.
+        signal.signal(error.number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.kill(os.getpid(), error.number)
+        return 128 + error.number
+
+
+def ended(seconds: float) -> None:
+    """Wait for the end of a child, some seconds at most. Raises Ended."""
+    got = signal.sigtimedwait(ENDING, seconds)
+    if got is not None and got.si_signo != signal.SIGCHLD:
+        raise Ended(got.si_signo)
+
+
+def own(settings: Settings) -> list[str]:
+    """Return patterns for the files that we write, which are no content of ours.
+
+    What a watch writes must not be a change to it, or it would tell for ever.
+    """
+    return [
+        # A letter in brackets stands for itself.
+        ''.join(f'[{letter}]' if letter in '*?[' else letter for letter in name) + end
+        for path in (settings.state_file, settings.status_file) if path is not None
+        for name in (os.path.basename(path),)
+        for end in ('', '.lock', '.*.new', '.kept-*')
+    ]
+
+
 class Eyes:
     """The look of one watch: here, or in a child where a read may hang for ever.
 
     A child costs a fork at each look, about a millisecond; a thread would cost
     less and would keep the whole process from ending, even by KILL, while a
-    FUSE daemon does not answer.
+    FUSE daemon does not answer. What a child saw is not on our shelves: there
+    every look reads everything, as opening is what revalidates a cache.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.ignore = (*settings.ignore, *own(settings))
         self.pid = 0
         self.fd = -1
+        # 1.0 // 0.1 is 9.0.
+        self.rounds = max(1, int(settings.rehash / settings.interval))
+        self.turn = 0
+        self.table: mounts.Table | None = None
+        self.hangs = True
+        self.shelves: list[stamps.Shelf] = []
 
     def look(self, dates: bool) -> change.Snapshot | None:
         """Return a snapshot; None: it goes on, or a stop was asked for."""
         settings = self.settings
         if not self.pid:
-            if not contents.can_hang(settings.paths):
-                try:
-                    return contents.look(
-                        settings.paths, settings.ignore, dates, stopping,
-                    )
-                except MemoryError:
-                    return unseen(settings.paths, 'not enough memory to read it')
+            if not self.can_hang():
+                return self.here(dates)
             try:
                 self.pid, self.fd = children.fork(lambda: plain(
-                    contents.look(settings.paths, settings.ignore, dates),
+                    contents.look(settings.paths, self.ignore, dates),
                 ))
             except OSError as error:
                 # No process or no memory to spare: another poll may have it.
@@ -148,9 +225,41 @@ class Eyes:
             return None
         self.pid = 0
         if status:
-            os.close(self.fd)
-            return unseen(settings.paths, f'the look ended with status {status}')
+            return unseen(settings.paths, children.fault(status, self.fd))
         return revived(children.value(self.fd))
+
+    def can_hang(self) -> bool:
+        """Return what mounts.can_hang does, asked again only where it may differ.
+
+        A link may be made to lead to another mount at any time. Where none of ours
+        can hang that is asked only at the first turn: it would have to lead into
+        another mount namespace by /proc/PID/root, which no publisher of files does.
+        """
+        table = mounts.table()
+        if table is not self.table:
+            # A file may be on another mount now, and be found as it was there.
+            self.shelves = [stamps.Shelf() for _ in self.settings.paths]
+        if (
+                table is None or table is not self.table or table.away
+                or self.hangs or not self.turn
+        ):
+            self.hangs = mounts.can_hang(self.settings.paths)
+            self.table = table
+        return self.hangs
+
+    def here(self, dates: bool) -> change.Snapshot | None:
+        """Return a snapshot of what cannot hang; None: a stop was asked for."""
+        settings = self.settings
+        inexact = self.table.inexact if self.table else frozenset()
+        terms = stamps.Terms(time.time(), inexact, self.turn, self.rounds)
+        try:
+            seen = contents.look(
+                settings.paths, self.ignore, dates, stopping, terms, self.shelves,
+            )
+        except MemoryError:
+            return unseen(settings.paths, 'not enough memory to read it')
+        self.turn = (self.turn + (seen is not None)) % self.rounds
+        return seen
 
     def close(self) -> None:
         """End a look that is under way."""
@@ -196,8 +305,7 @@ class Hands:
             try:
                 environment = {**os.environ, **additions}
                 # To spawn is to wait until the child has read its program.
-                if '/' in command[0] and contents.can_hang((command[0],)):
-                    carefully(command[0], lambda: reach(command[0]))
+                carefully(lambda: reach(command), *searched(command))
                 self.pid = children.spawn(command, environment, theirs)
             finally:
                 os.close(theirs)
@@ -232,10 +340,20 @@ class Hands:
             self.fd = -1
 
 
-def reach(path: str) -> None:
-    """Read a byte of a program, if it may be read: it answers."""
-    with contextlib.suppress(OSError), open(path, 'rb') as file:
-        file.read(1)
+def searched(command: Sequence[str]) -> list[str]:
+    """Return where a program is, or the directories that it is looked for in."""
+    if '/' in command[0]:
+        return [command[0]]
+    return [place or '.' for place in os.environ.get('PATH', os.defpath).split(':')]
+
+
+def reach(command: Sequence[str]) -> None:
+    """Read a byte of a program, if it may be read: it answers, and so does PATH."""
+    for place in searched(command):
+        path = place if '/' in command[0] else os.path.join(place, command[0])
+        with contextlib.suppress(OSError), open(path, 'rb') as file:
+            file.read(1)
+            return
 
 
 def targets(settings: Settings) -> Choice:
@@ -251,7 +369,7 @@ def targets(settings: Settings) -> Choice:
         from pollreload import pidfile
         name = settings.pidfile
         try:
-            said = pidfile.Pidfile(*carefully(name, lambda: tuple(pidfile.read(name))))
+            said = pidfile.Pidfile(*carefully(lambda: tuple(pidfile.read(name)), name))
         except OSError as error:
             said = pidfile.Pidfile(trouble=str(error.strerror))
         found = procfs.matches(
@@ -299,6 +417,8 @@ def absent(settings: Settings) -> str:
         ) if value is not None
     )
     if settings.process is None:
+        if procfs.hidden():
+            return f'{procfs.HIDDEN}, so one may meet {conditions}; {procfs.UNHIDE}'
         return f'no process meets {conditions}'
     if conditions and procfs.candidates(settings.process):
         return f'no process called {settings.process!r} meets {conditions}'
@@ -321,7 +441,8 @@ def born(process: Process) -> float:
 def health(process: Process, number: int) -> str:
     """Return 'gone', 'pending' or 'alive'."""
     if procfs.started(process.pid) != process.started:
-        return 'gone'
+        # Where we do not even see ourselves (no descriptor to spare) nobody is gone.
+        return 'gone' if procfs.stat('/proc/self') else 'pending'
     masks = procfs.masks(process.pid)
     if masks is not None and masks.pending & 1 << (number - 1):
         return 'pending'
@@ -329,7 +450,12 @@ def health(process: Process, number: int) -> str:
 
 
 def send(process: Process, number: int) -> str:
-    """Send the signal by the safest way there is; see delivery.send."""
+    """Send the signal by the safest way there is; see delivery.send.
+
+    Where a stop was asked for, nothing is: nobody would see what came of it.
+    """
+    if stopping():
+        return 'gone'
     return delivery.send(process.pid, process.started, number, procfs.started)
 
 
@@ -359,41 +485,58 @@ def world(
         ticks=procfs.ticks(),
         splay=splayed(settings.splay),
         us=us(),
+        entitle=entitle,
     )
 
 
-def claim(path: str) -> int:
-    """Return a descriptor that holds a ledger; raises what ledger.lock does."""
-    from pollreload import ledger
+def kept(function: Callable[[str], Any], path: str) -> Any:
+    """Return what a function of the ledger returns for a path that may hang.
 
-    def read() -> None:
-        with contextlib.suppress(LedgerError):
-            ledger.read(path)
+    Raises what the function does, and LedgerError where the disk does not answer.
+    """
+    return opened(lambda path, call: carefully(call, path), function, path)
+
+
+def opened(
+        by: Callable[[str, Callable[[], Any]], Any], function: Callable[[str], Any],
+        path: str,
+) -> Any:
+    """Return what a function returns that is called by another, as kept."""
+    def call() -> tuple[str, object]:
+        try:
+            return '', function(path)
+        except (LedgerError, LedgerBusy) as error:
+            return type(error).__name__, str(error)
 
     try:
-        carefully(path, read)
+        trouble, got = by(path, call)
     except OSError as error:
         raise LedgerError(f'the ledger {path}: {error.strerror}') from error
-    return ledger.lock(path)
+    if trouble:
+        raise FAULTS[trouble](got)
+    return got
 
 
-def store(path: str, kept: Mapping[str, object]) -> None:
-    """Replace a ledger; raises LedgerError, also where the disk does not answer."""
+def claim(path: str) -> None:
+    """Hold a ledger for as long as we live; raises what ledger.lock does.
+
+    Where its disk may hang a child holds it, for to let go of it may take as
+    long as the server is away, and we are to end at once.
+    """
     from pollreload import ledger
 
-    def write() -> str:
-        try:
-            ledger.save(path, kept)
-        except LedgerError as error:
-            return str(error)
-        return ''
+    def hold(path: str, call: Callable[[], Any]) -> Any:
+        if not mounts.can_hang((path,)):
+            return call()
+        return children.keep(call, PATIENCE, stopping)
 
-    try:
-        trouble = carefully(path, write)
-    except OSError as error:
-        trouble = f'cannot write the ledger {path}: {error.strerror}'
-    if trouble:
-        raise LedgerError(trouble)
+    opened(hold, ledger.lock, path)
+
+
+def store(path: str, memory: Mapping[str, object]) -> None:
+    """Replace a ledger; raises LedgerError, also where the disk does not answer."""
+    from pollreload import ledger
+    kept(lambda path: ledger.save(path, memory), path)
 
 
 def recall(settings: Settings, path: str, here: memory.Here) -> State:
@@ -403,16 +546,16 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
     the strength of it), LedgerError for one that cannot be used.
     """
     from pollreload import ledger
-    kept = ledger.peek(path) if settings.dry_run else ledger.load(path)
-    if kept is None:
+    said = kept(ledger.peek if settings.dry_run else ledger.load, path)
+    if said is None:
         return State()
     try:
-        state = memory.revive(kept, here, contents.fingerprint)
+        state = memory.revive(said, here, contents.fingerprint)
         if state is not None and memory.latest(state) > procfs.now() + 1.0:
             raise ValueError('it speaks of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         if not settings.dry_run:
-            path = ledger.aside(path)
+            path = kept(ledger.aside, path)
         raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
     if state is None:
         raise LedgerError(

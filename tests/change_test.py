@@ -193,6 +193,37 @@ def test_settle_counts_from_the_end_of_a_look_to_the_beginning_of_another():
     assert (memory.state, decision.again) == ('settling', 26.0)
 
 
+def test_each_content_that_is_due_in_a_row_is_said_to_have_changed():
+    """With --settle 0 nothing is between one and the next; the same is said once."""
+    memory = after((10.0, file(A)))
+    said = []
+    for now, digest in ((15.0, B), (20.0, C), (25.0, C)):
+        memory, decision = look(memory, now, file(digest), settle=0.0)
+        said.append(decision.changed)
+
+    assert said == [((0, ''),), ((0, ''),), ()]
+
+
+def test_the_same_again_is_what_a_look_that_asks_everything_finds():
+    """At rest only the times change: still() is observe() without the questions."""
+    memory = after((10.0, directory({'a': A, 'b': EMPTY})))
+    again = directory({'a': A, 'b': EMPTY})
+
+    assert change.still(memory, 15.0, 15.0) == look(memory, 15.0, again)
+
+
+@pytest.mark.parametrize('odd', [
+    {'state': 'due'}, {'done': ''}, {'done': 'x'}, {'seen': 'x'}, {'left': 1.0},
+    {'restless': 1.0}, {'doubts': {(0, ''): (1.0, EMPTY)}},
+    {'troubles': {0: change.Trouble('gone', 1.0)}},
+])
+def test_what_is_not_at_rest_is_asked_about(odd):
+    """Anything that time may change, or that is not done."""
+    memory = after((10.0, file(A)))._replace(**odd)
+
+    assert change.still(memory, 15.0, 15.0) is None
+
+
 def test_settled_is_in_a_row():
     """B, C, B: the second B starts anew."""
     memory = after((10.0, file(A)), (15.0, file(B)), (15.5, file(C)), (16.2, file(B)))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import select
 import signal
@@ -25,8 +27,8 @@ def wait(pid: int) -> int | None:
 
 
 def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child of ours."""
-    pid, fd = children.fork(function)
+    """Return the value of a function from a child that has our files."""
+    pid, fd = children.fork(function, deaf=True)
     assert wait(pid) == 0
     return children.value(fd)
 
@@ -245,27 +247,44 @@ def test_value_of_any_size_comes_back() -> None:
     assert beside(lambda: value) == value
 
 
-def test_look_that_raises_says_so_in_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize('deaf', [True, False])
+def test_look_that_raises_says_so_in_a_line(
+        capfd: pytest.CaptureFixture[str], deaf: bool,
+) -> None:
     """70 and one line, and what follows in the parent is not run twice."""
     def look() -> object:
         raise OSError(errno.EIO, 'I/O error', '/x')
 
-    pid, fd = children.fork(look)
-    os.close(fd)
+    pid, fd = children.fork(look, deaf)
 
     assert wait(pid) == 70
-    assert capfd.readouterr().err == "pollreload: OSError: [Errno 5] I/O error: '/x'\n"
+    said = "OSError: [Errno 5] I/O error: '/x'"
+    assert children.fault(70, fd) == ('a child ended with status 70' if deaf else said)
+    assert capfd.readouterr().err == (f'pollreload: {said}\n' if deaf else '')
 
 
-def test_value_that_cannot_be_written_is_a_fault(
-        capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_value_that_cannot_be_written_is_a_fault() -> None:
     """marshal takes plain types only."""
     pid, fd = children.fork(object)
-    os.close(fd)
 
     assert wait(pid) == 70
-    assert capfd.readouterr().err == 'pollreload: ValueError: unmarshallable object\n'
+    assert children.fault(70, fd) == 'ValueError: unmarshallable object'
+
+
+def test_child_holds_nothing_of_ours() -> None:
+    """It may hang for ever: nobody who waits for our end must wait for its."""
+    ours, theirs = os.pipe()
+    go, start = os.pipe()
+    pid, fd = children.fork(lambda: sorted(os.listdir('/proc/self/fd')))
+    os.close(theirs)
+    # The end of it, for nobody else has it open.
+    assert os.read(ours, 1) == b''
+    for each in (ours, go, start):
+        os.close(each)
+
+    assert wait(pid) == 0
+    # Its three, its value, and the one that lists.
+    assert len(children.value(fd)) == 5  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures('blocked')
@@ -277,7 +296,9 @@ def test_forked_child_can_be_ended() -> None:
             signal.getsignal(number) is signal.SIG_DFL for number in children.CLEARED
         ]
 
-    assert beside(look) == (0, [True] * len(children.CLEARED))
+    pid, fd = children.fork(look)
+    assert wait(pid) == 0
+    assert children.value(fd) == (0, [True] * len(children.CLEARED))
 
     pid, fd = children.fork(signal.pause)
     os.close(fd)
@@ -385,8 +406,8 @@ def test_missing_in_the_working_directory(
 
 
 def test_work_that_fails_in_a_child_is_an_error():
-    """Whatever the child said of it, its status is named."""
-    with pytest.raises(OSError, match='status 70'):
+    """With what the child said of it."""
+    with pytest.raises(OSError, match='ZeroDivisionError'):
         children.within(lambda: 1 // 0, 20.0, lambda: False)
 
 
@@ -399,3 +420,100 @@ def test_work_in_a_child_is_given_up_when_a_stop_is_asked_for():
 def test_work_in_a_child_hands_its_value_back():
     """As if it had been done here."""
     assert children.within(os.getppid, 20.0, lambda: False) == os.getpid()
+
+
+# keep
+
+
+def test_a_kept_child_keeps_what_it_has_opened(tmp_path: Path) -> None:
+    """Until we end, however that is; its value comes at once."""
+    lock = tmp_path / 'lock'
+    told, tell = os.pipe()
+    pid = os.fork()
+    if not pid:
+        def locked() -> str:
+            fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+            return 'locked'
+        os.write(tell, children.keep(locked, 20.0, lambda: False).encode())
+        signal.pause()
+    said = os.read(told, 9)
+    with open(lock, 'rb') as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        # This waits for as long as the child lives.
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    assert said == b'locked'
+
+
+@pytest.mark.parametrize('stop', [True, False])
+def test_a_child_that_hangs_is_not_kept(stop: bool) -> None:
+    """It is killed when the time is over, or when we are to stop."""
+    seconds = 20.0 if stop else 0.05
+    with pytest.raises(TimeoutError):
+        children.keep(signal.pause, seconds, lambda: stop)
+
+
+def test_a_child_that_fails_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    """What it cannot answer is an error of ours, and it is gone."""
+    with pytest.raises(OSError, match='ended without an answer'):
+        children.keep(lambda: 1 // 0, 20.0, lambda: False)
+
+
+@pytest.mark.parametrize('function', [lambda: 'x', lambda: 1 // 0])
+def test_a_kept_child_ends_by_kill(
+        monkeypatch: pytest.MonkeyPatch, function: Callable[[], Any],
+) -> None:
+    """Nothing else breaks off a close that waits for a server."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, 'kill', lambda *words: sent.append(words))
+    monkeypatch.setattr(children, 'forget', lambda *kept: None)
+    life, alive = os.pipe()
+    answer, answers = os.pipe()
+    os.close(alive)
+    with contextlib.suppress(ZeroDivisionError):
+        children.hold(function, answers, life)
+    for fd in (life, answer, answers):
+        os.close(fd)
+
+    assert sent == [(os.getpid(), signal.SIGKILL)]
+
+
+def test_a_kept_child_does_not_keep_our_output() -> None:
+    """Who reads it to its end must not wait for the child."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.dup2(theirs, 1)
+        children.keep(lambda: 'x', 20.0, lambda: False)
+        os.write(1, b'said')
+        # Neither one is to end: only what they have open counts.
+        os.close(theirs)
+        os.close(1)
+        signal.pause()
+    os.close(theirs)
+    said = os.read(ours, 9)
+    end = os.read(ours, 9)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(ours)
+
+    assert (said, end) == (b'said', b'')
+
+
+def test_files_are_closed_without_a_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not mounted, by their numbers."""
+    def listdir(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(os, 'listdir', listdir)
+    ours, theirs = os.pipe()
+    pid, fd = children.fork(lambda: 'x')
+    os.close(theirs)
+    assert os.read(ours, 1) == b''
+    os.close(ours)
+
+    assert wait(pid) == 0
+    assert children.value(fd) == 'x'

@@ -373,3 +373,17 @@ def test_name_of_every_signal_here_is_known() -> None:
     assert names - set(cli.NUMBERS) <= {'SIGRTMIN', 'SIGRTMAX', 'SIGIOT', 'SIGCLD',
                                         'SIGPOLL'}
     assert sys.platform == 'linux'
+
+
+@pytest.mark.parametrize('option', ['--state-file', '--status-file'])
+def test_a_file_that_is_watched_is_not_written(
+        option: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It would be taken for a corrupt ledger, and renamed."""
+    words = ('--process', 'x', '/etc/app/app.conf', option, '/etc/app/../app/app.conf')
+
+    assert cli.main(('watch', *words)) == 2
+    assert capsys.readouterr().err == (
+        f'pollreload: {option} /etc/app/../app/app.conf is a path to watch; it would '
+        f'be overwritten\n'
+    )

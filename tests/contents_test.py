@@ -20,7 +20,7 @@ from xxhash import xxh3_128_digest
 
 from pollreload import contents
 from pollreload.change import EMPTY, Sight
-from pollreload.contents import can_hang, fingerprint, look
+from pollreload.contents import TERMS, fingerprint, look
 from pollreload.settings import IGNORED
 
 ROOT = os.getuid() == 0
@@ -93,7 +93,7 @@ def before_read(
     todo = iter((*[None] * first, *range(times)))
     real = contents.read
 
-    def read(path: str, mode: int, this: contents.Pass) -> bytes:
+    def read(path: str, mode: int, this: contents.Pass) -> tuple[bytes, bytes]:
         turn = next(todo, None)
         if turn is not None:
             act(turn)
@@ -179,7 +179,8 @@ def test_a_file_is_read_to_its_end_whatever_its_size_is_said_to_be(at, size):
     write(at, ['app.conf'], 'hello')
     file = os.open(f'{at}/app.conf', os.O_RDONLY)
 
-    digest = contents.hashed(file, size, contents.Pass((), False, True, contents.never))
+    this = contents.Pass((), False, True, contents.never, TERMS)
+    digest = contents.hashed(file, size, this)
 
     os.close(file)
     assert digest == xxh3_128_digest(b'hello')
@@ -271,8 +272,10 @@ def test_unreadable_is_an_observation_any_error(at, monkeypatch, number, said):
 
 def test_nothing_but_regular_files_is_ever_opened(at, monkeypatch):
     """To open a FIFO or a device can hurt whoever is at its other end."""
-    def opened(path, flags):
-        raise AssertionError(path)
+    def opened(path, flags, real=os.open):
+        # O_DIRECTORY has the kernel refuse anything else before it is opened.
+        assert flags & os.O_DIRECTORY, path
+        return real(path, flags)
     os.mkfifo(f'{at}/fifo')
     bound = socket.socket(socket.AF_UNIX)
     bound.bind(f'{at}/socket')
@@ -291,7 +294,7 @@ def test_nothing_but_regular_files_is_ever_opened(at, monkeypatch):
 def test_a_file_that_was_swapped_after_stat_is_not_read(at, make, said):
     """fstat looks again at what was opened; the open does not wait."""
     make(f'{at}/app.conf')
-    this = contents.Pass((), False, True, contents.never)
+    this = contents.Pass((), False, True, contents.never, TERMS)
 
     with pytest.raises(OSError, match=said):
         contents.read(f'{at}/app.conf', stat.S_IFREG, this)
@@ -322,7 +325,7 @@ def test_an_empty_directory_has_no_files(at):
 
 def test_the_root_directory_is_joined_with_one_slash(monkeypatch):
     """A path of '/' is a directory as any other."""
-    monkeypatch.setattr(contents, 'listing', lambda path, this: (['etc/passwd'], set()))
+    monkeypatch.setattr(contents, 'listing', lambda *_: (['etc/passwd'], set()))
 
     assert members('/') == ['etc/passwd']
 
@@ -624,8 +627,8 @@ def test_a_set_that_moves_after_the_listing_is_listed_again(at, monkeypatch):
     """The names are of the same set as the contents."""
     todo = [('a', 'c')]
 
-    def listing(path: str, this: contents.Pass, real=contents.listing):
-        listed = real(path, this)
+    def listing(fd: int, path: str, this: contents.Pass, real=contents.listing):
+        listed = real(fd, path, this)
         if todo:
             publish(at, '2', todo.pop())
             os.remove(f'{at}/b')
@@ -759,155 +762,3 @@ def test_the_fingerprint_is_the_same_for_ever():
     files = [{'a': EMPTY, 'b': b''}, None, {}]
 
     assert fingerprint(files) == 'f420adc571626218eea518a0494010a4'
-
-
-# What can hang
-
-
-@pytest.fixture
-def mounted(at, monkeypatch):
-    """Return a function that pretends these mount points and types."""
-    def mount(**types):
-        with open(f'{at}/mountinfo', 'w', encoding='utf-8') as file:
-            for point, kind in types.items():
-                file.write(
-                    f'36 35 98:0 / {point} rw,noatime shared:1 master:2 - {kind} '
-                    f'server:/export - rw\n',
-                )
-        monkeypatch.setattr(contents, 'MOUNTINFO', f'{at}/mountinfo')
-    return mount
-
-
-@pytest.mark.parametrize('kind', [
-    'nfs', 'nfs4', 'cifs', 'smb3', 'fuse', 'fuse.sshfs', 'fuseblk', '9p', 'ceph',
-    'afs', 'virtiofs', 'autofs', 'gofer', 'new',
-])
-def test_a_path_on_another_machine_or_process_can_hang(mounted, kind):
-    """What is not known to be local is not; the others' paths do not matter."""
-    mounted(**{'/': 'ext4', '/mnt/share': kind})
-
-    assert can_hang(('/mnt/share/app.conf',))
-    assert can_hang(('/etc/passwd', '/mnt/share'))
-    assert not can_hang(('/etc/passwd', '/mnt/shared/app.conf', '/mnt/app.conf'))
-
-
-@pytest.mark.parametrize('kind', ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlay', 'proc'])
-def test_a_path_on_a_local_file_system_cannot_hang(mounted, at, kind):
-    """A file, a directory and a glob, there or not."""
-    mounted(**{'/': 'overlay', at: kind})
-
-    assert not can_hang((at, f'{at}/*.conf', f'{at}/mountinfo', f'{at}/none/x', '/'))
-
-
-def test_a_local_mount_below_one_that_can_hang_can_hang(mounted):
-    """The name of the mount point itself is looked up on the mount above."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4', '/mnt/nfs/tmp': 'tmpfs'})
-
-    assert can_hang(('/mnt/nfs/tmp/app.conf',))
-
-
-def test_the_root_itself_may_hang_or_be_unknown(mounted):
-    """In a chroot that is no mount point, its own mount is not listed."""
-    mounted(**{'/': 'nfs4'})
-    assert can_hang(('/etc/app.conf',))
-
-    mounted(**{'/proc': 'proc'})
-    assert can_hang(('/etc/app.conf',))
-
-
-def test_links_are_followed_to_what_can_hang(mounted, at):
-    """Of a file, of a directory on the way, relative, and in a row."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
-    os.symlink('/mnt/nfs/app.conf', f'{at}/app.conf')
-    os.symlink('/mnt', f'{at}/mnt')
-    os.symlink('./mnt/../mnt/nfs', f'{at}/rel')
-    os.symlink('rel', f'{at}/row')
-
-    for name in ('app.conf', 'mnt/nfs/x', 'mnt/../mnt/nfs', 'rel/x', 'row/x'):
-        assert can_hang((f'{at}/{name}',)), name
-    assert not can_hang((f'{at}/mnt/app.conf',))
-
-
-def test_what_can_hang_is_never_touched(mounted, at, monkeypatch):
-    """The answer must not hang itself."""
-    touched = []
-
-    def readlink(path, real=os.readlink):
-        touched.append(path)
-        return real(path)
-    mounted(**{'/': 'ext4', f'{at}/nfs': 'nfs4'})
-    os.symlink(f'{at}/nfs/d', f'{at}/link')
-    monkeypatch.setattr(os, 'readlink', readlink)
-    monkeypatch.setattr(os, 'stat', touched.append)
-
-    assert can_hang((f'{at}/link/x',))
-    assert f'{at}/link' in touched
-    assert not [path for path in touched if path.startswith(f'{at}/nfs')]
-
-
-def test_a_directory_may_hold_links_to_any_mount(mounted, at):
-    """So it can hang where another mount can; those below /proc do not count."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
-    assert can_hang((at,))
-    assert can_hang((f'{at}/*',))
-
-    mounted(**{'/': 'ext4', '/proc/uptime': 'fuse.lxcfs'})
-    assert not can_hang((at, f'{at}/*'))
-
-
-def test_links_in_a_circle_end(mounted, at):
-    """The kernel gives up after 40, too."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
-    os.symlink('loop', f'{at}/loop')
-
-    assert not can_hang((f'{at}/loop',))
-    assert len(list(contents.steps(f'{at}/loop'))) < 100
-
-
-def test_mount_points_are_unescaped(mounted):
-    """Blank, tab, newline and backslash are octal; other bytes are as they are."""
-    mounted(**{'/': 'ext4', r'/mnt/my\040share\134é': 'nfs'})
-
-    assert can_hang(('/mnt/my share\\é/app.conf',))
-
-
-def test_the_root_of_another_process_can_hang(mounted):
-    """/proc/PID/root leads into mounts that are not listed here."""
-    mounted(**{'/': 'ext4', '/proc': 'proc'})
-
-    assert can_hang(('/proc/self/root/etc/passwd',))
-    assert can_hang((f'/proc/{os.getpid()}/cwd/x',))
-    assert not can_hang(('/proc/self/status',))
-
-
-def test_the_root_of_another_process_is_not_taken_for_ours():
-    """readlink says '/', but the names go on below it."""
-    *_, last = contents.steps('/proc/self/root/etc/none')
-
-    assert last == (f'/proc/{os.getpid()}/root/etc/none', '', True)
-
-
-def test_a_relative_path_can_hang_where_the_working_directory_can(
-        mounted, at, monkeypatch,
-):
-    """Its names begin there; where it is gone, there is nothing to read."""
-    os.mkdir(f'{at}/d')
-    monkeypatch.chdir(f'{at}/d')
-    mounted(**{'/': 'ext4', f'{at}/d': 'nfs'})
-    assert can_hang(('app.conf',))
-
-    os.rmdir(f'{at}/d')
-    assert not can_hang(('app.conf',))
-
-
-def test_what_cannot_be_known_can_hang(at, monkeypatch):
-    """Without /proc there is no telling."""
-    monkeypatch.setattr(contents, 'MOUNTINFO', f'{at}/none')
-
-    assert can_hang(('/etc/passwd',))
-
-
-def test_the_mounts_of_this_machine_can_be_read():
-    """Whatever it is, there is an answer."""
-    assert can_hang(('/etc/passwd',)) in (True, False)
-    assert '/proc' not in contents.hanging()

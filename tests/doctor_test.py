@@ -12,8 +12,20 @@ from typing import Any, cast
 
 import pytest
 
-from pollreload import children, cli, contents, delivery, doctor, ledger, procfs
+from pollreload import (
+    children,
+    cli,
+    contents,
+    delivery,
+    doctor,
+    ledger,
+    mounts,
+    places,
+    procfs,
+    wiring,
+)
 from pollreload.doctor import Row
+from pollreload.errors import LedgerError
 from pollreload.process import Choice, Process
 from pollreload.settings import Settings
 from tests.targets import start
@@ -58,13 +70,14 @@ def as_nobody():
 @pytest.fixture
 def mounted(monkeypatch, at):
     """A function that makes mountinfo say: point='type root'."""
-    def mount(**mounts: str) -> None:
+    def mount(**others: str) -> None:
         lines = [
             f'1 0 8:1 {said.split()[1]} {point} rw - {said.split()[0]} none rw'
-            for point, said in {'/': 'ext4 /', **mounts}.items()
+            for point, said in {'/': 'ext4 /', **others}.items()
         ]
         put(f'{at}/mountinfo', '\n'.join(lines) + '\n')
-        monkeypatch.setattr(contents, 'MOUNTINFO', f'{at}/mountinfo')
+        monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+        mounts.watched.cache_clear()
 
     return mount
 
@@ -285,7 +298,7 @@ def test_the_mount_that_a_path_is_on_is_the_last_of_the_longest(at, conf, mounte
     """A mount over another hides it, and one beside it is of no concern."""
     mounted(**{at: 'nfs /', f'{at}/app': 'fuse /', conf: 'tmpfs /x'})
 
-    assert doctor.point_of('/', {'/': ('/', 'ext4')}) == '/'
+    assert places.point_of('/', {'/': ('/', 'ext4')}) == '/'
     assert one(rows(paths=(conf,), process='x'), 'path').says == '1 file, nfs'
 
 
@@ -301,7 +314,7 @@ def test_what_another_process_sees_is_of_an_unknown_kind(conf):
 
 def test_without_mountinfo_the_path_is_read_all_the_same(at, conf, monkeypatch):
     """What is not known is said; the rest is checked."""
-    monkeypatch.setattr(contents, 'MOUNTINFO', f'{at}/none')
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/none')
 
     found = rows(paths=(conf,), process='x')
 
@@ -313,7 +326,7 @@ def test_without_mountinfo_the_path_is_read_all_the_same(at, conf, monkeypatch):
 @pytest.fixture
 def hanging(monkeypatch):
     """Looks that never end, in a child that has to be ended."""
-    monkeypatch.setattr(contents, 'can_hang', lambda paths: True)
+    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     monkeypatch.setattr(contents, 'look', lambda *_: signal.pause())
     monkeypatch.setattr(doctor, 'PATIENCE', 0.05)
     yield
@@ -469,8 +482,15 @@ def test_a_signal_that_ends_is_not_checked(comm, conf):
     assert row.says.startswith('not checked: SIGTERM is meant to end it')
 
 
-def test_who_may_not_signal_whom_is_said(comm, conf, as_nobody):
-    """Both uids are named, and the remedy."""
+@pytest.mark.parametrize(('bounded', 'remedy'), [
+    (False, 'run as the same uid or add CAP_KILL'),
+    (True, 'run as the same uid or as root; CAP_KILL is not in effect for uid 65534'),
+])
+def test_who_may_not_signal_whom_is_said(
+        comm, conf, as_nobody, monkeypatch, bounded, remedy,
+):
+    """Both uids are named, and the remedy; Kubernetes gives capabilities to root."""
+    monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
     os.seteuid(0)
     with start('handler', name=comm, uid=SOMEBODY):
         os.seteuid(NOBODY)
@@ -479,7 +499,7 @@ def test_who_may_not_signal_whom_is_said(comm, conf, as_nobody):
 
     assert row.verdict == 'fail'
     assert row.says == 'we (uid 65534) may not signal it (uid 65533)'
-    assert row.remedy == 'run as the same uid or add CAP_KILL'
+    assert row.remedy == remedy
 
 
 def test_a_proc_that_is_not_ours_fails_and_skips_the_rest(conf, monkeypatch):
@@ -623,3 +643,30 @@ def test_a_place_for_the_ledger_that_cannot_be_named_is_a_warning(monkeypatch):
 
     assert row.verdict == 'warn'
     assert row.says.startswith('for check: ')
+
+
+def test_a_program_that_does_not_answer_fails(conf, monkeypatch):
+    """It lies on a mount that hangs; the doctor does not."""
+    def carefully(function, *paths):
+        raise TimeoutError(110, 'does not answer')
+
+    monkeypatch.setattr(wiring, 'carefully', carefully)
+
+    row = one(rows(paths=(conf,), process='x', validate=('nginx', '-t')), 'validate')
+
+    assert row.verdict == 'fail'
+    assert row.says == 'nginx does not answer'
+
+
+def test_a_ledger_that_does_not_answer_fails(conf, monkeypatch):
+    """It lies on a mount that hangs; the doctor does not."""
+    def kept(function, path):
+        raise LedgerError(f'the ledger {path}: does not answer')
+
+    monkeypatch.setattr(wiring, 'kept', kept)
+
+    row = one(rows(paths=(conf,), process='x', state_file='/mnt/ledger'), 'ledger')
+
+    assert row.verdict == 'fail'
+    assert row.says == 'the ledger /mnt/ledger: does not answer'
+    assert 'see to the server' in row.remedy

@@ -681,3 +681,15 @@ def test_a_ledger_is_busy_while_a_run_holds_it(tmp_path):
 
     assert (never, busy, ledger.busy(path)) == (False, True, False)
     assert made == []
+
+
+def test_a_ledger_that_memory_does_not_suffice_for_is_an_error(tmp_path, monkeypatch):
+    """Nothing is there of it, and nothing ends."""
+    def dumps(_):
+        raise MemoryError
+
+    monkeypatch.setattr(json, 'dumps', dumps)
+    with pytest.raises(LedgerError, match='no memory'):
+        ledger.save(str(tmp_path / 'ledger'), {})
+
+    assert os.listdir(tmp_path) == []

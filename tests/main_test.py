@@ -31,7 +31,7 @@ def ran(*words: str) -> object:
         sys.argv[1:] = words
         return program.main()
 
-    pid, fd = children.fork(run)
+    pid, fd = children.fork(run, deaf=True)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert children.ended(pid) == 0
     return children.value(fd)
@@ -136,6 +136,20 @@ def test_child_that_was_killed_shows_its_signal(
     monkeypatch.setattr(cli, 'parsed', killed)
 
     assert ran('watch') == 128 + signal.SIGKILL
+
+
+def test_poll_that_is_asked_for_too_early_ends_nothing(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """HUP and USR1 are kept from the first line on; nothing is imported before."""
+    def run(words: object) -> int:
+        kept = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return 40 + (kept == {signal.SIGHUP, signal.SIGUSR1})
+
+    monkeypatch.setattr(program, 'run', run)
+
+    assert ran('watch') == 41
+    assert ran('check') == 40
 
 
 def test_stop_that_comes_before_the_first_look_is_answered() -> None:

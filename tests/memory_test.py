@@ -122,6 +122,7 @@ def test_after_a_boot_only_what_is_done_counts(here):
     assert (back.content.seen, back.content.left, back.content.doubts) == ('', 0.0, {})
     assert back.attempt == Attempt()
     assert back.content.known == STATE.content.known
+    assert memory.latest(back) <= 0.0
 
 
 @pytest.mark.parametrize(('then', 'now'), [('pid:[1]', 'pid:[2]'), ('', '')])

@@ -698,34 +698,48 @@ MOUNT = '23 1 0:5 / {at} rw,nosuid shared:9 - {kind} proc {options}'
 
 
 @pytest.mark.parametrize(
-    ('mounts', 'uid', 'hides'),
+    ('mounts', 'gids', 'effective', 'hides'),
     [
-        ([('/proc', 'proc', 'rw,hidepid=2')], 65534, True),
-        ([('/proc', 'proc', 'rw,gid=5,hidepid=invisible')], 65534, True),
-        ([('/proc', 'proc', 'rw,hidepid=0')], 65534, False),
-        ([('/proc', 'proc', 'rw,hidepid=off')], 65534, False),
-        ([('/proc', 'proc', 'rw')], 65534, False),
-        ([('/mnt', 'proc', 'rw,hidepid=2')], 65534, False),
-        ([('/proc', 'tmpfs', 'rw,hidepid=2')], 65534, False),
-        ([('/proc', 'proc', 'rw,hidepid=2'), ('/proc', 'proc', 'rw')], 65534, False),
-        ([('/proc', 'proc', 'rw,hidepid=2')], 0, False),
-        ([], 65534, False),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '0', True),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=invisible')], (65534,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=0')], (65534,), '0', False),
+        ([('/proc', 'proc', 'rw,hidepid=off')], (65534,), '0', False),
+        ([('/proc', 'proc', 'rw')], (65534,), '0', False),
+        ([('/mnt', 'proc', 'rw,hidepid=2')], (65534,), '0', False),
+        ([('/proc', 'tmpfs', 'rw,hidepid=2')], (65534,), '0', False),
+        (
+            [('/proc', 'proc', 'rw,hidepid=2'), ('/proc', 'proc', 'rw')], (65534,),
+            '0', False,
+        ),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '80000', False),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (0,), '0', False),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534, 0), '0', False),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (5,), '0', False),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (0,), '0', True),
+        ([], (65534,), '0', False),
     ],
 )
 def test_absent_says_when_others_are_hidden(
         root: str, monkeypatch: pytest.MonkeyPatch,
-        mounts: list[tuple[str, str, str]], uid: int, hides: bool,
+        mounts: list[tuple[str, str, str]], gids: tuple[int, ...], effective: str,
+        hides: bool,
 ) -> None:
-    """hidepid on the topmost /proc hides what is not ours, except from root."""
+    """hidepid on the topmost /proc hides what is not ours, except from its group and
+    from CAP_SYS_PTRACE; then nothing else is guessed.
+    """
     (Path(root) / '50' / 'mountinfo').write_text(''.join(
         MOUNT.format(at=at, kind=kind, options=options) + '\n'
         for at, kind, options in mounts
     ))
-    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    status = Path(root) / '50' / 'status'
+    status.write_text(f'{status.read_text()}CapEff:\t{effective}\n')
+    monkeypatch.setattr(os, 'getegid', lambda: gids[0])
+    monkeypatch.setattr(os, 'getgroups', lambda: list(gids[1:]))
 
     said = procfs.absent('nginx', root)
 
-    assert ('(/proc is mounted with hidepid)' in said) == hides
+    assert said.startswith(procfs.HIDDEN) == hides
+    assert ('no process is called' in said) != hides
 
 
 # boot, pid_namespace
@@ -750,3 +764,31 @@ def test_no_descriptor_is_left_open(root: str) -> None:
     with open(os.devnull, encoding='ascii') as file:
         assert file.fileno() == first
         assert fcntl.fcntl(file, fcntl.F_GETFD) == fcntl.FD_CLOEXEC
+
+
+def test_the_boot_of_a_sandbox_is_its_time(tmp_path: Path) -> None:
+    """gVisor, without Sig* lines, makes up a boot id for each of its containers."""
+    (tmp_path / 'sys/kernel/random').mkdir(parents=True)
+    (tmp_path / 'sys/kernel/random/boot_id').write_text('made-up\n')
+    (tmp_path / 'self').mkdir()
+    (tmp_path / 'self/status').write_text('Name:\tx\n')
+    nothing = procfs.boot(str(tmp_path))
+    (tmp_path / 'stat').write_text('cpu 1 2\nbtime 1795459133\n')
+
+    assert nothing == ''
+    assert procfs.boot(str(tmp_path)) == 'btime 1795459133'
+
+
+@pytest.mark.parametrize(('bounding', 'effective', 'bounded'), [
+    ('20', '0', True), ('20', '20', False), ('1ffffffffff', '0', True),
+    ('df', '0', False),
+])
+def test_a_capability_that_is_allowed_may_not_be_in_effect(
+        tmp_path: Path, bounding: str, effective: str, bounded: bool,
+) -> None:
+    """CAP_KILL is bit 5."""
+    (tmp_path / 'self').mkdir()
+    lines = f'CapBnd:\t{bounding}\nCapEff:\t{effective}\n'
+    (tmp_path / 'self/status').write_text(lines)
+
+    assert procfs.bounded(5, str(tmp_path)) is bounded

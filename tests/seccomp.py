@@ -1,7 +1,8 @@
 """Make system calls fail for good in this process and its children.
 
 A filter by prctl(2) in classic BPF, include/uapi/linux/seccomp.h: the way that
-container run-times refuse them.
+container run-times refuse them. To run a command so: seccomp.py ERROR CALL,CALL
+COMMAND...
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import errno
 import os
 import platform
 import struct
+import sys
 from collections.abc import Sequence
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
@@ -18,8 +20,14 @@ LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
 
 NUMBERS = {
-    'x86_64': {'memfd_create': 319, 'pidfd_send_signal': 424, 'pidfd_open': 434},
-    'aarch64': {'memfd_create': 279, 'pidfd_send_signal': 424, 'pidfd_open': 434},
+    'x86_64': {
+        'inotify_init': 253, 'inotify_add_watch': 254, 'inotify_init1': 294,
+        'memfd_create': 319, 'pidfd_send_signal': 424, 'pidfd_open': 434,
+    },
+    'aarch64': {  # has no inotify_init
+        'inotify_init1': 26, 'inotify_add_watch': 27,
+        'memfd_create': 279, 'pidfd_send_signal': 424, 'pidfd_open': 434,
+    },
 }
 
 
@@ -45,3 +53,8 @@ def refuse(calls: Sequence[str], error: int = errno.ENOSYS) -> None:
             or libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program))
     ):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+if __name__ == '__main__':
+    refuse(sys.argv[2].split(','), getattr(errno, sys.argv[1]))
+    os.execvp(sys.argv[3], sys.argv[3:])

@@ -25,7 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 POLLRELOAD = (sys.executable, '-m', 'pollreload')
 # Act at once, and only when asked to; what a test is about comes after these.
 QUICK = (
-    '--settle', '0', '--survive', '20ms', '--min-uptime', '0', '--on-start', 'never',
+    '--settle', '0', '--survive', '100ms', '--min-uptime', '0', '--on-start', 'never',
     '--log-format', 'json',
 )
 # These change what coverage measures of a child, and cost memory.

@@ -370,6 +370,7 @@ class Simulation:
             new_child=self.new_child, run=self.run_command, ran=self.ran,
             cancel=self.cancel, said=lambda: '', save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
+            entitle=lambda: 'run as the same uid or add CAP_KILL',
         )
 
     def look(self, dates: bool) -> change.Snapshot | None:

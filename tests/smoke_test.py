@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
-from pollreload import check, cli, doctor, smoke
+from pollreload import cli, doctor, procfs, smoke, wiring
 from pollreload.doctor import Row
 from pollreload.errors import UsageError
 from pollreload.settings import Settings
@@ -171,16 +172,57 @@ def test_a_swap_that_is_told_is_seen(room, monkeypatch, capsys):
 
 def test_a_look_in_a_child_is_waited_for(room, monkeypatch, capsys):
     """Where a read may hang the first status can come before the end of the look."""
-    answers = iter(['content done, reading for 0.0 s', 'content done'])
+    answers = iter(['content done, reading for 0.0 s', 'saw it', 'content done'])
+    asked = []
+
+    def logged(_, event):
+        asked.append(event)
+        return {'message': next(answers)}
 
     def slow(scene):
-        monkeypatch.setattr(smoke, 'logged', lambda *_: {'message': next(answers)})
+        monkeypatch.setattr(smoke, 'logged', logged)
         smoke.identical(scene)
 
     verdicts, _ = play(monkeypatch, capsys, smoke.baseline, slow)
 
     assert verdicts == ['ok', 'ok']
-    assert list(answers) == []
+    assert asked == ['status', 'polled', 'status']
+
+
+def test_what_a_kernel_does_not_say_is_skipped(room, monkeypatch, capsys):
+    """In gVisor nobody knows who has a handler: that is no failure, and is said."""
+    monkeypatch.setattr(procfs, 'masks', lambda pid: None)
+
+    verdicts, out = play(monkeypatch, capsys, smoke.unhandled, smoke.baseline)
+
+    assert verdicts == ['skip', 'ok']
+    assert 'this kernel does not say' in out
+
+
+@pytest.mark.parametrize('shared', [True, False])
+def test_a_root_that_is_read_only_needs_no_other_room(tmp_path, monkeypatch, shared):
+    """/dev/shm does, and where there is none, the line says what to mount."""
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'none'))
+    monkeypatch.setattr(smoke, 'SHARED', str(tmp_path / ('' if shared else 'none')))
+
+    if shared:
+        assert os.path.dirname(smoke.room()) == str(tmp_path)
+    else:
+        with pytest.raises(smoke.Unproved, match='emptyDir'):
+            smoke.room()
+
+
+def test_the_interpreter_is_started_as_we_were(monkeypatch):
+    """With a loader of its own, which is no argument of Python, and apart from the
+    environment where we are."""
+    own = smoke.interpreter()
+    monkeypatch.setattr(sys, 'orig_argv', sys.orig_argv[1:])
+    monkeypatch.setattr(sys, 'flags', SimpleNamespace(isolated=1))
+    with_loader = smoke.interpreter()
+
+    assert own == [sys.executable]
+    assert with_loader[1:] == [sys.executable, '-I', '-S', '-X', 'utf8']
+    assert with_loader[0]
 
 
 def test_a_target_that_gets_nothing_is_seen(room, monkeypatch, capsys):
@@ -260,12 +302,12 @@ def test_a_watch_that_ends_badly_is_seen(room, monkeypatch, capsys):
 def test_no_room_for_a_temporary_file_is_a_failed_step(monkeypatch, capsys):
     """What a person can mend is no traceback."""
     monkeypatch.setattr(tempfile, 'tempdir', '/nonexistent')
+    monkeypatch.setattr(smoke, 'SHARED', '/nonexistent')
 
     verdicts, out = play(monkeypatch, capsys, smoke.baseline)
 
     assert verdicts == ['fail']
-    assert '/nonexistent/pollreload-' in out
-    assert ': No such file or directory' in out
+    assert 'there is no directory to write to; mount a tmpfs' in out
     assert out.endswith('what the watch logged:\n    nothing\n')
 
 
@@ -398,7 +440,7 @@ def test_text_has_the_rows_before_the_delivery(comm, conf, capsys):
 
 def test_a_path_that_is_gone_by_then_fails(conf, comm):
     """With nothing to read nothing is told, whatever the doctor saw before."""
-    with doctor.waiting(check.SIGNALS):
+    with doctor.waiting(wiring.ENDING):
         row, = smoke.delivered(Settings(paths=(f'{conf}x',), process=comm))
 
     assert row.verdict == 'fail'
@@ -431,3 +473,14 @@ def test_a_watch_does_not_import_what_this_needs():
     said = subprocess.check_output([sys.executable, '-c', words])
 
     assert said == b'[]\n'
+
+
+def test_what_the_kernel_refuses_is_a_failed_step(room, monkeypatch, capsys):
+    """No right to start a process, no room for a file: it is named."""
+    def refused(scene):
+        raise PermissionError(13, 'Permission denied', '/bin/python')
+
+    verdicts, out = play(monkeypatch, capsys, refused)
+
+    assert verdicts == ['fail']
+    assert '/bin/python: Permission denied' in out

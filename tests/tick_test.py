@@ -571,3 +571,12 @@ def test_only_the_first_to_be_seen_is_compared():
     world.run(10.0)
 
     assert world.sent == ()
+
+
+def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
+    """But for what is under way, which sees to it itself."""
+    held = State(hold='no target', attempt=Attempt('x'))
+
+    assert tick.at_rest(held) == State()
+    assert tick.at_rest(held._replace(stage='survive')).hold == 'no target'
+    assert tick.at_rest(State()) == State()

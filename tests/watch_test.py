@@ -963,3 +963,14 @@ def test_watch_stays_small(conf: str, target: targets.Target) -> None:
         'pollreload.cli', 'pollreload.ledger', 'pollreload.doctor', 'pollreload.smoke',
     ))
     assert memory < MOST_MEMORY
+
+
+def test_a_name_that_nobody_has_is_said_at_the_first_look(tmp_path: Path) -> None:
+    """A wrong one should not wait for the first change to be seen."""
+    conf, name = str(tmp_path / 'app.conf'), unique('wrong')
+    write(conf, 'first')
+    with watch('--on-start', 'auto', '--process', name, conf) as sidecar:
+        baseline = sidecar.until('baseline')
+
+    says = f'1 file in {conf}; no process for {name} is there yet'
+    assert baseline['message'] == says

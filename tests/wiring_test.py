@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,17 +19,30 @@ from pollreload import (
     contents,
     ledger,
     memory,
+    mounts,
     pidfile,
     procfs,
+    stamps,
     wiring,
 )
 from pollreload.change import Sight, Snapshot
-from pollreload.errors import LedgerError, LedgerKept
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.process import Choice, Masks, Process
 from pollreload.settings import Settings
 from pollreload.state import State
-from tests import targets
+from tests import apart, targets
 from tests.sidecar import unique, write
+
+
+@pytest.fixture(autouse=True)
+def childless() -> Iterator[None]:
+    """End what a test leaves: the child that holds a ledger lives as long as we do."""
+    yield
+    for pid in procfs.pids('/proc'):
+        if procfs.parent(procfs.stat(f'/proc/{pid}')) == os.getpid():
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def failing(error: int) -> Callable[..., NoReturn]:
@@ -128,7 +142,7 @@ def test_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file system is one that can hang."""
-    monkeypatch.setattr(contents, 'can_hang', lambda paths: True)
+    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
 
 
 def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
@@ -192,7 +206,7 @@ def test_child_that_dies_is_a_path_that_cannot_be_read(
     got = eyes.look(False)
 
     assert got == Snapshot(
-        (Sight('', {}, {'': 'the look ended with status -9'}),) * 2,
+        (Sight('', {}, {'': 'a child ended with status -9'}),) * 2,
     )
     assert eyes.pid == 0
 
@@ -235,13 +249,332 @@ def test_stop_ends_a_look(tmp_path: Path) -> None:
     assert beside(look) is True
 
 
+# Eyes that go by what they saw before
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is read here, path by path; stat is believed as soon as can be."""
+    opened: list[str] = []
+
+    def opening(path: str, *rest: Any, real: Any = contents.read) -> Any:
+        opened.append(path)
+        return real(path, *rest)
+
+    monkeypatch.setattr(contents, 'read', opening)
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    return opened
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
+        Callable[..., None]
+]:
+    """A function that pretends that these are the mount points and types."""
+    def mount(**types: str) -> None:
+        lines = ''.join(
+            f'36 35 98:0 / {point} rw - {kind} server:/export rw\n'
+            for point, kind in types.items()
+        )
+        (tmp_path / 'mountinfo').write_text(lines)
+        monkeypatch.setattr(mounts, 'MOUNTINFO', str(tmp_path / 'mountinfo'))
+        # A plain file does not say that it is another.
+        mounts.watched.cache_clear()
+
+    yield mount
+    mounts.watched.cache_clear()
+
+
+def saw(eyes: wiring.Eyes) -> str:
+    """Return where the next look is made, 'here' or 'child', once it has ended."""
+    if eyes.look(False) is not None:
+        return 'here'
+    ended(eyes.pid)
+    assert eyes.look(False) is not None
+    return 'child'
+
+
+@pytest.mark.parametrize(('rehash', 'interval', 'rounds'), [
+    (60.0, 5.0, 12), (60.0, 60.0, 1), (60.0, 31.0, 1), (60.0, 3600.0, 1),
+    (0.0, 5.0, 1), (0.01, 0.01, 1), (61.0, 2.0, 30), (1.0, 0.1, 10),
+])
+def test_rounds_are_as_many_polls_as_there_are_in_rehash(
+        rehash: float, interval: float, rounds: int,
+) -> None:
+    """Rounded down, so that no file waits longer; one at least."""
+    eyes = wiring.Eyes(Settings(('/a',), rehash=rehash, interval=interval))
+
+    assert eyes.rounds == rounds
+
+
+@pytest.mark.parametrize('rehash', [0.0, 4.0])
+def test_rehash_within_an_interval_reads_all_at_each_look(
+        tmp_path: Path, reads: list[str], rehash: float,
+) -> None:
+    """0 and any other: every poll is later than that."""
+    write(tmp_path / 'a', 'x')
+    write(tmp_path / 'b', 'x')
+    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
+    for _ in range(4):
+        eyes.look(False)
+
+    assert len(reads) == 8
+
+
+def test_each_look_here_is_another_turn_and_each_file_has_one(
+        tmp_path: Path, reads: list[str],
+) -> None:
+    """The turns go round; each file is read once in one."""
+    for number in range(10):
+        write(tmp_path / str(number), 'x')
+    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=15.0, interval=5.0))
+    turns = []
+    for _ in range(7):
+        turns.append(eyes.turn)
+        eyes.look(False)
+
+    assert turns == [0, 1, 2, 0, 1, 2, 0]
+    # All at first, and then each in each of two rounds.
+    assert len(reads) == 10 + 2 * 10
+
+
+def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was due then is due at the next."""
+    write(tmp_path / 'a', 'x')
+    eyes = wiring.Eyes(Settings((str(tmp_path),)))
+    eyes.look(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, 'look', lambda *_: None)
+        stopped = eyes.look(False)
+
+    def look(*_: object) -> NoReturn:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(contents, 'look', look)
+        eyes.look(False)
+
+    assert stopped is None
+    assert eyes.turn == 1
+
+
+def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a directory, a file, and below; what was seen before is not gone by."""
+    at = str(tmp_path)
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    for name in ('d/f', 'd/sub/f', 'other'):
+        os.makedirs(os.path.dirname(f'{at}/{name}'), exist_ok=True)
+        write(f'{at}/{name}', name)
+    paths = (f'{at}/d', f'{at}/d/f', f'{at}/d/s*/f')
+
+    def seen() -> str:
+        eyes = wiring.Eyes(Settings(paths, rehash=1e6))
+
+        def right() -> bool:
+            return eyes.look(False) == contents.look(paths, ())
+
+        assert right()
+        assert right()
+        for kind, over, words, what in (
+                ('tmpfs', 'd/sub', (), 'none'), ('', 'd/f', ('--bind',), 'other'),
+                ('tmpfs', 'd', (), 'none'),
+        ):
+            before = eyes.shelves
+            trouble = apart.mount(kind, f'{at}/{over}', *words, what=f'{at}/{what}')
+            assert trouble == '', trouble
+            assert right(), f'{over} is mounted'
+            assert eyes.shelves is not before
+        write(f'{at}/d/g', 'x')
+        assert right()
+        for over in ('d', 'd/f', 'd/sub'):
+            before = eyes.shelves
+            apart.unmount(f'{at}/{over}')
+            assert right(), f'{over} is mounted no more'
+            assert eyes.shelves is not before
+        last = eyes.shelves
+        assert right()
+        assert eyes.shelves is last
+        return 'seen'
+
+    assert apart.apart(seen) == 'seen'
+
+
+def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At whatever turn."""
+    write(tmp_path / 'a', 'x')
+    eyes = wiring.Eyes(Settings((str(tmp_path / 'a'),)))
+    mounted(**{'/': 'ext4'})
+    first = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', str(tmp_path): 'nfs4'})
+    second = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', '/mnt': 'nfs4'})
+
+    assert first == ['here', 'here']
+    assert second == ['child', 'child']
+    assert [saw(eyes), saw(eyes)] == ['here', 'here']
+
+
+def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At the next look, where there is such a mount."""
+    for name in ('near/a', 'far/a'):
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, name)
+    link = tmp_path / 'link'
+    link.symlink_to('near/a')
+    mounted(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
+    eyes = wiring.Eyes(Settings((str(link),)))
+    places = []
+    for target in ('near/a', 'far/a', 'far/a', 'near/a', 'far/a', 'near/a'):
+        link.unlink()
+        link.symlink_to(target)
+        places.append(saw(eyes))
+
+    assert places == ['here', 'child', 'child', 'here', 'child', 'here']
+
+
+def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At the first turn at the latest, where no mount of ours can hang; back at once,
+    also where the first of these looks was at another turn.
+    """
+    write(tmp_path / 'a', 'x')
+    link = tmp_path / 'link'
+    link.symlink_to('a')
+    mounted(**{'/': 'ext4', '/proc': 'proc'})
+    eyes = wiring.Eyes(Settings((str(link),), rehash=15.0, interval=5.0))
+    saw(eyes)
+    link.unlink()
+    link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
+    places = [saw(eyes) for _ in range(4)]
+    link.unlink()
+    link.symlink_to('a')
+    back = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', '/proc': 'proc', '/run': 'tmpfs'})
+    link.unlink()
+    link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
+    turn = eyes.turn
+    anew = saw(eyes)
+    link.unlink()
+    link.symlink_to('a')
+
+    assert places[-2:] == ['child', 'child']
+    assert back == ['here', 'here']
+    assert turn
+    assert anew == 'child'
+    assert saw(eyes) == 'here'
+
+
+def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: Callable[..., None],
+) -> None:
+    """And once they can, the looks are made here again."""
+    write(tmp_path / 'a', 'x')
+    mounted(**{'/': 'ext4'})
+    eyes = wiring.Eyes(Settings((str(tmp_path / 'a'),)))
+    before = saw(eyes)
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, 'table', lambda: None)
+        places = [saw(eyes), saw(eyes)]
+
+    assert before == 'here'
+    assert places == ['child', 'child']
+    assert saw(eyes) == 'here'
+
+
+def test_shelves_outlive_looks_that_were_made_by_children(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A change that only a child saw is seen here too."""
+    write(tmp_path / 'a', 'x')
+    eyes = wiring.Eyes(Settings((str(tmp_path / 'a'),)))
+    eyes.look(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, 'can_hang', lambda paths: True)
+        eyes.hangs = True
+        write(tmp_path / 'a', 'y')
+        place = saw(eyes)
+
+    assert place == 'child'
+    assert eyes.look(False) == contents.look((str(tmp_path / 'a'),), ())
+
+
 # What may hang besides a look
 
 
 @pytest.mark.usefixtures('far')
 def test_value_of_what_may_hang_comes_from_a_child() -> None:
     """Whatever it would do to us, it does to the child."""
-    assert wiring.carefully('/a', os.getppid) == os.getpid()
+    assert wiring.carefully(os.getppid, '/a') == os.getpid()
+
+
+@pytest.mark.usefixtures('far')
+def test_while_a_child_hangs_no_other_is_started(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each would stay as the first, and cost its seconds, at every change."""
+    ended: list[int | None] = [None, 0]
+    stuck = children.Stuck(41)
+
+    def within(*_: object) -> str:
+        if ended[0] is None:
+            raise stuck
+        return 'answers'
+
+    monkeypatch.setattr(children, 'within', within)
+    monkeypatch.setattr(children, 'ended', lambda pid: ended[0])
+    monkeypatch.setattr(wiring, 'STUCK', {})
+    raised = []
+    for _ in range(2):
+        with pytest.raises(TimeoutError) as caught:
+            wiring.carefully(lambda: None, '/a', '/b')
+        raised.append(caught.value)
+    ended.pop(0)
+
+    assert raised[0] is stuck
+    assert raised[1] is not stuck
+    assert wiring.carefully(lambda: None, '/a', '/b') == 'answers'
+
+
+def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
+    """A ledger below a directory that is watched would be told of for ever."""
+    names = ('led[1].json', 'led[1].json.lock', 'led[1].json.7.new', 'status')
+    for name in (*names, 'led[1].json.kept-2026', 'led1.json', 'app.conf'):
+        write(tmp_path / name, 'x')
+    eyes = wiring.Eyes(Settings(
+        (str(tmp_path),), ignore=(), state_file='/elsewhere/led[1].json',
+        status_file=str(tmp_path / 'status'),
+    ))
+    got = eyes.look(False)
+
+    assert got is not None
+    assert sorted(got.sights[0].files) == ['app.conf', 'led1.json']
+
+
+@pytest.mark.usefixtures('far')
+def test_a_directory_of_path_that_may_hang_is_tried_by_a_child(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To spawn is to wait for each of them."""
+    monkeypatch.setenv('PATH', f'{tmp_path}::/bin')
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(wiring, 'carefully', lambda _, *paths: tried.append(paths))
+    hands = wiring.Hands()
+    trouble = hands.run(('true',), {})
+    ended(hands.pid)
+
+    assert (trouble, hands.ran()) == ('', 0)
+    assert tried == [(str(tmp_path), '.', '/bin')]
+    wiring.reach(('true',))
+    wiring.reach(('/nowhere/true',))
 
 
 @pytest.fixture
@@ -252,6 +585,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
     monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
     monkeypatch.setattr(ledger, 'read', lambda path: signal.pause())
     monkeypatch.setattr(ledger, 'save', lambda path, kept: signal.pause())
+    monkeypatch.setattr(ledger, 'lock', lambda path: signal.pause())
 
 
 @pytest.mark.usefixtures('stuck')
@@ -288,7 +622,7 @@ def test_program_that_cannot_be_reached_is_not_run() -> None:
 def test_ledger_and_program_that_can_be_reached_are_used(tmp_path: Path) -> None:
     """By way of a child, and with the same result."""
     path = str(tmp_path / 'memory')
-    os.close(wiring.claim(path))
+    wiring.claim(path)
     wiring.store(path, {'key': 'x'})
     hands = wiring.Hands()
     trouble = hands.run(('/bin/true',), {})
@@ -298,10 +632,95 @@ def test_ledger_and_program_that_can_be_reached_are_used(tmp_path: Path) -> None
     assert (trouble, hands.ran()) == ('', 0)
 
 
+@pytest.mark.usefixtures('far')
+def test_ledger_that_may_hang_is_held_by_a_child(tmp_path: Path) -> None:
+    """It holds it for as long as we live, and says who else does."""
+    path = str(tmp_path / 'memory')
+    pid = os.fork()
+    if not pid:
+        wiring.claim(path)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    with pytest.raises(LedgerBusy, match=path):
+        wiring.claim(path)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    # Let go of once the child has seen that: a lock that waits says when.
+    with open(f'{path}.lock', 'rb') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+@pytest.mark.usefixtures('far')
+def test_ledger_that_may_hang_is_recalled_by_way_of_a_child(tmp_path: Path) -> None:
+    """With what is wrong with it, in its words and its kind."""
+    path = tmp_path / 'memory'
+    blank = recalled(path)
+    path.write_text('{')
+
+    assert blank == State()
+    with pytest.raises(LedgerKept, match='corrupt'):
+        recalled(path)
+
+
 def test_ledger_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     """As the ledger itself says it."""
     with pytest.raises(LedgerError, match='no such file or directory'):
         wiring.store(str(tmp_path / 'none' / 'memory'), {})
+
+
+def test_nothing_is_sent_once_a_stop_was_asked_for(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody would see what came of it."""
+    monkeypatch.setattr(wiring, 'stopping', lambda: True)
+    with targets.start('handler') as target:
+        process = procfs.read(target.pid)
+        assert process is not None
+        how = wiring.send(process, signal.SIGHUP)
+        target.signal(signal.SIGUSR1)
+
+        assert target.read() == 'USR1'
+        assert how == 'gone'
+
+
+@pytest.mark.parametrize(('ours', 'health'), [([b'R'], 'gone'), (None, 'pending')])
+def test_nobody_is_gone_where_nothing_can_be_read(
+        monkeypatch: pytest.MonkeyPatch, ours: list[bytes] | None, health: str,
+) -> None:
+    """Without a descriptor to spare every process looks as if it had ended."""
+    monkeypatch.setattr(procfs, 'started', lambda pid: None)
+    monkeypatch.setattr(procfs, 'stat', lambda directory: ours)
+
+    assert wiring.health(Process(41, 1, 100, 'x'), signal.SIGHUP) == health
+
+
+@pytest.mark.parametrize(('uid', 'bounded', 'says'), [
+    (0, True, 'run as the same uid or add CAP_KILL'),
+    (65534, False, 'run as the same uid or add CAP_KILL'),
+    (65534, True, 'run as the same uid or as root; CAP_KILL is not in effect for '
+     'uid 65534'),
+])
+def test_what_would_permit_us_depends_on_who_we_are(
+        monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
+) -> None:
+    """To add a capability is of no use to who would not get it."""
+    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
+
+    assert wiring.entitle() == says
+
+
+def test_hidden_processes_are_named_for_a_pidfile_too(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process that it names may well be there."""
+    monkeypatch.setattr(procfs, 'hidden', lambda: True)
+    says = wiring.absent(Settings(pidfile='/run/a.pid'))
+
+    assert says == (
+        f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; {procfs.UNHIDE}'
+    )
 
 
 # Hands

@@ -16,6 +16,7 @@ command -v apache2 >/dev/null || fail 'apache2 is not here: apt-get install apac
 place=$(mktemp -d)
 conf=$place/conf.d
 log=$place/pollreload.log
+: >"$log"  # which is looked at before anything is in it
 server=
 sidecar=
 cleanup() {

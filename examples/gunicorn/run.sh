@@ -15,6 +15,7 @@ command -v gunicorn >/dev/null || fail 'gunicorn is not here: pip install gunico
 place=$(mktemp -d)
 conf=$place/conf
 log=$place/pollreload.log
+: >"$log"  # which is looked at before anything is in it
 server=
 sidecar=
 cleanup() {

@@ -15,6 +15,7 @@ command -v haproxy >/dev/null || fail 'haproxy is not here: apt-get install hapr
 place=$(mktemp -d)
 conf=$place/conf
 log=$place/pollreload.log
+: >"$log"  # which is looked at before anything is in it
 server=
 sidecar=
 cleanup() {

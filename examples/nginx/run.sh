@@ -15,6 +15,7 @@ command -v nginx >/dev/null || fail 'nginx is not here: apt-get install nginx'
 place=$(mktemp -d)
 conf=$place/conf.d
 log=$place/pollreload.log
+: >"$log"  # which is looked at before anything is in it
 server=
 sidecar=
 cleanup() {

@@ -1,0 +1,31 @@
+"""What holds for every test: a line of the log is as schema/log.schema.json says."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests import sidecar
+
+
+@pytest.fixture(scope='session', autouse=True)
+def judged() -> Iterator[None]:
+    """Have the schema judge each line that a test reads of a watch or a check."""
+    name = os.path.join(sidecar.ROOT, 'schema/log.schema.json')
+    with open(name, encoding='utf-8') as file:
+        validator = Draft202012Validator(json.load(file))
+    read = sidecar.event
+
+    def event(line: bytes) -> sidecar.Event:
+        got = read(line)
+        # What is no JSON has this name, see sidecar.event.
+        if got['event'] != 'line':
+            validator.validate(got)
+        return got
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sidecar, 'event', event)
+        yield

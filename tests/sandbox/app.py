@@ -1,0 +1,54 @@
+"""The program that is told in a sandbox: app.py NAME FILE...
+
+It says on stdout, a line each: `ready`, for each HUP `told` and what the files
+say by then, and for each USR1 `marked`: that a HUP did not come is proved by
+sending USR1 and reading that next. Only the standard library, for guests and
+other images run it as it is. It ends with its parent's end of its stdin, or by TERM.
+"""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def name(comm: str) -> None:
+    """Take a comm (proc(5), /proc/PID/comm)."""
+    try:
+        with open('/proc/self/comm', 'w', encoding='ascii') as file:
+            file.write(comm)
+    except OSError:  # gVisor's cannot be written
+        import ctypes
+        ctypes.CDLL(None).prctl(15, comm.encode(), 0, 0, 0)  # PR_SET_NAME
+
+
+def read(path: str) -> str:
+    """Return what a file says, or the error that it gives."""
+    try:
+        with open(path, encoding='ascii') as file:
+            return file.read().strip()
+    except OSError as error:
+        return str(error.strerror)
+
+
+def say(line: str) -> None:
+    """Write a line to stdout at one blow."""
+    os.write(1, f'{line}\n'.encode())
+
+
+def main() -> None:
+    """Answer signals for ever."""
+    comm, *paths = sys.argv[1:]
+    name(comm)
+    signal.signal(signal.SIGHUP, lambda *_: say(
+        ' | '.join(['told', *(read(path) for path in paths)]),
+    ))
+    signal.signal(signal.SIGUSR1, lambda *_: say('marked'))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    say('ready')
+    while True:
+        signal.pause()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,166 @@
+"""sshfs and bindfs: what others change there shows late, torn, and without a word.
+
+The changes are made at the source, as another machine makes them.
+"""
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from xxhash import xxh3_128_digest
+
+from pollreload import contents
+from tests.sandbox import changes
+from tests.sandbox.harness import inotifywait, silent, walk
+from tests.sandbox.stuck import App, Mount, mount, rest, space, started
+from tests.sidecar import Sidecar, unique, watch
+
+# s: sshfs keeps what a link says, and the names in a directory, for dcache_timeout;
+# the kernel keeps names and sizes for libfuse's entry_timeout and attr_timeout, 1 s
+# (bindfs asks for 0).
+DCACHE, KERNEL = 3.0, 1.0
+# s: two polls and a child for each, on a machine that does much else.
+WORK = 5.0
+BOUNDS = {
+    'sshfs': {
+        kind: WORK + KERNEL + (DCACHE if kind == 'swapped' else 0.0)
+        for kind in changes.KINDS
+    },
+    'bindfs': dict.fromkeys(changes.KINDS, WORK),
+}
+OPTIONS = {'sshfs': (f'dcache_timeout={DCACHE:.0f}',), 'bindfs': ()}
+KINDS = tuple(OPTIONS)
+# Each look is logged. Whether a target took the signal in time is not asked here.
+CALM = ('-v', '--survive', '0')
+# What a change makes; to read makes others, also here.
+MADE = 'modify,attrib,move,create,delete,delete_self,move_self,unmount'
+
+
+@contextlib.contextmanager
+def mounted(kind: str, place: Path) -> Iterator[Mount]:
+    """Give a mount of a kind with the files of changes.lay in it."""
+    with space() as within, mount(kind, within, place, *OPTIONS[kind]) as made:
+        changes.lay(str(made.source), changes.text(0))
+        yield made
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('whole', [False, True], ids=['files', 'directory'])
+def test_every_kind_of_change_is_told_once(
+        kind: str, whole: bool, tmp_path: Path,
+) -> None:
+    """What is changed at the source is told once, and inotify says nothing of it."""
+    name = unique('app')
+    with mounted(kind, tmp_path) as made:
+        files = [str(made.at / each) for each in (changes.PLAIN, changes.LINKED)]
+        words = ('--process', name, *CALM, '--interval', '200ms')
+        paths = [str(made.at)] if whole else files
+        with (
+                started(name, files, made.under) as app,
+                inotifywait(made.at, made.under, MADE) as events,
+                watch(*words, *paths, under=made.under) as sidecar,
+        ):
+            sidecar.until('baseline')
+            walk(made.source, app.read, BOUNDS[kind])
+            rest(sidecar)
+            app.mark()
+            assert len(app.seen) == len(('ready', *changes.KINDS, 'marked')), app.seen
+            assert sidecar.count('signalled') == len(changes.KINDS), sidecar.seen
+            assert silent(events)
+
+
+def test_inotify_is_not_deaf_here(tmp_path: Path) -> None:
+    """The control: what is changed by way of the mount itself, inotify does say."""
+    with (
+            mounted('bindfs', tmp_path) as made,
+            inotifywait(made.at, made.under, MADE) as events,
+    ):
+        made.space.run('sh', '-c', f'echo other > {made.at}/{changes.PLAIN}')
+        events.until('MODIFY')
+
+
+def fingerprint(source: Path, whole: bool) -> str:
+    """Return what a look sees that is not torn, of the file or of the directory."""
+    names = (changes.PLAIN, changes.LINKED) if whole else (changes.PLAIN,)
+    return contents.fingerprint([{
+        name if whole else '': xxh3_128_digest((source / name).read_bytes())
+        for name in names
+    }])
+
+
+def rewrite(
+        made: Mount, sidecar: Sidecar, app: App, lengths: Sequence[int], whole: bool,
+) -> None:
+    """Rewrite the file in each length, and each time have the whole told last.
+
+    The next is written once nothing is left to tell. That the app reads the whole
+    is not enough, for its reads are not those of the watch.
+    whole: it is the directory that is watched.
+    Raises AssertionError where it is not told whole within the bound.
+    """
+    for number, length in enumerate(lengths):
+        text = f'{number:03}' + chr(ord('a') + number) * (length - 3)
+        changes.in_place(str(made.source), text)
+        end = time.monotonic() + BOUNDS['sshfs']['in-place']
+        while app.read(max(0.0, end - time.monotonic())) != f'told | {text}':
+            pass
+        rest(sidecar)
+        assert app.mark() == f'told | {text}'
+        assert [
+            event['fingerprint'] for event in sidecar.seen
+            if event['event'] == 'changed'
+        ][-1] == fingerprint(made.source, whole)
+
+
+LENGTHS = (10, 30, 5, 300, 301, 2000, 7, 5000, 100, 200)
+LONGER = sum(new > old for old, new in itertools.pairwise(LENGTHS))
+
+
+@pytest.mark.parametrize('whole', [False, True], ids=['file', 'directory'])
+def test_nobody_is_left_with_a_torn_content(whole: bool, tmp_path: Path) -> None:
+    """A longer rewrite is first read cut to the old length. Where that is told, at
+    once as --settle 0 asks, the whole is told after it.
+    """
+    name = unique('app')
+    with mounted('sshfs', tmp_path) as made:
+        path = str(made.at / changes.PLAIN)
+        words = (
+            '--process', name, *CALM, '--interval', '100ms', '--settle', '0',
+        )
+        with (
+                started(name, [path], made.under) as app,
+                watch(*words, str(made.at) if whole else path, under=made.under)
+                as sidecar,
+        ):
+            sidecar.until('baseline')
+            rewrite(made, sidecar, app, LENGTHS, whole)
+            # It was torn, or this shows nothing: more was told than was written.
+            assert sidecar.count('signalled') > len(LENGTHS)
+            assert sidecar.count('signalled') <= len(LENGTHS) + LONGER
+
+
+@pytest.mark.parametrize('whole', [False, True], ids=['file', 'directory'])
+def test_a_torn_content_does_not_settle(whole: bool, tmp_path: Path) -> None:
+    """Each rewrite, longer or shorter, is told once and whole: the next look, which
+    --settle waits for, reads to the end.
+    """
+    name = unique('app')
+    with mounted('sshfs', tmp_path) as made:
+        path = str(made.at / changes.PLAIN)
+        words = (
+            '--process', name, *CALM, '--interval', '100ms', '--settle', '200ms',
+        )
+        with (
+                started(name, [path], made.under) as app,
+                watch(*words, str(made.at) if whole else path, under=made.under)
+                as sidecar,
+        ):
+            sidecar.until('baseline')
+            rewrite(made, sidecar, app, LENGTHS, whole)
+            assert app.seen.count('marked') == len(LENGTHS)
+            assert len(app.seen) == 1 + 2 * len(LENGTHS), app.seen
+            assert sidecar.count('signalled') == len(LENGTHS), sidecar.seen

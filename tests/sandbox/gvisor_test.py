@@ -1,0 +1,240 @@
+"""gVisor: the app and the sidecar are two containers of one sandbox.
+
+There inotify is not told of what others do to a volume, there is no pidfd, and
+/proc does not say what a process does with a signal. So the target is told by
+kill(2) on a disposition that is unknown.
+"""
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox import changes
+from tests.sandbox.gvisor import LEDGER, WATCHED, Pod, started
+from tests.sandbox.harness import silent, walk
+from tests.servers.harness import until
+from tests.sidecar import Event
+
+QUICK = (
+    'watch', '--interval', '200ms', '--settle', '100ms', '--survive', '200ms',
+    '--on-start', 'never', '--log-format', 'json', '-v',
+)
+# By default a target has to be 10 s old here; no test but that of it waits so long.
+EAGER = ('--min-uptime', '0')
+APP = ('--process', 'app', *WATCHED)
+# gVisor looks at a volume anew at each open, so that a change is seen by the next
+# poll, settled by the one after, and told: half a second, and what a busy machine adds.
+BOUND = 10.0
+YOUNG = 10.0  # s for which a target is held where its disposition is unknown
+
+
+@pytest.fixture
+def pod() -> Iterator[Pod]:
+    """Give a pod of which nothing runs but the sandbox."""
+    with started() as pod:
+        yield pod
+
+
+def test_every_kind_of_change_is_told_once(pod: Pod) -> None:
+    """All of the five ways, by kill(2) and not knowing; inotify sees none of them."""
+    app = pod.app('app')
+    with (
+            pod.inotifywait() as events,
+            pod.watch(pod.sidecar(*QUICK, *EAGER, *APP)) as sidecar,
+    ):
+        sidecar.until('baseline')
+        walk(pod.config, app.lines.read, BOUND)
+        sidecar.polls()
+        assert app.untold()
+        told = [each for each in sidecar.seen if each['event'] == 'signalled']
+        assert len(told) == len(changes.KINDS)
+        assert {(each['how'], each['disposition']) for each in told} == {
+            ('kill', 'unknown'),
+        }
+        assert strays(sidecar.seen) == []
+        assert silent(events)
+        # It does see what is done inside, and of the changes before that nothing.
+        pod.touch('inside')
+        assert events.read().endswith('CREATE inside')
+
+
+def test_a_young_target_is_told_once_it_is_old_enough(pod: Pod) -> None:
+    """Nobody knows whether it has its handler yet, so it is given 10 s."""
+    with pod.watch(pod.sidecar(*QUICK, '--process', 'young', *WATCHED)) as sidecar:
+        sidecar.until('baseline')
+        began = time.monotonic()
+        app = pod.app('young')
+        changes.in_place(str(pod.config), changes.text(1))
+        held = sidecar.until('held', reason='too young')
+        assert held['message'].endswith('is younger than 10 s (--min-uptime)')
+        assert app.lines.read(YOUNG + BOUND).startswith('told | text 000001')
+        assert time.monotonic() - began >= YOUNG
+        sidecar.polls()
+        assert app.untold()
+
+
+def test_doctor_says_what_is_unknown(pod: Pod) -> None:
+    """It passes, and warns of the handler and of kill(2) without pidfd."""
+    pod.app('app')
+    status, out, err = pod.once(pod.sidecar('doctor', '--output', 'json', *APP))
+    assert (status, err) == (0, '')
+    rows = {row['check']: row for row in json.loads(out)['rows']}
+    assert rows['path']['says'].startswith('1 file, 9p')
+    assert rows['handler']['verdict'] == 'warn'
+    assert 'this kernel does not say' in rows['handler']['says']
+    assert rows['permission']['verdict'] == 'ok'
+    assert rows['delivery']['verdict'] == 'warn'
+    assert rows['delivery']['says'].startswith('by kill(2)')
+
+
+def test_smoke_passes(pod: Pod) -> None:
+    """With a read-only root, it takes a /tmp and nothing else."""
+    smoke = pod.sidecar('smoke', shared=False)
+    smoke = smoke._replace(mounts=(*smoke.mounts, ('/tmp', '')))
+    status, out, err = pod.once(smoke)
+    assert (status, err) == (0, ''), out
+
+
+def test_smoke_delivers_to_the_app(pod: Pod) -> None:
+    """What doctor cannot know is tried: the app lives on after the signal."""
+    app = pod.app('app')
+    status, out, _ = pod.once(pod.sidecar(
+        'smoke', '--deliver', '--output', 'json', '--settle', '0', *EAGER, *APP,
+    ))
+    assert status == 0, out
+    assert app.lines.read().startswith('told')
+    assert app.untold()
+
+
+@pytest.mark.parametrize(('uid', 'capabilities', 'permitted'), [
+    (1000, (), False),
+    # gVisor has no ambient set, so that exec(2) takes it from all but root.
+    (1000, ('CAP_KILL',), False),
+    (0, (), False),
+    (0, ('CAP_KILL',), True),
+])
+def test_who_may_signal_another_user(
+        pod: Pod, uid: int, capabilities: tuple[str, ...], permitted: bool,
+) -> None:
+    """Only root with CAP_KILL; who may not says in one line what to do."""
+    app = pod.app('app')
+    made = pod.sidecar(*QUICK, *EAGER, *APP, uid=uid, capabilities=capabilities)
+    with pod.watch(made) as sidecar:
+        sidecar.until('baseline')
+        changes.in_place(str(pod.config), changes.text(1))
+        if permitted:
+            assert app.lines.read(BOUND).startswith('told | text 000001')
+            return
+        failed = sidecar.until('failed')
+        assert failed['message'].startswith('not permitted to send SIGHUP to app (pid ')
+        assert f'uid 65532) as uid {uid}; run as the same uid' in failed['message']
+        assert '\n' not in failed['message']
+        assert app.untold()
+
+
+def test_a_pid_namespace_of_its_own_is_named(pod: Pod) -> None:
+    """A sidecar that sees nobody says which line of the pod is missing."""
+    app = pod.app('app')
+    made = pod.sidecar(*QUICK, *EAGER, *APP, shared=False)
+    with pod.watch(made) as sidecar:
+        sidecar.until('baseline')
+        changes.in_place(str(pod.config), changes.text(1))
+        held = sidecar.until('held')
+        assert 'set shareProcessNamespace: true' in held['message']
+        assert app.untold()
+
+
+@pytest.mark.parametrize(('event', 'phase'), [('changed', ''), ('signalled', 'sent')])
+def test_a_killed_sidecar_goes_on_with_its_ledger(
+        pod: Pod, event: str, phase: str,
+) -> None:
+    """Killed in an update, before or after the signal: the app is told just once.
+
+    After means once the ledger says so: in doubt it would be told again.
+    """
+    ledger = pod.place / 'ledger' / 'ledger'
+    app = pod.app('app')
+    # Time enough to be killed in, before the signal or after it.
+    slow = {'changed': '--splay', 'signalled': '--survive'}[event]
+    words = (*QUICK, *EAGER, '--state-file', f'{LEDGER}/ledger', *APP)
+    with pod.watch(pod.sidecar(*words, slow, '1h')) as first:
+        first.until('baseline')
+        changes.swapped(str(pod.config), changes.text(1))
+        first.until(event)
+        until(lambda: f'"{phase}' in ledger.read_text(), f'{phase} in the ledger')
+        first.end()
+    with pod.watch(pod.sidecar(*words)) as second:
+        assert app.lines.read(BOUND).startswith('told')
+        second.until('delivered')
+        second.polls()
+        assert app.untold()
+        changes.swapped(str(pod.config), changes.text(2))
+        assert app.lines.read(BOUND).endswith('text 000002')
+        second.polls()
+        assert app.untold()
+
+
+def test_a_restarted_app_is_not_told_again(pod: Pod) -> None:
+    """It has read what the one before it was told of; the next change it is told."""
+    app = pod.app('app')
+    with pod.watch(pod.sidecar(*QUICK, *EAGER, *APP)) as sidecar:
+        sidecar.until('baseline')
+        changes.renamed(str(pod.config), changes.text(1))
+        before = app.lines.read(BOUND)
+        assert before.startswith('told')
+        pid = sidecar.until('delivered')['pid']
+        app.end()
+        sidecar.polls()
+        app = pod.app('app')
+        sidecar.polls()
+        assert app.untold()
+        changes.renamed(str(pod.config), changes.text(2))
+        assert app.lines.read(BOUND).startswith('told | text 000002')
+        assert sidecar.until('delivered')['pid'] != pid
+        sidecar.polls()
+        assert app.untold()
+
+
+def test_a_watch_idles_and_stops(pod: Pod) -> None:
+    """It says nothing and takes next to no time of the processor; TERM ends it."""
+    pod.app('app')
+    words = ('watch', '--log-format', 'json', *APP)
+    with pod.watch(pod.sidecar(*words)) as sidecar:
+        sidecar.until('baseline')
+        sidecar.status()
+        before = used(pod.pid)
+        assert sidecar.child.stderr is not None
+        silence = 10.0
+        assert not select.select([sidecar.child.stderr], [], [], silence)[0]
+        # A busy loop takes all of it, and that on each processor it has.
+        assert used(pod.pid) - before < silence / 4
+        assert sidecar.stop() == 0
+        assert sidecar.seen[-1]['event'] == 'stopped'
+        assert strays(sidecar.seen) == []
+
+
+def strays(seen: list[Event]) -> list[str]:
+    """Return the lines that are no events, such as the words of a library."""
+    return [each['message'] for each in seen if each['event'] == 'line']
+
+
+def used(pid: int) -> float:
+    """Return the seconds of processor that a process and those below it took."""
+    rows = {}
+    for entry in filter(str.isdecimal, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{entry}/stat', encoding='utf-8') as file:
+                rows[int(entry)] = file.read().rpartition(')')[2].split()
+        except OSError:
+            pass  # ended since it was listed
+    family = {pid}
+    while more := {each for each in rows if int(rows[each][1]) in family} - family:
+        family |= more
+    # utime, stime, and those of the children that were waited for.
+    ticks = sum(int(field) for each in family for field in rows[each][11:15])
+    return ticks / os.sysconf('SC_CLK_TCK')

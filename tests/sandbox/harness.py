@@ -1,0 +1,135 @@
+"""What the tests of every sandbox have in common: where its tools are, and the walk.
+
+Tools that Debian 12 has no package for, or that are used without being
+installed, are fetched once into TOOLS by the scripts beside this.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.sandbox import changes
+from tests.servers.harness import missing
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOOLS = ROOT / '.venv' / 'sandbox'
+APP = ROOT / 'tests' / 'sandbox' / 'app.py'
+DEADLINE = 60.0
+
+
+class Lines:
+    """What a process says, line by line: its pipe is read up to a deadline."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.unread = b''
+        self.seen: list[str] = []
+
+    def read(self, deadline: float = DEADLINE) -> str:
+        """Return the next line; '' when there will be no more.
+
+        Raises AssertionError when there is none for the deadline, in seconds.
+        """
+        until = time.monotonic() + deadline
+        while b'\n' not in self.unread:
+            left = max(0.0, until - time.monotonic())
+            readable, _, _ = select.select([self.fd], [], [], left)
+            assert readable, f'nothing for {deadline} s, after {self.seen}'
+            read = os.read(self.fd, 65536)
+            if not read:
+                return ''
+            self.unread += read
+        line, _, self.unread = self.unread.partition(b'\n')
+        self.seen.append(line.decode('utf-8', 'backslashreplace').strip())
+        return self.seen[-1]
+
+    def until(self, word: str, deadline: float = DEADLINE) -> str:
+        """Return the next line that has a word in it; see read."""
+        end = time.monotonic() + deadline
+        while word not in (line := self.read(max(0.0, end - time.monotonic()))):
+            assert line, f'it ended without {word!r}: {self.seen}'
+        return line
+
+
+def needed(program: str, package: str) -> str:
+    """Return the path of a program; skip the test, or fail it in CI, without it."""
+    places = f'{os.environ.get("PATH", "")}:/usr/sbin:/sbin'
+    path = shutil.which(program, path=places)
+    if path is None:
+        missing(f'{program} is not here: apt-get install {package}')
+    return path
+
+
+def fetched(name: str, script: str) -> Path:
+    """Return what a script beside this puts into TOOLS; as needed."""
+    path = TOOLS / name
+    if not path.exists():
+        missing(f'{name} is not here: sh tests/sandbox/{script}')
+    return path
+
+
+def walk(
+        directory: Path, told: Callable[[float], str], bounds: float | dict[str, float],
+        change: Callable[[str, str, str], None] | None = None,
+) -> dict[str, float]:
+    """Change the files in all five ways, each once the one before was told.
+
+    directory: as it is reached from outside. told: bound in seconds -> the next
+    line of the app that is told; raises AssertionError when none comes.
+    bounds: what the environment allows for each kind, in seconds.
+    Returns kind -> seconds from the change to the app's line. Raises
+    AssertionError for a line too early, too late, twice, or of another text.
+    """
+    took = {}
+    for number, kind in enumerate(changes.KINDS, 1):
+        text = changes.text(number)
+        bound = bounds if isinstance(bounds, float) else bounds[kind]
+        began = time.monotonic()
+        if change is None:
+            changes.KINDS[kind](str(directory), text)
+        else:
+            change(str(directory), kind, text)
+        line = told(bound)
+        took[kind] = time.monotonic() - began
+        said = line.split(' | ')
+        assert said[0] == 'told', line
+        assert text.strip() in said[1:], f'{kind}: {line}'
+    return took
+
+
+@contextlib.contextmanager
+def inotifywait(
+        directory: Path, under: Sequence[str] = (), events: str = '',
+) -> Iterator[Lines]:
+    """Have inotifywait watch a directory, and give what it says of it.
+
+    Started when this returns. under: a command to run it by. events: only these,
+    with commas between: who reads there makes events too.
+    """
+    program = needed('inotifywait', 'inotify-tools')
+    only = ('--event', events) if events else ()
+    child = subprocess.Popen(
+        [*under, program, '--monitor', '--recursive', *only, str(directory)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    try:
+        Lines(child.stderr.fileno()).until('Watches established')
+        yield Lines(child.stdout.fileno())
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.communicate()
+
+
+def silent(lines: Lines) -> bool:
+    """Whether a pipe has nothing to say right now, and never had."""
+    readable, _, _ = select.select([lines.fd], [], [], 0)
+    return not readable and not lines.seen and not lines.unread

@@ -1,0 +1,141 @@
+"""The command status, on files of its own and of a real watch."""
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pollreload import cli, procfs, status, statusfile
+from pollreload.errors import StatusError
+from tests.sidecar import unique, watch, write
+
+SHOWN: dict[str, Any] = {
+    'pid': 41, 'boot': 'this', 'interval': 5.0, 'paths': ['/a', '/b'],
+    'process': 'nginx', 'pidfile': None, 'signal': 'SIGHUP', 'time': 1000.0,
+    'ended': 100.0, 'took': 0.25, 'content': 'done', 'seen': 'f' * 32,
+    'done': 'f' * 32, 'held': '', 'tries': 0, 'unreadable': [],
+}
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is 110 s after the boot, and 1030 s after 1970."""
+    monkeypatch.setattr(procfs, 'boot', lambda: 'this')
+    monkeypatch.setattr(procfs, 'now', lambda: 110.0)
+    monkeypatch.setattr(time, 'time', lambda: 1030.0)
+
+
+@pytest.mark.usefixtures('clocks')
+@pytest.mark.parametrize(('boot', 'seconds'), [
+    ('this', 10.0), ('another', 30.0), ('', 30.0),
+])
+def test_age_is_by_the_clock_of_the_boot_where_it_is_the_same(
+        boot: str, seconds: float,
+) -> None:
+    """Nobody can set that one."""
+    assert status.age({**SHOWN, 'boot': boot}) == seconds
+
+
+@pytest.mark.usefixtures('clocks')
+@pytest.mark.parametrize(('oldest', 'code'), [('10s', 0), ('9s', 1)])
+def test_a_look_that_is_too_old_is_1(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], oldest: str, code: int,
+) -> None:
+    """A watch that hangs or is gone fails the probe, and says for how long."""
+    path = str(tmp_path / 'status')
+    statusfile.write(path, {**SHOWN, 'held': 'no target', 'tries': 2, 'unreadable': [
+        ['/b', 'permission denied'],
+    ]})
+
+    assert cli.main(('status', '--max-age', oldest, path)) == code
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    late = '' if code == 0 else ', which is more than 9 s'
+    assert lines['last'] == f'look   10.0 s ago{late}; it took 0.250 s'
+    assert lines['paths'] == '/a /b'
+    assert lines['target'] == 'nginx, SIGHUP'
+    assert lines['held'] == 'no target'
+    assert lines['failed'] == '2 attempts in a row'
+    assert lines['unreadable'] == '/b: permission denied'
+
+
+@pytest.mark.usefixtures('clocks')
+def test_json_is_what_was_written_and_its_age(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One object."""
+    path = str(tmp_path / 'status')
+    statusfile.write(path, SHOWN)
+
+    assert cli.main(('status', '--output', 'json', path)) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {'version': 1, **SHOWN, 'age': 10.0, 'fresh': True}
+
+
+@pytest.mark.parametrize('lacks', ['boot', 'seen', 'took'])
+def test_a_file_that_lacks_something_is_one_line(tmp_path: Path, lacks: str) -> None:
+    """Whoever wrote it."""
+    path = str(tmp_path / 'status')
+    shown = dict(SHOWN)
+    del shown[lacks]
+    statusfile.write(path, shown)
+
+    with pytest.raises(StatusError, match='is not the status file of a watch'):
+        status.run(path, 30.0, 'text')
+
+
+def test_a_real_watch_shows_what_it_saw(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After each look: the first, and one that sees a change that is held."""
+    conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
+    write(conf, 'first')
+    words = ('--process', unique('gone'), '--status-file', path, conf, '/nowhere')
+    with watch(*words) as sidecar:
+        sidecar.until('baseline')
+        sidecar.poll()
+        first = statusfile.read(path)
+        write(conf, 'second')
+        sidecar.poll()
+        second = statusfile.read(path)
+        assert status.run(path, 30.0, 'text') == 0
+
+    assert (first['content'], first['held']) == ('done', '')
+    assert first['seen'] == first['done']
+    assert first['unreadable'] == [['/nowhere', 'no such file']]
+    assert (second['content'], second['held']) == ('due', 'no target')
+    assert second['seen'] != second['done'] == first['done']
+    assert second['pid'] == sidecar.pid
+    assert 'due' in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    """And the watch goes on."""
+    conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'none' / 'status')
+    write(conf, 'first')
+    with watch('--process', unique('gone'), '--status-file', path, conf) as sidecar:
+        failed = sidecar.until('failed')
+        sidecar.poll()
+        (tmp_path / 'none').mkdir()
+        sidecar.poll()
+        assert statusfile.read(path)['content'] == 'done'
+
+    assert failed['message'] == (
+        f'cannot write {path} (--status-file): no such file or directory'
+    )
+    assert sidecar.count('failed') == 1
+
+
+@pytest.mark.usefixtures('clocks')
+def test_what_is_not_so_has_no_line(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is held, nothing failed, everything can be read."""
+    path = str(tmp_path / 'status')
+    statusfile.write(path, SHOWN)
+
+    assert status.run(path, 30.0, 'text') == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ['last', 'watch', 'paths', 'target', 'content', 'seen', 'done']

@@ -1,0 +1,1 @@
+"""What pollreload costs, beside what a user would pick instead."""

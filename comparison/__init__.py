@@ -1,0 +1,1 @@
+"""The same twelve behaviours, of pollreload and of what is used instead."""

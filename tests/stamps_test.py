@@ -951,7 +951,6 @@ def test_a_young_neighbour_does_not_make_the_old_ones_be_read(
         put(f'{at}/d/{number}')
     eye = Eye(f'{at}/d')
     eye.look()
-    turn = eye.turn
     reads.clear()
     tick()
     put(f'{at}/d/new')

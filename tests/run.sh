@@ -14,7 +14,7 @@ PACKAGES='apache2-bin bindfs binutils btrfs-progs bubblewrap buildah busybox-sta
     zsh'
 WORKERS=4                            # most of the tests wait, for a process or a clock
 OTHERS='3.12 3.13'  # interpreters besides the one in .venv
-SHIM=$(command -v python3 || :)  # pyenv's, perhaps; asked before .venv is in the PATH
+SHIM=$(command -v python3 || :)  # pyenv's, perhaps, or what that runs; before .venv's
 
 say() { printf '%s\n' "run.sh: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -51,6 +51,7 @@ python() {
     root=${PYENV_ROOT:-$(pyenv root 2>/dev/null || :)}
     for found in "python$1" "${root:-/nonexistent}"/versions/"$1"*/bin/python \
         "${SHIM%/shims/python3}"/versions/"$1"*/bin/python \
+        "${SHIM%/versions/*}"/versions/"$1"*/bin/python \
         "${HOME:-/nonexistent}"/.pyenv/versions/"$1"*/bin/python; do
         if works "$found" "${1%.*}, ${1#*.}"; then
             echo "$found"

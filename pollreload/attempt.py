@@ -43,6 +43,9 @@ class Attempt(NamedTuple):
     told: every target that was told of it, or need not be.
     tries: how many failed; again: not before this time, boot seconds.
     validated: --validate agreed to this content.
+    acted: how many of --exec and --url have succeeded; acted_at: when the first
+        began, boot seconds; 0.0: none has.
+    doubted: how often all of them had, and --verify did not agree.
     """
 
     fingerprint: str = ''
@@ -50,6 +53,9 @@ class Attempt(NamedTuple):
     tries: int = 0
     again: float = 0.0
     validated: bool = False
+    acted: int = 0
+    acted_at: float = 0.0
+    doubted: int = 0
 
 
 # The phase of a target in flight and what is seen of it once --survive is over -> the

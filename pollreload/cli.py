@@ -116,6 +116,66 @@ def path(text: str) -> str:
     return text
 
 
+class Lines(Words):
+    """Words of which several come on lines of one variable."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Return the lines that are not empty."""
+        return [line for line in rv.splitlines() if line.strip()]
+
+
+def url(text: str) -> str:
+    """Return --url. What is wrong with it is said without it: it may be a secret."""
+    from urllib.parse import urlsplit
+    if not (text.isascii() and text.isprintable()) or ' ' in text:
+        raise ValueError('holds what a URL cannot; write it as %XX')
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError('has no port from 1 to 65535, or no address in []') from None
+    if parts.scheme not in ('http', 'https') or '://' not in text:
+        known = f'{parts.scheme}:// is not spoken' if '://' in text else 'has no scheme'
+        raise ValueError(f'{known}; write http://HOST[:PORT]/PATH, or https')
+    place = parts.netloc.rpartition('@')[2]
+    if place.count(':') > 1 and not place.startswith('['):
+        raise ValueError('has an IPv6 address without brackets; write [::1]')
+    if not parts.hostname or port == 0:
+        raise ValueError('names no host, or port 0')
+    if '@' in text.partition('://')[2].removeprefix(parts.netloc):
+        raise ValueError('has an @ behind its host; write %40')
+    if parts.fragment or text.endswith('#'):
+        raise ValueError('has a #, which is never sent; leave out what follows it')
+    if parts.scheme == 'https':
+        try:
+            import ssl  # noqa: F401
+        except ImportError:
+            raise ValueError(
+                'is https, for which this Python has no OpenSSL; use http, or --exec',
+            ) from None
+    return text
+
+
+def method(text: str) -> str:
+    """Return --url-method."""
+    if not (text.isascii() and text.isalpha() and len(text) < 32):
+        raise ValueError(f'{text!r} is not a method; write POST, PUT or GET')
+    return text.upper()
+
+
+def statuses(text: str) -> tuple[tuple[int, int], ...]:
+    """Return --url-status: '2xx', '200,204', '200-299'."""
+    found = []
+    for word in text.lower().replace(' ', '').split(','):
+        first, _, last = word.replace('x', '0').partition('-')
+        last = last or word.replace('x', '9')
+        whole = re.fullmatch('[1-5](xx|[0-9]{2})|[1-5][0-9]{2}-[1-5][0-9]{2}', word)
+        if not whole or first > last:
+            raise ValueError(f'{word!r} is not a status; write 2xx, 204 or 200-299')
+        found.append((int(first), int(last)))
+    return tuple(found)
+
+
 DURATION = Words('DURATION', duration)
 INTERVAL = Words('DURATION', interval)
 COMMAND = Words('CMD', command)
@@ -127,6 +187,8 @@ SIGNAL = Words('NAME', lambda text: signal_number(text, NUMBERS, *REAL_TIME))
 REGEX = Words('REGEX', regex)
 UID = Words('UID', uid)
 GLOB = Words('GLOB', str)
+COMMANDS = Lines('CMD', command)
+URLS = Lines('URL', url)
 
 
 def variables(name: str, sidecar: bool = False) -> list[str]:
@@ -219,6 +281,18 @@ DELIVERY = [
         default='auto', show_default=True,
     ),
 ]
+ACTIONS = [
+    option('exec', 'Run this after the signal, or without one; several in order.',
+           type=COMMANDS, multiple=True),
+    option('url', 'Send a request after that, or to nothing else; several in order.',
+           type=URLS, multiple=True),
+    option('url-method', 'Its method.', type=Words('NAME', method), default='POST',
+           show_default=True),
+    option('url-status', 'The answers that are a success: 2xx, 204 or 200-299, and '
+           'more with a comma.', type=Words('STATUS', statuses), default='2xx',
+           show_default=True),
+    timed('url-timeout', 'How long all of the answer may take.', DEFAULTS.url_timeout),
+]
 POLLING = [
     timed('interval', 'Time between polls, start to start.', DEFAULTS.interval,
           INTERVAL),
@@ -244,16 +318,33 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
 
     needs: whether a path and a process must be named. Raises UsageError.
     """
-    sidecar = click.get_current_context().info_name == 'watch'
+    context = click.get_current_context()
+    sidecar = context.info_name == 'watch'
     if needs and not given['paths']:
         raise click.UsageError(
             'no path to watch: name one or more PATHs, or set '
             + ('FILE, PROCESS and SIGNAL' if sidecar else 'POLLRELOAD_FILE'),
         )
-    if needs and not (given['process'] or given['pidfile']):
+    signals = given['process'] or given['pidfile']
+    acts = given.get('exec') or given.get('url')
+    if needs and not (signals or acts):
         raise click.UsageError(
             'nobody to tell: name a process with --process NAME'
-            + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE',
+            + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE'
+            + (', or use --exec or --url' if 'exec' in given else ''),
+        )
+    for name in ('cmdline', 'uid', 'all_namespaces', 'verify_workers'):
+        if acts and not signals and given[name] not in (None, False):
+            raise click.UsageError(
+                f'--{name.replace("_", "-")} is about a process, and none is named; '
+                f'name one with --process or --pidfile',
+            )
+    secret = any('@' in each for each in given.get('url', ()))
+    source = context.get_parameter_source('url')
+    if secret and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            '--url has a name or a password in it, which every list of processes '
+            'would show; set POLLRELOAD_URL instead',
         )
     for name in ('state_file', 'status_file'):
         file = given.get(name)
@@ -333,7 +424,8 @@ def pollreload() -> None:
 
 
 @pollreload.command(params=[
-    *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, STATE, SHOWN, *LOG,
+    *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN,
+    *LOG,
 ])
 def watch(**given: Any) -> Settings:
     """Poll for ever (the sidecar).
@@ -347,7 +439,7 @@ def watch(**given: Any) -> Settings:
 
 
 @pollreload.command(params=[
-    *TARGET, *CONTENT, *DELIVERY, STATE,
+    *TARGET, *CONTENT, *DELIVERY, *ACTIONS, STATE,
     timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout),
     option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
            is_flag=True),
@@ -365,7 +457,7 @@ def check(**given: Any) -> int:
 
 
 @pollreload.command(params=[
-    *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE, SHOWN, OUTPUT, *LOG,
+    *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, OUTPUT, *LOG,
 ])
 def doctor(**given: Any) -> int:
     """Would it work here? Sends nothing, changes nothing.

@@ -32,7 +32,7 @@ from pollreload.process import (
     roots,
     short,
 )
-from pollreload.settings import Settings
+from pollreload.settings import Settings, bare, signals
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
@@ -178,19 +178,25 @@ def text(found: Sequence[Row], width: int) -> str:
 def rows(settings: Settings) -> list[Row]:
     """Return the rows of every check, in the order of a delivery."""
     seen = sights(settings)
-    choice = wiring.targets(settings)
     return [
         *paths(settings.paths, seen),
-        table(),
-        *names(settings),
-        *processes(settings, choice),
-        *nested(settings, choice),
-        *dispositions(settings, choice),
-        *permissions(choice),
-        way(),
+        *(target(settings) if signals(settings) else ()),
         memory(settings),
         *commands(settings),
+        *urls(settings),
     ]
+
+
+def target(settings: Settings) -> Iterator[Row]:
+    """Give the rows about the process to be signalled."""
+    choice = wiring.targets(settings)
+    yield table()
+    yield from names(settings)
+    yield from processes(settings, choice)
+    yield from nested(settings, choice)
+    yield from dispositions(settings, choice)
+    yield from permissions(choice)
+    yield way()
 
 
 def sights(settings: Settings) -> list[change.Sight | None]:
@@ -499,9 +505,11 @@ def default_memory(settings: Settings) -> Row:
 
 
 def commands(settings: Settings) -> Iterator[Row]:
-    """Say whether the programs of --validate and --verify are found."""
+    """Say whether the programs of --validate, --exec and --verify are found."""
     for option, command in (
-            ('validate', settings.validate), ('verify', settings.verify),
+            ('validate', settings.validate),
+            *(('exec', command) for command in settings.exec),
+            ('verify', settings.verify),
     ):
         if not command:
             continue
@@ -513,6 +521,31 @@ def commands(settings: Settings) -> Iterator[Row]:
             )
         else:
             yield Row(option, 'ok', command[0], 'found')
+
+
+def urls(settings: Settings) -> Iterator[Row]:
+    """Say whether somebody listens where --url asks; nothing is sent."""
+    for url in settings.url:
+        trouble = unreached(url)
+        if trouble:
+            yield Row(
+                'url', 'fail', bare(url), trouble,
+                'start the server, or mend the URL; it is tried again until it answers',
+            )
+        else:
+            yield Row('url', 'ok', bare(url), 'takes connections; nothing was sent')
+
+
+def unreached(url: str) -> str:
+    """Return why no connection to the host of a URL can be had, or ''."""
+    def reach() -> str:
+        from pollreload import request
+        return request.reach(url, PATIENCE)
+
+    try:
+        return str(children.within(reach, PATIENCE, wiring.stopping))
+    except OSError as error:
+        return f'{error.strerror}'
 
 
 def lacking(command: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import xxhash
 
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts, bare
 
 VERSION = 1
 LARGEST = 1 << 27  # bytes; a million files make about half of that
@@ -46,7 +46,7 @@ def location(key: str, environ: Mapping[str, str], uid: int) -> str:
 
 
 def key(settings: Settings, cwd: str) -> str:
-    """Return 16 hex digits for what is watched, who is told and with what signal.
+    """Return 16 hex digits for what is watched, who is told, and how.
 
     Paths count as os.path.abspath sees them, seen from cwd: a link that moves
     must not change the name of the memory.
@@ -63,6 +63,9 @@ def key(settings: Settings, cwd: str) -> str:
         settings.all_namespaces,
         settings.select,
         settings.signal,
+        *((
+            settings.exec, [bare(url) for url in settings.url], settings.url_method,
+        ) if acts(settings) else ()),
     )
     # JSON keeps ['a', 'b'] and ['ab'] apart, and escapes what is not UTF-8.
     return str(xxhash.xxh3_64_hexdigest(json.dumps(parts).encode('ascii')))

@@ -51,6 +51,9 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'attempt': {
             'fingerprint': attempt.fingerprint,
             'tries': attempt.tries,
+            'acted': attempt.acted,
+            'acted_at': attempt.acted_at,
+            'doubted': attempt.doubted,
             'told': [
                 {
                     'pid': told.process.pid, 'started': told.process.started,
@@ -109,6 +112,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
             text(attempt['fingerprint']), told,
             # The count goes on; the wait was the other run's.
             tries=count(attempt['tries']),
+            # A ledger of 0.1.0 has none of these.
+            acted=count(attempt.get('acted', 0)),
+            acted_at=number(attempt.get('acted_at', 0.0)),
+            doubted=count(attempt.get('doubted', 0)),
         ) if same_boot else Attempt(),
         newest=number(kept['newest']),
         deaths=count(kept['deaths']),
@@ -161,7 +168,7 @@ def latest(state: State) -> float:
     """Return the latest time that a state speaks of, in boot seconds."""
     content = state.content
     return max(
-        content.seen_at, content.left, content.looked_at,
+        content.seen_at, content.left, content.looked_at, state.attempt.acted_at,
         *(at for at, _ in content.doubts.values()),
         *(told.at for told in state.attempt.told),
     )

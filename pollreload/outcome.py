@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pollreload.attempt import NEXT, Told, failed, record
 from pollreload.process import ENDING
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts
 from pollreload.state import State, World, finish
 
 COMMAND_PAUSE = 0.1  # s between two looks at a command and what it prints
@@ -31,6 +31,11 @@ def last_lines(said: str, most: int = 300) -> str:
     """
     lines = [each.strip() for each in said.splitlines() if each.strip()]
     return ' | '.join(lines[-3:])[-most:]
+
+
+def exit_words(status: int) -> str:
+    """Return 'exit status 3' or 'ended by signal 9'."""
+    return f'exit status {status}' if status > 0 else f'ended by signal {-status}'
 
 
 def surviving(settings: Settings, state: State, world: World) -> State:
@@ -129,7 +134,7 @@ def next_check(settings: Settings, state: State, world: World) -> State:
         ), world)
     if any(told.phase == 'verified' for told in state.attempt.told):
         return state._replace(stage='confirm', confirm=now, look_at=now, waiting='look')
-    return conclude(turned(state, 'alive', 'done'), world)
+    return conclude(settings, turned(state, 'alive', 'done'), world)
 
 
 def turned(state: State, before: str, after: str) -> State:
@@ -140,11 +145,14 @@ def turned(state: State, before: str, after: str) -> State:
     )))
 
 
-def conclude(state: State, world: World) -> State:
+def conclude(settings: Settings, state: State, world: World) -> State:
     """Return the state after a round: done where every target of it is."""
     told = [told for told in state.attempt.told if told.name in state.round]
     state = state._replace(stage='')
     if {told.name for told in told if told.phase == 'done'} == set(state.round):
+        if acts(settings):
+            # By way of who is there by now: a late one is told before the rest is.
+            return state._replace(next=world.now(), waiting='act')
         return finish(state)
     if any(told.sends and told.phase != 'done' for told in told):
         again = failed(state.attempt, world.now(), world.jitter())
@@ -233,4 +241,4 @@ def confirming(settings: Settings, state: State, world: World) -> State:
                 **fields(settings, entry, 'changed meanwhile'),
             )
     after = 'done' if seen == state.attempt.fingerprint else 'failed'
-    return conclude(turned(state, 'verified', after), world)
+    return conclude(settings, turned(state, 'verified', after), world)

@@ -20,7 +20,8 @@ class Settings(NamedTuple):
 
     min_uptime: None stands for 1 s, or 10 s where the disposition is unknown.
     signal: a number of this machine's; signal_name: 'SIGHUP'.
-    validate, verify: split commands; empty for none.
+    validate, verify: split commands; empty for none. exec: several of them.
+    url_status: the answers that are a success, each the first and last of a range.
     """
 
     paths: tuple[str, ...] = ()
@@ -45,6 +46,11 @@ class Settings(NamedTuple):
     verify_workers: bool = False
     command_timeout: float = 30.0
     splay: float = 0.0
+    exec: tuple[tuple[str, ...], ...] = ()
+    url: tuple[str, ...] = ()
+    url_method: str = 'POST'
+    url_status: tuple[tuple[int, int], ...] = ((200, 299),)
+    url_timeout: float = 10.0
     on_start: str = 'auto'
     state_file: str | None = None
     status_file: str | None = None
@@ -54,6 +60,26 @@ class Settings(NamedTuple):
     output: str = 'text'
     log_format: str = 'text'
     verbosity: int = 0
+
+
+def signals(settings: Settings) -> bool:
+    """Return whether a process is to be signalled."""
+    return bool(settings.process or settings.pidfile)
+
+
+def acts(settings: Settings) -> bool:
+    """Return whether something else is to be done, after a signal or without one."""
+    return bool(settings.exec or settings.url)
+
+
+def bare(url: str) -> str:
+    """Return a URL as a log may show it: without who asks, and without a query.
+
+    url: as cli.url has let it pass, with no other '@' than the one before a host.
+    """
+    scheme, _, rest = url.partition('://')
+    place = rest.partition('?')[0].rpartition('@')[2]
+    return f'{scheme}://{place}'
 
 
 def duration(text: str) -> float:

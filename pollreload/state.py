@@ -29,8 +29,10 @@ class World(NamedTuple):
     send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
-    ran: the exit status of that command, None while it runs.
-    cancel: ends that command and its group. said: the end of what it printed.
+    ask: starts a request to a URL, in the same way.
+    ran: the exit status of that command, None while it runs; of a request 0 or 1.
+    cancel: ends that command and its group. said: the end of what it printed, or
+        what became of the request.
     save: writes the ledger, where there is one; False where it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
     us: who we are, for a person; entitle: what would permit us to signal another.
@@ -48,6 +50,7 @@ class World(NamedTuple):
     send: Callable[[Process, int], str]
     new_child: Callable[[int, int], int | None]
     run: Callable[[Sequence[str], Mapping[str, str]], str]
+    ask: Callable[[str], str]
     ran: Callable[[], int | None]
     cancel: Callable[[], None]
     said: Callable[[], str]
@@ -67,7 +70,8 @@ class State(NamedTuple):
     poll_at: the next poll; look_at: the next look, at the latest then.
     looking: since when a look is under way, 0.0: none is; stalled: when that
         was last logged.
-    stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm'.
+    stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm', 'act',
+        'agree', 'agreed'.
     until: when the stage ends at the latest.
     running: --verify runs; retry: not again before; grown: the target that
         is being verified has a new worker.
@@ -138,6 +142,8 @@ def hold(
 def finish(state: State) -> State:
     """Return the state after every target has the content: memory advances last."""
     at = [told.at for told in state.attempt.told if told.sends]
+    if state.attempt.acted_at:
+        at.append(state.attempt.acted_at)
     return state._replace(
         content=change.told(state.content, state.attempt.fingerprint, min(
             at, default=state.content.looked_at,

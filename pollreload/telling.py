@@ -23,9 +23,15 @@ from pollreload.attempt import (
     record,
     unmarked,
 )
-from pollreload.outcome import COMMAND_PAUSE, ending, last_lines, surviving
+from pollreload.outcome import (
+    COMMAND_PAUSE,
+    ending,
+    exit_words,
+    last_lines,
+    surviving,
+)
 from pollreload.process import HARMLESS, VERDICTS, Choice, Process, disposition
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts, signals
 from pollreload.state import State, World, finish, hold
 
 
@@ -38,6 +44,8 @@ def begin(state: State, world: World) -> State:
 
 def tell(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due content was told, held, or found needless."""
+    if not signals(settings):
+        return beyond(settings, state, world)
     now, choice = world.now(), world.targets()
     asked = [told.name for told in state.attempt.told if told.phase == 'ending']
     if asked:
@@ -60,7 +68,7 @@ def tell(settings: Settings, state: State, world: World) -> State:
         if (entry := of(state.attempt, process)).phase != 'done'
     ]
     if not todo:
-        return finish(state)
+        return beyond(settings, state, world)
     state = state._replace(
         round=tuple((each.pid, each.started) for each in choice.targets),
     )
@@ -80,6 +88,12 @@ def tell(settings: Settings, state: State, world: World) -> State:
             kept.append(held)
     if not ready:
         return hold_back(state, kept, world)
+    return before(settings, state, world) or send(settings, state, ready, world)
+
+
+def before(settings: Settings, state: State, world: World) -> State | None:
+    """Return the state that waits for what comes before telling anybody, or None."""
+    now = world.now()
     if now < state.attempt.again:
         return later(settings, state, world)
     if now - state.content.ended_at >= FRESH:
@@ -87,7 +101,16 @@ def tell(settings: Settings, state: State, world: World) -> State:
         return state._replace(confirm=now, look_at=now, waiting='look')
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
-    return send(settings, state, ready, world)
+    return None
+
+
+def beyond(settings: Settings, state: State, world: World) -> State:
+    """Return the state after what comes when every target has the content."""
+    if not acts(settings):
+        return finish(state)
+    # Not for a watch that only signals.
+    from pollreload import actions
+    return before(settings, state, world) or actions.start(settings, state, world)
 
 
 def disposed(settings: Settings, process: Process, world: World) -> str:
@@ -222,9 +245,10 @@ def later(settings: Settings, state: State, world: World) -> State:
     if state.hold:
         # Why it failed was said, and will be again.
         return state._replace(next=again, waiting='backoff')
+    what = settings.signal_name if signals(settings) else 'it'
     return hold(
         state, world, 'backoff', 'backoff',
-        f'{settings.signal_name} is tried again in {again - world.now():.0f} s '
+        f'{what} is tried again in {again - world.now():.0f} s '
         f'(failures so far: {state.attempt.tries})', again, 'backoff',
     )
 
@@ -282,11 +306,6 @@ def validating(settings: Settings, state: State, world: World) -> State:
         stage='', attempt=state.attempt._replace(validated=True), confirm=now,
         look_at=now,
     )
-
-
-def exit_words(status: int) -> str:
-    """Return 'exit status 3' or 'ended by signal 9'."""
-    return f'exit status {status}' if status > 0 else f'ended by signal {-status}'
 
 
 def send(

@@ -7,7 +7,7 @@ from pollreload import change
 from pollreload.attempt import Attempt
 from pollreload.outcome import confirming, surviving, verifying
 from pollreload.process import Process
-from pollreload.settings import Settings
+from pollreload.settings import Settings, signals
 from pollreload.state import State, World, hold
 from pollreload.telling import begin, tell, validating
 
@@ -16,11 +16,22 @@ STALL_AGAIN = 60.0  # s until it is worth another
 NOTHING = Attempt()
 MOST_NAMES = 5  # in one line
 
+
+def acting(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking how what comes besides a signal gets on."""
+    # Not for a watch that only signals.
+    from pollreload import actions
+    return actions.STAGES[state.stage](settings, state, world)
+
+
 STAGES = {
     'validate': validating,
     'survive': surviving,
     'verify': verifying,
     'confirm': confirming,
+    'act': acting,
+    'agree': acting,
+    'agreed': acting,
 }
 
 
@@ -222,6 +233,8 @@ def baseline(
     content, why, newest, nobody = state.content, '', 0.0, ''
     if settings.on_start == 'always':
         why = '; to be told once (--on-start always)'
+    elif settings.on_start == 'auto' and not signals(settings):
+        why = '; to be told once, for it is not known what is in use'
     elif settings.on_start == 'auto':
         choice = world.targets()
         newest = 0.0 if choice.matches else snapshot.newest
@@ -286,8 +299,9 @@ def returned(settings: Settings, state: State, world: World) -> State:
     Nobody was told of what was there meanwhile, but who started since the last
     look before it may have read that.
     """
-    left, choice = state.content.left, world.targets()
-    if choice.reason in ('pidfile', 'proc'):
+    left = state.content.left
+    choice = world.targets() if signals(settings) else None
+    if choice is None or choice.reason in ('pidfile', 'proc'):
         # It is not known who runs, and in doubt they are told.
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     for process in choice.matches:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pollreload import children, procfs
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts, bare, signals
 from pollreload.state import Say, State
 from pollreload.tick import poll_now, status, step, wake
 from pollreload.wiring import (
@@ -51,9 +51,7 @@ def run(settings: Settings) -> int:
     say = logger(settings)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
-        f'for {settings.process or settings.pidfile} and {settings.signal_name}',
-        pid=os.getpid(), paths=settings.paths, process=settings.process,
-        pidfile=settings.pidfile, signal=settings.signal_name,
+        f'for {audience(settings)}', pid=os.getpid(), **told(settings),
     )
     state, save, settings = remembered(settings, say)
     eyes, hands = Eyes(settings), Hands()
@@ -117,9 +115,34 @@ def about(settings: Settings) -> dict[str, object]:
     """Return what --status-file says of the watch itself."""
     return {
         'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
-        'paths': settings.paths, 'process': settings.process,
-        'pidfile': settings.pidfile, 'signal': settings.signal_name,
+        **told(settings),
     }
+
+
+def told(settings: Settings) -> dict[str, object]:
+    """Return what is watched, and who is told."""
+    said: dict[str, object] = {
+        'paths': settings.paths, 'process': settings.process,
+        'pidfile': settings.pidfile,
+        'signal': settings.signal_name if signals(settings) else None,
+    }
+    if acts(settings):
+        said['exec'] = [command[0] for command in settings.exec]
+        said['url'] = [bare(url) for url in settings.url]
+    return said
+
+
+def audience(settings: Settings) -> str:
+    """Return who is told, for a person."""
+    who = []
+    if signals(settings):
+        who.append(f'{settings.process or settings.pidfile} and {settings.signal_name}')
+    if acts(settings):
+        from pollreload import actions
+        who += [
+            actions.named(settings, each) for each in range(actions.count(settings))
+        ]
+    return ', then '.join(who)
 
 
 def seen(settings: Settings, state: State) -> dict[str, object]:

@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pollreload import (
     change,
@@ -290,11 +290,16 @@ def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
 
 
 class Hands:
-    """The command of one watch that is under way, and the end of what it prints."""
+    """The command or request of one watch that is under way, and what came of it.
+
+    fd: what the command prints. answer: what the request returned will be there.
+    tail: the end of what was printed.
+    """
 
     def __init__(self) -> None:
         self.pid = 0
         self.fd = -1
+        self.answer = -1
         self.tail = b''
 
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
@@ -314,17 +319,40 @@ class Hands:
             return f'{command[0]}: {(error.strerror or str(error)).lower()}'
         return ''
 
+    def ask(self, settings: Settings, url: str) -> str:
+        """Start a request; return '' or why it cannot be."""
+        self.tail = b''
+        try:
+            self.pid, self.answer = children.fork(lambda: asked(settings, url))
+        except OSError as error:
+            return f'no child for it: {(error.strerror or str(error)).lower()}'
+        return ''
+
     def ran(self) -> int | None:
         """Return the exit status of the command, None while it runs.
 
-        To be asked every now and then, for it also empties the pipe.
+        Of a request 0 where its answer is a success, else 1. To be asked every
+        now and then, for it also empties the pipe.
         """
         status = children.ended(self.pid)
+        if self.answer >= 0:
+            return status if status is None else self.answered(status)
         self.tail = children.drained(self.fd, self.tail, SAID)
         if status is not None:
             # What it left running in its group ends with it.
             self.cancel()
         return status
+
+    def answered(self, status: int) -> int:
+        """Return 0 or 1 for the end of a request, by the status of its child."""
+        fd, self.answer, self.pid = self.answer, -1, 0
+        good, words = False, ''
+        if status:
+            words = f'failed: {children.fault(status, fd)}'
+        else:
+            good, words = cast(tuple[bool, str], children.value(fd))
+        self.tail = words.encode()
+        return int(not good)
 
     def said(self) -> str:
         """Return the end of what the last command printed."""
@@ -335,9 +363,18 @@ class Hands:
         if self.pid:
             children.end(self.pid)
             self.pid = 0
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        for fd in (self.fd, self.answer):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self.answer = -1
+
+
+def asked(settings: Settings, url: str) -> tuple[bool, str]:
+    """Be the child of a request: return whether it succeeded, and words for it."""
+    from pollreload import request
+    return request.send(
+        url, settings.url_method, settings.url_status, settings.url_timeout,
+    )
 
 
 def searched(command: Sequence[str]) -> list[str]:
@@ -477,6 +514,7 @@ def world(
         send=send,
         new_child=procfs.new_child,
         run=hands.run,
+        ask=lambda url: hands.ask(settings, url),
         ran=hands.ran,
         cancel=hands.cancel,
         said=hands.said,

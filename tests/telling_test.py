@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pollreload import tick
+from pollreload.outcome import exit_words
 from pollreload.process import Process
 from pollreload.settings import Settings
-from pollreload.telling import exit_words
 from tests.simulation import Simulation
 
 WATCH = Settings(paths=('/c',), process='app')

@@ -129,6 +129,9 @@ def url(text: str) -> str:
     from urllib.parse import urlsplit
     if not (text.isascii() and text.isprintable()) or ' ' in text:
         raise ValueError('holds what a URL cannot; write it as %XX')
+    place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
+    if place.count(':') > 1 and not place.startswith('['):
+        raise ValueError('has an IPv6 address without brackets; write [::1]')
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -137,9 +140,6 @@ def url(text: str) -> str:
     if parts.scheme not in ('http', 'https') or '://' not in text:
         known = f'{parts.scheme}:// is not spoken' if '://' in text else 'has no scheme'
         raise ValueError(f'{known}; write http://HOST[:PORT]/PATH, or https')
-    place = parts.netloc.rpartition('@')[2]
-    if place.count(':') > 1 and not place.startswith('['):
-        raise ValueError('has an IPv6 address without brackets; write [::1]')
     if not parts.hostname or port == 0:
         raise ValueError('names no host, or port 0')
     if '@' in text.partition('://')[2].removeprefix(parts.netloc):

@@ -18,12 +18,14 @@ fail() { printf '%s\n' "get-base.sh: $*" >&2; exit 1; }
 # python: print the interpreter whose prefix becomes /usr/local.
 python() {
     root=${PYENV_ROOT:-$(pyenv root 2>/dev/null || :)}
-    for found in "${root:-/nonexistent}/versions/$VERSION"*/bin/python3 \
+    # That of the tests on that version first: run.sh has looked for it everywhere.
+    for found in ".venv/$VERSION/bin/python3" \
+        "${root:-/nonexistent}/versions/$VERSION"*/bin/python3 \
         "${HOME:-/nonexistent}/.pyenv/versions/$VERSION"*/bin/python3 \
         "/usr/local/bin/python$VERSION" "/opt/python/$VERSION"*/bin/python3; do
         if "$found" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$VERSION')" \
             2>/dev/null; then
-            echo "$found"
+            readlink -f "$found"  # a venv has no library of its own
             return
         fi
     done

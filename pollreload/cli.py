@@ -3,15 +3,21 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from pollreload.settings import Settings, duration, signal_name, signal_number
+from pollreload import values
+from pollreload.settings import (
+    Settings,
+    duration,
+    signal_name,
+    signal_number,
+)
 
 NUMBERS = {
     each.name: int(each) for each in signal.Signals if not each.name.startswith('SIGRT')
@@ -57,65 +63,6 @@ class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         return [CompletionItem(word, self.completes)] if self.completes else []
 
 
-def interval(text: str) -> float:
-    """Return --interval in seconds."""
-    seconds = duration(text)
-    if seconds < 0.01:
-        raise ValueError(f'{text!r} is too short to poll at; use 10ms or more')
-    return seconds
-
-
-def process_name(text: str) -> str:
-    """Return --process: a name, as in /proc/PID/comm, and no path."""
-    if not text or '/' in text or '\n' in text:
-        raise ValueError(
-            f'{text!r} is not a process name; write it as `ps -o comm` shows it, '
-            f'without a path',
-        )
-    return text
-
-
-def regex(text: str) -> str:
-    """Return --cmdline, once it compiles."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f'{text!r} is not a regular expression: {error}') from error
-    return text
-
-
-def uid(text: str) -> int:
-    """Return the number of a user, given by number or by name."""
-    import pwd
-    if text.isascii() and text.isdigit():
-        if int(text) < 2**32 - 1:
-            return int(text)
-        raise ValueError(f'{text} is no uid; it goes up to {2**32 - 2}')
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise ValueError(f'{text!r} is no user here; write a uid or a name') from None
-
-
-def command(text: str) -> tuple[str, ...]:
-    """Return a command split as a shell splits it."""
-    import shlex
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise ValueError(f'{text!r} cannot be split into words: {error}') from error
-    if not words or not words[0]:
-        raise ValueError('is empty; write a command and its arguments')
-    return words
-
-
-def path(text: str) -> str:
-    """Return a path that the kernel can take."""
-    if not text or '\0' in text:
-        raise ValueError('a path may not be empty')
-    return text
-
-
 class Lines(Words):
     """Words of which several come on lines of one variable."""
 
@@ -124,71 +71,19 @@ class Lines(Words):
         return [line for line in rv.splitlines() if line.strip()]
 
 
-def url(text: str) -> str:
-    """Return --url. What is wrong with it is said without it: it may be a secret."""
-    from urllib.parse import urlsplit
-    if not (text.isascii() and text.isprintable()) or ' ' in text:
-        raise ValueError('holds what a URL cannot; write it as %XX')
-    place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
-    if place.count(':') > 1 and not place.startswith('['):
-        raise ValueError('has an IPv6 address without brackets; write [::1]')
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError('has no port from 1 to 65535, or no address in []') from None
-    if parts.scheme not in ('http', 'https') or '://' not in text:
-        known = f'{parts.scheme}:// is not spoken' if '://' in text else 'has no scheme'
-        raise ValueError(f'{known}; write http://HOST[:PORT]/PATH, or https')
-    if not parts.hostname or port == 0:
-        raise ValueError('names no host, or port 0')
-    if '@' in text.partition('://')[2].removeprefix(parts.netloc):
-        raise ValueError('has an @ behind its host; write %40')
-    if parts.fragment or text.endswith('#'):
-        raise ValueError('has a #, which is never sent; leave out what follows it')
-    if parts.scheme == 'https':
-        try:
-            import ssl  # noqa: F401
-        except ImportError:
-            raise ValueError(
-                'is https, for which this Python has no OpenSSL; use http, or --exec',
-            ) from None
-    return text
-
-
-def method(text: str) -> str:
-    """Return --url-method."""
-    if not (text.isascii() and text.isalpha() and len(text) < 32):
-        raise ValueError(f'{text!r} is not a method; write POST, PUT or GET')
-    return text.upper()
-
-
-def statuses(text: str) -> tuple[tuple[int, int], ...]:
-    """Return --url-status: '2xx', '200,204', '200-299'."""
-    found = []
-    for word in text.lower().replace(' ', '').split(','):
-        first, _, last = word.replace('x', '0').partition('-')
-        last = last or word.replace('x', '9')
-        whole = re.fullmatch('[1-5](xx|[0-9]{2})|[1-5][0-9]{2}-[1-5][0-9]{2}', word)
-        if not whole or first > last:
-            raise ValueError(f'{word!r} is not a status; write 2xx, 204 or 200-299')
-        found.append((int(first), int(last)))
-    return tuple(found)
-
-
 DURATION = Words('DURATION', duration)
-INTERVAL = Words('DURATION', interval)
-COMMAND = Words('CMD', command)
-PATH = Words('PATH', path, 'file')
-FILE = Words('FILE', path, 'file')
-DIRECTORY = Words('DIR', path, 'dir')
-NAME = Words('NAME', process_name)
+INTERVAL = Words('DURATION', values.interval)
+COMMAND = Words('CMD', values.command)
+PATH = Words('PATH', values.path, 'file')
+FILE = Words('FILE', values.path, 'file')
+DIRECTORY = Words('DIR', values.path, 'dir')
+NAME = Words('NAME', values.process_name)
 SIGNAL = Words('NAME', lambda text: signal_number(text, NUMBERS, *REAL_TIME))
-REGEX = Words('REGEX', regex)
-UID = Words('UID', uid)
+REGEX = Words('REGEX', values.regex)
+UID = Words('UID', values.uid)
 GLOB = Words('GLOB', str)
-COMMANDS = Lines('CMD', command)
-URLS = Lines('URL', url)
+COMMANDS = Lines('CMD', values.command)
+URLS = Lines('URL', values.url)
 
 
 def variables(name: str, sidecar: bool = False) -> list[str]:
@@ -286,10 +181,10 @@ ACTIONS = [
            type=COMMANDS, multiple=True),
     option('url', 'Send a request after that, or to nothing else; several in order.',
            type=URLS, multiple=True),
-    option('url-method', 'Its method.', type=Words('NAME', method), default='POST',
-           show_default=True),
+    option('url-method', 'Its method.', type=Words('NAME', values.method),
+           default='POST', show_default=True),
     option('url-status', 'The answers that are a success: 2xx, 204 or 200-299, and '
-           'more with a comma.', type=Words('STATUS', statuses), default='2xx',
+           'more with a comma.', type=Words('STATUS', values.statuses), default='2xx',
            show_default=True),
     timed('url-timeout', 'How long all of the answer may take.', DEFAULTS.url_timeout),
 ]
@@ -320,48 +215,66 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
     """
     context = click.get_current_context()
     sidecar = context.info_name == 'watch'
-    if needs and not given['paths']:
-        raise click.UsageError(
-            'no path to watch: name one or more PATHs, or set '
-            + ('FILE, PROCESS and SIGNAL' if sidecar else 'POLLRELOAD_FILE'),
-        )
-    signals = given['process'] or given['pidfile']
-    acts = given.get('exec') or given.get('url')
-    if needs and not (signals or acts):
-        raise click.UsageError(
-            'nobody to tell: name a process with --process NAME'
-            + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE'
-            + (', or use --exec or --url' if 'exec' in given else ''),
-        )
-    for name in ('cmdline', 'uid', 'all_namespaces', 'verify_workers'):
-        if acts and not signals and given[name] not in (None, False):
-            raise click.UsageError(
-                f'--{name.replace("_", "-")} is about a process, and none is named; '
-                f'name one with --process or --pidfile',
-            )
-    secret = any('@' in each for each in given.get('url', ()))
-    source = context.get_parameter_source('url')
-    if secret and source is click.core.ParameterSource.COMMANDLINE:
+    hints = {
+        'path': 'name one or more PATHs, or set '
+        + ('FILE, PROCESS and SIGNAL' if sidecar else 'POLLRELOAD_FILE'),
+        'process': 'name a process with --process NAME'
+        + (' (or PROCESS)' if sidecar else '') + ', or --pidfile FILE'
+        + (', or use --exec or --url' if 'exec' in given else ''),
+    }
+    try:
+        made = settled(given, needs)
+    except Wrong as error:
+        hint = hints.get(error.option)
+        name = f'--{error.option} ' if hint is None else ''
+        says = f'{error}: {hint}' if hint else str(error)
+        raise click.UsageError(name + says) from error
+    secret = any('@' in each for each in made.url)
+    if secret and context.get_parameter_source('url') is ParameterSource.COMMANDLINE:
         raise click.UsageError(
             '--url has a name or a password in it, which every list of processes '
-            'would show; set POLLRELOAD_URL instead',
+            'would show; set POLLRELOAD_URL, or write it in a --config file',
         )
-    for name in ('state_file', 'status_file'):
-        file = given.get(name)
+    return made
+
+
+class Wrong(ValueError):
+    """What was given does not go together; option: which of it."""
+
+    def __init__(self, option: str, says: str) -> None:
+        super().__init__(says)
+        self.option = option
+
+
+def settled(given: Mapping[str, Any], needs: bool = True) -> Settings:
+    """Return the settings for what was given, by the names of parameters.
+
+    What is None or missing is the default. Raises Wrong.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    signals = given.get('process') or given.get('pidfile')
+    acts = given.get('exec') or given.get('url')
+    if needs and not given.get('paths'):
+        raise Wrong('path', 'no path to watch')
+    if needs and not (signals or acts):
+        raise Wrong('process', 'nobody to tell')
+    for name in ('cmdline', 'uid', 'all-namespaces', 'verify-workers'):
+        wanted = given.get(name.replace('-', '_'), False) is not False
+        if wanted and acts and not signals:
+            raise Wrong(name, 'is about a process, and none is named')
+    for name in ('state-file', 'status-file'):
+        file = given.get(name.replace('-', '_'))
         if file and os.path.abspath(file) in map(os.path.abspath, given['paths']):
-            raise click.UsageError(
-                f'--{name.replace("_", "-")} {file} is a path to watch; it would be '
-                f'overwritten',
-            )
+            raise Wrong(name, f'{file} is a path to watch; it would be overwritten')
     ignore = DEFAULTS.ignore
-    for pattern in given.pop('ignore', ()):
+    for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()
-    verbosity = given.pop('verbose') - given.pop('quiet')
+    number = given.get('signal', DEFAULTS.signal)
     return Settings(**{
-        **{name: value for name, value in given.items() if value is not None},
+        **{name: value for name, value in given.items() if name in Settings._fields},
         'ignore': ignore,
-        'signal_name': signal_name(given['signal'], NUMBERS, *REAL_TIME),
-        'verbosity': verbosity,
+        'signal_name': signal_name(number, NUMBERS, *REAL_TIME),
+        'verbosity': given.get('verbose', 0) - given.get('quiet', 0),
     })
 
 

@@ -18,6 +18,7 @@ SECONDS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
 class Settings(NamedTuple):
     """Everything one watch is told; durations are seconds.
 
+    name: that of one watch of several, '' where it is the only one.
     min_uptime: None stands for 1 s, or 10 s where the disposition is unknown.
     signal: a number of this machine's; signal_name: 'SIGHUP'.
     validate, verify: split commands; empty for none. exec: several of them.
@@ -60,6 +61,19 @@ class Settings(NamedTuple):
     output: str = 'text'
     log_format: str = 'text'
     verbosity: int = 0
+    name: str = ''
+
+
+class Plan(NamedTuple):
+    """What pollreload is told to do.
+
+    config: the file that says so, '' for none. listen: host and port to be asked
+        at; the host is '' for all addresses.
+    """
+
+    watches: tuple[Settings, ...]
+    config: str = ''
+    listen: tuple[str, int] | None = None
 
 
 def signals(settings: Settings) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from pollreload import check, cli, digest, doctor, smoke
+from pollreload import check, cli, digest, doctor, smoke, values
 from pollreload.settings import IGNORED, Settings
 
 NEEDED = ('--process', 'nginx', '/etc/app.conf')
@@ -257,7 +257,7 @@ def test_what_is_missing_is_one_line(
 def test_path_with_a_nul_is_refused() -> None:
     """No execve could pass one; a caller from Python could."""
     with pytest.raises(ValueError, match='may not be empty'):
-        cli.path('a\0b')
+        values.path('a\0b')
 
 
 def test_no_command_at_all_shows_the_help_and_is_2(

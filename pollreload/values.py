@@ -1,0 +1,135 @@
+"""What a word of a person means, for every option; ValueError says what is accepted."""
+from __future__ import annotations
+
+import re
+
+from pollreload.settings import duration
+
+
+def interval(text: str) -> float:
+    """Return --interval in seconds."""
+    seconds = duration(text)
+    if seconds < 0.01:
+        raise ValueError(f'{text!r} is too short to poll at; use 10ms or more')
+    return seconds
+
+
+def process_name(text: str) -> str:
+    """Return --process: a name, as in /proc/PID/comm, and no path."""
+    if not text or '/' in text or '\n' in text:
+        raise ValueError(
+            f'{text!r} is not a process name; write it as `ps -o comm` shows it, '
+            f'without a path',
+        )
+    return text
+
+
+def regex(text: str) -> str:
+    """Return --cmdline, once it compiles."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f'{text!r} is not a regular expression: {error}') from error
+    return text
+
+
+def uid(text: str) -> int:
+    """Return the number of a user, given by number or by name."""
+    import pwd
+    if text.isascii() and text.isdigit():
+        if int(text) < 2**32 - 1:
+            return int(text)
+        raise ValueError(f'{text} is no uid; it goes up to {2**32 - 2}')
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise ValueError(f'{text!r} is no user here; write a uid or a name') from None
+
+
+def command(text: str) -> tuple[str, ...]:
+    """Return a command split as a shell splits it."""
+    import shlex
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f'{text!r} cannot be split into words: {error}') from error
+    if not words or not words[0]:
+        raise ValueError('is empty; write a command and its arguments')
+    return words
+
+
+def path(text: str) -> str:
+    """Return a path that the kernel can take."""
+    if not text or '\0' in text:
+        raise ValueError('a path may not be empty')
+    return text
+
+
+def url(text: str) -> str:
+    """Return --url. What is wrong with it is said without it: it may be a secret."""
+    from urllib.parse import urlsplit
+    if not (text.isascii() and text.isprintable()) or ' ' in text:
+        raise ValueError('holds what a URL cannot; write it as %XX')
+    place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
+    if place.count(':') > 1 and not place.startswith('['):
+        raise ValueError('has an IPv6 address without brackets; write [::1]')
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError('has no port from 1 to 65535, or no address in []') from None
+    if parts.scheme not in ('http', 'https') or '://' not in text:
+        known = f'{parts.scheme}:// is not spoken' if '://' in text else 'has no scheme'
+        raise ValueError(f'{known}; write http://HOST[:PORT]/PATH, or https')
+    if not parts.hostname or port == 0:
+        raise ValueError('names no host, or port 0')
+    if '@' in text.partition('://')[2].removeprefix(parts.netloc):
+        raise ValueError('has an @ behind its host; write %40')
+    if parts.fragment or text.endswith('#'):
+        raise ValueError('has a #, which is never sent; leave out what follows it')
+    if parts.scheme == 'https':
+        try:
+            import ssl  # noqa: F401
+        except ImportError:
+            raise ValueError(
+                'is https, for which this Python has no OpenSSL; use http, or --exec',
+            ) from None
+    return text
+
+
+def method(text: str) -> str:
+    """Return --url-method."""
+    if not (text.isascii() and text.isalpha() and len(text) < 32):
+        raise ValueError(f'{text!r} is not a method; write POST, PUT or GET')
+    return text.upper()
+
+
+def statuses(text: str) -> tuple[tuple[int, int], ...]:
+    """Return --url-status: '2xx', '200,204', '200-299'."""
+    found = []
+    for word in text.lower().replace(' ', '').split(','):
+        first, _, last = word.replace('x', '0').partition('-')
+        last = last or word.replace('x', '9')
+        whole = re.fullmatch('[1-5](xx|[0-9]{2})|[1-5][0-9]{2}-[1-5][0-9]{2}', word)
+        if not whole or first > last:
+            raise ValueError(f'{word!r} is not a status; write 2xx, 204 or 200-299')
+        found.append((int(first), int(last)))
+    return tuple(found)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return --listen: a host, '' for all addresses of this one, and a port."""
+    host, colon, port = text.rpartition(':')
+    if not colon:
+        raise ValueError(f'{text!r} has no port; write :9533, or HOST:9533')
+    if host.startswith('[') and host.endswith(']'):
+        host = host[1:-1]
+    elif ':' in host:
+        raise ValueError(
+            f'{text!r} has an IPv6 address without brackets; write [::1]:9533',
+        )
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f'{text!r} has no port from 1 to 65535')
+    if not (host.isascii() and host.isprintable()) or {*' /[]@'} & {*host}:
+        raise ValueError(f'{text!r} has no name or address of a host')
+    return host, int(port)

@@ -84,7 +84,7 @@ def sidecar(words: list[str]) -> int:
     long as it lives.
     """
     from pollreload import children, watch
-    from pollreload.settings import Settings
+    from pollreload.settings import Plan, Settings
     watch.block()
     try:
         # Deaf, as what is sent to all of us is for the watch to answer.
@@ -98,11 +98,22 @@ def sidecar(words: list[str]) -> int:
         if status:
             return 128 - status if status < 0 else status
         got = cast(Any, children.value(fd))
-    return got if isinstance(got, int) else watch.run(Settings(*got))
+    if isinstance(got, int):
+        return got
+    watches, *rest = got
+    return watch.run(
+        Plan(tuple(Settings(*each) for each in watches), *rest), lambda: reread(words),
+    )
+
+
+def reread(words: list[str]) -> object:
+    """Return what the words stand for by now, as cli.reread does; for a child."""
+    from pollreload.cli import reread as read
+    return read(words)
 
 
 def parsed(words: list[str]) -> Any:
-    """Return the exit status or the settings that the words stand for."""
+    """Return the exit status or the plan that the words stand for."""
     from pollreload.cli import parsed as read
     try:
         return read(words)

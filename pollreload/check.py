@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pollreload import children, ledger, memory, procfs, report
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.process import Process
 from pollreload.settings import Settings
-from pollreload.state import Say, State, World
+from pollreload.state import State, World
 from pollreload.tick import awaited, step, wake
 from pollreload.wiring import (
     CALM,
@@ -28,6 +28,7 @@ from pollreload.wiring import (
 
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
+WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
 
 
 class Event(NamedTuple):
@@ -38,96 +39,138 @@ class Event(NamedTuple):
     fields: Mapping[str, object]
 
 
-def run(settings: Settings) -> int:
-    """Run once; return the exit status.
+def run(watches: Sequence[Settings]) -> int:
+    """Run each watch once, all at a time; return the worst exit status.
 
-    Raises LedgerBusy where another run holds the ledger, LedgerError where it
-    cannot be had.
+    Raises LedgerBusy where another run holds the ledger of the only one,
+    LedgerError where it cannot be had.
     """
+    return answering(lambda: together(watches))
+
+
+def together(watches: Sequence[Settings]) -> int:
+    """Return the exit status of one run of each watch."""
+    runs: list[Run] = []
+    statuses = []
     try:
-        return answering(lambda: once(settings))
-    except (LedgerBusy, LedgerError) as error:
-        if settings.output == 'json':
-            failure = Event('failed', str(error), {'reason': 'ledger'})
-            answer(settings, State(), [failure], error.status)
-        raise
+        for settings in watches:
+            try:
+                runs.append(Run(settings))
+            except (LedgerBusy, LedgerError) as error:
+                if settings.output == 'json':
+                    failure = Event('failed', str(error), {'reason': 'ledger'})
+                    answer(settings, State(), [failure], error.status)
+                if not settings.name:
+                    raise
+                logger(settings)('failed', str(error), reason='ledger')
+                statuses.append(error.status)
+        attempt(runs)
+    finally:
+        for each in runs:
+            each.eyes.close()
+            each.hands.cancel()
+    for each in runs:
+        status = each.status or verdict(each.state)
+        answer(each.settings, each.state, each.events, status)
+        statuses.append(status)
+    return max(statuses, key=WORSE.index)
 
 
-def once(settings: Settings) -> int:
-    """Return the exit status of one run."""
-    here = whereabouts(settings)
-    path = settings.state_file or ledger.location(here.key, os.environ, os.geteuid())
-    log = logger(settings, TALK, patient=True)
-    events: list[Event] = []
-    status = 0
+class One:
+    """One watch of which there is one attempt."""
 
-    def say(event: str, message: str, /, **fields: object) -> None:
-        events.append(Event(event, message, fields))
-        log(event, message, **fields)
+    def __init__(
+            self, settings: Settings, state: State, around: World, eyes: Eyes,
+            hands: Hands,
+    ) -> None:
+        self.settings, self.state, self.around = settings, state, around
+        self.eyes, self.hands = eyes, hands
+        self.deadline = procfs.now() + settings.timeout
 
-    if not settings.dry_run:
-        claim(path)
-    state = State()
-    try:
-        state = recall(settings, path, here)
-    except LedgerKept as error:
-        say('failed', f'{error}; taking a baseline, telling nobody', reason='ledger')
-        settings = settings._replace(on_start='never')
-        status = LedgerError.status
+    def step(self) -> bool:
+        """Do what can be done now; return whether there is something to wait for."""
+        self.state = step(self.settings, self.state, self.around)
+        what = awaited(self.state)
+        if what and procfs.now() >= self.deadline:
+            self.around.say(
+                'failed', f'not done within {self.settings.timeout:g} s (--timeout), '
+                f'still waiting: {what}', reason='timeout',
+            )
+            return False
+        return bool(what)
 
-    def save(state: State) -> bool:
-        nonlocal status
+    def wake(self) -> float:
+        """Return when to come back, in boot seconds."""
+        return min(wake(self.state), self.deadline)
+
+
+class Run(One):
+    """A watch with its ledger.
+
+    status: that of its ledger, 0 where that is well.
+    Raises LedgerBusy and LedgerError.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.here = whereabouts(settings)
+        self.path = settings.state_file or ledger.location(
+            self.here.key, os.environ, os.geteuid(),
+        )
+        self.log = logger(settings, TALK, patient=True)
+        self.events: list[Event] = []
+        self.status = 0
+        if not settings.dry_run:
+            claim(self.path)
+        state = State()
+        try:
+            state = recall(settings, self.path, self.here)
+        except LedgerKept as error:
+            self.say(
+                'failed', f'{error}; taking a baseline, telling nobody',
+                reason='ledger',
+            )
+            settings = settings._replace(on_start='never')
+            self.status = LedgerError.status
+        eyes, hands = Eyes(settings._replace(state_file=self.path)), Hands()
+        around = world(settings, eyes, hands, self.say, self.save)
         if settings.dry_run:
+            settings = settings._replace(validate=())
+            around = around._replace(send=self.would)
+        super().__init__(settings, state, around, eyes, hands)
+
+    def say(self, event: str, message: str, /, **fields: object) -> None:
+        """Log an event, and keep it for the answer."""
+        self.events.append(Event(event, message, fields))
+        self.log(event, message, **fields)
+
+    def save(self, state: State) -> bool:
+        """Write the ledger; return whether it could be."""
+        if self.settings.dry_run:
             return True
         try:
-            store(path, memory.dump(state, here))
+            store(self.path, memory.dump(state, self.here))
         except LedgerError as error:
-            if not status:
-                say('failed', str(error), reason='ledger')
-            status = LedgerError.status
+            if not self.status:
+                self.say('failed', str(error), reason='ledger')
+            self.status = LedgerError.status
             return False
         return True
 
-    eyes, hands = Eyes(settings._replace(state_file=path)), Hands()
-    around = world(settings, eyes, hands, say, save)
-    if settings.dry_run:
-        settings = settings._replace(validate=())
-
-        def would(process: Process, number: int) -> str:
-            say('would', f'send {settings.signal_name} to {process}', pid=process.pid)
-            return 'gone'
-
-        around = around._replace(send=would)
-    try:
-        state = attempt(settings, state, around, eyes, hands, say)
-    finally:
-        eyes.close()
-        hands.cancel()
-    status = status or verdict(state)
-    answer(settings, state, events, status)
-    return status
+    def would(self, process: Process, number: int) -> str:
+        """Say who would be sent the signal."""
+        name = self.settings.signal_name
+        self.say('would', f'send {name} to {process}', pid=process.pid)
+        return 'gone'
 
 
-def attempt(
-        settings: Settings, state: State, around: World, eyes: Eyes, hands: Hands,
-        say: Say,
-) -> State:
-    """Return the state after one attempt, which --timeout may have cut short."""
-    deadline = procfs.now() + settings.timeout
-    while True:
-        state = step(settings, state, around)
-        now, what = procfs.now(), awaited(state)
-        if not what:
-            return state
-        if now >= deadline:
-            say(
-                'failed', f'not done within {settings.timeout:g} s (--timeout), '
-                f'still waiting: {what}', reason='timeout',
-            )
-            return state
-        left = max(0.0, min(wake(state), deadline) - now)
-        ended(left)
-        children.reap({eyes.pid, hands.pid})
+def attempt(runs: Sequence[One]) -> None:
+    """Have one attempt of each run, which --timeout may cut short."""
+    going = list(runs)
+    while going := [each for each in going if each.step()]:
+        ended(max(0.0, min(each.wake() for each in going) - procfs.now()))
+        children.reap({
+            pid for each in going for pid in (each.eyes.pid, each.hands.pid)
+        })
 
 
 def verdict(state: State) -> int:
@@ -157,9 +200,11 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
         for event in events:
             told = event.event in ANSWERS or event.fields.get('reason') == 'needless'
             if told and (not twice or event.event in unlogged):
-                print(report.printable(f'{event.event}: {event.message}'))
+                name = f'{settings.name}: ' if settings.name else ''
+                print(report.printable(f'{event.event}: {name}{event.message}'))
         return
     print(report.json_object({
+        **({'watch': settings.name} if settings.name else {}),
         'status': status,
         'content': state.content.state,
         'fingerprint': state.content.seen,

@@ -149,13 +149,14 @@ def within(
 
 def keep(
         function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
-) -> Any:
-    """Return what a function returns in a child, which lives until we end.
+) -> tuple[Any, int]:
+    """Return what a function returns in a child, and what that child lives by.
 
-    What the function has opened stays open there, and is given back when the
-    kernel ends the child: by KILL, for that alone breaks off a close that waits
-    for a server (nfs(5), hard). Otherwise as within; the value has to fit into
-    a pipe. Raises OSError: TimeoutError where it took too long.
+    It lives until we end, or close that descriptor. What the function has opened
+    stays open there, and is given back when the kernel ends the child: by KILL,
+    for that alone breaks off a close that waits for a server (nfs(5), hard).
+    Otherwise as within; the value has to fit into a pipe.
+    Raises OSError: TimeoutError where it took too long.
     """
     answer, answers = os.pipe2(os.O_CLOEXEC)
     # Never written to: its end is ours.
@@ -171,7 +172,8 @@ def keep(
             said = os.read(answer, 4096)
             os.close(answer)
             if said:
-                return marshal.loads(said)
+                return marshal.loads(said), alive
+            os.close(alive)
             end(pid)
             raise OSError(errno.EIO, 'a child ended without an answer')
         if stop() or time.monotonic() >= until:

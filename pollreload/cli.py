@@ -6,18 +6,23 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from pollreload import values
+from pollreload.errors import UsageError
 from pollreload.settings import (
+    Plan,
     Settings,
     duration,
     signal_name,
     signal_number,
 )
+
+if TYPE_CHECKING:
+    from pollreload import config
 
 NUMBERS = {
     each.name: int(each) for each in signal.Signals if not each.name.startswith('SIGRT')
@@ -194,6 +199,10 @@ POLLING = [
     timed('rehash', 'Read again after this long also what stat says is unchanged.',
           DEFAULTS.rehash),
 ]
+CONFIG = option('config', 'Take the watches from a TOML file, [[watch]] by [[watch]].',
+                type=FILE)
+LISTEN = option('listen', 'Answer /metrics, /healthz and /readyz here; without a HOST '
+                'at all addresses.', type=Words('[HOST]:PORT', values.address))
 STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
 SHOWN = option('status-file', 'Show here, after each look, what was seen.', type=FILE)
 OUTPUT = option(
@@ -236,6 +245,69 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
             'would show; set POLLRELOAD_URL, or write it in a --config file',
         )
     return made
+
+
+# What a command line says beside a config file, of all its watches together.
+BESIDE = frozenset((
+    'config', 'listen', 'log_format', 'verbose', 'quiet', 'timeout', 'dry_run',
+    'output',
+))
+
+
+def planned(given: dict[str, Any]) -> Plan:
+    """Return what is given, by options or in a config file. Raises UsageError."""
+    path = given.pop('config')
+    if path is None:
+        return Plan((settings(given),), '', given.get('listen'))
+    context = click.get_current_context()
+    beside = {}
+    for param in context.command.params:
+        name = param.name or ''
+        source = context.get_parameter_source(name)
+        if source is ParameterSource.DEFAULT or name == 'config':
+            continue
+        if name in BESIDE:
+            beside[name] = given[name]
+        # The short names of the well-known sidecar may be there for another reason.
+        elif source is ParameterSource.COMMANDLINE or os.environ.get(
+                str(param.envvar[0] if param.envvar else ''),
+        ):
+            what = 'a PATH' if name == 'paths' else param.opts[0]
+            raise click.UsageError(
+                f'{what} cannot be used beside --config; write it in {path}',
+            )
+    from pollreload import several
+    return several.plan(path, kinds(), settled, beside)
+
+
+def kinds() -> dict[str, config.Kind]:
+    """Return what each option may be in a config file."""
+    from pollreload import config
+    found = {
+        'name': config.Kind((str,), False, values.watch_name),
+        'path': config.Kind((str,), True, values.path),
+    }
+    for param in watch.params:
+        name = param.opts[0].removeprefix('--')
+        if name not in ('paths', '-v', '-q', 'config'):
+            found[name] = config.Kind(*kind(param))
+    return found
+
+
+def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., Any]]:
+    """Return the types of an option in TOML, if there are several, and its reader."""
+    if isinstance(param.type, click.Choice):
+        choices = tuple(map(str, param.type.choices))
+        return (str,), False, lambda word: values.choice(word, choices)
+    if not isinstance(param.type, Words):
+        return (bool,), False, bool
+    types: tuple[type, ...] = (str,)
+    if param.type in (DURATION, INTERVAL):
+        types = (str, int, float)
+    elif param.type in (UID, SIGNAL):
+        types = (str, int)
+    read = param.type.read
+    return types, param.multiple, lambda value: read(values.plain(value))
 
 
 class Wrong(ValueError):
@@ -337,10 +409,10 @@ def pollreload() -> None:
 
 
 @pollreload.command(params=[
-    *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN,
-    *LOG,
+    CONFIG, *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE,
+    SHOWN, LISTEN, *LOG,
 ])
-def watch(**given: Any) -> Settings:
+def watch(**given: Any) -> Plan:
     """Poll for ever (the sidecar).
 
     PATH is a file, a directory or a quoted glob; several in POLLRELOAD_FILE are
@@ -348,11 +420,11 @@ def watch(**given: Any) -> Settings:
     too, after POLLRELOAD_*. TERM and INT stop it, HUP polls now, USR1 logs the
     status.
     """
-    return settings(given)
+    return planned(given)
 
 
 @pollreload.command(params=[
-    *TARGET, *CONTENT, *DELIVERY, *ACTIONS, STATE,
+    CONFIG, *TARGET, *CONTENT, *DELIVERY, *ACTIONS, STATE,
     timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout),
     option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
            is_flag=True),
@@ -366,11 +438,12 @@ def check(**given: Any) -> int:
     4 the ledger is unusable; 75 another run holds it.
     """
     from pollreload.check import run
-    return run(settings(given))
+    return run(planned(given).watches)
 
 
 @pollreload.command(params=[
-    *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, OUTPUT, *LOG,
+    CONFIG, *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, LISTEN,
+    OUTPUT, *LOG,
 ])
 def doctor(**given: Any) -> int:
     """Would it work here? Sends nothing, changes nothing.
@@ -378,7 +451,7 @@ def doctor(**given: Any) -> int:
     Exit status: 0, or 1 if something would fail.
     """
     from pollreload.doctor import run
-    return run(settings(given))
+    return run(planned(given))
 
 
 @pollreload.command(params=[
@@ -433,8 +506,8 @@ def install_to(directory: str) -> int:
     return run(directory, sys.stdout, sys.stderr)
 
 
-def main(words: Sequence[str]) -> int | Settings:
-    """Run a command; return its exit status, or the settings of a watch.
+def main(words: Sequence[str]) -> int | Plan:
+    """Run a command; return its exit status, or what a watch is to do.
 
     A watch is run by the caller, which need not have click in its memory.
     """
@@ -456,7 +529,7 @@ def main(words: Sequence[str]) -> int | Settings:
             raise
         # What click makes of a reader of our output that went away.
         raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
-    return got if isinstance(got, (int, Settings)) else 0
+    return got if isinstance(got, (int, Plan)) else 0
 
 
 def completed(asked: str) -> int:
@@ -480,7 +553,27 @@ def completed(asked: str) -> int:
 
 def parsed(words: Sequence[str]) -> int | tuple[object, ...]:
     """Return what main does, as plain types that marshal can write."""
-    got = main(words)
+    try:
+        got = main(words)
+    except UsageError as error:
+        print(f'pollreload: {error}', file=sys.stderr)
+        got = error.status
     sys.stdout.flush()
     sys.stderr.flush()
-    return tuple(got) if isinstance(got, Settings) else got
+    return flat(got) if isinstance(got, Plan) else got
+
+
+def flat(plan: Plan) -> tuple[object, ...]:
+    """Return a plan as plain types."""
+    return (tuple(map(tuple, plan.watches)), *plan[1:])
+
+
+def reread(words: Sequence[str]) -> str | tuple[object, ...]:
+    """Return the plan that a watch would begin with now, or why it would not."""
+    try:
+        got = pollreload.main(words, 'pollreload', standalone_mode=False)
+    except click.ClickException as error:
+        return ' '.join(error.format_message().split())
+    except UsageError as error:
+        return str(error)
+    return flat(got)

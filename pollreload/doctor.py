@@ -23,6 +23,7 @@ from pollreload import (
     wiring,
 )
 from pollreload.errors import LedgerError
+from pollreload.loop import audience
 from pollreload.process import (
     COMM_LENGTH,
     ENDING,
@@ -32,7 +33,7 @@ from pollreload.process import (
     roots,
     short,
 )
-from pollreload.settings import Settings, bare, signals
+from pollreload.settings import Plan, Settings, bare, signals
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
@@ -121,15 +122,51 @@ class Row(NamedTuple):
     remedy: str = ''
 
 
-def run(settings: Settings) -> int:
+def run(plan: Plan) -> int:
     """Print a row for each check; return 0, or 1 where one fails."""
     with waiting(SIGNALS):
-        found = rows(settings)
-    if settings.output == 'text':
-        print(text(found, width(found)))
-    else:
-        print(json(found))
-    return status(found)
+        found = [rows(settings) for settings in plan.watches]
+        more = several(plan)
+    worst = max(map(status, [*found, more]))
+    if plan.watches[0].output != 'text':
+        print(json_of(plan, found, more, worst))
+        return worst
+    wide = width([row for each in [*found, more] for row in each])
+    if more:
+        print(text(more, wide))
+    for settings, each in zip(plan.watches, found, strict=True):
+        if plan.config:
+            print(f'\n{settings.name}: {audience(settings)}')
+        print(text(each, wide))
+    return worst
+
+
+def several(plan: Plan) -> list[Row]:
+    """Return the rows about what all watches have in common."""
+    found = []
+    if plan.config:
+        count = len(plan.watches)
+        found.append(Row(
+            'config', 'ok', plan.config,
+            '1 watch' if count == 1 else f'{count} watches',
+        ))
+    return found
+
+
+def json_of(
+        plan: Plan, found: Sequence[Sequence[Row]], more: Sequence[Row], worst: int,
+) -> str:
+    """Return rows as one JSON object, those of a config file watch by watch."""
+    if not plan.config:
+        return json([*more, *found[0]])
+    return report.json_object({
+        'status': worst, 'rows': [row._asdict() for row in more], 'watches': [
+            {
+                'watch': settings.name, 'status': status(each),
+                'rows': [row._asdict() for row in each],
+            } for settings, each in zip(plan.watches, found, strict=True)
+        ],
+    })
 
 
 @contextmanager

@@ -462,7 +462,9 @@ def delivered(settings: Settings) -> list[Row]:
     eyes, hands = wiring.Eyes(settings), wiring.Hands()
     around = wiring.world(settings, eyes, hands, say, lambda state: True)
     try:
-        state = check.attempt(settings, State(), around, eyes, hands, say)
+        one = check.One(settings, State(), around, eyes, hands)
+        check.attempt([one])
+        state = one.state
     finally:
         eyes.close()
         hands.cancel()

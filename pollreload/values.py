@@ -117,6 +117,27 @@ def statuses(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def watch_name(text: str) -> str:
+    """Return the name of a watch, which a log shows."""
+    if not re.fullmatch(r'[A-Za-z0-9][\w.@:-]{0,63}', text, re.ASCII):
+        raise ValueError(
+            f'{text!r} is not a name; write letters, digits, and . _ - @ : in between',
+        )
+    return text
+
+
+def choice(text: str, choices: tuple[str, ...]) -> str:
+    """Return a word that is one of several."""
+    if text not in choices:
+        raise ValueError(f'{text!r} is none of {", ".join(choices)}')
+    return text
+
+
+def plain(value: str | float) -> str:
+    """Return a number of a file as a person would write it; text as it is."""
+    return f'{value:f}' if isinstance(value, float) else str(value)
+
+
 def address(text: str) -> tuple[str, int]:
     """Return --listen: a host, '' for all addresses of this one, and a port."""
     host, colon, port = text.rpartition(':')

@@ -85,6 +85,11 @@ def logger(
         if event in skipped:
             return
         now = time.time()
+        if settings.name:
+            if settings.log_format == 'json':
+                fields = {'watch': settings.name, **fields}
+            else:
+                message = f'{settings.name}: {message}'
         line = report.line(settings.log_format, now, event, message, fields)
         if len(line) > LONGEST:
             # A character is 12 bytes of JSON at most: so this fits, and is whole.
@@ -555,20 +560,35 @@ def opened(
     return got
 
 
-def claim(path: str) -> None:
-    """Hold a ledger for as long as we live; raises what ledger.lock does.
+def claim(path: str) -> Callable[[], None]:
+    """Hold a ledger, and return what lets go of it; raises what ledger.lock does.
 
     Where its disk may hang a child holds it, for to let go of it may take as
     long as the server is away, and we are to end at once.
     """
     from pollreload import ledger
 
-    def hold(path: str, call: Callable[[], Any]) -> Any:
-        if not mounts.can_hang((path,)):
-            return call()
-        return children.keep(call, PATIENCE, stopping)
+    held: list[int] = []
 
-    opened(hold, ledger.lock, path)
+    def hold(path: str, call: Callable[[], Any]) -> Any:
+        if mounts.can_hang((path,)):
+            got, life = children.keep(call, PATIENCE, stopping)
+            held.append(life)
+            return got
+        trouble, got = call()
+        held.extend(() if trouble else (got,))
+        return trouble, got
+
+    def let_go() -> None:
+        while held:
+            os.close(held.pop())
+
+    try:
+        opened(hold, ledger.lock, path)
+    except BaseException:
+        let_go()
+        raise
+    return let_go
 
 
 def store(path: str, memory: Mapping[str, object]) -> None:
@@ -606,11 +626,15 @@ def recall(settings: Settings, path: str, here: memory.Here) -> State:
 def whereabouts(settings: Settings) -> memory.Here:
     """Return what a ledger of this watch is good for."""
     from pollreload import ledger
-    try:
-        here = os.getcwd()
-    except OSError:
-        # Removed under us. Only a relative path would need it, and finds nothing.
-        here = '/'
     return memory.Here(
-        ledger.key(settings, here), procfs.boot(), procfs.pid_namespace(),
+        ledger.key(settings, directory()), procfs.boot(), procfs.pid_namespace(),
     )
+
+
+def directory() -> str:
+    """Return where we are, '/' where that was removed under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        # Only a relative path would need it, and finds nothing.
+        return '/'

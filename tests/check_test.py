@@ -725,7 +725,7 @@ def test_ledger_that_fails_after_the_signal_is_4(
         survive=0.0, min_uptime=0.0, on_start='never',
     )
     with watched.handler() as target:
-        pid, fd = children.fork(lambda: command.run(settings), deaf=True)
+        pid, fd = children.fork(lambda: command.run((settings,)), deaf=True)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         told = target.read()
 

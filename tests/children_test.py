@@ -434,7 +434,7 @@ def test_a_kept_child_keeps_what_it_has_opened(tmp_path: Path) -> None:
         def locked() -> str:
             fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
             return 'locked'
-        os.write(tell, children.keep(locked, 20.0, lambda: False).encode())
+        os.write(tell, children.keep(locked, 20.0, lambda: False)[0].encode())
         signal.pause()
     said = os.read(told, 9)
     with open(lock, 'rb') as file:

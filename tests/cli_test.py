@@ -5,13 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 import pytest
 
 from pollreload import check, cli, digest, doctor, smoke, values
-from pollreload.settings import IGNORED, Settings
+from pollreload.settings import IGNORED, Plan, Settings
 
 NEEDED = ('--process', 'nginx', '/etc/app.conf')
 
@@ -27,8 +27,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def watch(*words: str) -> Settings:
     """Return the settings of a watch."""
     got = cli.main(('watch', *words))
-    assert isinstance(got, Settings)
-    return got
+    assert isinstance(got, Plan)
+    (only,) = got.watches
+    return only
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -307,18 +308,21 @@ class Recorder:
         return self.status
 
 
-@pytest.mark.parametrize(('command', 'module'), [
-    ('check', check), ('doctor', doctor), ('smoke', smoke),
+ONLY = Settings(('/etc/app.conf',), 'nginx')
+
+
+@pytest.mark.parametrize(('command', 'module', 'given'), [
+    ('check', check, (ONLY,)), ('doctor', doctor, Plan((ONLY,))), ('smoke', smoke, ONLY),
 ])
 def test_command_runs_with_the_settings_and_returns_its_status(
-        monkeypatch: pytest.MonkeyPatch, command: str, module: Any,
+        monkeypatch: pytest.MonkeyPatch, command: str, module: Any, given: object,
 ) -> None:
     """Nothing is decided here."""
     ran = Recorder(5)
     monkeypatch.setattr(module, 'run', ran)
 
     assert cli.main((command, *NEEDED)) == 5
-    assert ran.calls == [(Settings(('/etc/app.conf',), 'nginx'),)]
+    assert ran.calls == [(given,)]
 
 
 def test_smoke_needs_neither_path_nor_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +354,9 @@ def test_parsed_settings_are_plain_and_whole() -> None:
     got = cli.parsed(('watch', *NEEDED))
 
     assert type(got) is tuple
-    assert Settings(*got) == watch(*NEEDED)  # type: ignore[arg-type]
+    (only,) = cast(Any, got[0])
+    assert Settings(*only) == watch(*NEEDED)
+    assert got[1:] == ('', None)
     assert cli.parsed(('watch', '--help')) == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 from pollreload import __main__ as program
 from pollreload import children, cli, watch
 from pollreload.errors import LedgerBusy, UsageError
-from pollreload.settings import Settings
+from pollreload.settings import Plan, Settings
 from tests import sidecar
 from tests.targets import DEADLINE
 
@@ -100,7 +100,9 @@ def test_watch_runs_with_the_settings_that_a_child_has_read(
 ) -> None:
     """They arrive as they were, and click is not needed for that."""
     wanted = Settings(('/a', '/b'), 'nginx', validate=('nginx', '-t'), interval=0.5)
-    monkeypatch.setattr(watch, 'run', lambda settings: 40 + (settings == wanted))
+    monkeypatch.setattr(
+        watch, 'run', lambda plan, again: 40 + (plan == Plan((wanted,))),
+    )
 
     assert ran(
         'watch', '--process', 'nginx', '--validate', 'nginx -t', '--interval', '500ms',

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pollreload import __main__, cli, errors
-from pollreload.settings import Settings
+from pollreload.settings import Plan, Settings
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DOCUMENTS = (
@@ -146,7 +146,7 @@ def test_defaults_of_help_are_the_defaults_of_the_settings():
     """What --help says is what a watch without options does."""
     got = cli.main(['watch', '--process', 'app', 'app.conf'])
 
-    assert got == Settings(paths=('app.conf',), process='app')
+    assert got == Plan((Settings(paths=('app.conf',), process='app'),))
 
 
 def test_option_table_says_which_commands_have_an_option():
@@ -288,8 +288,9 @@ def test_yaml_runs_the_sidecar(monkeypatch):
 
     got = cli.main(['watch'])
 
-    assert isinstance(got, Settings)
-    assert got.paths == (given['FILE'],)
+    assert isinstance(got, Plan)
+    (only,) = got.watches
+    assert only.paths == (given['FILE'],)
     assert f'mountPath: {given["FILE"]}}}' in manifest
-    assert (got.process, got.signal_name) == ('nginx', 'SIGHUP')
+    assert (only.process, only.signal_name) == ('nginx', 'SIGHUP')
     assert 'shareProcessNamespace: true' in manifest

@@ -1,0 +1,253 @@
+"""One watch among those of a process: what it knows, and what keeps that."""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pollreload import change, contents, memory, procfs, tick
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
+from pollreload.settings import Settings, acts, bare, signals
+from pollreload.state import Say, State
+from pollreload.wiring import (
+    Eyes,
+    Hands,
+    carefully,
+    claim,
+    logger,
+    recall,
+    store,
+    whereabouts,
+    world,
+)
+
+
+class Watch:
+    """A watch and its world.
+
+    asked: its settings as they were given. at: when it is to be stepped next at
+    the latest, boot seconds. after: called with the state after each step.
+    """
+
+    def __init__(
+            self, settings: Settings, say: Say | None = None,
+            hands: Hands | None = None, before: Watch | None = None,
+    ) -> None:
+        """Begin a watch, or go on with what another one knew.
+
+        say: where its events go; None: to stderr. hands: what acts for it.
+        before: the same watch with other settings, which is closed.
+        """
+        self.asked = settings
+        self.say = say or logger(settings)
+        self.at = 0.0
+        self.after: list[Callable[[State], None]] = []
+        self.eyes, self.hands = Eyes(settings), hands or Hands()
+        kept = handed(before, settings, self.say) if before else None
+        self.book = kept or remembered(settings, self.say)
+        self.state = self.book.state
+        # A ledger that was of no use is a reason to tell nobody at first.
+        self.settings = settings._replace(on_start=self.book.on_start)
+        self.around = world(settings, self.eyes, self.hands, self.say, self.book.save)
+        if settings.status_file is not None:
+            self.after.append(showing(settings, settings.status_file, self.say))
+
+    def due(self, now: float) -> bool:
+        """Return whether it is to be stepped: it is time, or a child may have ended."""
+        return self.at <= now or self.eyes.pid > 0 or self.hands.pid > 0
+
+    def step(self) -> None:
+        """Do everything that can be done now."""
+        self.state = tick.step(self.settings, self.state, self.around)
+        for function in self.after:
+            function(self.state)
+        self.at = tick.wake(self.state)
+
+    def poll_now(self) -> None:
+        """Have an operator's wish done at the next step."""
+        self.state = tick.poll_now(self.state, procfs.now())
+        self.at = 0.0
+
+    def close(self) -> None:
+        """End what is under way."""
+        self.eyes.close()
+        self.hands.cancel()
+
+
+class Book(NamedTuple):
+    """What a watch begins with, and its ledger if there is one.
+
+    save: writes the ledger. let_go: gives the ledger back to others.
+    """
+
+    state: State
+    save: Callable[[State], bool]
+    let_go: Callable[[], None]
+    on_start: str
+
+
+def nowhere(_: State) -> bool:
+    """Save nothing, for there is no ledger."""
+    return True
+
+
+def nothing() -> None:
+    """Hold nothing, so that there is nothing to let go of."""
+
+
+def remembered(settings: Settings, say: Say) -> Book:
+    """Return what a watch begins with.
+
+    Nothing about the ledger ends a watch: it goes on with what it remembers
+    itself, and says so once.
+    """
+    path, on_start, let_go = settings.state_file, settings.on_start, nothing
+    if path is None:
+        return Book(State(), nowhere, nothing, on_start)
+    state = State()
+    try:
+        let_go = claim(path)
+        state = recall(settings, path, whereabouts(settings))
+    except LedgerKept as error:
+        say('failed', f'{error}; taking a baseline', reason='ledger')
+        on_start = 'never'
+    except (LedgerError, LedgerBusy) as error:
+        let_go()
+        say('failed', f'{error}; going on without it', reason='ledger')
+        return Book(State(), nowhere, nothing, on_start)
+    return Book(state, saving(settings, path, say), let_go, on_start)
+
+
+def saving(settings: Settings, path: str, say: Say) -> Callable[[State], bool]:
+    """Return what writes a ledger; a fault of it is said once, and ends nothing."""
+    here, trouble = whereabouts(settings), ''
+
+    def save(state: State) -> bool:
+        nonlocal trouble
+        try:
+            store(path, memory.dump(state, here))
+            trouble = ''
+        except LedgerError as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                say('failed', f'{error}; going on without it', reason='ledger')
+        return True
+
+    return save
+
+
+def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
+    """Return what a watch begins with that goes on where another left off.
+
+    What was under way is broken off, and what is known of it is what a ledger
+    would have kept; None: nothing is known yet.
+    """
+    before.close()
+    old, path = before.asked, settings.state_file
+    if path != old.state_file or before.state.content.state == 'blank':
+        before.book.let_go()
+    if before.state.content.state == 'blank':
+        return None
+    mine, theirs = whereabouts(settings), whereabouts(old)
+    known = {**memory.dump(before.state, theirs), 'key': mine.key}
+    state = memory.revive(known, mine, contents.fingerprint)
+    assert state is not None
+    if mine.key != theirs.key:
+        # Somebody else is told now, or in another way: what is due is due still,
+        # and it is not known whether they have what is done.
+        state = State(content=state.content)
+        if settings.on_start != 'never':
+            state = state._replace(content=change.tell_first(state.content))
+    if path != old.state_file:
+        return remembered(settings, say)._replace(state=state)
+    save = before.book.save
+    if path is not None and save is not nowhere:
+        save = saving(settings, path, say)
+        state = state._replace(
+            saved=tick.kept(state) if mine.key == theirs.key else None,
+        )
+    return Book(state, save, before.book.let_go, settings.on_start)
+
+
+def showing(
+        settings: Settings, path: str, say: Say,
+) -> Callable[[State], None]:
+    """Return what keeps --status-file up to date; a fault of it is said once."""
+    from pollreload import statusfile
+    before: object = None
+    trouble = ''
+
+    def show(state: State) -> None:
+        nonlocal before, trouble
+        content = state.content
+        news = content.ended_at, content.done, state.hold, state.attempt.tries
+        if news == before or content.ended_at < 0:
+            return
+        before = news
+        shown = {**about(settings), **seen(settings, state)}
+        try:
+            carefully(lambda: statusfile.write(path, shown), path)
+            trouble = ''
+        except OSError as error:
+            if error.strerror != trouble:
+                trouble = str(error.strerror)
+                say(
+                    'failed', f'cannot write {path} (--status-file): '
+                    f'{trouble.lower()}', reason='status file',
+                )
+
+    return show
+
+
+def about(settings: Settings) -> dict[str, object]:
+    """Return what --status-file says of the watch itself."""
+    named = {'watch': settings.name} if settings.name else {}
+    return {
+        'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
+        **named, **told(settings),
+    }
+
+
+def told(settings: Settings) -> dict[str, object]:
+    """Return what is watched, and who is told."""
+    said: dict[str, object] = {
+        'paths': settings.paths, 'process': settings.process,
+        'pidfile': settings.pidfile,
+        'signal': settings.signal_name if signals(settings) else None,
+    }
+    if acts(settings):
+        said['exec'] = [command[0] for command in settings.exec]
+        said['url'] = [bare(url) for url in settings.url]
+    return said
+
+
+def audience(settings: Settings) -> str:
+    """Return who is told, for a person."""
+    who = []
+    if signals(settings):
+        who.append(f'{settings.process or settings.pidfile} and {settings.signal_name}')
+    if acts(settings):
+        from pollreload import actions
+        who += [
+            actions.named(settings, each) for each in range(actions.count(settings))
+        ]
+    return ', then '.join(who)
+
+
+def seen(settings: Settings, state: State) -> dict[str, object]:
+    """Return what --status-file says of the last look, and of what came of it.
+
+    time: when it ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
+    """
+    content = state.content
+    return {
+        'time': round(time.time() - procfs.now() + content.ended_at, 3),
+        'ended': content.ended_at,
+        'took': round(content.ended_at - content.looked_at, 6),
+        'content': content.state, 'seen': content.seen, 'done': content.done,
+        'held': state.hold, 'tries': state.attempt.tries, 'unreadable': [
+            (settings.paths[place], trouble.reason)
+            for place, trouble in sorted(content.troubles.items())
+        ],
+    }

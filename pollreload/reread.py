@@ -1,0 +1,153 @@
+"""The config file, watched as any other: what it says is taken over, or refused.
+
+Its watch has the file for its path, and to read it anew for its command: a child
+does that, as at the start, so that a file which is read while it is written, or
+says what makes no sense, is told of and tried again like any other delivery.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from typing import Any, Protocol, cast
+
+from pollreload import children, ledger, wiring
+from pollreload.loop import Watch
+from pollreload.settings import Plan, Settings
+from pollreload.state import Say
+
+# What the watch of the file says of itself that means something to a person.
+HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
+
+
+class Begin(Protocol):
+    """Begins a watch, or goes on with one that has other settings now."""
+
+    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch: ...
+
+
+class Reader(wiring.Hands):
+    """Reads the config file in a child, as a command that may fail.
+
+    again: reads it, in a child; returns the plan as plain types, or why not.
+    take: called with what it says; returns '' or why that cannot be had.
+    trouble: why the last reading was refused.
+    """
+
+    def __init__(
+            self, again: Callable[[], object], take: Callable[[Plan], str],
+    ) -> None:
+        super().__init__()
+        self.again = again
+        self.take = take
+        self.trouble = ''
+
+    def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
+        """Start to read; return '' or why that cannot be."""
+        try:
+            self.pid, self.answer = children.fork(self.again)
+        except OSError as error:
+            self.trouble = f'no child to read it: {error.strerror}'
+            return self.trouble
+        return ''
+
+    def answered(self, status: int) -> int:
+        """Return 0 where what was read is taken over, else 1."""
+        fd, self.answer, self.pid = self.answer, -1, 0
+        if status:
+            self.trouble = children.fault(status, fd)
+            return 1
+        got = cast(Any, children.value(fd))
+        self.trouble = got if isinstance(got, str) else self.take(revived(got))
+        return int(bool(self.trouble))
+
+
+def revived(got: Sequence[Any]) -> Plan:
+    """Return the plan that cli.flat took apart."""
+    watches, *rest = got
+    return Plan(tuple(Settings(*each) for each in watches), *rest)
+
+
+def watch(
+        plan: Plan, again: Callable[[], object], watches: MutableSequence[Watch],
+        begin: Begin,
+) -> Watch:
+    """Return the watch of the config file.
+
+    again: as in Reader. watches: those that it says, which are replaced by what
+        it says later; what watches the file itself stays among them.
+    begin: begins another.
+    """
+    quick = min(each.interval for each in plan.watches)
+    settings = Settings(
+        paths=(plan.config,), exec=((plan.config,),),
+        # It may have changed since it was read.
+        on_start='always', interval=min(5.0, quick),
+        settle=min(1.0, *(each.settle for each in plan.watches)),
+        log_format=plan.watches[0].log_format, verbosity=plan.watches[0].verbosity,
+    )
+    log = wiring.logger(settings)
+
+    def take(new: Plan) -> str:
+        if new.listen != plan.listen:
+            return f'{plan.config}: listen: cannot change while it runs; start it anew'
+        over(new, watches, itself, begin)
+        return ''
+
+    reader = Reader(again, take)
+    itself = Watch(settings, heard(log, reader), reader)
+    return itself
+
+
+def heard(log: Say, reader: Reader) -> Say:
+    """Return what logs of the watch of a config file what a person can use."""
+    def say(event: str, message: str, /, **fields: object) -> None:
+        if event == 'failed' and 'exec' in fields:
+            log(
+                'held', f'{reader.trouble}; what was there before goes on',
+                reason='config',
+            )
+        elif event in HEARD:
+            log(event, message, **fields)
+
+    return say
+
+
+def over(
+        plan: Plan, watches: MutableSequence[Watch], itself: Watch, begin: Begin,
+) -> None:
+    """Go on with what a config file says now; nothing that is known is lost."""
+    before = paired(plan.watches, [each for each in watches if each is not itself])
+    after = {old: settings for settings, old in zip(plan.watches, before, strict=True)}
+    for watch in watches:
+        if watch is itself:
+            continue
+        settings = after.get(watch)
+        if settings is None:
+            watch.close()
+            watch.say('stopped', 'is not in the config file any more', reason='config')
+        if settings is None or settings.state_file != watch.asked.state_file:
+            # First of all of them, for another may have it now.
+            watch.book.let_go()
+    # Last, for it is in the middle of its step.
+    watches[:] = [
+        *(
+            old if old is not None and old.asked == settings else begin(settings, old)
+            for settings, old in zip(plan.watches, before, strict=True)
+        ), itself,
+    ]
+
+
+def paired(
+        wanted: Sequence[Settings], watches: Sequence[Watch],
+) -> list[Watch | None]:
+    """Return the watch that goes on as each of the wanted ones, None for a new one.
+
+    One that tells the same of the same, or else one of the same name and paths.
+    """
+    here = wiring.directory()
+    left = {ledger.key(each.asked, here): each for each in watches}
+    found = [left.pop(ledger.key(settings, here), None) for settings in wanted]
+    named = {(each.asked.name, each.asked.paths): each for each in left.values()}
+    return [
+        old or named.pop((settings.name, settings.paths), None)
+        for settings, old in zip(wanted, found, strict=True)
+    ]

@@ -1,0 +1,124 @@
+"""From a config file to watches: names, and what two of them must not share."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from pollreload import config, ledger, wiring
+from pollreload.errors import UsageError
+from pollreload.settings import Plan, Settings
+
+COMMON = ('listen', 'log-format')
+ALONE = ('name', 'path', 'state-file', 'status-file')
+LARGEST = 1 << 20  # bytes; a file of watches is not that long
+
+
+def plan(
+        path: str, kinds: Mapping[str, config.Kind],
+        settle: Callable[[Mapping[str, Any]], Settings], given: Mapping[str, Any],
+) -> Plan:
+    """Return what a config file says.
+
+    kinds: as in config.read. settle: what is given by the names of parameters ->
+        settings; raises ValueError with an attribute `option`.
+    given: what a command line says besides.
+    Raises UsageError with file, line and key.
+    """
+    text = content(path)
+    common, tables = config.read(path, text, kinds, COMMON, ALONE)
+    where = config.Text(path, text.decode('utf-8'))
+    watches: list[Settings] = []
+    for table in tables:
+        words = {
+            name.replace('-', '_'): value
+            for name, value in {**common, **table.given}.items()
+        }
+        words['paths'] = words.pop('path', ())
+        at = ('watch', table.number)
+        try:
+            made = settle({**words, **given})
+        except ValueError as error:
+            raise misfit(where, table, error) from None
+        made = made._replace(name=made.name or default_name(made, watches))
+        shared(where, path, at, made, watches)
+        watches.append(made)
+    listen: Any = given.get('listen') or common.get('listen')
+    return Plan(tuple(watches), path, listen)
+
+
+def content(path: str) -> bytes:
+    """Return what a config file holds. Raises UsageError."""
+    try:
+        text = wiring.carefully(lambda: opened(path), path)
+    except OSError as error:
+        says = (error.strerror or str(error)).lower()
+        raise UsageError(f'{path}: {says} (--config)') from error
+    if len(text) > LARGEST:
+        raise UsageError(f'{path}: is longer than {LARGEST >> 20} MiB (--config)')
+    return cast(bytes, text)
+
+
+def opened(path: str) -> bytes:
+    """Return the first bytes of a file. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with open(os.open(path, flags), 'rb') as file:
+        return file.read(LARGEST + 1)
+
+
+def misfit(where: config.Text, table: config.Table, error: ValueError) -> UsageError:
+    """Return the error about options of one watch that do not go together."""
+    option = getattr(error, 'option', '')
+    hints = {
+        'path': 'write path = "/etc/app", or a list of them',
+        'process': 'write process = "nginx", pidfile, exec or url',
+    }
+    if option in hints and option not in table.given:
+        return where.wrong(f'{error}; {hints[option]}', 'watch', table.number)
+    at: tuple[str | int, ...] = ('watch', table.number, option)
+    if option not in table.own:
+        at = (option,)
+    return where.wrong(str(error), *at)
+
+
+def default_name(made: Settings, others: Sequence[Settings]) -> str:
+    """Return a name that no other watch has, after who is told."""
+    who = made.process or os.path.basename(made.pidfile or '')
+    who = who.removesuffix('.pid') or f'watch-{len(others) + 1}'
+    taken = {other.name for other in others}
+    name, number = who, 2
+    while name in taken:
+        name, number = f'{who}-{number}', number + 1
+    return name
+
+
+def shared(
+        where: config.Text, path: str, at: tuple[str, int], made: Settings,
+        others: Sequence[Settings],
+) -> None:
+    """Raise UsageError for what no two watches may have in common."""
+    here = os.getcwd()
+    mine = {
+        'state-file': made.state_file and os.path.join(here, made.state_file),
+        'status-file': made.status_file and os.path.join(here, made.status_file),
+    }
+    for option, file in mine.items():
+        if file and os.path.normpath(file) == os.path.abspath(path):
+            raise where.wrong('is this very file', *at, option)
+    if mine['state-file'] and mine['state-file'] == mine['status-file']:
+        raise where.wrong('is the state-file too', *at, 'status-file')
+    for number, other in enumerate(others):
+        of = f'that of watch {other.name!r} (line {where.line("watch", number)})'
+        if made.name == other.name:
+            raise where.wrong(f'{made.name!r} is {of} too', *at, 'name')
+        if ledger.key(made, here) == ledger.key(other, here):
+            raise where.wrong(
+                f'what it watches and whom it tells is {of}; leave one out', *at,
+            )
+        theirs = {
+            os.path.abspath(file) for file in (other.state_file, other.status_file)
+            if file
+        }
+        for option, file in mine.items():
+            if file and os.path.normpath(file) in theirs:
+                raise where.wrong(f'is {of} too; two would overwrite it', *at, option)

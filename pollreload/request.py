@@ -9,11 +9,12 @@ import errno
 import http.client
 import socket
 from collections.abc import Sequence
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
 
 LARGEST = 1 << 16  # bytes of an answer that are read
 MOST = 300  # letters of it that are worth a place in the log
 LINES = 3
+SHORT = 3  # letters of what may follow a '?' and be shown
 
 WORDS = {
     errno.ECONNREFUSED: 'connection refused',
@@ -34,26 +35,24 @@ def send(
         variable for a proxy is read. The words never say who asked.
     """
     parts = urlsplit(url)
-    host, port = parts.hostname or '', parts.port
     kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
     if parts.scheme == 'https':
         kind = http.client.HTTPSConnection
     headers = {'User-Agent': 'pollreload', 'Accept': '*/*'}
-    secrets = credentials(parts)
-    if secrets:
-        headers['Authorization'] = f'Basic {secrets[0]}'
+    basic = credentials(parts)
+    if basic:
+        headers['Authorization'] = f'Basic {basic}'
     target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
-    connection = kind(host, port, timeout=seconds)
+    connection = kind(*place(parts), timeout=seconds)
     try:
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
-        body = answer.read(LARGEST)
-        rest = answer.length if len(body) < LARGEST else 0
+        body, whole = beginning(answer)
     except http.client.RemoteDisconnected:
         return False, 'closed the connection without an answer'
     except http.client.HTTPException:
         return False, 'answered something that is not HTTP'
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return False, f'failed: {reason(error)}'
     finally:
         connection.close()
@@ -61,9 +60,9 @@ def send(
     if not any(first <= answer.status <= last for first, last in accepted):
         if answer.status in (301, 302, 303, 307, 308):
             return False, f'{says}, a redirect, which is not followed'
-        told = '' if method == 'HEAD' else shown(answer, body, secrets)
+        told = '' if method == 'HEAD' else shown(answer, body, secrets(parts))
         return False, says + (f': {told}' if told else '')
-    if rest and method != 'HEAD':
+    if not whole and method != 'HEAD':
         return False, f'{says}, and closed the connection in the middle of it'
     return True, says
 
@@ -71,23 +70,45 @@ def send(
 def reach(url: str, seconds: float) -> str:
     """Return why no connection to the host of a URL can be had, or ''."""
     parts = urlsplit(url)
-    port = parts.port or http.client.HTTP_PORT
-    if parts.scheme == 'https':
-        port = parts.port or http.client.HTTPS_PORT
     try:
-        socket.create_connection((parts.hostname or '', port), seconds).close()
-    except OSError as error:
+        socket.create_connection(place(parts), seconds).close()
+    except (OSError, UnicodeError) as error:
         return reason(error)
     return ''
 
 
-def credentials(parts: SplitResult) -> list[str]:
-    """Return what of a URL nobody may see, first what HTTP's Basic sends."""
+def place(parts: SplitResult) -> tuple[str, int]:
+    """Return host and port: with none http.client would look for it in an IPv6."""
+    port = http.client.HTTPS_PORT if parts.scheme == 'https' else http.client.HTTP_PORT
+    return parts.hostname or '', parts.port or port
+
+
+def beginning(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+    """Return the first bytes of an answer, and whether it goes on or is whole."""
+    try:
+        body = answer.read(LARGEST)
+    except http.client.IncompleteRead as error:
+        return error.partial, False
+    return body, len(body) == LARGEST or not answer.length
+
+
+def credentials(parts: SplitResult) -> str:
+    """Return what HTTP's Basic sends of who asks (RFC 7617), '' for nobody."""
     if parts.username is None and parts.password is None:
-        return []
-    user, password = unquote(parts.username or ''), unquote(parts.password or '')
-    basic = base64.b64encode(f'{user}:{password}'.encode()).decode()
-    return [basic, *filter(None, (password, parts.password, user))]
+        return ''
+    user, password = (
+        unquote_to_bytes(each or '') for each in (parts.username, parts.password)
+    )
+    return base64.b64encode(user + b':' + password).decode()
+
+
+def secrets(parts: SplitResult) -> list[str]:
+    """Return what of a URL nobody may see, in all its forms."""
+    values = [each.partition('=')[2] for each in parts.query.split('&')]
+    # A number that any answer may have in it is no secret.
+    values = [each for each in values if len(each) > SHORT]
+    found = [credentials(parts), parts.username, parts.password, parts.query, *values]
+    return [form for each in found if each for form in (each, unquote(each))]
 
 
 def shown(
@@ -95,16 +116,17 @@ def shown(
 ) -> str:
     """Return the first lines of an answer that says what is wrong."""
     text = body.decode('utf-8', 'replace')
-    if 'html' in answer.headers.get('Content-Type', '') or any(
-            secret in text for secret in secrets
-    ):
+    is_page = 'html' in answer.headers.get('Content-Type', '').lower()
+    if is_page or any(secret in text for secret in secrets):
         return ''
     lines = [each.strip() for each in text.splitlines() if each.strip()]
     return ' | '.join(lines[:LINES])[:MOST]
 
 
-def reason(error: OSError) -> str:
+def reason(error: OSError | UnicodeError) -> str:
     """Return for a person why there was no answer."""
+    if isinstance(error, UnicodeError):
+        return 'no such host'
     if isinstance(error, TimeoutError):
         return WORDS[errno.ETIMEDOUT]
     # What ssl and getaddrinfo raise has a number of its own.

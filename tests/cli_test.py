@@ -312,7 +312,8 @@ ONLY = Settings(('/etc/app.conf',), 'nginx')
 
 
 @pytest.mark.parametrize(('command', 'module', 'given'), [
-    ('check', check, (ONLY,)), ('doctor', doctor, Plan((ONLY,))), ('smoke', smoke, ONLY),
+    ('check', check, (ONLY,)), ('doctor', doctor, Plan((ONLY,))),
+    ('smoke', smoke, ONLY),
 ])
 def test_command_runs_with_the_settings_and_returns_its_status(
         monkeypatch: pytest.MonkeyPatch, command: str, module: Any, given: object,

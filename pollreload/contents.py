@@ -68,16 +68,17 @@ class Pass:
     passed: those among them that the path being read depends on.
     terms, trail: what a stamp is worth, and what is found at the path being read.
     owed: what was read since stop was asked, see pause.
+    tally: how many files and bytes were read, to be added to.
     """
 
     __slots__ = (
         'alone', 'dates', 'ignore', 'links', 'newest', 'owed', 'passed', 'stop',
-        'terms', 'trail',
+        'tally', 'terms', 'trail',
     )
 
     def __init__(
             self, ignore: tuple[str, ...], dates: bool, alone: bool,
-            stop: Callable[[], bool], terms: Terms,
+            stop: Callable[[], bool], terms: Terms, tally: list[int],
     ) -> None:
         self.ignore = ignore
         self.dates = dates
@@ -89,6 +90,7 @@ class Pass:
         self.links: dict[str, str] = {}
         self.passed: set[str] = set()
         self.owed = 0
+        self.tally = tally
 
 
 def never() -> bool:
@@ -99,7 +101,7 @@ def never() -> bool:
 def look(
         paths: Sequence[str], ignore: Sequence[str], dates: bool = False,
         stop: Callable[[], bool] = never, terms: Terms = TERMS,
-        shelves: Sequence[Shelf] = (),
+        shelves: Sequence[Shelf] = (), tally: list[int] | None = None,
 ) -> Snapshot | None:
     """Return what one reading of all paths saw, or None where it was stopped.
 
@@ -109,19 +111,21 @@ def look(
     stop: asked for each CHUNK that is read and for each 64 files.
     shelves: one for each path, where the look before left what it saw: what stat
         says to be as it was, by the terms, is then not read again.
+    tally: how many files and bytes were read, which is added to.
 
     Files that are reached through the same link to a directory (a kubelet's
     ..data, the current of a release) come from one target of that link: where
     it moved meanwhile all is read again, and after some times given up.
     """
     shelves = shelves or [Shelf() for _ in paths]
+    tally = [0, 0] if tally is None else tally
     try:
-        this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms)
+        this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms, tally)
         stood = [] if dates else standing(paths, shelves, this)
         if len(stood) == len(paths):
             return Snapshot(tuple(stood))
         for _ in range(LOOKS):
-            this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms)
+            this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms, tally)
             sights = []
             passed = []
             trails = []
@@ -348,6 +352,8 @@ def hashed(file: int, size: int, this: Pass) -> bytes:
     Raises OSError.
     """
     content = os.read(file, size + 1) if size <= CHUNK else b''
+    this.tally[0] += 1
+    this.tally[1] += len(content)
     pause(this, len(content))
     if len(content) == size:
         return xxh3_128_digest(content)
@@ -355,6 +361,7 @@ def hashed(file: int, size: int, this: Pass) -> bytes:
     buffer = memoryview(bytearray(CHUNK))
     while count := os.readv(file, (buffer,)):
         digest.update(buffer[:count])
+        this.tally[1] += count
         pause(this, count)
     return digest.digest()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pollreload import change, contents, memory, procfs, tick
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
@@ -73,6 +73,21 @@ class Watch:
         """End what is under way."""
         self.eyes.close()
         self.hands.cancel()
+
+
+class Begin(Protocol):
+    """Begins a watch, or goes on with one that has other settings now."""
+
+    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch: ...
+
+
+class Begins(Begin, Protocol):
+    """And has its events heard."""
+
+    def __call__(
+            self, settings: Settings, before: Watch | None = None,
+            heard: Callable[[Say], Say] | None = None, /,
+    ) -> Watch: ...
 
 
 class Book(NamedTuple):

@@ -6,11 +6,12 @@ says what makes no sense, is told of and tried again like any other delivery.
 """
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from pollreload import children, ledger, wiring
-from pollreload.loop import Watch
+from pollreload.loop import Begin, Watch
 from pollreload.settings import Plan, Settings
 from pollreload.state import Say
 
@@ -18,18 +19,13 @@ from pollreload.state import Say
 HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
 
 
-class Begin(Protocol):
-    """Begins a watch, or goes on with one that has other settings now."""
-
-    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch: ...
-
-
 class Reader(wiring.Hands):
     """Reads the config file in a child, as a command that may fail.
 
     again: reads it, in a child; returns the plan as plain types, or why not.
     take: called with what it says; returns '' or why that cannot be had.
-    trouble: why the last reading was refused.
+    trouble: why the last reading was refused. taken: when one last was not, in
+        seconds of CLOCK_REALTIME; 0.0: not yet.
     """
 
     def __init__(
@@ -39,6 +35,7 @@ class Reader(wiring.Hands):
         self.again = again
         self.take = take
         self.trouble = ''
+        self.taken = 0.0
 
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start to read; return '' or why that cannot be."""
@@ -57,7 +54,10 @@ class Reader(wiring.Hands):
             return 1
         got = cast(Any, children.value(fd))
         self.trouble = got if isinstance(got, str) else self.take(revived(got))
-        return int(bool(self.trouble))
+        if self.trouble:
+            return 1
+        self.taken = time.time()
+        return 0
 
 
 def revived(got: Sequence[Any]) -> Plan:
@@ -69,8 +69,8 @@ def revived(got: Sequence[Any]) -> Plan:
 def watch(
         plan: Plan, again: Callable[[], object], watches: MutableSequence[Watch],
         begin: Begin,
-) -> Watch:
-    """Return the watch of the config file.
+) -> tuple[Watch, Reader]:
+    """Return the watch of the config file, and who reads it.
 
     again: as in Reader. watches: those that it says, which are replaced by what
         it says later; what watches the file itself stays among them.
@@ -94,7 +94,7 @@ def watch(
 
     reader = Reader(again, take)
     itself = Watch(settings, heard(log, reader), reader)
-    return itself
+    return itself, reader
 
 
 def heard(log: Say, reader: Reader) -> Say:

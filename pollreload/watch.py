@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable
 
 from pollreload import children, procfs
-from pollreload.loop import Watch, audience, told
+from pollreload.loop import Begin, Watch, audience, told
 from pollreload.settings import Plan, Settings
+from pollreload.state import Say
 from pollreload.tick import status
 from pollreload.wiring import logger
 
@@ -39,11 +40,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
     # What is here now is here to stay; what comes later is looked through.
     gc.freeze()
     gc.enable()
-    watches = [begin(settings) for settings in plan.watches]
-    if plan.config:
-        # Not for a watch of one program.
-        from pollreload import reread
-        watches.append(reread.watch(plan, again, watches, begin))
+    watches = begun(plan, again)
     # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
     children.reap(())
     while True:
@@ -74,11 +71,42 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
             })
 
 
-def begin(settings: Settings, before: Watch | None = None, /) -> Watch:
-    """Return a watch that begins, or goes on with other settings, and say so."""
+def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
+    """Return the watches of a plan, that of the config file last.
+
+    Raises UsageError where the port cannot be had.
+    """
+    if plan.listen is None and not plan.config:
+        return [begin(settings) for settings in plan.watches]
+    # Neither is for a watch of one program that nobody asks.
+    start: Begin = begin
+    asked = reader = None
+    if plan.listen is not None:
+        from pollreload import scraped
+        start = asked = scraped.Scraped(plan, begin)
+    watches = [start(settings) for settings in plan.watches]
+    if plan.config:
+        from pollreload import reread
+        itself, reader = reread.watch(plan, again, watches, start)
+        watches.append(itself)
+    if asked is not None:
+        asked.follow(watches, reader)
+    return watches
+
+
+def begin(
+        settings: Settings, before: Watch | None = None,
+        heard: Callable[[Say], Say] | None = None, /,
+) -> Watch:
+    """Return a watch that begins, or goes on with other settings, and say so.
+
+    heard: makes of what logs its events what hears them too.
+    """
     say = logger(settings)
+    if heard is not None:
+        say = heard(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
         f'for {audience(settings)}', pid=os.getpid(), **told(settings),
     )
-    return Watch(settings, before=before)
+    return Watch(settings, say, before=before)

@@ -8,6 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import add
 from typing import Any, cast
 
 from pollreload import (
@@ -197,6 +198,8 @@ class Eyes:
     less and would keep the whole process from ending, even by KILL, while a
     FUSE daemon does not answer. What a child saw is not on our shelves: there
     every look reads everything, as opening is what revalidates a cache.
+
+    tally: how many files and bytes all looks that ended have read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -210,6 +213,7 @@ class Eyes:
         self.table: mounts.Table | None = None
         self.hangs = True
         self.shelves: list[stamps.Shelf] = []
+        self.tally = [0, 0]
 
     def look(self, dates: bool) -> change.Snapshot | None:
         """Return a snapshot; None: it goes on, or a stop was asked for."""
@@ -218,8 +222,8 @@ class Eyes:
             if not self.can_hang():
                 return self.here(dates)
             try:
-                self.pid, self.fd = children.fork(lambda: plain(
-                    contents.look(settings.paths, self.ignore, dates),
+                self.pid, self.fd = children.fork(lambda: apart(
+                    settings.paths, self.ignore, dates,
                 ))
             except OSError as error:
                 # No process or no memory to spare: another poll may have it.
@@ -231,7 +235,9 @@ class Eyes:
         self.pid = 0
         if status:
             return unseen(settings.paths, children.fault(status, self.fd))
-        return revived(children.value(self.fd))
+        snapshot, tally = cast(Any, children.value(self.fd))
+        self.tally[:] = map(add, self.tally, tally)
+        return revived(snapshot)
 
     def can_hang(self) -> bool:
         """Return what mounts.can_hang does, asked again only where it may differ.
@@ -260,6 +266,7 @@ class Eyes:
         try:
             seen = contents.look(
                 settings.paths, self.ignore, dates, stopping, terms, self.shelves,
+                self.tally,
             )
         except MemoryError:
             return unseen(settings.paths, 'not enough memory to read it')
@@ -272,6 +279,12 @@ class Eyes:
             children.end(self.pid)
             os.close(self.fd)
             self.pid = 0
+
+
+def apart(paths: Sequence[str], ignore: Sequence[str], dates: bool) -> object:
+    """Be the child of a look: return its snapshot and its tally."""
+    tally = [0, 0]
+    return plain(contents.look(paths, ignore, dates, tally=tally)), tally
 
 
 def plain(snapshot: change.Snapshot | None) -> object:

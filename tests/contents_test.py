@@ -179,7 +179,7 @@ def test_a_file_is_read_to_its_end_whatever_its_size_is_said_to_be(at, size):
     write(at, ['app.conf'], 'hello')
     file = os.open(f'{at}/app.conf', os.O_RDONLY)
 
-    this = contents.Pass((), False, True, contents.never, TERMS)
+    this = contents.Pass((), False, True, contents.never, TERMS, [0, 0])
     digest = contents.hashed(file, size, this)
 
     os.close(file)
@@ -294,7 +294,7 @@ def test_nothing_but_regular_files_is_ever_opened(at, monkeypatch):
 def test_a_file_that_was_swapped_after_stat_is_not_read(at, make, said):
     """fstat looks again at what was opened; the open does not wait."""
     make(f'{at}/app.conf')
-    this = contents.Pass((), False, True, contents.never, TERMS)
+    this = contents.Pass((), False, True, contents.never, TERMS, [0, 0])
 
     with pytest.raises(OSError, match=said):
         contents.read(f'{at}/app.conf', stat.S_IFREG, this)

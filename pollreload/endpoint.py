@@ -1,0 +1,145 @@
+"""The HTTP port of a watch: /metrics, /healthz and /readyz.
+
+It answers from a thread, so that a loop that stands still is seen to. What it
+shows is for who can reach the port, and holds no content and no credentials.
+"""
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from pollreload.errors import UsageError
+from pollreload.metrics import Metrics, Record
+
+PLAIN = 'text/plain; charset=utf-8'
+PATIENCE = 5.0  # s for a client to ask, and to read
+MOST = 16  # clients at a time; who comes then is not answered
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    timeout = PATIENCE
+    server_version = 'pollreload'
+    sys_version = ''
+    server: Server
+
+    def do_GET(self) -> None:
+        """Answer."""
+        path = self.path.partition('?')[0]
+        metrics = self.server.metrics
+        if path == '/metrics':
+            body, kind = metrics.text(self.headers.get('Accept', ''))
+            self.reply(200, body, kind)
+        elif path == '/healthz':
+            self.reply(*healthy(metrics.records()))
+        elif path == '/readyz':
+            self.reply(*ready(metrics.records()))
+        else:
+            self.reply(404, b'there are /metrics, /healthz and /readyz\n')
+
+    do_HEAD = do_GET
+
+    def reply(self, status: int, body: bytes, kind: str = PLAIN) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        self.send_header('Content-Type', kind)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        if self.command != 'HEAD':
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: a probe comes every few seconds."""
+
+
+def healthy(records: Sequence[Record]) -> tuple[int, bytes]:
+    """Return the status and the body of /healthz."""
+    return verdict({
+        each.name: (each.alive(), f'last look {each.age():.1f} s ago')
+        for each in records
+    })
+
+
+def ready(records: Sequence[Record]) -> tuple[int, bytes]:
+    """Return the status and the body of /readyz."""
+    return verdict({
+        each.name: (each.ready(), 'baseline taken' if each.ready() else 'no baseline')
+        for each in records
+    })
+
+
+def verdict(found: Mapping[str, tuple[bool, str]]) -> tuple[int, bytes]:
+    """Return 200 where all is well, else 503, and a line for each watch."""
+    well = all(good for good, _ in found.values())
+    lines = [f'{name}: {says}\n' for name, (_, says) in found.items()]
+    return 200 if well else 503, ''.join(lines).encode('utf-8', 'backslashreplace')
+
+
+class Server(ThreadingHTTPServer):
+    """Takes connections, some at a time, and answers each in a thread."""
+
+    daemon_threads = True
+
+    def __init__(self, bound: socket.socket, metrics: Metrics) -> None:
+        super().__init__(bound.getsockname()[:2], Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = bound
+        self.metrics = metrics
+        self.free = threading.BoundedSemaphore(MOST)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer, or hang up where too many wait already."""
+        if not self.free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self.free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one client."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that goes away is no event of ours."""
+
+
+def bound(host: str, port: int, where: str) -> socket.socket:
+    """Return a socket that listens; host: '' for all addresses, of IPv4 too.
+
+    where: what says so, for an error. Raises UsageError.
+    """
+    try:
+        return listening(host, port)
+    except OSError as error:
+        host = f'[{host}]' if ':' in host else host
+        # create_server adds what it was asked to do, and getaddrinfo has its own.
+        says = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror)
+        raise UsageError(f'{where} {host}:{port}: {says.lower()}') from error
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises OSError."""
+    if not host and socket.has_dualstack_ipv6():
+        return socket.create_server(
+            ('', port), family=socket.AF_INET6, dualstack_ipv6=True,
+        )
+    family, _, _, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE,
+    )[0]
+    return socket.create_server(address[:2], family=family)
+
+
+def start(server: Server) -> None:
+    """Answer from now on, in a thread that ends with us."""
+    threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -44,6 +44,17 @@ def agreeing(settings: Settings) -> bool:
     return bool(settings.verify) and not signals(settings)
 
 
+def spent(settings: Settings, state: State, world: World) -> State | None:
+    """Return the state held where --verify disagreed too often, else None."""
+    if state.attempt.doubted < MOST_SENDS:
+        return None
+    return hold(
+        state, world, 'limit', 'limit',
+        f'{named(settings, count(settings) - 1)} succeeded {MOST_SENDS} times for '
+        f'this content, and --verify never agreed; held until the content changes',
+    )
+
+
 def start(settings: Settings, state: State, world: World) -> State:
     """Return the state with the next action under way; done where none is left."""
     index, now = state.attempt.acted, world.now()
@@ -53,13 +64,7 @@ def start(settings: Settings, state: State, world: World) -> State:
                 'would', f'do {named(settings, each)}', **fields(settings, each),
             )
         return state
-    if state.attempt.doubted >= MOST_SENDS:
-        return hold(
-            state, world, 'limit', 'limit',
-            f'{named(settings, count(settings) - 1)} succeeded {MOST_SENDS} times for '
-            f'this content, and --verify never agreed; held until the content changes',
-        )
-    if index == count(settings):
+    if index >= count(settings):
         return agree(settings, state, world) if agreeing(settings) else finish(state)
     # As with a signal: the mark is on disk before anybody can have half of it.
     marked = state._replace(
@@ -108,7 +113,7 @@ def acting(settings: Settings, state: State, world: World) -> State:
         'delivered', f'{what} {world.said() if is_url else "succeeded"}{unsure}',
         **fields(settings, index),
     )
-    attempt = state.attempt._replace(acted=index + 1)
+    attempt = state.attempt._replace(acted=index + 1, tries=0)
     # The next one is told of what is there by then.
     return state._replace(
         stage='', attempt=attempt, hold='', next=now, waiting='act',
@@ -176,6 +181,9 @@ def agreed(settings: Settings, state: State, world: World) -> State:
     if state.looking or state.content.looked_at < state.confirm or not seen:
         return state._replace(waiting='look')
     what = named(settings, count(settings) - 1)
+    if seen == state.attempt.fingerprint and state.content.state != 'due':
+        # It could not be read meanwhile, and has to settle once more.
+        return state._replace(waiting='look')
     if seen != state.attempt.fingerprint:
         return doubted(
             state, world, f'the content changed while {what} was being verified, '

@@ -124,7 +124,8 @@ def bound(host: str, port: int, where: str) -> socket.socket:
     except OSError as error:
         host = f'[{host}]' if ':' in host else host
         # create_server adds what it was asked to do, and getaddrinfo has its own.
-        says = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror)
+        number = error.errno or 0
+        says = os.strerror(number) if number > 0 else str(error.strerror)
         raise UsageError(f'{where} {host}:{port}: {says.lower()}') from error
 
 

@@ -43,11 +43,15 @@ def table(shown: dict[str, Any], passed: float, oldest: float) -> str:
     """Return the lines for a person."""
     late = '' if passed <= oldest else f', which is more than {oldest:g} s'
     target = shown['process'] or shown['pidfile']
+    told = [('target', f'{target}, {shown["signal"]}')] if target else []
+    told += [
+        (name, each) for name in ('exec', 'url') for each in shown.get(name, ())
+    ]
     rows = [
         ('last look', f'{passed:.1f} s ago{late}; it took {shown["took"]:.3f} s'),
         ('watch', f'pid {shown["pid"]}, every {shown["interval"]:g} s'),
         ('paths', ' '.join(shown['paths'])),
-        ('target', f'{target}, {shown["signal"]}'),
+        *told,
         ('content', shown['content']),
         ('seen', shown['seen'] or 'nothing'),
         ('done', shown['done'] or 'unknown'),

@@ -55,6 +55,8 @@ def tell(settings: Settings, state: State, world: World) -> State:
             stage='survive', until=now, next=now, waiting='survive',
             round=(*asked, *(name for name in also if name not in asked)),
         )
+    if choice.reason == 'no target' and acts(settings) and gone(settings, state):
+        return beyond(settings, state, world)
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
@@ -104,13 +106,22 @@ def before(settings: Settings, state: State, world: World) -> State | None:
     return None
 
 
+def gone(settings: Settings, state: State) -> bool:
+    """Return whether all that were told to end have: who comes next is not awaited."""
+    told = state.attempt.told
+    return ending(settings) and bool(told) and all(it.phase == 'done' for it in told)
+
+
 def beyond(settings: Settings, state: State, world: World) -> State:
     """Return the state after what comes when every target has the content."""
     if not acts(settings):
         return finish(state)
     # Not for a watch that only signals.
     from pollreload import actions
-    return before(settings, state, world) or actions.start(settings, state, world)
+    return (
+        actions.spent(settings, state, world) or before(settings, state, world)
+        or actions.start(settings, state, world)
+    )
 
 
 def disposed(settings: Settings, process: Process, world: World) -> str:
@@ -312,6 +323,10 @@ def send(
         settings: Settings, state: State, ready: Sequence[Told], world: World,
 ) -> State:
     """Return the state after the signal went to each target that can take it."""
+    if settings.dry_run:
+        for entry in ready:
+            world.send(entry.process, settings.signal)
+        return beyond(settings, state, world) if acts(settings) else state
     before = state
     marked = state.attempt
     for entry in ready:

@@ -198,7 +198,7 @@ def test_child_that_dies_is_a_path_that_cannot_be_read(
 ) -> None:
     """Nothing from the world stops the loop: the next poll has another child."""
     monkeypatch.setattr(
-        contents, 'look', lambda *_: os.kill(os.getpid(), signal.SIGKILL),
+        contents, 'look', lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL),
     )
     eyes = wiring.Eyes(Settings(('/a', '/b')))
     eyes.look(False)

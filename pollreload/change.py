@@ -249,6 +249,11 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
     return tuple(contents), reasons, readable, doubts, ends
 
 
+def unread(doubts: Mapping[tuple[int, str], tuple[float, bytes]]) -> bool:
+    """Return whether all that was in doubt was so because it could not be read."""
+    return bool(doubts) and all(digest == UNREADABLE for _, digest in doubts.values())
+
+
 def troubled(
         memory: Memory, reasons: Mapping[int, tuple[str, bool]], now: float,
 ) -> tuple[dict[int, Trouble], tuple[int, ...], tuple[int, ...]]:

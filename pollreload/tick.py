@@ -115,6 +115,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
+    doubts = state.content.doubts
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for while this look was under way: it may have read too early.
     asked = state.look_at if state.look_at > began else poll_at
@@ -131,7 +132,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
     if decision.action == 'rest' and content.left:
-        return returned(settings, state, world)
+        return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
         report_change(settings, state, decision, world)
     return unsettled(settings, state, snapshot, world)
@@ -293,15 +294,28 @@ def late(settings: Settings, state: State, world: World) -> State:
     return tell_again(settings, state)
 
 
-def returned(settings: Settings, state: State, world: World) -> State:
+def returned(
+        settings: Settings, state: State, world: World, unread: bool,
+) -> State:
     """Return the state after a content that was done is there again.
 
     Nobody was told of what was there meanwhile, but who started since the last
-    look before it may have read that.
+    look before it may have read that. unread: nobody could read it.
     """
-    left = state.content.left
-    choice = world.targets() if signals(settings) else None
-    if choice is None or choice.reason in ('pidfile', 'proc'):
+    rested = state._replace(
+        content=state.content._replace(left=0.0), attempt=Attempt(), hold='',
+    )
+    if not signals(settings):
+        if unread:
+            return rested
+        world.say(
+            'changed', f'{" ".join(settings.paths)} is as before, but was not for a '
+            f'moment, and nobody knows who has read that',
+            fingerprint=state.content.seen, reason='restarted',
+        )
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    left, choice = state.content.left, world.targets()
+    if choice.reason in ('pidfile', 'proc'):
         # It is not known who runs, and in doubt they are told.
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     for process in choice.matches:
@@ -312,9 +326,7 @@ def returned(settings: Settings, state: State, world: World) -> State:
                 fingerprint=state.content.seen, reason='restarted', pid=process.pid,
             )
             return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
-    return state._replace(
-        content=state.content._replace(left=0.0), attempt=Attempt(), hold='',
-    )
+    return rested
 
 
 def tell_again(settings: Settings, state: State) -> State:

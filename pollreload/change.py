@@ -353,13 +353,18 @@ def still(memory: Memory, began: float, now: float) -> tuple[Memory, Decision] |
 
     None where more than the time has changed, or may: then it has to be asked.
     """
-    if (
-            memory.state != 'done' or not memory.done
-            or not memory.done == memory.seen == memory.known_print
-            or memory.left or memory.restless or memory.doubts or memory.troubles
-    ):
+    if not calm(memory):
         return None
     return memory._replace(looked_at=began, ended_at=now), REST
+
+
+def calm(memory: Memory) -> bool:
+    """Return whether the content is done, and time alone changes nothing of that."""
+    return (
+        memory.state == 'done' and bool(memory.done)
+        and memory.done == memory.seen == memory.known_print
+        and not (memory.left or memory.restless or memory.doubts or memory.troubles)
+    )
 
 
 def restless(memory: Memory, now: float) -> bool:

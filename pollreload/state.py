@@ -21,6 +21,8 @@ class World(NamedTuple):
     """What a poll needs of the world, as functions; tests pass others.
 
     now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
+    still: whether the next look would see what the last one saw; False: perhaps.
+        Then that look has been.
     look: starts a look or asks for its end; None: not ended yet. Its argument
         is whether to find the newest date.
     absent: the words for a person when no process meets the conditions.
@@ -40,6 +42,7 @@ class World(NamedTuple):
 
     now: Callable[[], float]
     jitter: Callable[[], float]
+    still: Callable[[], bool]
     look: Callable[[bool], change.Snapshot | None]
     digest: change.Digest
     targets: Callable[[], Choice]
@@ -88,6 +91,7 @@ class State(NamedTuple):
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
     resting: the sights of the last look, if it found what is done.
     saved: what the ledger holds already.
+    idle: all is done, and only a look that sees something else leads anywhere.
     """
 
     content: change.Memory = change.Memory()
@@ -117,6 +121,7 @@ class State(NamedTuple):
     dated_at: float = 0.0
     resting: tuple[change.Sight, ...] = ()
     saved: object = None
+    idle: bool = False
 
 
 def hold(

@@ -41,10 +41,43 @@ def step(settings: Settings, state: State, world: World) -> State:
     To be called again when a child has ended, a signal asks for it, or at
     wake(state) at the latest.
     """
+    if state.idle:
+        rested = rest(settings, state, world)
+        if rested is not None:
+            return rested
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = deliver(settings, state, world)
-    return keep(state, world)
+    state = keep(state, world)
+    return state._replace(idle=idle(state))
+
+
+def idle(state: State) -> bool:
+    """Return whether only a look that sees something else leads anywhere."""
+    return bool(state.resting) and change.calm(state.content) and not (
+        state.looking or state.stage or state.hold or state.next or state.waiting
+        or state.newest or state.dates or state.settling
+    ) and state.attempt == NOTHING and state.saved == kept(state)
+
+
+def rest(settings: Settings, state: State, world: World) -> State | None:
+    """Return the state after a poll that found all as it was; None: have a look.
+
+    What a step does of such a look, and nothing else of it: most polls are so.
+    """
+    began = world.now()
+    if began < state.look_at:
+        return state
+    if not world.still():
+        return None
+    now = world.now()
+    if settings.verbosity > 0:
+        world.say('polled', f'saw {state.content.seen} in {now - began:.3f} s')
+    poll_at = next_poll(state.poll_at, began, settings.interval, world)
+    return state._replace(
+        content=state.content._replace(looked_at=began, ended_at=now),
+        poll_at=poll_at, look_at=poll_at,
+    )
 
 
 def wake(state: State) -> float:
@@ -87,7 +120,9 @@ def status(state: State, now: float) -> str:
 def poll_now(state: State, now: float) -> State:
     """Return the state after an operator asked for a poll: a new chance for all."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
-    return state._replace(look_at=now, attempt=attempt, deaths=0, deadly='', hold='')
+    return state._replace(
+        look_at=now, attempt=attempt, deaths=0, deadly='', hold='', idle=False,
+    )
 
 
 def see(settings: Settings, state: State, world: World) -> State:

@@ -215,6 +215,23 @@ class Eyes:
         self.shelves: list[stamps.Shelf] = []
         self.tally = [0, 0]
 
+    def still(self) -> bool:
+        """Return whether a look would see what the last one saw; False: perhaps.
+
+        True is as good as that look: it took its turn.
+        """
+        table = self.table
+        if (
+                self.pid or self.hangs or not self.turn or table is None
+                or table is not mounts.table() or table.away
+        ):
+            return False
+        for shelf in self.shelves:
+            if not stamps.rests(shelf, self.turn, self.rounds):
+                return False
+        self.turn = (self.turn + 1) % self.rounds
+        return True
+
     def look(self, dates: bool) -> change.Snapshot | None:
         """Return a snapshot; None: it goes on, or a stop was asked for."""
         settings = self.settings
@@ -522,6 +539,7 @@ def world(
     return World(
         now=procfs.now,
         jitter=jitter,
+        still=eyes.still,
         look=eyes.look,
         digest=contents.fingerprint,
         targets=lambda: targets(settings),

@@ -64,6 +64,7 @@ class Eye:
         # The first inodes of a tmpfs are 1, 2, 3: their turn must not come unasked.
         self.turn = rounds // 2
         self.shelves = [Shelf() for _ in paths]
+        self.seen: Snapshot | None = None
 
     def look(
             self, ago: float = 0.0, dates: bool = False,
@@ -73,8 +74,15 @@ class Eye:
         """Return what a look sees that believes what is `ago` seconds old."""
         terms = Terms(time.time() + GRAIN - ago, inexact, self.turn, self.rounds)
         seen = look(self.paths, IGNORED, dates, stop, terms, self.shelves)
+        self.seen = seen._replace(newest=0.0) if seen else None
         self.turn = (self.turn + (seen is not None)) % self.rounds
         return seen
+
+    def rested(self) -> bool:
+        """Return whether stat alone says that all is as the last look saw it."""
+        return self.seen is not None and all(
+            stamps.rests(shelf, self.turn, self.rounds) for shelf in self.shelves
+        )
 
     def plain(self, dates: bool = False) -> Snapshot:
         """Return what a look sees that reads everything."""
@@ -286,6 +294,9 @@ def test_after_any_history_a_look_sees_what_one_that_reads_all_sees(
             for act, *words in acts:
                 with contextlib.suppress(OSError):
                     act(base, *words)
+            if eye.rested():
+                # The short way: no look would see anything else.
+                assert eye.seen == eye.plain(), acts
             seen = eye.look(ago, dates)
             assert seen == eye.plain(dates), (acts, ago, dates)
 

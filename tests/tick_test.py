@@ -92,7 +92,9 @@ def test_the_first_look_is_at_once_and_the_second_is_spread():
         looks.append(world.now)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(look=look, jitter=lambda: 0.25)
+    world.world = world.world._replace(
+        look=look, still=lambda: False, jitter=lambda: 0.25,
+    )
     world.run(15.0)
 
     assert looks == [1000.0, 1001.25, 1006.25, 1011.25]
@@ -122,7 +124,7 @@ def test_dates_are_read_for_the_baseline_only():
         asked.append(dates)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(look=look)
+    world.world = world.world._replace(look=look, still=lambda: False)
     world.run(13.0)
 
     assert asked == [True, False, False, False]

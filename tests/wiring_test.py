@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -358,6 +359,66 @@ def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
 
     assert stopped is None
     assert eyes.turn == 1
+
+
+def test_what_rests_is_seen_without_a_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str],
+) -> None:
+    """By stat alone; where that may not do there is a look, which takes the turn."""
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    for number in range(3):
+        write(tmp_path / str(number), 'x')
+    path = str(tmp_path)
+    eyes = wiring.Eyes(Settings((path,), rehash=1e6))
+    assert not eyes.still()  # nothing is known
+    eyes.look(False)
+    eyes.look(False)
+    turn = eyes.turn
+    reads.clear()
+
+    assert eyes.still()
+    assert (eyes.turn, reads) == (turn + 1, [])
+    eyes.turn = eyes.shelves[0].rounds - 1
+    assert eyes.still()
+    assert eyes.turn == 0
+    assert not eyes.still()  # links may lead elsewhere, see can_hang
+    eyes.turn = turn
+    due = eyes.shelves[0].due
+    eyes.shelves[0].due = {turn: ('0',)}
+    assert not eyes.still()
+    eyes.shelves[0].due = due
+    monkeypatch.setattr(stamps, 'FEW', 2)
+    assert not eyes.still()
+    monkeypatch.setattr(stamps, 'FEW', 3)
+    assert eyes.still()
+    write(tmp_path / '1', 'y')
+    assert not eyes.still()
+    eyes.look(False)
+    eyes.look(False)
+    assert eyes.still()
+    os.remove(tmp_path / '2')
+    assert not eyes.still()
+    eyes.look(False)
+    eyes.look(False)
+    assert eyes.still()
+    write(tmp_path / 'new', 'y')
+    assert not eyes.still()
+    shutil.rmtree(tmp_path)
+    assert not eyes.still()
+
+
+@pytest.mark.parametrize('pattern', ['*', '[0]'])
+def test_a_glob_is_looked_at(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str,
+) -> None:
+    """A file of that very name may be there by now."""
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    write(tmp_path / '0', 'x')
+    eyes = wiring.Eyes(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
+    eyes.look(False)
+    eyes.look(False)
+
+    assert not eyes.still()
 
 
 def test_mount_that_appears_or_goes_is_seen_at_the_next_look(

@@ -31,8 +31,8 @@ LANDMARK = 'os'  # that an interpreter finds its standard library by
 FLAGS = '-ISXutf8'
 PROGRAM = f'''\
 #!/{LIB}/python3 {FLAGS}
-from pollreload.__main__ import main
-raise SystemExit(main())
+from pollreload.__main__ import command
+command()
 '''
 ELF = b'\x7fELF'
 

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pollreload.errors import PollreloadError
 
@@ -123,5 +123,16 @@ def parsed(words: list[str]) -> Any:
         return unwritten(error)
 
 
+def command() -> NoReturn:
+    """Be a program.
+
+    What the interpreter does at its end, a tenth of a check that finds nothing, is
+    of no use to a process that ends: main has written what there was to write.
+    """
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == '__main__':
-    raise SystemExit(main())
+    command()

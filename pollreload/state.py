@@ -1,6 +1,6 @@
 """What one watch knows, and the world that it learns it from. Pure."""
-from __future__ import annotations
-
+# Without postponed annotations: typing compiles each of a NamedTuple's that is text,
+# and that takes a fiftieth of a check.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,54 +15,6 @@ class Say(Protocol):
     """Logs one event; extra keywords become fields of the JSON line."""
 
     def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
-
-
-class World(NamedTuple):
-    """What a poll needs of the world, as functions; tests pass others.
-
-    now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
-    still: whether the next look would see what the last one saw; False: perhaps.
-        Then that look has been.
-    look: starts a look or asks for its end; None: not ended yet. Its argument
-        is whether to find the newest date.
-    absent: the words for a person when no process meets the conditions.
-    born: a process -> its start in seconds of CLOCK_REALTIME.
-    health: 'gone', 'pending' or 'alive', of a process and a signal.
-    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
-        'foreign' or 'full'.
-    run: starts a command with additions to its environment; '' or why not.
-    ask: starts a request to a URL, in the same way.
-    ran: the exit status of that command, None while it runs; of a request 0 or 1.
-    cancel: ends that command and its group. said: the end of what it printed, or
-        what became of the request.
-    save: writes the ledger, where there is one; False where it could not.
-    ticks: clock ticks a second. splay: seconds, fixed for this host.
-    us: who we are, for a person; entitle: what would permit us to signal another.
-    """
-
-    now: Callable[[], float]
-    jitter: Callable[[], float]
-    still: Callable[[], bool]
-    look: Callable[[bool], change.Snapshot | None]
-    digest: change.Digest
-    targets: Callable[[], Choice]
-    absent: Callable[[], str]
-    born: Callable[[Process], float]
-    masks: Callable[[int], Masks | None]
-    health: Callable[[Process, int], str]
-    send: Callable[[Process, int], str]
-    new_child: Callable[[int, int], int | None]
-    run: Callable[[Sequence[str], Mapping[str, str]], str]
-    ask: Callable[[str], str]
-    ran: Callable[[], int | None]
-    cancel: Callable[[], None]
-    said: Callable[[], str]
-    save: Callable[[State], bool]
-    say: Say
-    ticks: int
-    splay: float
-    us: str
-    entitle: Callable[[], str]
 
 
 class State(NamedTuple):
@@ -122,6 +74,54 @@ class State(NamedTuple):
     resting: tuple[change.Sight, ...] = ()
     saved: object = None
     idle: bool = False
+
+
+class World(NamedTuple):
+    """What a poll needs of the world, as functions; tests pass others.
+
+    now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
+    still: whether the next look would see what the last one saw; False: perhaps.
+        Then that look has been.
+    look: starts a look or asks for its end; None: not ended yet. Its argument
+        is whether to find the newest date.
+    absent: the words for a person when no process meets the conditions.
+    born: a process -> its start in seconds of CLOCK_REALTIME.
+    health: 'gone', 'pending' or 'alive', of a process and a signal.
+    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
+        'foreign' or 'full'.
+    run: starts a command with additions to its environment; '' or why not.
+    ask: starts a request to a URL, in the same way.
+    ran: the exit status of that command, None while it runs; of a request 0 or 1.
+    cancel: ends that command and its group. said: the end of what it printed, or
+        what became of the request.
+    save: writes the ledger, where there is one; False where it could not.
+    ticks: clock ticks a second. splay: seconds, fixed for this host.
+    us: who we are, for a person; entitle: what would permit us to signal another.
+    """
+
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+    still: Callable[[], bool]
+    look: Callable[[bool], change.Snapshot | None]
+    digest: change.Digest
+    targets: Callable[[], Choice]
+    absent: Callable[[], str]
+    born: Callable[[Process], float]
+    masks: Callable[[int], Masks | None]
+    health: Callable[[Process, int], str]
+    send: Callable[[Process, int], str]
+    new_child: Callable[[int, int], int | None]
+    run: Callable[[Sequence[str], Mapping[str, str]], str]
+    ask: Callable[[str], str]
+    ran: Callable[[], int | None]
+    cancel: Callable[[], None]
+    said: Callable[[], str]
+    save: Callable[[State], bool]
+    say: Say
+    ticks: int
+    splay: float
+    us: str
+    entitle: Callable[[], str]
 
 
 def hold(

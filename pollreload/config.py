@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pollreload.errors import UsageError
+from pollreload.report import printable
 
 KINDS: dict[type, str] = {
-    bool: 'true or false', str: 'text in quotes', int: 'a number', float: 'a number',
-    list: 'a list', dict: 'a table',
+    bool: 'true or false', str: 'text in quotes', int: 'a whole number',
+    float: 'a number', list: 'a list', dict: 'a table',
 }
+
+
+# What tomllib says of a key that is there already.
+TWICE = ('Cannot overwrite a value', 'Cannot mutate immutable namespace')
 
 
 class Kind(NamedTuple):
@@ -45,36 +50,69 @@ class Text:
     """A file of ours as it is written, to find where a key stands."""
 
     def __init__(self, path: str, text: str) -> None:
-        self.path = path
+        self.path = printable(path)
         # As TOML counts lines (toml.io, v1.0.0: LF or CRLF).
         self.lines = text.split('\n')
 
     def wrong(self, says: str, *key: str | int) -> UsageError:
         """Return the error about a key: its file, line and name in one line."""
         names = [name for name in key if isinstance(name, str)]
-        what = f'{names[-1]}: ' if names and names[-1] != 'watch' else ''
+        what = f'{printable(names[-1])}: ' if names and names[-1] != 'watch' else ''
         return UsageError(f'{self.path}:{self.line(*key)}: {what}{says}')
 
     def line(self, *key: str | int) -> int:
         """Return the line that a key begins at, from 1."""
-        import tomllib
+        for first, found in self.beginnings():
+            if holds(found, key):
+                return first
+        return 1
+
+    def broken(self) -> int:
+        """Return the line of the first statement that is no TOML."""
+        last = max((
+            number for number in range(len(self.lines))
+            if parsed(self.part(number)) is not None
+        ), default=0)
+        while last < len(self.lines) - 1 and blank(self.lines[last]):
+            last += 1
+        return last + 1
+
+    def beginnings(self) -> Iterator[tuple[int, Any]]:
+        """Give lines that something begins at, and what those up to its end say."""
         began = 0
         for number in range(1, len(self.lines) + 1):
-            try:
-                found: Any = tomllib.loads('\n'.join(self.lines[:number]))
-            except tomllib.TOMLDecodeError:
-                # In the middle of a value, which may take several lines.
+            found = parsed(self.part(number))
+            if found is None:
+                # In the middle of a value; an array may be read to here.
+                yield number, parsed(self.part(number) + ']\n')
                 continue
             while began < number - 1 and blank(self.lines[began]):
                 began += 1
-            try:
-                for name in key:
-                    found = found[name]
-            except (KeyError, IndexError, TypeError):
-                began = number
-                continue
-            return began + 1
-        return 1
+            yield began + 1, found
+            began = number
+
+    def part(self, number: int) -> str:
+        """Return the first lines."""
+        return '\n'.join(self.lines[:number]) + '\n'
+
+
+def parsed(text: str) -> dict[str, Any] | None:
+    """Return what TOML says, None for what is none."""
+    import tomllib
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def holds(found: Any, key: Sequence[str | int]) -> bool:
+    """Return whether there is such a key."""
+    try:
+        for name in key:
+            found = found[name]
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def blank(line: str) -> bool:
@@ -95,15 +133,17 @@ def read(
     """
     import tomllib
     try:
-        words = text.decode('utf-8')
+        words = decoded(text)
     except UnicodeDecodeError as error:
         line = text.count(b'\n', 0, error.start) + 1
-        raise UsageError(f'{path}:{line}: is not UTF-8') from None
+        raise UsageError(f'{printable(path)}:{line}: is not UTF-8') from None
     where = Text(path, words)
     try:
         found = tomllib.loads(words)
     except tomllib.TOMLDecodeError as error:
         raise syntax(where, str(error)) from None
+    except RecursionError:
+        raise UsageError(f'{where.path}: is nested too deeply') from None
     top = found.copy()
     tables = top.pop('watch', None)
     if isinstance(tables, dict):
@@ -112,7 +152,7 @@ def read(
         raise where.wrong('write [[watch]] tables', 'watch')
     if not tables:
         raise UsageError(
-            f'{path}: there is no watch in it; begin one with a line [[watch]]',
+            f'{where.path}: there is no watch in it; begin one with a line [[watch]]',
         )
     given = dict(values(where, (), top, {
         name: kind for name, kind in kinds.items() if name not in alone
@@ -154,7 +194,10 @@ def converted(kind: Kind, value: object) -> object:
     """Return the value of an option. Raises ValueError."""
     # type() and not isinstance(): true is an int too.
     if type(value) not in kind.types:
-        wanted = ' or '.join(dict.fromkeys(KINDS[each] for each in kind.types))
+        wanted = ' or '.join(
+            KINDS[each] for each in kind.types
+            if each is not int or float not in kind.types
+        )
         is_so = KINDS.get(type(value), 'a date or a time')
         raise ValueError(f'is {is_so}, and has to be {wanted}')
     return kind.read(value)
@@ -174,16 +217,24 @@ def stranger(
     return f'is no option; {hint}'
 
 
+def decoded(text: bytes) -> str:
+    """Return the text of a file, without the mark that some editors begin it with."""
+    return text.decode('utf-8-sig')
+
+
 def syntax(where: Text, says: str) -> UsageError:
-    """Return the error for what is no TOML."""
+    """Return the error for what is no TOML. No value is shown: it may be a secret."""
     # 'Expected ... (at line 3, column 5)', '... (at end of document)'.
     what, _, place = says.rpartition(' (at ')
-    match = re.match(r'line (\d+), column (\d+)', place)
-    line = int(match[1]) if match else len(where.lines)
-    if what in ('Cannot overwrite a value', 'Cannot mutate immutable namespace'):
-        # The place is that behind the value, which may be the next line.
-        while line > 1 and '=' not in where.lines[line - 1]:
-            line -= 1
-        key = where.lines[line - 1].partition('=')[0].strip()
-        return UsageError(f'{where.path}:{line}: {key}: is there already')
-    return UsageError(f'{where.path}:{line}: is no TOML: {what[:1].lower()}{what[1:]}')
+    match = re.match(r'line (\d+), column', place)
+    line = where.broken()
+    written = where.lines[line - 1]
+    if what in TWICE or (what.startswith('Cannot declare') and written[:1] == '['):
+        key = written.strip() if written[:1] == '[' else written.partition('=')[0]
+        name = f'{key.strip()}: ' if re.fullmatch(r"""[\w\s."'\[\]-]+""", key) else ''
+        return UsageError(f'{where.path}:{line}: {name}is there already')
+    if match:
+        line = max(line, int(match[1]))
+    # What tomllib says may hold a letter of the file, no more.
+    what = printable(f'{what[:1].lower()}{what[1:]}')
+    return UsageError(f'{where.path}:{line}: is no TOML: {what}')

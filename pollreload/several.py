@@ -2,16 +2,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from pollreload import config, ledger, wiring
+from pollreload import config, contents, ledger, wiring
 from pollreload.errors import UsageError
 from pollreload.settings import Plan, Settings
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
-LARGEST = 1 << 20  # bytes; a file of watches is not that long
+LARGEST = 1 << 16  # bytes; a file of watches is not that long
 
 
 def plan(
@@ -27,7 +27,8 @@ def plan(
     """
     text = content(path)
     common, tables = config.read(path, text, kinds, COMMON, ALONE)
-    where = config.Text(path, text.decode('utf-8'))
+    where = config.Text(path, config.decoded(text))
+    written = {str(table.given['name']) for table in tables if 'name' in table.given}
     watches: list[Settings] = []
     for table in tables:
         words = {
@@ -40,7 +41,7 @@ def plan(
             made = settle({**words, **given})
         except ValueError as error:
             raise misfit(where, table, error) from None
-        made = made._replace(name=made.name or default_name(made, watches))
+        made = made._replace(name=made.name or default_name(made, watches, written))
         shared(where, path, at, made, watches)
         watches.append(made)
     listen: Any = given.get('listen') or common.get('listen')
@@ -52,15 +53,16 @@ def content(path: str) -> bytes:
     try:
         text = wiring.carefully(lambda: opened(path), path)
     except OSError as error:
-        says = (error.strerror or str(error)).lower()
-        raise UsageError(f'{path}: {says} (--config)') from error
+        raise UsageError(f'{path}: {contents.reason(error)} (--config)') from error
     if len(text) > LARGEST:
-        raise UsageError(f'{path}: is longer than {LARGEST >> 20} MiB (--config)')
+        raise UsageError(f'{path}: is longer than {LARGEST >> 10} KiB (--config)')
     return cast(bytes, text)
 
 
 def opened(path: str) -> bytes:
     """Return the first bytes of a file. Raises OSError."""
+    # To open a FIFO or a device can hurt whoever is at its other end.
+    contents.regular(os.stat(path).st_mode)
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     with open(os.open(path, flags), 'rb') as file:
         return file.read(LARGEST + 1)
@@ -81,11 +83,16 @@ def misfit(where: config.Text, table: config.Table, error: ValueError) -> UsageE
     return where.wrong(str(error), *at)
 
 
-def default_name(made: Settings, others: Sequence[Settings]) -> str:
-    """Return a name that no other watch has, after who is told."""
+def default_name(
+        made: Settings, others: Sequence[Settings], written: Collection[str],
+) -> str:
+    """Return a name that no other watch has, after who is told.
+
+    written: those that are given in the file.
+    """
     who = made.process or os.path.basename(made.pidfile or '')
     who = who.removesuffix('.pid') or f'watch-{len(others) + 1}'
-    taken = {other.name for other in others}
+    taken = {*written, *(other.name for other in others)}
     name, number = who, 2
     while name in taken:
         name, number = f'{who}-{number}', number + 1
@@ -97,28 +104,31 @@ def shared(
         others: Sequence[Settings],
 ) -> None:
     """Raise UsageError for what no two watches may have in common."""
-    here = os.getcwd()
     mine = {
-        'state-file': made.state_file and os.path.join(here, made.state_file),
-        'status-file': made.status_file and os.path.join(here, made.status_file),
+        option: os.path.abspath(file) for option, file in (
+            ('state-file', made.state_file), ('status-file', made.status_file),
+        ) if file
     }
     for option, file in mine.items():
-        if file and os.path.normpath(file) == os.path.abspath(path):
+        if file == os.path.abspath(path):
             raise where.wrong('is this very file', *at, option)
-    if mine['state-file'] and mine['state-file'] == mine['status-file']:
+    if len({*mine.values()}) < len(mine):
         raise where.wrong('is the state-file too', *at, 'status-file')
+    here = wiring.directory()
     for number, other in enumerate(others):
-        of = f'that of watch {other.name!r} (line {where.line("watch", number)})'
-        if made.name == other.name:
-            raise where.wrong(f'{made.name!r} is {of} too', *at, 'name')
-        if ledger.key(made, here) == ledger.key(other, here):
-            raise where.wrong(
-                f'what it watches and whom it tells is {of}; leave one out', *at,
-            )
         theirs = {
             os.path.abspath(file) for file in (other.state_file, other.status_file)
             if file
         }
-        for option, file in mine.items():
-            if file and os.path.normpath(file) in theirs:
-                raise where.wrong(f'is {of} too; two would overwrite it', *at, option)
+        same = [option for option, file in mine.items() if file in theirs]
+        told = ledger.key(made, here) == ledger.key(other, here)
+        if not (same or told or made.name == other.name):
+            continue
+        of = f'that of watch {other.name!r} (line {where.line("watch", number)})'
+        if told:
+            raise where.wrong(
+                f'what it watches and whom it tells is {of}; leave one out', *at,
+            )
+        if same:
+            raise where.wrong(f'is {of} too; two would overwrite it', *at, same[0])
+        raise where.wrong(f'{made.name!r} is {of} too', *at, 'name')

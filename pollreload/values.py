@@ -135,7 +135,9 @@ def choice(text: str, choices: tuple[str, ...]) -> str:
 
 def plain(value: str | float) -> str:
     """Return a number of a file as a person would write it; text as it is."""
-    return f'{value:f}' if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else str(value)
+    # Far from 1 it is no number that a person would write: it is refused as it is.
+    return f'{value:.12f}' if 'e-' in text else text
 
 
 def address(text: str) -> tuple[str, int]:

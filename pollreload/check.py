@@ -140,6 +140,8 @@ class Run(One):
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
         """Log an event, and keep it for the answer."""
+        if fields.get('reason') == 'backoff':
+            return  # the wait of a watch; here the next run tries again at once
         self.events.append(Event(event, message, fields))
         self.log(event, message, **fields)
 

@@ -349,7 +349,9 @@ def table() -> Row:
             'proc', 'warn', '', 'no process is visible but our own',
             'in Kubernetes set shareProcessNamespace: true',
         )
-    return Row('proc', 'ok', '', f'{len(others)} other processes are visible')
+    count = len(others)
+    says = '1 other process is' if count == 1 else f'{count} other processes are'
+    return Row('proc', 'ok', '', f'{says} visible')
 
 
 def names(settings: Settings) -> Iterator[Row]:
@@ -534,7 +536,7 @@ def default_memory(settings: Settings) -> Row:
         return Row('ledger', 'warn', '', f'for check: {error}')
     trouble, remedy = parted(ledger.writable(path))
     if trouble:
-        return Row('ledger', 'warn', '', f'check would not get on: {trouble}', remedy)
+        return Row('ledger', 'warn', '', f'check could not keep its memory: {trouble}', remedy)
     return Row(
         'ledger', 'ok', '',
         f'check would keep it in {path}; watch keeps none without --state-file',

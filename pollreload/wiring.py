@@ -492,7 +492,8 @@ def absent(settings: Settings) -> str:
         if procfs.hidden():
             return f'{procfs.HIDDEN}, so one may meet {conditions}; {procfs.UNHIDE}'
         return f'no process meets {conditions}'
-    if conditions and procfs.candidates(settings.process):
+    # One that was started below us meets none of them, and is said to be there.
+    if conditions and not all(map(procfs.ours, procfs.candidates(settings.process))):
         return f'no process called {settings.process!r} meets {conditions}'
     return procfs.absent(settings.process)
 

@@ -74,6 +74,18 @@ def messages(run: Run, name: str) -> list[str]:
 # The exit statuses
 
 
+def test_a_wait_that_nobody_waits_is_not_spoken_of(watched: Watched) -> None:
+    """A check has one attempt; the next run makes another at once."""
+    with watched.handler():
+        watched.check()
+        write(watched.conf, 'second')
+        run = watched.check('--verify', 'false', '--command-timeout', '30ms')
+
+    assert run.status == 1
+    assert [event['reason'] for event in run.named('failed')] == ['not verified']
+    assert run.named('held') == []
+
+
 def test_nothing_due_is_silence_and_0(watched: Watched) -> None:
     """A cron job that says nothing sends no mail."""
     runs = [watched.check() for _ in range(2)]

@@ -327,7 +327,7 @@ def test_without_mountinfo_the_path_is_read_all_the_same(at, conf, monkeypatch):
 def hanging(monkeypatch):
     """Looks that never end, in a child that has to be ended."""
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
-    monkeypatch.setattr(contents, 'look', lambda *_: signal.pause())
+    monkeypatch.setattr(contents, 'look', lambda *_, **__: signal.pause())
     monkeypatch.setattr(doctor, 'PATIENCE', 0.05)
     yield
     # Were one of them alive, this would wait for ever.

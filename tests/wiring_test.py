@@ -911,6 +911,15 @@ def test_absent_target_whose_name_is_there() -> None:
     assert got == f"no process called '{name}' meets --uid 4321"
 
 
+def test_absent_target_that_is_our_child() -> None:
+    """It is not told, and that is why, whatever else is asked for."""
+    name = unique()
+    with targets.start('handler', name=name):
+        got = wiring.absent(Settings(process=name, uid=4321))
+
+    assert 'was started below pollreload' in got
+
+
 # A target after the signal
 
 

@@ -536,7 +536,8 @@ def default_memory(settings: Settings) -> Row:
         return Row('ledger', 'warn', '', f'for check: {error}')
     trouble, remedy = parted(ledger.writable(path))
     if trouble:
-        return Row('ledger', 'warn', '', f'check could not keep its memory: {trouble}', remedy)
+        says = f'check could not keep its memory: {trouble}'
+        return Row('ledger', 'warn', '', says, remedy)
     return Row(
         'ledger', 'ok', '',
         f'check would keep it in {path}; watch keeps none without --state-file',

@@ -126,8 +126,8 @@ def imaged(path: str, target: Target) -> Contender:
     """Return pollreload by an interpreter that skips site, as the image does."""
     watch = contenders.pollreload(path, target, INTERVAL)
     words = (
-        f'import sys; sys.path += {HOMES}; from pollreload.__main__ import main; '
-        'sys.exit(main())'
+        f'import sys; sys.path += {HOMES}; from pollreload.__main__ import command; '
+        'command()'
     )
     return watch._replace(command=[
         contenders.PYTHON, '-ISXutf8', '-c', words,

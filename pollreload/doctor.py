@@ -4,6 +4,7 @@ A list of checks; each is a function that takes what it needs and returns rows.
 """
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from pollreload import (
     report,
     wiring,
 )
-from pollreload.errors import LedgerError
+from pollreload.errors import LedgerError, UsageError
 from pollreload.loop import audience
 from pollreload.process import (
     COMM_LENGTH,
@@ -150,7 +151,31 @@ def several(plan: Plan) -> list[Row]:
             'config', 'ok', plan.config,
             '1 watch' if count == 1 else f'{count} watches',
         ))
+    if plan.listen is not None:
+        found.append(port(*plan.listen))
     return found
+
+
+def port(host: str, number: int) -> Row:
+    """Say whether --listen could be had."""
+    from pollreload import endpoint, metrics
+    about = f'{f"[{host}]" if ":" in host else host}:{number}'
+    try:
+        metrics.client()
+    except UsageError as error:
+        says, remedy = parted(str(error))
+        return Row('listen', 'fail', about, says, remedy)
+    try:
+        endpoint.bound(host, number, '').close()
+    except UsageError as error:
+        in_use = os.strerror(errno.EADDRINUSE).lower() in str(error)
+        return Row(
+            'listen', 'warn' if in_use else 'fail', about,
+            str(error).rpartition(': ')[2],
+            'by a watch that runs already, or choose another port' if in_use
+            else 'name an address of this machine, or none',
+        )
+    return Row('listen', 'ok', about, 'can be listened at')
 
 
 def json_of(

@@ -251,7 +251,7 @@ def client() -> Any:
         import prometheus_client.metrics_core
     except ImportError as error:
         raise UsageError(
-            "--listen needs prometheus-client: pip install 'pollreload[metrics]'",
+            "--listen needs prometheus-client; pip install 'pollreload[metrics]'",
         ) from error
     finally:
         if bare is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pollreload import change, contents, memory, procfs, tick
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
@@ -28,6 +28,7 @@ class Watch:
 
     asked: its settings as they were given. at: when it is to be stepped next at
     the latest, boot seconds. after: called with the state after each step.
+    record: what metrics keep of it, where they are asked for.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Watch:
         self.say = say or logger(settings)
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
+        self.record: Any = None
         self.eyes, self.hands = Eyes(settings), hands or Hands()
         kept = handed(before, settings, self.say) if before else None
         self.book = kept or remembered(settings, self.say)

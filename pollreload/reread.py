@@ -46,6 +46,12 @@ class Reader(wiring.Hands):
             return self.trouble
         return ''
 
+    def cancel(self) -> None:
+        """End the reading, which has taken too long."""
+        if self.pid:
+            self.trouble = 'the config file could not be read in time'
+        super().cancel()
+
     def answered(self, status: int) -> int:
         """Return 0 where what was read is taken over, else 1."""
         fd, self.answer, self.pid = self.answer, -1, 0

@@ -23,7 +23,6 @@ class Scraped:
     def __init__(self, plan: Plan, begin: Begins) -> None:
         assert plan.listen is not None
         self.begin = begin
-        self.known: dict[Watch, Record] = {}
         self.watches: Sequence[Watch] = ()
         self.reader: Reader | None = None
         self.began = time.time()
@@ -33,14 +32,14 @@ class Scraped:
 
     def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch:
         """Begin a watch, or go on with one: then its record goes on too."""
-        record = self.known.pop(before, None) if before else None
+        record = before.record if before else None
         if record is None:
             record = Record()
         record.name, record.settings = label(settings), settings
         watch = self.begin(settings, before, record.hears)
         record.tallies.append(watch.eyes.tally)
         watch.after.append(record.after)
-        self.known[watch] = record
+        watch.record = record
         return watch
 
     def follow(self, watches: Sequence[Watch], reader: Reader | None) -> None:
@@ -53,7 +52,7 @@ class Scraped:
 
     def records(self) -> list[Record]:
         """Return the records of the watches that there are now."""
-        return [self.known[each] for each in [*self.watches] if each in self.known]
+        return [each.record for each in [*self.watches] if each.record is not None]
 
     def config(self) -> tuple[bool, float] | None:
         """Return whether the config file was taken over, and when it last was."""

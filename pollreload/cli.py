@@ -274,7 +274,7 @@ def planned(given: dict[str, Any]) -> Plan:
         ):
             what = 'a PATH' if name == 'paths' else param.opts[0]
             raise click.UsageError(
-                f'{what} cannot be used beside --config; write it in {path}',
+                f'{what} cannot be used beside --config; write it in that file',
             )
     from pollreload import several
     return several.plan(path, kinds(), settled, beside)

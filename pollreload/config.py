@@ -58,7 +58,7 @@ class Text:
         """Return the error about a key: its file, line and name in one line."""
         names = [name for name in key if isinstance(name, str)]
         what = f'{printable(names[-1])}: ' if names and names[-1] != 'watch' else ''
-        return UsageError(f'{self.path}:{self.line(*key)}: {what}{says}')
+        return UsageError(f'{self.path}:{self.line(*key)}: {what}{printable(says)}')
 
     def line(self, *key: str | int) -> int:
         """Return the line that a key begins at, from 1."""
@@ -84,7 +84,8 @@ class Text:
             found = parsed(self.part(number))
             if found is None:
                 # In the middle of a value; an array may be read to here.
-                yield number, parsed(self.part(number) + ']\n')
+                found = parsed(self.part(number) + ']\n')
+            if found is None:
                 continue
             while began < number - 1 and blank(self.lines[began]):
                 began += 1

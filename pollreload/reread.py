@@ -94,7 +94,7 @@ def watch(
 
     def take(new: Plan) -> str:
         if new.listen != plan.listen:
-            return f'{plan.config}: listen: cannot change while it runs; start it anew'
+            return 'listen: cannot change while it runs; start it anew'
         over(new, watches, itself, begin)
         return ''
 

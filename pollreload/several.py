@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
-from pollreload import config, contents, ledger, wiring
+from pollreload import config, contents, ledger, report, wiring
 from pollreload.errors import UsageError
 from pollreload.settings import Plan, Settings
 
@@ -53,8 +53,11 @@ def content(path: str) -> bytes:
     try:
         text = wiring.carefully(lambda: opened(path), path)
     except OSError as error:
-        raise UsageError(f'{path}: {contents.reason(error)} (--config)') from error
+        stuck = isinstance(error, TimeoutError)
+        says = 'does not answer' if stuck else contents.reason(error)
+        raise UsageError(f'{report.printable(path)}: {says} (--config)') from error
     if len(text) > LARGEST:
+        path = report.printable(path)
         raise UsageError(f'{path}: is longer than {LARGEST >> 10} KiB (--config)')
     return cast(bytes, text)
 

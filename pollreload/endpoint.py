@@ -5,6 +5,7 @@ shows is for who can reach the port, and holds no content and no credentials.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -33,8 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition('?')[0]
         metrics = self.server.metrics
         if path == '/metrics':
-            body, kind = metrics.text(self.headers.get('Accept', ''))
-            self.reply(200, body, kind)
+            self.reply(200, *metrics.text(self.headers.get('Accept', '')))
         elif path == '/healthz':
             self.reply(*healthy(metrics.records()))
         elif path == '/readyz':
@@ -104,14 +104,24 @@ class Server(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer one client."""
+        """Answer one client, within PATIENCE: a byte a second must not keep others out."""
+        late = threading.Timer(PATIENCE, hang_up, (request,))
+        late.daemon = True
+        late.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            late.cancel()
             self.free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that goes away is no event of ours."""
+
+
+def hang_up(request: socket.socket) -> None:
+    """End a conversation that is going on in another thread."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def bound(host: str, port: int, where: str) -> socket.socket:
@@ -121,6 +131,8 @@ def bound(host: str, port: int, where: str) -> socket.socket:
     """
     try:
         return listening(host, port)
+    except UnicodeError as error:
+        raise UsageError(f'{where} {host}:{port}: no host can have that name') from error
     except OSError as error:
         host = f'[{host}]' if ':' in host else host
         # create_server adds what it was asked to do, and getaddrinfo has its own.
@@ -138,9 +150,10 @@ def listening(host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE,
     )[0]
-    return socket.create_server(address[:2], family=family)
+    return socket.create_server(address, family=family)
 
 
 def start(server: Server) -> None:
     """Answer from now on, in a thread that ends with us."""
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # It need not look up every half second whether it is to end: it never is.
+    threading.Thread(target=server.serve_forever, args=(3600.0,), daemon=True).start()

@@ -17,12 +17,15 @@ from typing import Any
 
 from pollreload import procfs
 from pollreload.errors import UsageError
-from pollreload.outcome import checks
+from pollreload.report import printable
 from pollreload.settings import Settings
 from pollreload.state import Say, State
 
 # Seconds of a look: a file in memory takes 0.1 ms, 10,000 some 30, an NFS more.
 BOUNDS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
+# The reasons of a failure that also hold what is due.
+HOLDING = frozenset(('not permitted', 'queue full', 'proc', 'exec', 'url'))
+FILES = ('ledger', 'status file')  # reasons too, and no deliveries
 LATE = 3  # intervals without a look that has ended
 LEAST = 1.0  # s: what is not too late whatever the interval is
 
@@ -32,7 +35,9 @@ class Record:
 
     name: the value of the label `watch`. settings: those of the watch.
     deliveries: outcome and reason -> how often.
-    success: when it was told last, seconds of CLOCK_REALTIME; 0.0: not yet.
+    unwritten: file -> how often it could not be written.
+    success: when a content was done last, seconds of CLOCK_REALTIME; 0.0: not yet.
+    told: something was told since.
     looks: looks by the first bound that they are within; took: seconds of all.
     ended: when the last one ended, boot seconds; until there is one, when the
         watch began.
@@ -44,7 +49,9 @@ class Record:
         self.name = ''
         self.settings = Settings()
         self.deliveries = {('delivered', ''): 0}
+        self.unwritten = dict.fromkeys(FILES, 0)
         self.success = 0.0
+        self.told = False
         self.looks = [0] * (len(BOUNDS) + 1)
         self.took = 0.0
         self.ended = procfs.now()
@@ -62,11 +69,13 @@ class Record:
 
     def event(self, event: str, reason: str) -> None:
         """Write down an event."""
-        if event in ('held', 'failed'):
+        if event == 'held' or (event == 'failed' and reason in HOLDING):
             self.reason = reason
+        if event == 'failed' and reason in FILES:
+            self.unwritten[reason] += 1
+            return
         if event in ('delivered', 'verified'):
-            if event == 'verified' or not checks(self.settings):
-                self.success = time.time()
+            self.told = True
         elif event == 'baseline' and reason == 'needless':
             event = reason
         elif event != 'failed':
@@ -82,6 +91,8 @@ class Record:
             self.looks[bisect_left(BOUNDS, took)] += 1
             self.took += took
             self.ended = content.ended_at
+        if self.told and state.outcome == 'done' and not state.stage:
+            self.success, self.told = time.time(), False
         self.state = state
 
     def age(self) -> float:
@@ -110,8 +121,9 @@ class Record:
 
 def label(settings: Settings) -> str:
     """Return the value of the label `watch`."""
-    return settings.name or settings.process or (
-        os.path.basename(settings.pidfile or '') or 'watch'
+    return printable(
+        settings.name or settings.process or os.path.basename(settings.pidfile or '')
+        or 'watch',
     )
 
 
@@ -183,13 +195,19 @@ class Metrics:
         size = core.CounterMetricFamily(
             'pollreload_read_bytes', 'Bytes read of them.', labels=('watch',),
         )
+        unwritten = core.CounterMetricFamily(
+            'pollreload_write_errors', 'Ledgers and status files not written.',
+            labels=('watch', 'file'),
+        )
         for each in records:
+            for file, number in each.unwritten.items():
+                unwritten.add_metric([each.name, file], number)
             for (outcome, reason), number in [*each.deliveries.items()]:
                 deliveries.add_metric([each.name, outcome, reason], number)
             count, length = each.read()
             files.add_metric([each.name], count)
             size.add_metric([each.name], length)
-        yield from (deliveries, files, size)
+        yield from (deliveries, files, size, unwritten)
 
     def gauges(self, core: ModuleType, records: list[Record]) -> Iterator[Any]:
         """Give what there is now."""
@@ -227,8 +245,12 @@ class Metrics:
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Return what is asked for, and its type; accept: that header of HTTP."""
-        encode, kind = self.client.exposition.choose_encoder(accept)
-        return encode(self.registry), kind
+        try:
+            encode, kind = self.client.exposition.choose_encoder(accept)
+            return encode(self.registry), kind
+        except Exception:  # noqa: BLE001  # what it makes of an odd header is its own
+            encode, kind = self.client.exposition.choose_encoder('')
+            return encode(self.registry), kind
 
 
 def client() -> Any:

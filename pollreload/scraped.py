@@ -26,9 +26,8 @@ class Scraped:
         self.watches: Sequence[Watch] = ()
         self.reader: Reader | None = None
         self.began = time.time()
-        where = f'{plan.config}: listen:' if plan.config else '--listen'
         metrics = Metrics(self.records, self.config)
-        self.server = endpoint.Server(endpoint.bound(*plan.listen, where), metrics)
+        self.server = endpoint.Server(endpoint.bound(*plan.listen, plan.where), metrics)
 
     def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch:
         """Begin a watch, or go on with one: then its record goes on too."""

@@ -68,12 +68,13 @@ class Plan(NamedTuple):
     """What pollreload is told to do.
 
     config: the file that says so, '' for none. listen: host and port to be asked
-        at; the host is '' for all addresses.
+        at; the host is '' for all addresses. where: what says so.
     """
 
     watches: tuple[Settings, ...]
     config: str = ''
     listen: tuple[str, int] | None = None
+    where: str = '--listen'
 
 
 def signals(settings: Settings) -> bool:

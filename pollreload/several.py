@@ -44,7 +44,10 @@ def plan(
         made = made._replace(name=made.name or default_name(made, watches, written))
         shared(where, path, at, made, watches)
         watches.append(made)
-    listen: Any = given.get('listen') or common.get('listen')
+    listen: Any = given.get('listen')
+    if listen is None and 'listen' in common:
+        at = f'{where.path}:{where.line("listen")}: listen:'
+        return Plan(tuple(watches), path, cast(Any, common['listen']), at)
     return Plan(tuple(watches), path, listen)
 
 

@@ -145,7 +145,7 @@ def address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(':')
     if not colon:
         raise ValueError(f'{text!r} has no port; write :9533, or HOST:9533')
-    if host.startswith('[') and host.endswith(']'):
+    if host.startswith('[') and host.endswith(']') and len(host) > 2:
         host = host[1:-1]
     elif ':' in host:
         raise ValueError(

@@ -104,7 +104,7 @@ class Server(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer one client, within PATIENCE: a byte a second must not keep others out."""
+        """Answer one client; who sends a byte a second must not keep others out."""
         late = threading.Timer(PATIENCE, hang_up, (request,))
         late.daemon = True
         late.start()
@@ -132,7 +132,8 @@ def bound(host: str, port: int, where: str) -> socket.socket:
     try:
         return listening(host, port)
     except UnicodeError as error:
-        raise UsageError(f'{where} {host}:{port}: no host can have that name') from error
+        says = 'no host can have that name'
+        raise UsageError(f'{where} {host}:{port}: {says}') from error
     except OSError as error:
         host = f'[{host}]' if ':' in host else host
         # create_server adds what it was asked to do, and getaddrinfo has its own.

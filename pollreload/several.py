@@ -46,8 +46,8 @@ def plan(
         watches.append(made)
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
-        at = f'{where.path}:{where.line("listen")}: listen:'
-        return Plan(tuple(watches), path, cast(Any, common['listen']), at)
+        says = f'{where.path}:{where.line("listen")}: listen:'
+        return Plan(tuple(watches), path, cast(Any, common['listen']), says)
     return Plan(tuple(watches), path, listen)
 
 

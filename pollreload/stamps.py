@@ -21,6 +21,7 @@ FIELDS = attrgetter('st_ino', 'st_dev', 'st_size', 'st_mtime_ns', 'st_ctime_ns')
 WIDTH = STAMP.size
 UNSURE = bytes(WIDTH)  # of no file: there is no inode 0
 GRAIN = 2.0  # s; ext3's is 1, and others' the tick of the kernel
+SCATTER = 0x9e37_79b9_7f4a_7c15  # 2**64 by the golden ratio, odd
 PART = 1024  # files between two questions whether to stop
 FEW = 64  # files for which nobody asks whether to stop
 
@@ -98,10 +99,20 @@ def stamped(info: os.stat_result) -> bytes:
         return UNSURE
 
 
+def turn(inode: int, rounds: int) -> int:
+    """Return which of so many turns a file has.
+
+    Inodes come in strides (a block of them to a directory), which would make some
+    polls read far more than others: so they are scattered (Fibonacci hashing).
+    """
+    return (inode * SCATTER >> 32 & 0xffff_ffff) % rounds
+
+
 def valid(stamp: bytes, info: os.stat_result, terms: Terms) -> bool:
     """Return whether a file is as its stamp says, and its turn is another."""
     return (
-        UNSURE != stamp == stamped(info) and info.st_ino % terms.rounds != terms.turn
+        UNSURE != stamp == stamped(info)
+        and turn(info.st_ino, terms.rounds) != terms.turn
     )
 
 
@@ -137,7 +148,7 @@ def put(shelf: Shelf, sight: Sight, trail: Trail, terms: Terms) -> None:
     due: dict[int, list[str]] = {}
     for at, name in enumerate(sight.files):
         (inode,) = struct.unpack_from('=Q', shelf.files, at * WIDTH)
-        due.setdefault(inode % terms.rounds, []).append(name)
+        due.setdefault(turn(inode, terms.rounds), []).append(name)
     shelf.due = due
     shelf.rounds = terms.rounds
     shelf.sight = sight

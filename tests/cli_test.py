@@ -357,7 +357,7 @@ def test_parsed_settings_are_plain_and_whole() -> None:
     assert type(got) is tuple
     (only,) = cast(Any, got[0])
     assert Settings(*only) == watch(*NEEDED)
-    assert got[1:] == ('', None)
+    assert got[1:] == ('', None, '--listen')
     assert cli.parsed(('watch', '--help')) == 0
 
 

@@ -656,10 +656,10 @@ def test_a_stamp_is_valid_while_all_of_it_is_as_it_was(field: str) -> None:
     stamp = stamps.worth(info(), LATER)
     was = getattr(info(), field)
 
-    assert stamps.valid(stamp, info(), LATER)
-    # An inode two further on has the same turn.
-    assert not stamps.valid(stamp, info(**{field: was + 2}), LATER)
-    assert not stamps.valid(stamp, info(**{field: was - 2}), LATER)
+    never = LATER._replace(rounds=RARE, turn=RARE // 2)
+    assert stamps.valid(stamp, info(), never)
+    assert not stamps.valid(stamp, info(**{field: was + 2}), never)
+    assert not stamps.valid(stamp, info(**{field: was - 2}), never)
 
 
 def test_a_nanosecond_is_another_date() -> None:
@@ -670,6 +670,17 @@ def test_a_nanosecond_is_another_date() -> None:
     assert not stamps.valid(stamp, info(st_mtime_ns=10**18 + 1), LATER)
 
 
+@pytest.mark.parametrize('stride', [1, 2, 8, 12, 16, 64, 256, 4096, 2**32])
+@pytest.mark.parametrize('rounds', [2, 8, 12, 60])
+def test_turns_are_shared_out_evenly(stride: int, rounds: int) -> None:
+    """Whatever the step from one inode to the next is."""
+    counts = [0] * rounds
+    for number in range(100 * rounds):
+        counts[stamps.turn(131_072 + number * stride, rounds)] += 1
+
+    assert max(counts) <= 200
+
+
 def test_a_stamp_is_not_valid_at_the_turn_of_its_file() -> None:
     """One inode in so many, whatever stat says."""
     stamp = stamps.worth(info(), LATER)
@@ -678,7 +689,7 @@ def test_a_stamp_is_not_valid_at_the_turn_of_its_file() -> None:
         if not stamps.valid(stamp, info(), Terms(1e9 + 60.0, rounds=5, turn=turn))
     ]
 
-    assert turns == [7 % 5]
+    assert turns == [stamps.turn(7, 5)]
     assert not stamps.valid(stamp, info(), Terms(1e9 + 60.0))
 
 
@@ -1063,7 +1074,7 @@ def test_what_stat_hides_is_found_at_its_turn_and_then_all_is_read(
 
     assert history[-1]
     # No file of another turn was read before.
-    turns = {said[f'{at}/d/{name}'].st_ino % 7 for name in names}
+    turns = {stamps.turn(said[f'{at}/d/{name}'].st_ino, 7) for name in names}
     assert len(history) == 1 + min((turn - first) % 7 for turn in turns)
 
 
@@ -1403,7 +1414,7 @@ def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, words: str) ->
             memory[0] = ord('3')
             seen = [eye.look(GRAIN) for _ in range(eye.rounds)]
             last = eye.plain()
-            turn = os.fstat(file.fileno()).st_ino % eye.rounds
+            turn = stamps.turn(os.fstat(file.fileno()).st_ino, eye.rounds)
         assert last.sights[0].files['m'] == xxh3_128_digest(b'3')
         assert seen[turn:] == [last] * (eye.rounds - turn)
         if kind in ('tmpfs', 'ramfs'):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pollreload.cli import main
-from pollreload.settings import Settings
+from pollreload.settings import Plan
 from tests.servers.harness import environment, free_port, needed
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
@@ -81,7 +81,7 @@ def test_the_commands_are_accepted(name: str) -> None:
     arguments = re.findall('^        - (.*)$', listed, re.MULTILINE)
 
     for words in shlex.split(command)[1:], arguments:
-        assert isinstance(main(words), Settings), words
+        assert isinstance(main(words), Plan), words
 
 
 @pytest.mark.parametrize(

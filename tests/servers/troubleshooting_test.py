@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pollreload.cli import main
-from pollreload.settings import Settings
+from pollreload.settings import Plan
 from tests.servers.harness import DEADLINE, As, become, environment, missing, swap
 from tests.targets import start
 
@@ -234,4 +234,4 @@ def test_commands_are_accepted(document: str) -> None:
 
     assert lines
     for line in lines:
-        assert isinstance(main(shlex.split(line.partition(' & ')[0])), Settings), line
+        assert isinstance(main(shlex.split(line.partition(" & ")[0])), Plan), line

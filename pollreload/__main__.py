@@ -93,8 +93,11 @@ def sidecar(words: list[str]) -> int:
         # No process to spare: then the memory has to be.
         got = parsed(words)
     else:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        status = children.ended(pid)
+        ending = {signal.SIGTERM, signal.SIGINT}
+        while (status := children.ended(pid)) is None:
+            if signal.sigwait({*ending, signal.SIGCHLD}) in ending:
+                children.end(pid)
+                return 0
         if status:
             return 128 - status if status < 0 else status
         got = cast(Any, children.value(fd))

@@ -68,6 +68,8 @@ class Memory(NamedTuple):
     done: the fingerprint that the targets have; '' where that is unknown.
     left: when the last look began that saw what is done, if something else
         was seen since; who started after that may have read the other.
+    firm: what the last look saw that could read it all, or knew it; altered: when
+        that was last another than before.
     restless: since when one new content after another has been seen.
     doubts: (position of the path, name) -> since when it has been empty or
         unreadable, and which: the digest.
@@ -82,6 +84,8 @@ class Memory(NamedTuple):
     seen_at: float = 0.0
     done: str = ''
     left: float = 0.0
+    firm: str = ''
+    altered: float = 0.0
     restless: float = 0.0
     doubts: Mapping[tuple[int, str], tuple[float, bytes]] = {}
     troubles: Mapping[int, Trouble] = {}
@@ -309,6 +313,8 @@ def observe(
         saw = 'same'
     else:
         saw = 'new'
+    if readable and not unread(doubts) and found != memory.firm:
+        memory = memory._replace(firm=found, altered=now)
     action = TABLE[memory.state, saw]
     recheck = any(not it.reported for it in troubles.values())
     decision = Decision(
@@ -380,6 +386,10 @@ def told(memory: Memory, fingerprint: str, since: float) -> Memory:
 
     since: who started later may have read what is there now instead.
     """
+    if memory.altered > since:
+        # Who was told may have read what was there for a moment, or half of it: even
+        # if the very same is there again by now, it is told once more.
+        return memory._replace(done='')
     if memory.seen == fingerprint and memory.state == 'due':
         return memory._replace(state='done', done=fingerprint, left=0.0)
     return memory._replace(done=fingerprint, left=since)

@@ -171,7 +171,7 @@ DELIVERY = [
     option('verify', 'Run after, until it agrees; POLLRELOAD_PID is set.',
            type=COMMAND),
     option('verify-workers', 'After: the target has a new child.', is_flag=True),
-    timed('command-timeout', 'For --validate and --verify each.',
+    timed('command-timeout', 'For --validate, --exec and --verify each.',
           DEFAULTS.command_timeout),
     timed('splay', 'Wait up to this long before telling, fixed for this host.',
           DEFAULTS.splay),
@@ -184,7 +184,7 @@ DELIVERY = [
 ACTIONS = [
     option('exec', 'Run this after the signal, or without one; several in order.',
            type=COMMANDS, multiple=True),
-    option('url', 'Send a request after that, or to nothing else; several in order.',
+    option('url', 'Send a request after that, or this alone; several in order.',
            type=URLS, multiple=True),
     option('url-method', 'Its method.', type=Words('NAME', values.method),
            default='POST', show_default=True),

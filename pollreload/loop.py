@@ -167,8 +167,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     if before.state.content.state == 'blank':
         return None
     mine, theirs = whereabouts(settings), whereabouts(old)
-    known = {**memory.dump(before.state, theirs), 'key': mine.key}
-    state = memory.revive(known, mine, contents.fingerprint)
+    state = memory.revive(known(before, settings), mine, contents.fingerprint)
     assert state is not None
     if mine.key != theirs.key:
         # Somebody else is told now, or in another way: what is due is due still,
@@ -185,6 +184,12 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
             saved=tick.kept(state) if mine.key == theirs.key else None,
         )
     return Book(state, save, before.book.let_go, settings.on_start)
+
+
+def known(before: Watch, settings: Settings) -> dict[str, object]:
+    """Return what a watch knows, as the ledger of the one that goes on with it."""
+    kept = memory.dump(before.state, whereabouts(before.asked))
+    return {**kept, 'key': whereabouts(settings).key}
 
 
 def showing(

@@ -41,6 +41,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         ],
         'left': content.left,
         'looked_at': content.looked_at,
+        'altered': content.altered,
         'doubts': [
             [place, name, at, digest.hex()]
             for (place, name), (at, digest) in content.doubts.items()
@@ -100,6 +101,9 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         seen_at=number(kept['seen_at']) if same_boot else 0.0,
         done=done,
         left=number(kept['left']) if same_boot else 0.0,
+        firm=text(kept['seen']) if same_boot else '',
+        # A ledger of 0.1.0 has none.
+        altered=number(kept.get('altered', 0.0)) if same_boot else 0.0,
         looked_at=number(kept['looked_at']) if same_boot else -1.0,
         doubts={
             (count(place), text(name)): (number(at), bytes.fromhex(digest))

@@ -6,12 +6,14 @@ says what makes no sense, is told of and tried again like any other delivery.
 """
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableSequence, Sequence
 from typing import Any, cast
 
 from pollreload import children, ledger, wiring
-from pollreload.loop import Begin, Watch
+from pollreload.errors import LedgerError
+from pollreload.loop import Begin, Watch, known
 from pollreload.settings import Plan, Settings
 from pollreload.state import Say
 
@@ -123,6 +125,7 @@ def over(
     """Go on with what a config file says now; nothing that is known is lost."""
     before = paired(plan.watches, [each for each in watches if each is not itself])
     after = {old: settings for settings, old in zip(plan.watches, before, strict=True)}
+    files = [watch.asked.state_file for watch in watches if watch is not itself]
     for watch in watches:
         if watch is itself:
             continue
@@ -130,7 +133,13 @@ def over(
         if settings is None:
             watch.close()
             watch.say('stopped', 'is not in the config file any more', reason='config')
-        if settings is None or settings.state_file != watch.asked.state_file:
+        elif watch.asked.state_file != settings.state_file:
+            move(watch, settings, files)
+    for watch in watches:
+        settings = after.get(watch)
+        if watch is not itself and (
+                settings is None or settings.state_file != watch.asked.state_file
+        ):
             # First of all of them, for another may have it now.
             watch.book.let_go()
     # Last, for it is in the middle of its step.
@@ -140,6 +149,19 @@ def over(
             for settings, old in zip(plan.watches, before, strict=True)
         ), itself,
     ]
+
+
+def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> None:
+    """Write what a watch knows where it is to be kept, if that was another's of ours.
+
+    files: the ledgers that we hold.
+    """
+    path = settings.state_file
+    if path is None or path not in files or watch.state.content.state == 'blank':
+        return
+    with contextlib.suppress(LedgerError):
+        # Whoever begins with that file says what is wrong with it.
+        wiring.store(path, known(watch, settings))
 
 
 def paired(

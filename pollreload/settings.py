@@ -19,6 +19,7 @@ class Settings(NamedTuple):
     """Everything one watch is told; durations are seconds.
 
     name: that of one watch of several, '' where it is the only one.
+    beside: files below our paths that the others of those write.
     min_uptime: None stands for 1 s, or 10 s where the disposition is unknown.
     signal: a number of this machine's; signal_name: 'SIGHUP'.
     validate, verify: split commands; empty for none. exec: several of them.
@@ -62,6 +63,7 @@ class Settings(NamedTuple):
     log_format: str = 'text'
     verbosity: int = 0
     name: str = ''
+    beside: tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):

@@ -44,11 +44,25 @@ def plan(
         made = made._replace(name=made.name or default_name(made, watches, written))
         shared(where, path, at, made, watches)
         watches.append(made)
+    watches = [each._replace(beside=beside(each, watches)) for each in watches]
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
         says = f'{where.path}:{where.line("listen")}: listen:'
         return Plan(tuple(watches), path, cast(Any, common['listen']), says)
     return Plan(tuple(watches), path, listen)
+
+
+def beside(settings: Settings, watches: Sequence[Settings]) -> tuple[str, ...]:
+    """Return what other watches write below the paths of one: no content of it.
+
+    Else each would see what the other notes of it, and neither would settle.
+    """
+    tops = [os.path.join(os.path.abspath(path), '') for path in settings.paths]
+    return tuple(
+        file for other in watches if other is not settings
+        for file in (other.state_file, other.status_file)
+        if file and any(os.path.abspath(file).startswith(top) for top in tops)
+    )
 
 
 def content(path: str) -> bytes:

@@ -5,6 +5,8 @@ import re
 
 from pollreload.settings import duration
 
+LONGEST = 2000  # letters of a URL
+
 
 def interval(text: str) -> float:
     """Return --interval in seconds."""
@@ -70,6 +72,8 @@ def url(text: str) -> str:
     from urllib.parse import urlsplit
     if not (text.isascii() and text.isprintable()) or ' ' in text:
         raise ValueError('holds what a URL cannot; write it as %XX')
+    if len(text) > LONGEST:
+        raise ValueError(f'is longer than {LONGEST} letters')
     place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
     if place.count(':') > 1 and not place.startswith('['):
         raise ValueError('has an IPv6 address without brackets; write [::1]')

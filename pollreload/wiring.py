@@ -185,7 +185,8 @@ def own(settings: Settings) -> list[str]:
     return [
         # A letter in brackets stands for itself.
         ''.join(f'[{letter}]' if letter in '*?[' else letter for letter in name) + end
-        for path in (settings.state_file, settings.status_file) if path is not None
+        for path in (settings.state_file, settings.status_file, *settings.beside)
+        if path is not None
         for name in (os.path.basename(path),)
         for end in ('', '.lock', '.*.new', '.kept-*')
     ]

@@ -65,7 +65,9 @@ def start(settings: Settings, state: State, world: World) -> State:
             )
         return state
     if index >= count(settings):
-        return agree(settings, state, world) if agreeing(settings) else finish(state)
+        if agreeing(settings):
+            return agree(settings, state, world)
+        return finish(state, world)
     # As with a signal: the mark is on disk before anybody can have half of it.
     marked = state._replace(
         content=change.void(state.content),
@@ -132,7 +134,7 @@ def lost(
     last = last_lines(said)
     return hold(
         state._replace(stage='', attempt=attempt, outcome='failed'), world,
-        f'{index} {says}', kind(settings, index), f'{says}: {last}' if last else says,
+        says, kind(settings, index), f'{says}: {last}' if last else says,
         attempt.again, 'backoff', event='failed', **fields(settings, index),
     )
 
@@ -190,7 +192,7 @@ def agreed(settings: Settings, state: State, world: World) -> State:
             f'which proves nothing of the new one', 'changed meanwhile',
         )
     world.say('verified', f'reloaded after {what}')
-    return finish(state)
+    return finish(state, world)
 
 
 def doubted(

@@ -46,6 +46,7 @@ class Attempt(NamedTuple):
     acted: how many of --exec and --url have succeeded; acted_at: when the first
         began, boot seconds; 0.0: none has.
     doubted: how often all of them had, and --verify did not agree.
+    rounds: how often all was told while something else was there for a moment.
     """
 
     fingerprint: str = ''
@@ -56,6 +57,7 @@ class Attempt(NamedTuple):
     acted: int = 0
     acted_at: float = 0.0
     doubted: int = 0
+    rounds: int = 0
 
 
 # The phase of a target in flight and what is seen of it once --survive is over -> the

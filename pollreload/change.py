@@ -313,7 +313,7 @@ def observe(
         saw = 'same'
     else:
         saw = 'new'
-    if readable and not unread(doubts) and found != memory.firm:
+    if readable and not (now < ends and unread(doubts)) and found != memory.firm:
         memory = memory._replace(firm=found, altered=now)
     action = TABLE[memory.state, saw]
     recheck = any(not it.reported for it in troubles.values())
@@ -386,10 +386,6 @@ def told(memory: Memory, fingerprint: str, since: float) -> Memory:
 
     since: who started later may have read what is there now instead.
     """
-    if memory.altered > since:
-        # Who was told may have read what was there for a moment, or half of it: even
-        # if the very same is there again by now, it is told once more.
-        return memory._replace(done='')
     if memory.seen == fingerprint and memory.state == 'due':
         return memory._replace(state='done', done=fingerprint, left=0.0)
     return memory._replace(done=fingerprint, left=since)

@@ -34,7 +34,13 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition('?')[0]
         metrics = self.server.metrics
         if path == '/metrics':
-            self.reply(200, *metrics.text(self.headers.get('Accept', '')))
+            try:
+                body, kind = metrics.text(self.headers.get('Accept', ''))
+            except Exception as error:  # noqa: BLE001  # Prometheus shows what it gets
+                says = f'a fault in pollreload; please report it: {error!r}\n'
+                self.reply(500, says.encode('utf-8', 'backslashreplace'))
+            else:
+                self.reply(200, body, kind)
         elif path == '/healthz':
             self.reply(*healthy(metrics.records()))
         elif path == '/readyz':
@@ -107,9 +113,12 @@ class Server(ThreadingHTTPServer):
         """Answer one client; who sends a byte a second must not keep others out."""
         late = threading.Timer(PATIENCE, hang_up, (request,))
         late.daemon = True
-        late.start()
         try:
+            late.start()
             super().process_request_thread(request, client_address)
+        except RuntimeError:
+            # No thread is to be had for who would look to the time.
+            self.shutdown_request(request)
         finally:
             late.cancel()
             self.free.release()

@@ -38,7 +38,7 @@ class Watch:
         """Begin a watch, or go on with what another one knew.
 
         say: where its events go; None: to stderr. hands: what acts for it.
-        before: the same watch with other settings, which is closed.
+        before: the same watch with other settings, which ends.
         """
         self.asked = settings
         self.say = say or logger(settings)
@@ -46,6 +46,8 @@ class Watch:
         self.after: list[Callable[[State], None]] = []
         self.record: Any = None
         self.eyes, self.hands = Eyes(settings), hands or Hands()
+        if before is not None and akin(before.asked, settings):
+            self.hands = before.hands
         kept = handed(before, settings, self.say) if before else None
         self.book = kept or remembered(settings, self.say)
         self.state = self.book.state
@@ -154,36 +156,67 @@ def saving(settings: Settings, path: str, say: Say) -> Callable[[State], bool]:
     return save
 
 
+# What may change of a watch while it is telling somebody: how, and whom, may not.
+MEANWHILE = (
+    'interval', 'rehash', 'settle', 'empty_grace', 'ignore', 'min_uptime', 'survive',
+    'command_timeout', 'url_timeout', 'splay', 'on_start', 'state_file', 'status_file',
+    'log_format', 'verbosity', 'name', 'beside',
+)
+
+
+def akin(old: Settings, new: Settings) -> bool:
+    """Return whether what is under way by old settings can go on by new ones."""
+    return old._replace(**{name: getattr(new, name) for name in MEANWHILE}) == new
+
+
 def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     """Return what a watch begins with that goes on where another left off.
 
-    What was under way is broken off, and what is known of it is what a ledger
-    would have kept; None: nothing is known yet.
+    Where it cannot go on with what is under way that is broken off, and what is
+    known of it is what a ledger would have kept; None: nothing is known yet.
     """
-    before.close()
-    old, path = before.asked, settings.state_file
-    if path != old.state_file or before.state.content.state == 'blank':
+    before.eyes.close()
+    if not akin(before.asked, settings):
+        before.hands.cancel()
+    old, path, content = before.asked, settings.state_file, before.state.content
+    if path != old.state_file or content.state == 'blank':
         before.book.let_go()
-    if before.state.content.state == 'blank':
+    if content.state == 'blank':
         return None
-    mine, theirs = whereabouts(settings), whereabouts(old)
-    state = memory.revive(known(before, settings), mine, contents.fingerprint)
-    assert state is not None
-    if mine.key != theirs.key:
-        # Somebody else is told now, or in another way: what is due is due still,
-        # and it is not known whether they have what is done.
-        state = State(content=state.content)
-        if settings.on_start != 'never':
-            state = state._replace(content=change.tell_first(state.content))
+    state, on_start = inherited(before, settings), settings.on_start
+    if old.paths != settings.paths and not change.calm(content):
+        # What is due may be no longer there by itself, and is due still.
+        on_start = 'always'
     if path != old.state_file:
-        return remembered(settings, say)._replace(state=state)
+        begun = remembered(settings, say)
+        return begun._replace(state=state, on_start=on_start)
     save = before.book.save
     if path is not None and save is not nowhere:
         save = saving(settings, path, say)
-        state = state._replace(
-            saved=tick.kept(state) if mine.key == theirs.key else None,
+    return Book(state, save, before.book.let_go, on_start)
+
+
+def inherited(before: Watch, settings: Settings) -> State:
+    """Return what a watch with other settings knows of what another one knew."""
+    if akin(before.asked, settings):
+        # It may be telling somebody: only the look begins anew.
+        return before.state._replace(
+            looking=0.0, stalled=0.0, poll_at=0.0, look_at=0.0, resting=(),
+            idle=False, saved=None,
         )
-    return Book(state, save, before.book.let_go, settings.on_start)
+    if before.asked.paths != settings.paths:
+        return State()
+    mine = whereabouts(settings)
+    state = memory.revive(known(before, settings), mine, contents.fingerprint)
+    assert state is not None
+    if mine.key == whereabouts(before.asked).key:
+        return state
+    # Somebody else is told now, or in another way: what is due is due still, and
+    # it is not known whether they have what is done.
+    content = state.content
+    if settings.on_start != 'never':
+        content = change.tell_first(content)
+    return State(content=content)
 
 
 def known(before: Watch, settings: Settings) -> dict[str, object]:

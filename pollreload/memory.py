@@ -41,6 +41,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         ],
         'left': content.left,
         'looked_at': content.looked_at,
+        'firm': content.firm,
         'altered': content.altered,
         'doubts': [
             [place, name, at, digest.hex()]
@@ -55,6 +56,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
             'acted': attempt.acted,
             'acted_at': attempt.acted_at,
             'doubted': attempt.doubted,
+            'rounds': attempt.rounds,
             'told': [
                 {
                     'pid': told.process.pid, 'started': told.process.started,
@@ -101,8 +103,8 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         seen_at=number(kept['seen_at']) if same_boot else 0.0,
         done=done,
         left=number(kept['left']) if same_boot else 0.0,
-        firm=text(kept['seen']) if same_boot else '',
-        # A ledger of 0.1.0 has none.
+        # A ledger of 0.1.0 has neither.
+        firm=text(kept.get('firm', kept['seen'])) if same_boot else '',
         altered=number(kept.get('altered', 0.0)) if same_boot else 0.0,
         looked_at=number(kept['looked_at']) if same_boot else -1.0,
         doubts={
@@ -120,6 +122,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
             acted=count(attempt.get('acted', 0)),
             acted_at=number(attempt.get('acted_at', 0.0)),
             doubted=count(attempt.get('doubted', 0)),
+            rounds=count(attempt.get('rounds', 0)),
         ) if same_boot else Attempt(),
         newest=number(kept['newest']),
         deaths=count(kept['deaths']),
@@ -172,7 +175,8 @@ def latest(state: State) -> float:
     """Return the latest time that a state speaks of, in boot seconds."""
     content = state.content
     return max(
-        content.seen_at, content.left, content.looked_at, state.attempt.acted_at,
+        content.seen_at, content.left, content.looked_at, content.altered,
+        state.attempt.acted_at,
         *(at for at, _ in content.doubts.values()),
         *(told.at for told in state.attempt.told),
     )

@@ -153,7 +153,7 @@ def conclude(settings: Settings, state: State, world: World) -> State:
         if acts(settings):
             # By way of who is there by now: a late one is told before the rest is.
             return state._replace(next=world.now(), waiting='act')
-        return finish(state)
+        return finish(state, world)
     if any(told.sends and told.phase != 'done' for told in told):
         again = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')

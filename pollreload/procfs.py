@@ -212,7 +212,11 @@ def candidates(name: str | None, root: str = '/proc') -> list[int]:
 def found(pattern: str, arguments: Iterable[str]) -> bool:
     """Return whether a regular expression is in the joined arguments."""
     import re
-    return re.search(pattern, ' '.join(arguments)) is not None
+    import warnings
+    with warnings.catch_warnings():
+        # What it says of an odd pattern is for who writes programs.
+        warnings.simplefilter('ignore')
+        return re.search(pattern, ' '.join(arguments)) is not None
 
 
 def started(pid: int, root: str = '/proc') -> int | None:

@@ -9,12 +9,11 @@ import errno
 import http.client
 import socket
 from collections.abc import Sequence
-from urllib.parse import SplitResult, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 LARGEST = 1 << 16  # bytes of an answer that are read
 MOST = 300  # letters of it that are worth a place in the log
 LINES = 3
-SHORT = 3  # letters of what may follow a '?' and be shown
 
 WORDS = {
     errno.ECONNREFUSED: 'connection refused',
@@ -60,7 +59,7 @@ def send(
     if not any(first <= answer.status <= last for first, last in accepted):
         if answer.status in (301, 302, 303, 307, 308):
             return False, f'{says}, a redirect, which is not followed'
-        told = '' if method == 'HEAD' else shown(answer, body, secrets(parts))
+        told = '' if method == 'HEAD' else shown(answer, body, parts)
         return False, says + (f': {told}' if told else '')
     if not whole and method != 'HEAD':
         return False, f'{says}, and closed the connection in the middle of it'
@@ -102,23 +101,18 @@ def credentials(parts: SplitResult) -> str:
     return base64.b64encode(user + b':' + password).decode()
 
 
-def secrets(parts: SplitResult) -> list[str]:
-    """Return what of a URL nobody may see, in all its forms."""
-    values = [each.partition('=')[2] for each in parts.query.split('&')]
-    # A number that any answer may have in it is no secret.
-    values = [each for each in values if len(each) > SHORT]
-    found = [credentials(parts), parts.username, parts.password, parts.query, *values]
-    return [form for each in found if each for form in (each, unquote(each))]
-
-
 def shown(
-        answer: http.client.HTTPResponse, body: bytes, secrets: Sequence[str],
+        answer: http.client.HTTPResponse, body: bytes, parts: SplitResult,
 ) -> str:
-    """Return the first lines of an answer that says what is wrong."""
-    text = body.decode('utf-8', 'replace')
+    """Return the first lines of an answer that says what is wrong.
+
+    Nothing where the URL holds what may be a secret: an answer can repeat that
+    in any form.
+    """
     is_page = 'html' in answer.headers.get('Content-Type', '').lower()
-    if is_page or any(secret in text for secret in secrets):
+    if is_page or parts.query or '@' in parts.netloc:
         return ''
+    text = body.decode('utf-8', 'replace')
     lines = [each.strip() for each in text.splitlines() if each.strip()]
     return ' | '.join(lines[:LINES])[:MOST]
 

@@ -157,7 +157,10 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
     files: the ledgers that we hold.
     """
     path = settings.state_file
-    if path is None or path not in files or watch.state.content.state == 'blank':
+    if (
+            path is None or path not in files or watch.asked.paths != settings.paths
+            or watch.state.content.state == 'blank'
+    ):
         return
     with contextlib.suppress(LedgerError):
         # Whoever begins with that file says what is wrong with it.
@@ -169,13 +172,13 @@ def paired(
 ) -> list[Watch | None]:
     """Return the watch that goes on as each of the wanted ones, None for a new one.
 
-    One that tells the same of the same, or else one of the same name and paths.
+    One that tells the same of the same, or else one of the same name.
     """
     here = wiring.directory()
     left = {ledger.key(each.asked, here): each for each in watches}
     found = [left.pop(ledger.key(settings, here), None) for settings in wanted]
-    named = {(each.asked.name, each.asked.paths): each for each in left.values()}
+    named = {each.asked.name: each for each in left.values()}
     return [
-        old or named.pop((settings.name, settings.paths), None)
+        old or named.pop(settings.name, None)
         for settings, old in zip(wanted, found, strict=True)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pollreload import change
-from pollreload.attempt import Attempt
+from pollreload.attempt import MOST_SENDS, Attempt, failed
 from pollreload.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -144,15 +144,30 @@ def hold(
     return state._replace(next=again, waiting=waiting)
 
 
-def finish(state: State) -> State:
+def finish(state: State, world: World) -> State:
     """Return the state after every target has the content: memory advances last."""
-    at = [told.at for told in state.attempt.told if told.sends]
-    if state.attempt.acted_at:
-        at.append(state.attempt.acted_at)
+    attempt, content = state.attempt, state.content
+    at = [told.at for told in attempt.told if told.sends and told.name in state.round]
+    if attempt.acted_at:
+        at.append(attempt.acted_at)
+    since = min(at, default=content.looked_at)
+    if at and content.altered > since and attempt.rounds + 1 < MOST_SENDS:
+        # Who was told may have read what was there for a moment, or half of it,
+        # even where the very same is there again by now.
+        world.say(
+            'failed', 'the content was another for a moment while it was told, and may '
+            'have been read so; it is told once more', reason='changed meanwhile',
+        )
+        anew = Attempt(
+            attempt.fingerprint, tries=attempt.rounds, rounds=attempt.rounds + 1,
+        )
+        again = failed(anew, world.now(), world.jitter())
+        return state._replace(
+            content=change.void(content), attempt=again, stage='', hold='',
+            next=world.now(), waiting='poll', outcome='failed',
+        )
     return state._replace(
-        content=change.told(state.content, state.attempt.fingerprint, min(
-            at, default=state.content.looked_at,
-        )),
+        content=change.told(content, attempt.fingerprint, since),
         attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
         outcome='done' if at else 'needless',
     )

@@ -115,7 +115,7 @@ def gone(settings: Settings, state: State) -> bool:
 def beyond(settings: Settings, state: State, world: World) -> State:
     """Return the state after what comes when every target has the content."""
     if not acts(settings):
-        return finish(state)
+        return finish(state, world)
     # Not for a watch that only signals.
     from pollreload import actions
     return (

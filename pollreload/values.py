@@ -28,8 +28,11 @@ def process_name(text: str) -> str:
 
 def regex(text: str) -> str:
     """Return --cmdline, once it compiles."""
+    import warnings
     try:
-        re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            re.compile(text)
     except re.error as error:
         raise ValueError(f'{text!r} is not a regular expression: {error}') from error
     return text
@@ -77,6 +80,8 @@ def url(text: str) -> str:
     place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
     if place.count(':') > 1 and not place.startswith('['):
         raise ValueError('has an IPv6 address without brackets; write [::1]')
+    if place.startswith('[') and not re.fullmatch(r'\[[^]]*\](:[0-9]*)?', place):
+        raise ValueError('has no port from 1 to 65535, or no address in []')
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -139,7 +144,9 @@ def choice(text: str, choices: tuple[str, ...]) -> str:
 
 def plain(value: str | float) -> str:
     """Return a number of a file as a person would write it; text as it is."""
-    text = repr(value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    text = repr(value)
     # Far from 1 it is no number that a person would write: it is refused as it is.
     return f'{value:.12f}' if 'e-' in text else text
 

@@ -160,6 +160,14 @@ def environment() -> list[str]:
     lines += ['.TP', bold('POLLRELOAD_') + italic('NAME')]
     lines += [f'Any option: {bold("POLLRELOAD_HANDLER_CHECK")} for '
               f'{bold("--handler-check")}.']
+    several = [
+        str(each.envvar[0]) for each in cli.ACTIONS if each.multiple and each.envvar
+    ]
+    lines += ['.TP', ', '.join(map(bold, several))]
+    lines += filled(
+        'One a line.', f'Here a URL may have a name and a password in it: '
+        f'{bold("http://user:password@host/")}.',
+    )
     lines += ['.TP', ', '.join(map(bold, short))]
     lines += [f'As the well\\-known inotify sidecar has them, for {bold("watch")}.']
     lines += ['.TP', bold(cli.COMPLETE)]

@@ -36,18 +36,20 @@ TOLD = st.builds(
     st.sampled_from(sorted(PHASES)), TIMES,
 )
 CONTENTS = st.builds(
-    lambda known, seen, seen_at, done, left, doubts: change.Memory(
-        'due', known, '', seen, seen_at, done, left, doubts=doubts,
+    lambda known, seen, seen_at, done, left, altered, doubts: change.Memory(
+        'due', known, '', seen, seen_at, done, left, seen, altered, doubts=doubts,
     ), st.lists(KNOWN, min_size=1, max_size=3).map(tuple), NAMES, TIMES, NAMES, TIMES,
-    st.dictionaries(
+    TIMES, st.dictionaries(
         st.tuples(st.integers(0, 9), NAMES), st.tuples(TIMES, DIGESTS), max_size=2,
     ),
 )
 STATES = st.builds(
-    lambda content, told, tries, again, deaths: State(
-        content, Attempt(content.seen, told, tries, again, True), deaths, 'caught',
+    lambda content, told, tries, again, deaths, acted, acted_at, doubted: State(
+        content, Attempt(
+            content.seen, told, tries, again, True, acted, acted_at, doubted,
+        ), deaths, 'caught',
     ), CONTENTS, st.lists(TOLD, max_size=3).map(tuple), st.integers(0, 99), TIMES,
-    st.integers(0, 9),
+    st.integers(0, 9), st.integers(0, 9), TIMES, st.integers(0, 9),
 )
 
 
@@ -77,12 +79,14 @@ def test_what_is_written_comes_back(state):
             state='done' if resting else 'settling', known=content.known,
             known_print=fingerprint([it and it.files for it in content.known]),
             seen=content.seen, seen_at=content.seen_at, done=content.done,
-            left=content.left, doubts=content.doubts,
+            left=content.left, firm=content.firm, altered=content.altered,
+            doubts=content.doubts,
         ),
         attempt=Attempt(
             attempt.fingerprint,
             tuple(told._replace(phase=PHASES[told.phase]) for told in attempt.told),
-            attempt.tries,
+            attempt.tries, acted=attempt.acted, acted_at=attempt.acted_at,
+            doubted=attempt.doubted,
         ),
         deaths=state.deaths, deadly=state.deadly,
     )
@@ -99,11 +103,11 @@ def test_what_comes_back_is_written_the_same(state):
 STATE = State(
     content=change.Memory(
         'due', (change.Known('file', {'': blob('B')}),), '=B', '=B', 50.0, '=A',
-        left=40.0, doubts={(0, ''): (45.0, change.EMPTY)},
+        left=40.0, firm='=B', altered=44.0, doubts={(0, ''): (45.0, change.EMPTY)},
     ),
     attempt=Attempt('=B', (
         Told(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),
-    ), 2),
+    ), 2, acted=1, acted_at=49.5, doubted=1),
     deaths=2, deadly='default',
 )
 
@@ -130,7 +134,7 @@ def test_a_pid_of_another_namespace_is_nobody(then, now):
     """In another pid namespace, or one that is not known, no target was told."""
     back = again(written(STATE, HERE._replace(pids=then)), HERE._replace(pids=now))
 
-    assert back.attempt == Attempt('=B', (), 2)
+    assert back.attempt == STATE.attempt._replace(told=())
     assert back.content.seen == '=B'
 
 
@@ -165,6 +169,9 @@ JUNK: list[Any] = [
     [[float('inf'), 'x', 1.0, '']], {'': 'x'},
 ]
 ERRORS = (ValueError, TypeError, KeyError, AttributeError)
+# What 0.1.0 did not write: of an attempt, and of the content.
+ACTED = ('acted', 'acted_at', 'doubted')
+LATER = (*ACTED, 'altered', 'firm')
 
 
 def spoilt(place: tuple[Any, ...], value: object, remove: bool = False) -> Any:
@@ -200,8 +207,25 @@ def test_what_is_missing_is_an_error():
     for place in PLACES:
         if not place or isinstance(place[-1], int) or place[-2:-1] == ('files',):
             continue  # an entry less of several is another content
+        if place[-1] in LATER:
+            continue
         with pytest.raises(ERRORS):
             revive(spoilt(place, None, remove=True), HERE, fingerprint)
+
+
+def test_a_ledger_of_an_earlier_version_is_none_of_a_later_one():
+    """What 0.1.0 did not write is as if nothing of it had ever been begun."""
+    kept = written(STATE)
+    for name in LATER:
+        kept['attempt'].pop(name, None)
+        kept.pop(name, None)
+
+    back, now = again(kept), again(written(STATE))
+
+    assert back.attempt == now.attempt._replace(
+        acted=0, acted_at=0.0, doubted=0,
+    )
+    assert back.content == now.content._replace(altered=0.0)
 
 
 @pytest.mark.parametrize('value', [-1, 1.0, True, '1', None, 2**62])
@@ -235,6 +259,7 @@ def test_a_phase_is_one_of_seven():
         State(attempt=Attempt(told=(Told(Process(1, 0, 0, ''), at=7.0),))), 7.0,
         id='a signal',
     ),
+    pytest.param(State(attempt=Attempt(acted_at=7.0)), 7.0, id='an action'),
     pytest.param(STATE, 50.0, id='all of it'),
 ])
 def test_the_latest_time_of_a_state(state, at):

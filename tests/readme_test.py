@@ -216,7 +216,7 @@ def test_every_command_line_is_accepted(words, monkeypatch):
         if whole and words[0] not in ('digest', 'status'):
             got = cli.settings(given)
             assert got.paths
-            assert got.process or got.pidfile
+            assert got.process or got.pidfile or got.exec or got.url
 
 
 def test_commands_are_found():

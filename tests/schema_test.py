@@ -29,6 +29,13 @@ ALWAYS = {'time', 'event', 'message'}
 LINE = {'time': '2026-11-23T08:41:21.757Z', 'message': 'words'}
 TARGET = {'pid': 41, 'comm': 'nginx', 'signal': 'SIGHUP'}
 PRINT = '0123456789abcdef' * 2
+# What a call gives whose value is the fields of an event.
+FIELDS = {
+    'fields(settings, entry': {'pid', 'comm', 'signal'},  # outcome.fields
+    'fields(settings, each)': {'exec', 'url'},  # actions.fields
+    'fields(settings, index)': {'exec', 'url'},
+    'told(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
+}
 
 
 def trouble(line: Mapping[str, object]) -> list[str]:
@@ -64,6 +71,9 @@ class Calls(ast.NodeVisitor):
             others = {'again', 'waiting', 'event'}
             self.note(event, node, {*named} - others | {'reason'})
             self.reason(event, constants[3])
+            if ast.unparse(node.args[3]).startswith('kind('):
+                # actions.kind(settings, index)
+                self.reasons[event] |= {'exec', 'url'}
         elif called in ('Obstacle', 'Choice') and len(constants) > 1:
             self.reason('held', constants[1])
         self.generic_visit(node)
@@ -76,9 +86,9 @@ class Calls(ast.NodeVisitor):
             if each.arg == 'reason' and isinstance(value, ast.Constant):
                 self.reason(event, value.value)
             if each.arg is None and isinstance(value, ast.Call):
-                # outcome.fields(settings, entry, reason)
-                assert ast.unparse(value).startswith('fields(settings, entry')
-                self.fields[event] |= {'pid', 'comm', 'signal'}
+                call = ast.unparse(value)
+                known = next(name for name in FIELDS if call.startswith(name))
+                self.fields[event] |= FIELDS[known]
                 for reason in value.args[2:]:
                     assert isinstance(reason, ast.Constant)
                     self.fields[event].add('reason')
@@ -210,6 +220,43 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
          'files': list('abcdef')}, id='too many names',
     ),
     pytest.param({**LINE, 'event': 'stalled', 'seconds': -1}, id='before its time'),
+    pytest.param(
+        {**LINE, 'event': 'started', 'pid': 1, 'signal': None, 'process': 'nginx'},
+        id='no signal to a process',
+    ),
+    pytest.param({**LINE, 'event': 'started', 'pid': 1}, id='no word of a signal'),
+    pytest.param(
+        {**LINE, 'event': 'started', 'pid': 1, 'signal': None, 'url': 'http://host/'},
+        id='one that is no list',
+    ),
+    pytest.param(
+        {**LINE, 'event': 'started', 'pid': 1, 'signal': None,
+         'url': ['http://user:secret@host/']}, id='who asks',
+    ),
+    pytest.param(
+        {**LINE, 'event': 'delivered', 'url': 'http://host/?token'}, id='a query',
+    ),
+    pytest.param({**LINE, 'event': 'delivered', 'url': 'ftp://host/'}, id='no url'),
+    pytest.param({**LINE, 'event': 'delivered', 'exec': ['a', 'b']}, id='arguments'),
+    pytest.param(
+        {**LINE, 'event': 'delivered', 'exec': 'a', 'url': 'http://host/'}, id='both',
+    ),
+    pytest.param({**LINE, 'event': 'delivered', **TARGET, 'exec': 'a'}, id='all'),
+    pytest.param({**LINE, 'event': 'would'}, id='nothing that would be'),
+    pytest.param({**LINE, 'event': 'would', 'pid': 1, 'exec': 'a'}, id='two of them'),
+    pytest.param({**LINE, 'event': 'verified', 'exec': 'a'}, id='one that is verified'),
+    pytest.param({**LINE, 'event': 'verified', 'comm': 'a'}, id='half a target'),
+    pytest.param({**LINE, 'event': 'failed', 'reason': 'exec'}, id='no program'),
+    pytest.param({**LINE, 'event': 'failed', 'reason': 'url', 'exec': 'a'}, id='other'),
+    pytest.param({**LINE, 'event': 'failed', 'reason': 'died', 'exec': 'a'}, id='died'),
+    pytest.param(
+        {**LINE, 'event': 'failed', 'reason': 'url', 'url': 'http://h/', 'pid': 1},
+        id='a pid of a url',
+    ),
+    pytest.param(
+        {**LINE, 'event': 'changed', 'fingerprint': PRINT, 'reason': 'outdated'},
+        id='nobody is outdated',
+    ),
 ])
 def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
     """A schema that takes everything says nothing."""
@@ -217,6 +264,26 @@ def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
 
 
 # Lines that are
+
+
+@pytest.mark.parametrize('line', [
+    {'event': 'started', 'pid': 1, 'signal': None, 'process': None, 'pidfile': None,
+     'paths': ['/etc'], 'exec': ['true'], 'url': ['http://[::1]:81/a', 'HTTPS://b']},
+    {'event': 'started', 'pid': 1, 'signal': None},
+    {'event': 'started', 'pid': 1, 'signal': 'SIGHUP', 'process': 'a', 'exec': ['b']},
+    {'event': 'delivered', 'exec': '/bin/true'},
+    {'event': 'delivered', 'url': 'http://host/'},
+    {'event': 'would', 'exec': 'true'},
+    {'event': 'failed', 'reason': 'exec', 'exec': 'true'},
+    {'event': 'failed', 'reason': 'url', 'url': 'http://host/'},
+    {'event': 'failed', 'reason': 'not verified'},
+    {'event': 'failed', 'reason': 'changed meanwhile'},
+    {'event': 'verified'},
+    {'event': 'changed', 'fingerprint': PRINT, 'reason': 'restarted'},
+], ids=lambda line: f'{line["event"]} {line.get("reason", "")}'.strip())
+def test_what_is_said_without_a_target_is_taken(line: dict[str, object]) -> None:
+    """Where --exec and --url are told, beside a process or without one."""
+    assert trouble({**LINE, **line}) == []
 
 
 @pytest.fixture
@@ -277,6 +344,37 @@ def test_a_watch_from_its_start_to_its_end(
         'verified', 'unreadable', 'readable', 'status', 'stopped',
     }
     assert any('said' in line for line in seen)
+
+
+def test_what_is_done_besides_a_signal(
+        tmp_path: Path, seen: list[dict[str, Any]],
+) -> None:
+    """A command that succeeds and one that fails, a request, and --verify."""
+    conf, once = f'{tmp_path}/app.conf', f'{tmp_path}/once'
+    write(conf, 'first')
+    words = (
+        '--exec', 'true', '--exec', f'mkdir {once}', '--url', 'http://127.0.0.1:1/x?y',
+    )
+    ledger = ('--state-file', f'{tmp_path}/ledger')
+    with watch(*words, conf) as it:
+        it.until('baseline')
+        write(conf, 'second')
+        it.poll()
+        it.until('failed', reason='url')
+    check(*ledger, *words, conf)
+    write(conf, 'third')
+    check(*ledger, *words, conf, '--dry-run')
+    check(*ledger, *words, conf)
+    check(
+        '--state-file', f'{tmp_path}/other', '--exec', 'true', '--verify', 'true',
+        '--on-start', 'always', conf,
+    )
+
+    said = {(each['event'], each.get('reason')) for each in seen}
+    assert {
+        ('started', None), ('would', None), ('delivered', None), ('verified', None),
+        ('failed', 'exec'), ('failed', 'url'),
+    } <= said
 
 
 def test_a_target_that_dies(tmp_path: Path, seen: list[dict[str, Any]]) -> None:

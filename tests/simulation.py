@@ -1,5 +1,8 @@
 """A small world for the pure core: a clock, a content, targets, commands, a ledger.
 
+What is done besides a signal (--exec and --url) goes well unless spoil() says how
+the next ones go.
+
 Nothing here waits and nothing is random. A Simulation steps tick.step at the
 times that tick.wake asks for and checks, at each signal and at each event, that
 what is done and said is true of the world as it is.
@@ -8,12 +11,13 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pollreload import change, memory, tick
 from pollreload.process import ENDING, Choice, Masks, Process, choose
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts, bare, signals
 from pollreload.state import State, World
 
 TICKS = 100
@@ -60,6 +64,20 @@ class Sent(NamedTuple):
     pid: int
     told: str
     there: str
+
+
+class Act(NamedTuple):
+    """One action: when it began, which, for which content, and how it went.
+
+    how: 'under way', 'good', 'fail', 'hang' (and was ended), 'die', or 'absent':
+        it could not be begun.
+    """
+
+    at: float
+    number: int
+    told: str
+    there: str
+    how: str = 'under way'
 
 
 class Event(NamedTuple):
@@ -117,6 +135,9 @@ class Simulation:
         self.dated = 900.0  # when the content came, on the one clock there is
         self.changes: tuple[float, ...] = ()
         self.stay = 0
+        self.doubts = 0  # how often what is there was something else for a moment
+        self.blurred = 0  # how often that was while something was to be told
+        self.telling = '', 0  # the content that was signalled last, and blurred then
         self.looked = False  # whether any look saw this stay of the content
         self.seen = ''  # what the last look saw
         self.hangs_until = 0.0
@@ -129,6 +150,13 @@ class Simulation:
         self.command: tuple[str, int, float] | None = None  # name, pid, its end
         self.takes = COMMAND
         self.verified: Mapping[int, float] = {}
+        self.acts: tuple[Act, ...] = ()
+        self.spoilt: tuple[str, ...] = ()  # how the next actions go
+        # Which content the actions were last begun for, the doubts then, and how
+        # many of them have succeeded.
+        self.acting = '', 0, 0
+        self.words = ''  # what the last request came to
+        self.anew = True  # they may begin with the first again
         self.marked = ''  # the content whose mark was saved last
         self.ledger: State | None = None
         self.state = State()
@@ -168,6 +196,8 @@ class Simulation:
                     for pid, each in self.targets.items()
                 }
             self.stay += 1
+            self.doubts += 1
+            self.blurred += not self.resting()
             self.looked = False
             self.dated = self.now
             self.changes = (*self.changes[-3:], self.now)
@@ -175,6 +205,10 @@ class Simulation:
 
     def hide(self) -> None:
         """Make the content unreadable for us, not for the targets."""
+        if self.layout == 'directory' and self.readable:
+            self.changes = (*self.changes[-3:], self.now)
+            self.doubts += 1
+            self.blurred += not self.resting()
         self.readable = False
 
     def hang(self, seconds: float) -> None:
@@ -283,6 +317,10 @@ class Simulation:
         self.invalid_until = max(self.invalid_until, self.now + validate)
         self.unverified_until = max(self.unverified_until, self.now + verify)
 
+    def spoil(self, *how: str) -> None:
+        """Let the next actions go badly: 'fail', 'hang', 'die' or 'absent', in turn."""
+        self.spoilt = how
+
     def ask(self) -> None:
         """Send HUP to pollreload."""
         self.state = tick.poll_now(self.state, self.now)
@@ -302,6 +340,7 @@ class Simulation:
         if keep and self.ledger is not None:
             written = json.dumps(memory.dump(self.ledger, HERE))
             revived = memory.revive(json.loads(written), HERE, fingerprint)
+        self.anew = self.anew or revived is None
         self.state = State() if revived is None else revived
         self.ledger = self.ledger if keep else None
 
@@ -346,6 +385,9 @@ class Simulation:
 
     def check_done(self, content: str, signalled: bool) -> None:
         """Check that whoever was to be told of a content was, or started with it."""
+        self.check_acted(content)
+        if not signals(self.settings):
+            return
         names = self.state.round if signalled else tuple(
             (each.pid, each.started) for each in self.choice().targets
         )
@@ -358,6 +400,17 @@ class Simulation:
             had = content in (target.told, target.has)
             assert had, f'{content} is not done: {target}'
 
+    def check_acted(self, content: str) -> None:
+        """Check that all that is to be done for a content was, and verified."""
+        told, _, count = self.acting
+        if not acts(self.settings):
+            return
+        all_of_it = len(self.settings.exec) + len(self.settings.url)
+        assert (told, count) == (content, all_of_it), f'{content} is not done: {told}'
+        if self.settings.verify and not signals(self.settings):
+            since = self.verified.get(0, 0.0)
+            assert since > self.acts[-1].at, f'{content} is not verified'
+
     # What pollreload sees of the world, as state.World has it.
 
     def surroundings(self) -> World:
@@ -369,7 +422,7 @@ class Simulation:
             masks=self.masks, health=self.health, send=self.send,
             new_child=self.new_child, run=self.run_command,
             ask=lambda url: self.run_command((url,), {}), ran=self.ran,
-            cancel=self.cancel, said=lambda: '', save=self.save, say=self.say,
+            cancel=self.cancel, said=self.said, save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
             entitle=lambda: 'run as the same uid or add CAP_KILL',
         )
@@ -456,7 +509,10 @@ class Simulation:
     def check_send(self, target: Target) -> None:
         """Check that a target may be signalled now."""
         where = f'{self.now}: {target} of {self.marked}'
-        assert target.told != self.marked or target.again, f'told twice: {where}'
+        if self.telling[0] != self.marked:
+            self.telling = self.marked, self.blurred
+        again = target.again or self.telling[1] != self.blurred
+        assert target.told != self.marked or again, f'told twice: {where}'
         if self.settings.handler_check == 'enforce' and (
                 self.settings.signal_name not in ENDING
         ):
@@ -472,11 +528,70 @@ class Simulation:
         return None
 
     def run_command(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
-        """Start --validate or --verify."""
+        """Start --validate, --verify or an action."""
         assert self.command is None, 'two commands at once'
-        pid = int(additions.get('POLLRELOAD_PID', '0'))
-        self.command = command[0], pid, self.now + self.takes
+        self.words = ''
+        name, pid = command[0], int(additions.get('POLLRELOAD_PID', '0'))
+        if name in self.actions():
+            return self.act(name)
+        self.command = name, pid, self.now + self.takes
         return ''
+
+    def actions(self) -> list[str]:
+        """Return the names of all actions, in order."""
+        return [*(each[0] for each in self.settings.exec), *self.settings.url]
+
+    def act(self, name: str) -> str:
+        """Begin an action, and check that it is its turn."""
+        index = self.actions().index(name)
+        how, self.spoilt = (*self.spoilt[:1], 'good')[0], self.spoilt[1:]
+        self.check_act(index)
+        told, doubts, count = self.acting
+        if index == 0 or told != self.marked:
+            count, doubts = 0, self.doubts
+        self.acting, self.anew = (self.marked, doubts, count), False
+        act = Act(self.now, index, self.marked, self.content)
+        if how == 'absent':
+            self.acts = (*self.acts, act._replace(how=how))
+            return f'{name}: no such file or directory'
+        self.acts = (*self.acts, act)
+        takes = math.inf if how == 'hang' else self.takes
+        # How it will go is known to the world alone, until then.
+        self.command = f'{how} {name}', 0, self.now + takes
+        return ''
+
+    def check_act(self, index: int) -> None:
+        """Check that an action may be begun now."""
+        told, doubts, count = self.acting
+        where = f'{self.now}: action {index} of {self.marked} after {self.acting}'
+        assert self.ledger is not None, f'without a mark: {where}'
+        assert not self.ledger.content.done, f'without a mark: {where}'
+        assert self.ledger.content.state == 'due', f'not settled: {where}'
+        assert self.marked == self.seen, f'not seen by the last look: {where}'
+        turns = {count} if told == self.marked else set()
+        # Who was told first may have read what was there for a moment after that.
+        blurred = self.telling[0] == self.marked and self.telling[1] != self.blurred
+        if told != self.marked or self.anew or (
+                count == len(self.actions()) and (blurred or doubts != self.doubts)
+        ):
+            turns.add(0)
+        assert index in turns, f'out of turn: {where}'
+        if signals(self.settings):
+            self.check_told(where)
+
+    def check_told(self, where: str) -> None:
+        """Check that every target has the content that is acted upon."""
+        for process in self.choice().targets:
+            target = self.targets[process.pid]
+            if not target.blind and self.marked != 'unreadable':
+                had = self.marked in (target.told, target.has)
+                assert had, f'before {target} was told: {where}'
+
+    def acted(self, how: str) -> None:
+        """Note how the action that was begun last went."""
+        self.acts = (*self.acts[:-1], self.acts[-1]._replace(how=how))
+        told, doubts, count = self.acting
+        self.acting = told, doubts, count + (how == 'good')
 
     def ran(self) -> int | None:
         """Return the exit status of the command, None while it runs."""
@@ -485,17 +600,32 @@ class Simulation:
         if self.now < end:
             return None
         self.command = None
+        if ' ' in name:
+            how = name.partition(' ')[0]
+            self.acted(how)
+            if self.acts[-1].number < len(self.settings.exec):
+                return {'good': 0, 'die': -9}.get(how, 1)
+            self.words = 'answered 200' if how == 'good' else 'answered 500'
+            return int(how != 'good')
         target = self.targets.get(pid)
         if name == 'validate':
             return 1 if self.now < self.invalid_until else 0
-        if self.now < self.unverified_until or target is None or target.deaf:
+        if self.now < self.unverified_until or (
+                signals(self.settings) and (target is None or target.deaf)
+        ):
             return 1
         self.verified = {**self.verified, pid: self.now}
         return 0
 
     def cancel(self) -> None:
         """End the command."""
+        if self.command is not None and ' ' in self.command[0]:
+            self.acted(self.command[0].partition(' ')[0])
         self.command = None
+
+    def said(self) -> str:
+        """Return what a request came to; commands print nothing."""
+        return self.words
 
     def save(self, state: State) -> bool:
         """Write the ledger."""
@@ -511,7 +641,12 @@ class Simulation:
         pid, reason = fields.get('pid'), fields.get('reason')
         target = self.targets.get(pid) if isinstance(pid, int) else None
         true = True
-        if event == 'delivered' and self.settings.survive:
+        if event in ('delivered', 'failed', 'verified') and pid is None:
+            true = self.is_acted(event, fields)
+            # --verify disagreed, or agreed to what is not there any more.
+            again = event == 'failed' and {*fields}.isdisjoint(('exec', 'url'))
+            self.anew = self.anew or again
+        elif event == 'delivered' and self.settings.survive:
             true = self.is_delivered(target)
         elif event == 'verified':
             true = pid in self.dead if target is None else self.is_verified(target)
@@ -523,6 +658,9 @@ class Simulation:
             true = isinstance(pid, int) and self.has_failed(pid, reason)
             if target is not None:
                 self.alter(target.pid, again=True)
+        elif event == 'changed' and reason is None:
+            told = content_of(str(fields['fingerprint']))
+            self.anew = self.anew or told != self.acting[0]
         elif event == 'changed' and reason == 'restarted':
             # In doubt, one reload too many.
             self.targets = {
@@ -531,6 +669,19 @@ class Simulation:
         elif event == 'held':
             true = self.is_held(reason)
         assert true, f'not true at {self.now}: {event}: {message}; {target}'
+
+    def is_acted(self, event: str, fields: Mapping[str, object]) -> bool:
+        """Return whether an event of an action, or of all of them, is true."""
+        act, name = self.acts[-1], fields.get('exec', fields.get('url'))
+        shown = [
+            *(each[0] for each in self.settings.exec), *map(bare, self.settings.url),
+        ]
+        if name is None:
+            return act.how == 'good' and (
+                event == 'failed' or self.verified.get(0, 0.0) > act.at
+            )
+        good = act.how == 'good'
+        return name == shown[act.number] and good == (event == 'delivered')
 
     def is_delivered(self, target: Target | None) -> bool:
         """Return whether a target took the signal, and did what it should."""
@@ -564,7 +715,7 @@ class Simulation:
         if reason == 'still changing':
             last = self.settings.settle + self.settings.interval
             often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
-            return self.readable and often
+            return often and (self.readable or self.layout == 'directory')
         if reason == 'became empty':
             return self.seen == 'empty'
         if reason == 'no target':
@@ -588,8 +739,9 @@ class Simulation:
         """Give the world all it takes, and check that its content is told then."""
         self.put(self.content)
         self.invalid_until = self.unverified_until = self.hangs_until = 0.0
+        self.spoilt = ()
         self.make_ready()
-        if self.root() is None:
+        if self.root() is None and signals(self.settings):
             self.start()
         for pid in self.rivals():
             self.end(pid)
@@ -604,6 +756,10 @@ class Simulation:
             self.start()
             self.rest()
         assert self.resting(), f'not done in the end: {self.state}'
+        assert self.seen == self.content
+        if not signals(self.settings):
+            self.check_acted(self.content)
+            return
         for process in self.choice().targets:
             target = self.targets[process.pid]
             if self.settings.select == 'newest' and (
@@ -613,7 +769,6 @@ class Simulation:
             if not self.settings.survive and target.told == self.content:
                 continue  # it was told, and nobody looked
             assert target.has == self.content or target.blind, f'not told: {target}'
-        assert self.seen == self.content
 
     def rest(self, seconds: float = 300.0) -> None:
         """Let time pass until all is done and a look saw what is there now."""

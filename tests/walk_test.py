@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +43,10 @@ SYMBOLS: dict[str, Callable[[Simulation], object]] = {
 COMMANDS = ('invalid', 'unverified')  # of no effect without --validate, --verify
 
 
-def walk(world: Simulation, names: Sequence[str], length: int) -> int:
+def walk(
+        world: Simulation, names: Sequence[str], length: int,
+        symbols: Mapping[str, Callable[[Simulation], object]] = SYMBOLS,
+) -> int:
     """Walk through every history that goes on from here; return how many there are.
 
     Each world is a value that is copied where histories part, so that what they
@@ -58,12 +61,12 @@ def walk(world: Simulation, names: Sequence[str], length: int) -> int:
     for name in names:
         further = world.copy()
         try:
-            SYMBOLS[name](further)
+            symbols[name](further)
             known = [count for other, count in seen if further.equals(other)]
             if not known:
                 seen.append((further.copy(), 0))
                 further.run(PAUSE)
-                known = [walk(further, names, length - 1)]
+                known = [walk(further, names, length - 1, symbols)]
                 seen[-1] = seen[-1][0], known[0]
         except AssertionError as error:
             raise AssertionError(f'{name} > {error}') from None

@@ -16,7 +16,15 @@ import pytest
 
 from pollreload.cli import main
 from pollreload.settings import Plan
-from tests.servers.harness import DEADLINE, As, become, environment, missing, swap
+from tests.servers.harness import (
+    DEADLINE,
+    As,
+    become,
+    environment,
+    free_port,
+    missing,
+    swap,
+)
 from tests.targets import start
 
 DOCS = Path(__file__).parents[2] / 'docs'
@@ -183,6 +191,15 @@ def not_verified(case: Case) -> None:
     case.run(case.doctor('--verify', absent))
 
 
+def not_asked(case: Case) -> None:
+    """Nobody listens where --url asks, and the program of --exec is not there."""
+    absent = f'no-{case.name}'
+    case.shown[absent] = 'unbound-control'
+    url = f'http://127.0.0.1:{free_port()}/-/reload'
+    words = ['--url', url, '--exec', f'{absent} reload']
+    case.run([*DOCTOR, *words, str(case.conf)])
+
+
 def busy(case: Case) -> None:
     """A ledger is there."""
     ledger = case.hall / 'state' / 'ledger'
@@ -203,6 +220,7 @@ CASES = {
     'ConfigMap not updating': laid_out,
     'subPath': one_file,
     'the reload is never verified': not_verified,
+    'the request is never answered': not_asked,
     'exit status 75': busy,
 }
 

@@ -31,6 +31,10 @@ EXAMPLES = (
         "pollreload check -q --process nginx --validate 'nginx -t -q' /etc/nginx",
     ),
     (
+        'Several watches in one process, by a TOML file that may change while it runs:',
+        'pollreload watch --config /etc/pollreload.toml',
+    ),
+    (
         'Would it work here? Nothing is sent, and nothing changed:',
         'pollreload doctor --process nginx /etc/nginx',
     ),

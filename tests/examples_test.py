@@ -285,7 +285,7 @@ SOURCES: dict[str, tuple[Callable[[], Iterator[Call]], int]] = {
     'units': (of_units, 2),
     'cron': (of_cron, 1),
     'ci': (of_ci, 6),
-    'readmes': (of_readmes, 4),
+    'readmes': (of_readmes, 6),
 }
 
 
@@ -300,6 +300,10 @@ def accepted(call: Call) -> Settings | None:
         given = dict(context.params)
         if 'process' not in given:
             return None
+        if given.get('config'):
+            # In place of what a reader copies there.
+            (file,) = EXAMPLES.glob(f'*/{os.path.basename(given["config"])}')
+            return cli.planned({**given, 'config': str(file)}).watches[0]
         named = given['paths'] or given['process'] or given['pidfile']
         return cli.settings(given, needs=name != 'smoke' or bool(named))
 

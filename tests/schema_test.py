@@ -62,7 +62,7 @@ class Calls(ast.NodeVisitor):
             for each in node.args
         ]
         named = {each.arg: each.value for each in node.keywords if each.arg}
-        if called == 'say' and isinstance(constants[0], str):
+        if called in ('say', 'log') and isinstance(constants[0], str):
             self.note(constants[0], node, {*named})
         elif called == 'say':
             self.others.append(ast.unparse(node))
@@ -197,6 +197,13 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     pytest.param({**LINE, 'event': 'status', 'message': 1}, id='no words'),
     pytest.param({**LINE, 'event': 'status', 'pid': 1}, id='a field of another'),
     pytest.param({**LINE, 'event': 'status', 'time': '2026-11-23'}, id='a date'),
+    pytest.param({**LINE, 'event': 'status', 'watch': ''}, id='a watch without a name'),
+    pytest.param({**LINE, 'event': 'stopped'}, id='stopped for nothing'),
+    pytest.param({**LINE, 'event': 'stopped', 'reason': 'died'}, id='by itself'),
+    pytest.param(
+        {**LINE, 'event': 'stopped', 'reason': 'config', 'signal': 'SIGTERM'},
+        id='stopped twice',
+    ),
     pytest.param({**LINE, 'event': 'delivered'}, id='no target'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': 0}, id='no pid'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': '41'}, id='words'),

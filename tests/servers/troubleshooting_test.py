@@ -210,6 +210,18 @@ def busy(case: Case) -> None:
     case.run(case.doctor(*words))
 
 
+def refused(case: Case) -> None:
+    """A config file is taken, and refused once a key is wrong."""
+    case.target('handler')
+    file = case.hall / 'w.toml'
+    case.shown[str(file)] = '/etc/pollreload.toml'
+    watch = f'[[watch]]\npath = "{case.conf}"\nprocess = "{case.name}"\n'
+    file.write_text(f'{watch}{watch}signal = "USR1"\n')
+    case.run([*DOCTOR, '--config', str(file)])
+    file.write_text(f'{watch}intervall = "5s"\n')
+    case.run([*DOCTOR, '--config', str(file)], stderr=subprocess.STDOUT)
+
+
 CASES = {
     'kill: operation not permitted': not_permitted,
     'process not found': not_found,
@@ -222,6 +234,7 @@ CASES = {
     'the reload is never verified': not_verified,
     'the request is never answered': not_asked,
     'exit status 75': busy,
+    'the config file is refused': refused,
 }
 
 
@@ -229,7 +242,7 @@ CASES = {
 def test_each_row_is_what_doctor_prints(title: str, case: Case) -> None:
     """The rows that a section quotes are printed where it says that they are."""
     found = re.findall(
-        '^    ((?:ok|warn|fail|skip) .*)$', sections()[title], re.MULTILINE,
+        '^    ((?:ok|warn|fail|skip|pollreload:) .*)$', sections()[title], re.MULTILINE,
     )
 
     CASES[title](case)

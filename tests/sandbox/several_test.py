@@ -1,0 +1,130 @@
+"""Several watches, of which one hangs: on its files, or all on their config file.
+
+As hang_test.py, which says what there is to hang.
+"""
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import targets
+from tests.sandbox import changes
+from tests.sandbox.hang_test import KINDS, ends, hung, mounted, stops
+from tests.sandbox.stuck import Mount
+from tests.servers.harness import until
+from tests.several import Several, put, started, table
+from tests.sidecar import unique, write
+
+
+@contextlib.contextmanager
+def begun(made: Mount, path: str, *words: str) -> Iterator[Several]:
+    """Give a watch in the space of a mount; at the end the mount answers."""
+    with started(path, *words, under=made.under) as it:
+        try:
+            it.until('started')
+            until(
+                lambda: all(each.startswith('content done') for each in
+                            it.statuses().values()), 'all is done',
+            )
+            it.found = len(it.seen)
+            yield it
+        finally:
+            made.go_on()
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_read_that_hangs_delays_no_other_watch(kind: str, tmp_path: Path) -> None:
+    """The other is told meanwhile, may be given other settings, and TERM ends both."""
+    conf, name = str(tmp_path / 'app.conf'), unique()
+    write(conf, 'first')
+    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+        stuck = table(name='stuck', path=str(made.at / changes.PLAIN), process='x')
+        other = table(name='other', path=conf, process=name)
+        config = put(tmp_path / 'w.toml', stuck, other)
+        with begun(made, config) as it, hung(made, kind):
+            it.poll()
+            until(lambda: 'reading for' in it.statuses()['stuck'], 'it reads')
+            write(conf, 'second')
+            it.poll()
+            it.until('delivered', watch='other')
+            assert app.read() == 'HUP'
+            put(config, stuck, other, splay='1ms')
+            it.rest()
+            it.until('stalled', watch='stuck')
+            write(conf, 'third')
+            it.poll()
+            it.until('delivered', watch='other')
+            assert app.read() == 'HUP'
+            assert not it.count('stalled', watch='other')
+            stops(it)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_one_that_hangs_may_be_removed(kind: str, tmp_path: Path) -> None:
+    """Nobody waits for its read to end."""
+    conf, name = str(tmp_path / 'app.conf'), unique()
+    write(conf, 'first')
+    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+        stuck = table(name='stuck', path=str(made.at / changes.PLAIN), process='x')
+        other = table(name='other', path=conf, process=name)
+        config = put(tmp_path / 'w.toml', stuck, other)
+        with begun(made, config) as it, hung(made, kind):
+            it.poll()
+            until(lambda: 'reading for' in it.statuses()['stuck'], 'it reads')
+            put(config, other)
+            it.rest()
+            it.until('stopped', watch='stuck')
+            write(conf, 'second')
+            it.poll()
+            it.until('delivered', watch='other')
+            assert app.read() == 'HUP'
+            stops(it)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_config_file_that_hangs_stops_no_watch(kind: str, tmp_path: Path) -> None:
+    """That it does not answer is logged; once it does, what it says is taken over."""
+    conf, name = str(tmp_path / 'app.conf'), unique()
+    write(conf, 'first')
+    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+        one = table(name='one', path=conf, process=name)
+        two = table(name='two', path=conf, exec='true')
+        put(made.source / 'w.toml', one)
+        with begun(made, str(made.at / 'w.toml')) as it:
+            with hung(made, kind):
+                put(made.source / 'w.toml', one, two)
+                it.poll()
+                until(lambda: 'reading for' in it.statuses()[''], 'it reads')
+                write(conf, 'second')
+                it.poll()
+                it.until('delivered', watch='one')
+                assert app.read() == 'HUP'
+                stalled = it.until('stalled')
+            it.until('readable')
+            it.rest()
+            it.until('baseline', watch='two')
+            assert it.named('one').count('started') == 1
+            with hung(made, kind):
+                it.poll()
+                until(lambda: 'reading for' in it.statuses()[''], 'it reads')
+                stops(it)
+
+    assert 'watch' not in stalled
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_config_file_that_hangs_at_the_start_is_refused(
+        kind: str, tmp_path: Path,
+) -> None:
+    """In one line, after some seconds: whoever starts it is to know."""
+    with mounted(kind, tmp_path) as made:
+        put(made.source / 'w.toml', table(path='/a', process='x'))
+        path = str(made.at / 'w.toml')
+        with hung(made, kind), started(path, under=made.under) as it:
+            said = it.read()
+            assert ends(it.child) == 2
+
+    assert said['message'] == f'pollreload: {path}: does not answer (--config)'

@@ -24,6 +24,11 @@ from typing import NamedTuple
 
 LIBRARY = sysconfig.get_path('stdlib')
 DEFERRED = (ast.FunctionDef, ast.AsyncFunctionDef)
+# OpenSSL has 6 MB. Who would import these does without: pollreload refuses https in a
+# line, and gives prometheus_client, which needs neither to count, empty ones.
+WITHOUT = frozenset(('ssl', 'hashlib'))
+# Nor does anybody make an email.message.EmailMessage, which asks for this.
+UNASKED = frozenset(('email.policy',))
 
 
 class Imported(NamedTuple):
@@ -171,7 +176,8 @@ def needs(name: str, spec: ModuleSpec) -> list[str]:
             raise ModuleNotFoundError(f'{name} needs {each.name}')
         # What is private and optional makes it fast (_json, _heapq), and what is
         # public and optional is for what we do not ask of it (lzma of shutil).
-        if not standard(spec) or root == package.split('.')[0] or (
+        own = root == package.split('.')[0] and each.name not in UNASKED
+        if not standard(spec) or own or (
             not each.deferred and (not each.optional or root.startswith('_'))
         ):
             wanted.append(each.name)
@@ -199,9 +205,12 @@ def modules(package: str) -> list[str]:
 
 
 def closure(names: Iterable[str]) -> dict[str, ModuleSpec]:
-    """Return what some modules need, themselves too: name -> where it is."""
+    """Return what some modules need, themselves too: name -> where it is.
+
+    Nothing of WITHOUT, and what only that needs.
+    """
     seen: dict[str, ModuleSpec] = {}
-    asked = set()
+    asked = {*WITHOUT}
     todo = [*names, *at_start()]
     while todo:
         name = todo.pop()

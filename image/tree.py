@@ -122,7 +122,9 @@ def described(stdlib: Path) -> None:
     )
     (place / 'licenses').mkdir()
     shutil.copyfile(HERE / 'LICENSE', place / 'licenses/LICENSE')
-    for name in re.findall(r'^\w+', config['options']['install_requires'], re.M):
+    needed = config['options']['install_requires']
+    needed += config['options.extras_require']['metrics']
+    for name in re.findall(r'^[\w-]+', needed, re.M):
         distribution = metadata.distribution(name)
         for file in distribution.files or ():
             if '.dist-info/licenses/' in str(file) or file.name == 'METADATA':
@@ -173,15 +175,30 @@ def level(root: Path) -> None:
         os.utime(path, (0, 0), follow_symlinks=False)
 
 
+# First what we import, with nothing in place of what was left out.
+TRIAL = '''
+import sys
+from importlib import import_module
+for name in sys.argv[1:]:
+    if name.partition('.')[0] in ('pollreload', 'click', 'xxhash'):
+        import_module(name)
+from pollreload import metrics
+metrics.client()
+for name in sys.argv[1:]:
+    import_module(name)
+'''
+
+
 def tried(root: Path, names: list[str]) -> None:
-    """Import all modules with the interpreter of the tree; raise if one does not."""
+    """Import all modules with the interpreter of the tree; raise if one complains."""
     lib = root / LIB
-    subprocess.run(
-        [lib / 'pollreload', '--library-path', lib, lib / 'python3', FLAGS, '-c',
-         'import importlib, sys; [importlib.import_module(name) for name in '
-         'sys.argv[1:]]', *names],
-        check=True, cwd='/',
+    done = subprocess.run(
+        [lib / 'pollreload', '--library-path', lib, lib / 'python3', FLAGS, '-c', TRIAL,
+         *names],
+        stderr=subprocess.PIPE, check=False, cwd='/', text=True,
     )
+    if done.returncode or done.stderr:
+        raise SystemExit(f'tree.py: a module cannot be imported:\n{done.stderr}')
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import stat
 import statistics
 import subprocess
@@ -20,11 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from prometheus_client import parser
 
 from image import figures
 from pollreload import cli
+from tests.endpoint_test import PATHS, ask
+from tests.listen_test import said, status
 from tests.sandbox.harness import APP, DEADLINE, ROOT, Lines, fetched, needed
-from tests.servers.harness import missing
+from tests.servers.harness import free_port, missing, until
 from tests.sidecar import QUICK, Sidecar, event, unique
 
 # What the issue of the image asks for.
@@ -161,11 +165,15 @@ def test_every_module_is_there(image: Root) -> None:
     )
 
     assert done == (0, '', '')
+    # And so it can without OpenSSL, of which pollreload tells the client nothing.
+    program = 'from pollreload import metrics; print(metrics.client().__name__)'
+    assert image.run(*PYTHON, '-c', program) == (0, 'prometheus_client\n', '')
 
 
 def test_modules_are_ours_and_nobody_elses(image: Root) -> None:
     """The check above can fail: what is not reached is not there."""
-    for name in ('ssl', 'sqlite3', 'unittest', 'pip', 'click.testing'):
+    for name in ('ssl', '_ssl', '_hashlib', 'sqlite3', 'unittest', 'pip',
+                 'click.testing', 'prometheus_client.twisted'):
         assert 'ModuleNotFoundError' in image.run(*PYTHON, '-c', f'import {name}').err
 
 
@@ -181,6 +189,12 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('watch --cmdline ( /a', 2, 'is not a regular expression'),
     ("watch --validate ' /a", 2, 'cannot be split'),
     ('watch --signal NOSUCH /a', 2, 'NOSUCH'),
+    ('watch --url https://host/ /a', 2, 'is https, for which this Python has no Open'),
+    ('check --url https://host/ /a', 2, 'is https, for which this Python has no Open'),
+    ('watch --process nobody-x --listen :0 /a', 2, 'no port from 1 to 65535'),
+    ('watch --process nobody-x --listen 192.0.2.1:80 /a', 2, 'cannot assign requested'),
+    ('watch --config /none', 2, '/none: no such file'),
+    ('watch --config /shared/app.conf', 2, '/shared/app.conf:1: '),
     ('check --process nobody-x /none', 4, 'no place for the ledger'),
     ('check --process nobody-x --state-file /tmp/a/ledger /none', 3, 'no such file'),
     ('check --process nobody-x --state-file /none/ledger /shared/app.conf', 4, '/none'),
@@ -256,6 +270,67 @@ def test_watch_as_anybody_on_a_read_only_root(image: Root) -> None:
     assert ended == 0
 
 
+def probed(port: int) -> dict[str, int]:
+    """Return the status of each path; what a scraper gets it can read."""
+    answers = {path: ask(port, path) for path in PATHS}
+    read = parser.text_string_to_metric_families(answers['/metrics'].body)
+    assert 'pollreload_look_duration_seconds' in {family.name for family in read}
+    return {path: answer.status for path, answer in answers.items()}
+
+
+def test_it_is_scraped_and_probed(image: Root) -> None:
+    """As anybody, on a read-only root."""
+    port = free_port()
+    with image.watch(
+            '/usr/local/bin/pollreload', 'watch', '--listen', f':{port}', '--process',
+            'nobody-x', '/shared/app.conf', uid=NOBODY,
+    ) as sidecar:
+        sidecar.status()
+        got = probed(port)
+        sidecar.send(signal.SIGTERM)
+        ended = sidecar.wait()
+
+    assert got == dict.fromkeys(PATHS, 200)
+    assert ended == 0
+    assert sidecar.seen[-1]['event'] == 'stopped'
+
+
+def test_a_config_file_runs_several_in_it(image: Root) -> None:
+    """A command, a request by http (to itself), a port."""
+    port, plan = free_port(), image.volume / 'plan.toml'
+    plan.write_text(f'''
+listen = ":{port}"
+settle = 0
+[[watch]]
+path = "/shared/app.conf"
+exec = "/usr/local/bin/pollreload --version"
+url = "http://127.0.0.1:{port}/healthz"
+url-method = "GET"
+[[watch]]
+path = "/shared/app.conf"
+process = "nobody-x"
+''')
+    command = image.command(
+        '/usr/local/bin/pollreload', 'watch', '--config', '/shared/plan.toml',
+        uid=NOBODY,
+    )
+    try:
+        with Sidecar(subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        ), namespace=False) as sidecar:
+            said(sidecar, 'delivered: watch-1: --exec /usr/local/bin/pollreload')
+            said(sidecar, f'delivered: watch-1: GET http://127.0.0.1:{port}/healthz')
+            until(lambda: status(port, '/readyz') == 200, 'it is ready')
+            got = probed(port)
+            sidecar.send(signal.SIGTERM)
+            ended = sidecar.wait()
+    finally:
+        plan.unlink()
+
+    assert got == dict.fromkeys(PATHS, 200)
+    assert ended == 0
+
+
 def test_nothing_else_is_in_it(files: Path) -> None:
     """No shell, no package manager; nothing that runs but ours, and nothing setuid."""
     executable = set()
@@ -322,7 +397,7 @@ def test_versions_are_those_that_are_pinned(image: Root) -> None:
     )).out.split()
 
     assert done.out == f'pollreload {given["metadata"]["version"]}\n'
-    assert len(listed) == 3
+    assert len(listed) == 4
     for each in listed:
         assert each.startswith('pollreload') or f'{each} ' in pinned
 
@@ -465,6 +540,16 @@ def test_installed_is_called_pollreload(other: Root) -> None:
         comm = Path(f'/proc/{sidecar.pid}/comm').read_text()
 
     assert comm == 'pollreload\n'
+
+
+def test_installed_is_scraped_in_any_image(other: Root) -> None:
+    """Whatever is there of sockets, names and addresses."""
+    port = free_port()
+    words = (*launched(other), 'watch', '--process', 'nobody-x', '--listen', f':{port}')
+    with other.watch(*words, '/shared/app.conf', uid=NOBODY) as sidecar:
+        sidecar.status()
+
+        assert probed(port) == dict.fromkeys(PATHS, 200)
 
 
 def test_smoke_proves_it_in_any_image(other: Root) -> None:

@@ -296,9 +296,10 @@ def test_what_was_done_is_the_outcome():
     )
 
     assert world.state.outcome == 'done'
-    assert finish(state).content.left == 7.0
-    assert finish(state).outcome == 'done'
-    assert finish(state._replace(attempt=Attempt('=B'))).outcome == 'needless'
+    assert finish(state, world.world).content.left == 7.0
+    assert finish(state, world.world).outcome == 'done'
+    needless = finish(state._replace(attempt=Attempt('=B')), world.world)
+    assert needless.outcome == 'needless'
 
 
 # The mark
@@ -765,7 +766,7 @@ def test_a_ledger_of_more_than_there_is(acted):
     world.run(8.0)
     world.state = revived(world.state, acted=acted)
     # What the world thinks of it is not to the point.
-    world.acting = 'B', world.doubts, 3
+    world.acting = 'B', 3
 
     world.run(60.0)
 
@@ -911,11 +912,12 @@ many = settings(
 def watches(draw: st.DrawFn) -> Settings:
     """Return the settings of any watch with something to do besides a signal."""
     commands = draw(st.sampled_from(((), (('one',),), (('one',), ('two',)))))
-    urls = draw(st.sampled_from((('http://host/3',), ('http://host/3', 'http://4'))))
+    urls: tuple[str, ...] = ('http://host/3', 'http://host/4')
+    urls = urls[:draw(st.integers(0 if commands else 1, 2))]
+    kinds = (1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM')
+    number, name = draw(st.sampled_from(kinds))
     return Settings(
-        paths=('/c',), exec=commands, url=urls if draw(st.booleans()) else urls[1:] or (
-            urls if not commands else ()
-        ),
+        paths=('/c',), exec=commands, url=urls, signal=number, signal_name=name,
         process=draw(st.sampled_from((None, None, 'app'))),
         settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
         splay=draw(st.sampled_from((0.0, 7.0))),

@@ -44,12 +44,13 @@ CONTENTS = st.builds(
     ),
 )
 STATES = st.builds(
-    lambda content, told, tries, again, deaths, acted, acted_at, doubted: State(
+    lambda content, told, tries, again, deaths, acted, acted_at, counts: State(
         content, Attempt(
-            content.seen, told, tries, again, True, acted, acted_at, doubted,
+            content.seen, told, tries, again, True, acted, acted_at, *counts,
         ), deaths, 'caught',
     ), CONTENTS, st.lists(TOLD, max_size=3).map(tuple), st.integers(0, 99), TIMES,
-    st.integers(0, 9), st.integers(0, 9), TIMES, st.integers(0, 9),
+    st.integers(0, 9), st.integers(0, 9), TIMES,
+    st.tuples(st.integers(0, 9), st.integers(0, 9)),
 )
 
 
@@ -86,7 +87,7 @@ def test_what_is_written_comes_back(state):
             attempt.fingerprint,
             tuple(told._replace(phase=PHASES[told.phase]) for told in attempt.told),
             attempt.tries, acted=attempt.acted, acted_at=attempt.acted_at,
-            doubted=attempt.doubted,
+            doubted=attempt.doubted, rounds=attempt.rounds,
         ),
         deaths=state.deaths, deadly=state.deadly,
     )
@@ -107,7 +108,7 @@ STATE = State(
     ),
     attempt=Attempt('=B', (
         Told(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),
-    ), 2, acted=1, acted_at=49.5, doubted=1),
+    ), 2, acted=1, acted_at=49.5, doubted=1, rounds=1),
     deaths=2, deadly='default',
 )
 
@@ -170,7 +171,7 @@ JUNK: list[Any] = [
 ]
 ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 # What 0.1.0 did not write: of an attempt, and of the content.
-ACTED = ('acted', 'acted_at', 'doubted')
+ACTED = ('acted', 'acted_at', 'doubted', 'rounds')
 LATER = (*ACTED, 'altered', 'firm')
 
 
@@ -223,7 +224,7 @@ def test_a_ledger_of_an_earlier_version_is_none_of_a_later_one():
     back, now = again(kept), again(written(STATE))
 
     assert back.attempt == now.attempt._replace(
-        acted=0, acted_at=0.0, doubted=0,
+        acted=0, acted_at=0.0, doubted=0, rounds=0,
     )
     assert back.content == now.content._replace(altered=0.0)
 

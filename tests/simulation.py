@@ -135,9 +135,8 @@ class Simulation:
         self.dated = 900.0  # when the content came, on the one clock there is
         self.changes: tuple[float, ...] = ()
         self.stay = 0
-        self.doubts = 0  # how often what is there was something else for a moment
-        self.blurred = 0  # how often that was while something was to be told
-        self.telling = '', 0  # the content that was signalled last, and blurred then
+        self.turns = 0  # how often something else was there, or a part of it was not
+        self.telling = '', 0  # the content that was told last, and the turns by then
         self.looked = False  # whether any look saw this stay of the content
         self.seen = ''  # what the last look saw
         self.hangs_until = 0.0
@@ -152,9 +151,8 @@ class Simulation:
         self.verified: Mapping[int, float] = {}
         self.acts: tuple[Act, ...] = ()
         self.spoilt: tuple[str, ...] = ()  # how the next actions go
-        # Which content the actions were last begun for, the doubts then, and how
-        # many of them have succeeded.
-        self.acting = '', 0, 0
+        # Which content the actions were last begun for, and how many have succeeded.
+        self.acting = '', 0
         self.words = ''  # what the last request came to
         self.anew = True  # they may begin with the first again
         self.marked = ''  # the content whose mark was saved last
@@ -196,19 +194,18 @@ class Simulation:
                     for pid, each in self.targets.items()
                 }
             self.stay += 1
-            self.doubts += 1
-            self.blurred += not self.resting()
+            self.turns += 1
             self.looked = False
             self.dated = self.now
             self.changes = (*self.changes[-3:], self.now)
+        self.turns += self.layout == 'directory' and not self.readable
         self.content, self.restless, self.readable = content, restless, True
 
     def hide(self) -> None:
         """Make the content unreadable for us, not for the targets."""
         if self.layout == 'directory' and self.readable:
             self.changes = (*self.changes[-3:], self.now)
-            self.doubts += 1
-            self.blurred += not self.resting()
+            self.turns += 1
         self.readable = False
 
     def hang(self, seconds: float) -> None:
@@ -402,7 +399,7 @@ class Simulation:
 
     def check_acted(self, content: str) -> None:
         """Check that all that is to be done for a content was, and verified."""
-        told, _, count = self.acting
+        told, count = self.acting
         if not acts(self.settings):
             return
         all_of_it = len(self.settings.exec) + len(self.settings.url)
@@ -494,6 +491,7 @@ class Simulation:
         if target.refuses:
             return 'refused'
         self.check_send(target)
+        self.begin()
         self.sent = (*self.sent, Sent(self.now, target.pid, self.marked, self.content))
         self.targets = {
             pid: each._replace(again=each.again or each.told != self.marked)
@@ -509,10 +507,7 @@ class Simulation:
     def check_send(self, target: Target) -> None:
         """Check that a target may be signalled now."""
         where = f'{self.now}: {target} of {self.marked}'
-        if self.telling[0] != self.marked:
-            self.telling = self.marked, self.blurred
-        again = target.again or self.telling[1] != self.blurred
-        assert target.told != self.marked or again, f'told twice: {where}'
+        assert target.told != self.marked or target.again, f'told twice: {where}'
         if self.settings.handler_check == 'enforce' and (
                 self.settings.signal_name not in ENDING
         ):
@@ -546,10 +541,11 @@ class Simulation:
         index = self.actions().index(name)
         how, self.spoilt = (*self.spoilt[:1], 'good')[0], self.spoilt[1:]
         self.check_act(index)
-        told, doubts, count = self.acting
+        told, count = self.acting
         if index == 0 or told != self.marked:
-            count, doubts = 0, self.doubts
-        self.acting, self.anew = (self.marked, doubts, count), False
+            count = 0
+        self.acting, self.anew = (self.marked, count), False
+        self.begin()
         act = Act(self.now, index, self.marked, self.content)
         if how == 'absent':
             self.acts = (*self.acts, act._replace(how=how))
@@ -560,20 +556,21 @@ class Simulation:
         self.command = f'{how} {name}', 0, self.now + takes
         return ''
 
+    def begin(self) -> None:
+        """Note what there was when a content was told first."""
+        if self.telling[0] != self.marked:
+            self.telling = self.marked, self.turns
+
     def check_act(self, index: int) -> None:
         """Check that an action may be begun now."""
-        told, doubts, count = self.acting
+        told, count = self.acting
         where = f'{self.now}: action {index} of {self.marked} after {self.acting}'
         assert self.ledger is not None, f'without a mark: {where}'
         assert not self.ledger.content.done, f'without a mark: {where}'
         assert self.ledger.content.state == 'due', f'not settled: {where}'
         assert self.marked == self.seen, f'not seen by the last look: {where}'
         turns = {count} if told == self.marked else set()
-        # Who was told first may have read what was there for a moment after that.
-        blurred = self.telling[0] == self.marked and self.telling[1] != self.blurred
-        if told != self.marked or self.anew or (
-                count == len(self.actions()) and (blurred or doubts != self.doubts)
-        ):
+        if told != self.marked or self.anew:
             turns.add(0)
         assert index in turns, f'out of turn: {where}'
         if signals(self.settings):
@@ -590,8 +587,8 @@ class Simulation:
     def acted(self, how: str) -> None:
         """Note how the action that was begun last went."""
         self.acts = (*self.acts[:-1], self.acts[-1]._replace(how=how))
-        told, doubts, count = self.acting
-        self.acting = told, doubts, count + (how == 'good')
+        told, count = self.acting
+        self.acting = told, count + (how == 'good')
 
     def ran(self) -> int | None:
         """Return the exit status of the command, None while it runs."""
@@ -643,9 +640,9 @@ class Simulation:
         true = True
         if event in ('delivered', 'failed', 'verified') and pid is None:
             true = self.is_acted(event, fields)
-            # --verify disagreed, or agreed to what is not there any more.
-            again = event == 'failed' and {*fields}.isdisjoint(('exec', 'url'))
-            self.anew = self.anew or again
+            if event == 'failed' and {*fields}.isdisjoint(('exec', 'url')):
+                # --verify disagreed, or something else was there for a moment.
+                self.forget()
         elif event == 'delivered' and self.settings.survive:
             true = self.is_delivered(target)
         elif event == 'verified':
@@ -659,19 +656,27 @@ class Simulation:
             if target is not None:
                 self.alter(target.pid, again=True)
         elif event == 'changed' and reason is None:
-            told = content_of(str(fields['fingerprint']))
-            self.anew = self.anew or told != self.acting[0]
+            if content_of(str(fields['fingerprint'])) != self.telling[0]:
+                # What was told before is told once more if it comes back.
+                self.forget()
         elif event == 'changed' and reason == 'restarted':
             # In doubt, one reload too many.
-            self.targets = {
-                pid: each._replace(again=True) for pid, each in self.targets.items()
-            }
+            self.forget()
         elif event == 'held':
             true = self.is_held(reason)
         assert true, f'not true at {self.now}: {event}: {message}; {target}'
 
+    def forget(self) -> None:
+        """Have everybody told once more of what they were told of."""
+        self.targets = {
+            pid: each._replace(again=True) for pid, each in self.targets.items()
+        }
+        self.anew, self.telling = True, ('', 0)
+
     def is_acted(self, event: str, fields: Mapping[str, object]) -> bool:
-        """Return whether an event of an action, or of all of them, is true."""
+        """Return whether an event of an action, or of all there is, is true."""
+        if fields.get('reason') == 'changed meanwhile':
+            return self.telling[1] != self.turns
         act, name = self.acts[-1], fields.get('exec', fields.get('url'))
         shown = [
             *(each[0] for each in self.settings.exec), *map(bare, self.settings.url),

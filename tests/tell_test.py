@@ -978,6 +978,9 @@ def run(
     ('http://host/#pa55word', 'has a #, which is never sent'),
     ('http://host/pa55word#', 'has a #, which is never sent'),
     ('', 'has no scheme'),
+    pytest.param(
+        'http://host/' + 'pa55word' * 250, 'is longer than 2000 letters', id='long',
+    ),
 ])
 @pytest.mark.parametrize('command', ['watch', 'check', 'doctor'])
 def test_a_url_that_is_none_is_one_line(

@@ -81,12 +81,20 @@ def library(stdlib: Path, name: str, spec: ModuleSpec) -> None:
         place = place.parent if '.' in name else stdlib / 'lib-dynload'
         copied(origin, place / os.path.basename(origin))
         return
-    # Without its source, nobody asks whether that has changed. The docstrings are
-    # of use where they are ours: click prints them.
+    # The docstrings are of use where they are ours: click prints them.
+    compiled(stdlib, place, origin, name.partition('.')[0] != 'pollreload')
+
+
+def compiled(stdlib: Path, place: Path, source: str | Path, bare: bool) -> None:
+    """Put a module that is written in Python into place, which has no suffix.
+
+    bare: without its docstrings.
+    """
+    # Without its source, nobody asks whether that has changed.
     py_compile.compile(
-        origin, f'{place}{BYTECODE_SUFFIXES[0]}',
+        str(source), f'{place}{BYTECODE_SUFFIXES[0]}',
         dfile=str(place.relative_to(stdlib)) + '.py', doraise=True,
-        optimize=0 if name.partition('.')[0] == 'pollreload' else 2,
+        optimize=2 if bare else 0,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
 
@@ -143,6 +151,7 @@ def lay(root: Path) -> list[str]:
     there = closure(modules('pollreload'))
     for name, spec in there.items():
         library(stdlib, name, spec)
+    compiled(stdlib, stdlib / 'encodings/idna', HERE / 'image/hostnames.py', True)
     described(stdlib)
     python = os.path.realpath(sys.executable)
     copied(python, lib / 'python3')

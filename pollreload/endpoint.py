@@ -36,9 +36,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == '/metrics':
             try:
                 body, kind = metrics.text(self.headers.get('Accept', ''))
-            except Exception as error:  # noqa: BLE001  # Prometheus shows what it gets
-                says = f'a fault in pollreload; please report it: {error!r}\n'
-                self.reply(500, says.encode('utf-8', 'backslashreplace'))
+            except Exception as error:  # noqa: BLE001  # Prometheus shows it
+                says = f'a fault in pollreload ({type(error).__name__}); please report it'
+                self.reply(500, f'{says}\n'.encode())
             else:
                 self.reply(200, body, kind)
         elif path == '/healthz':

@@ -59,11 +59,11 @@ class Record:
         self.reason = ''
         self.tallies: list[list[int]] = []
 
-    def hears(self, say: Say) -> Say:
+    def hears(self, log: Say) -> Say:
         """Return what counts events on their way to the log."""
         def heard(event: str, message: str, /, **fields: object) -> None:
             self.event(event, str(fields.get('reason', '')))
-            say(event, message, **fields)
+            log(event, message, **fields)
 
         return heard
 
@@ -256,18 +256,23 @@ class Metrics:
 def client() -> Any:
     """Import prometheus_client; raises UsageError where it is not installed.
 
-    It imports ssl for a server of its own, which is not ours: where there is none
-    (an image without OpenSSL, which has 6 MB) it gets an empty one meanwhile.
+    It imports ssl for a server of its own, and urllib hashlib for logins, which are
+    not ours: where one is not there (an image without OpenSSL, which has 6 MB) it
+    gets an empty one meanwhile.
     """
+    import http.client  # noqa: F401  # first: it has to know that it has no ssl
     import sys
-    bare = None
+    bare = [name for name in ('ssl', 'hashlib') if not there(name)]
+    for name in bare:
+        stand_in = ModuleType(name)
+        stand_in.__getattr__ = lambda name: None  # type: ignore[method-assign]
+        sys.modules[name] = stand_in
     try:
-        import ssl  # noqa: F401
-    except ImportError:
-        bare = ModuleType('ssl')
-        bare.__getattr__ = lambda name: None  # type: ignore[method-assign]
-        sys.modules['ssl'] = bare
-    try:
+        import urllib.request
+        if not hasattr(urllib.request, 'HTTPSHandler'):
+            urllib.request.HTTPSHandler = (  # type: ignore[misc]
+                urllib.request.AbstractHTTPHandler  # type: ignore[assignment]
+            )
         import prometheus_client
         import prometheus_client.exposition
         import prometheus_client.metrics_core
@@ -276,6 +281,15 @@ def client() -> Any:
             "--listen needs prometheus-client; pip install 'pollreload[metrics]'",
         ) from error
     finally:
-        if bare is not None:
-            del sys.modules['ssl']
+        for name in bare:
+            del sys.modules[name]
     return prometheus_client
+
+
+def there(name: str) -> bool:
+    """Return whether a module can be imported."""
+    try:
+        __import__(name)
+    except ImportError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pollreload import config, contents, ledger, report, wiring
 from pollreload.errors import UsageError
+from pollreload.mounts import wildcard
 from pollreload.settings import Plan, Settings
 
 COMMON = ('listen', 'log-format')
@@ -57,12 +58,17 @@ def beside(settings: Settings, watches: Sequence[Settings]) -> tuple[str, ...]:
 
     Else each would see what the other notes of it, and neither would settle.
     """
-    tops = [os.path.join(os.path.abspath(path), '') for path in settings.paths]
+    tops = [os.path.join(os.path.abspath(top(path)), '') for path in settings.paths]
     return tuple(
         file for other in watches if other is not settings
         for file in (other.state_file, other.status_file)
         if file and any(os.path.abspath(file).startswith(top) for top in tops)
     )
+
+
+def top(path: str) -> str:
+    """Return a path up to where it is a glob."""
+    return contents.split(path)[0] if wildcard(path) else path
 
 
 def content(path: str) -> bytes:

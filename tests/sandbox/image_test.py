@@ -121,8 +121,9 @@ def image(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Root:
     shutil.copytree(files, place, symlinks=True, dirs_exist_ok=True)
     for each in (place, volume):
         each.chmod(0o777)
-    for name in ('dev', 'proc', 'shared', 'tmp'):
+    for name in ('dev', 'etc', 'proc', 'shared', 'tmp'):
         (place / name).mkdir()
+    (place / 'etc/hosts').write_text('127.0.0.1 localhost app.example\n')
     (volume / 'app.conf').write_text('first\n')
     return Root(place, volume)
 
@@ -193,6 +194,7 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('check --url https://host/ /a', 2, 'is https, for which this Python has no Open'),
     ('watch --process nobody-x --listen :0 /a', 2, 'no port from 1 to 65535'),
     ('watch --process nobody-x --listen 192.0.2.1:80 /a', 2, 'cannot assign requested'),
+    ('watch --process nobody-x --listen nobody.invalid:80 /a', 2, 'nobody.invalid'),
     ('watch --config /none', 2, '/none: no such file'),
     ('watch --config /shared/app.conf', 2, '/shared/app.conf:1: '),
     ('check --process nobody-x /none', 4, 'no place for the ledger'),
@@ -296,7 +298,7 @@ def test_it_is_scraped_and_probed(image: Root) -> None:
 
 
 def test_a_config_file_runs_several_in_it(image: Root) -> None:
-    """A command, a request by http (to itself), a port."""
+    """A command, a request by http to a name (of itself), a port."""
     port, plan = free_port(), image.volume / 'plan.toml'
     plan.write_text(f'''
 listen = ":{port}"
@@ -304,7 +306,7 @@ settle = 0
 [[watch]]
 path = "/shared/app.conf"
 exec = "/usr/local/bin/pollreload --version"
-url = "http://127.0.0.1:{port}/healthz"
+url = "http://app.example:{port}/healthz"
 url-method = "GET"
 [[watch]]
 path = "/shared/app.conf"
@@ -319,7 +321,7 @@ process = "nobody-x"
                 command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         ), namespace=False) as sidecar:
             said(sidecar, 'delivered: watch-1: --exec /usr/local/bin/pollreload')
-            said(sidecar, f'delivered: watch-1: GET http://127.0.0.1:{port}/healthz')
+            said(sidecar, f'delivered: watch-1: GET http://app.example:{port}/healthz')
             until(lambda: status(port, '/readyz') == 200, 'it is ready')
             got = probed(port)
             sidecar.send(signal.SIGTERM)

@@ -37,8 +37,9 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 body, kind = metrics.text(self.headers.get('Accept', ''))
             except Exception as error:  # noqa: BLE001  # Prometheus shows it
-                says = f'a fault in pollreload ({type(error).__name__}); please report it'
-                self.reply(500, f'{says}\n'.encode())
+                fault = type(error).__name__
+                says = f'a fault in pollreload ({fault}); please report it\n'
+                self.reply(500, says.encode())
             else:
                 self.reply(200, body, kind)
         elif path == '/healthz':

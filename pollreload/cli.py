@@ -201,8 +201,10 @@ POLLING = [
 ]
 CONFIG = option('config', 'Take the watches from a TOML file, [[watch]] by [[watch]].',
                 type=FILE)
-LISTEN = option('listen', 'Answer /metrics, /healthz and /readyz here, [HOST]:PORT; '
-                'without a HOST at all addresses.', type=Words('ADDRESS', values.address))
+LISTEN = option(
+    'listen', 'Answer /metrics, /healthz and /readyz here, [HOST]:PORT; without a HOST '
+    'at all addresses.', type=Words('ADDRESS', values.address),
+)
 STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
 SHOWN = option('status-file', 'Show here, after each look, what was seen.', type=FILE)
 OUTPUT = option(

@@ -73,8 +73,6 @@ class Text:
             number for number in range(len(self.lines))
             if parsed(self.part(number)) is not None
         ), default=0)
-        while last < len(self.lines) - 1 and blank(self.lines[last]):
-            last += 1
         return last + 1
 
     def beginnings(self) -> Iterator[tuple[int, Any]]:
@@ -87,8 +85,6 @@ class Text:
                 found = parsed(self.part(number) + ']\n')
             if found is None:
                 continue
-            while began < number - 1 and blank(self.lines[began]):
-                began += 1
             yield began + 1, found
             began = number
 
@@ -114,11 +110,6 @@ def holds(found: Any, key: Sequence[str | int]) -> bool:
     except (KeyError, IndexError, TypeError):
         return False
     return True
-
-
-def blank(line: str) -> bool:
-    """Return whether a line says nothing."""
-    return not line.strip() or line.lstrip().startswith('#')
 
 
 def read(

@@ -189,6 +189,8 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
         on_start = 'always'
     if path != old.state_file:
         begun = remembered(settings, say)
+        if old.paths != settings.paths:
+            state = begun.state  # that of just this watch, if there is one
         return begun._replace(state=state, on_start=on_start)
     save = before.book.save
     if path is not None and save is not nowhere:

@@ -273,7 +273,7 @@ def test_timeout_is_of_all(watched: Watched, both: list[targets.Target]) -> None
 
 def test_term_ends_all(watched: Watched, both: list[targets.Target]) -> None:
     """With the commands of each, and by that signal."""
-    write(watched.place / 'run', 'echo run > "$1"\nsleep 1000 & wait\n')
+    write(watched.place / 'run', 'exec > "$1"\necho run\nsleep 1000 & wait\n')
     with Mark(watched.place / 'mark') as mark:
         watched.put(validate=f'sh {watched.place}/run {mark.path}')
         for name in watched.comms:

@@ -227,20 +227,22 @@ def test_a_ledger_that_breaks_is_said_once(
 # What it hands on
 
 
+@pytest.mark.parametrize('more', [
+    {'interval': 7.0}, {'validate': ('true',)}, {'process': 'y'}, {'paths': ('/',)},
+])
 def test_what_knows_nothing_hands_on_nothing(
-        settings: Settings, log: Log, tmp_path: Path,
+        more: dict[str, Any], settings: Settings, log: Log, tmp_path: Path,
 ) -> None:
     """Its ledger is free for the next, which begins as if it were the first."""
     settings = settings._replace(state_file=f'{tmp_path}/ledger')
     before = Watch(settings, log)
 
-    after = Watch(settings._replace(interval=7.0), log, before=before)
+    after = Watch(settings._replace(**more), log, before=before)
 
     assert after.state == State()
     assert after.book.save is not loop.nowhere
     assert not log.events
-    after.step()
-    assert len(log.named('baseline')) == 1
+    assert ledger.busy(f'{tmp_path}/ledger')
     after.book.let_go()
 
 
@@ -378,6 +380,27 @@ def test_what_is_under_way_goes_on_where_it_is_the_same(
         assert (after.hands.pid, after.state.stage) == (0, '')
     after.close()
     after.book.let_go()
+    until(lambda: children.ended(pid) == children.LOST, 'it has ended')
+
+
+@pytest.mark.parametrize('more', [{'interval': 7.0}, {'validate': ('true',)}])
+def test_a_look_that_hangs_is_begun_anew(
+        more: dict[str, Any], settings: Settings, log: Log,
+) -> None:
+    """With other eyes: who reads for the old ones is ended."""
+    before = due(settings, log)
+    pid, before.eyes.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
+    before.eyes.pid = pid
+    began = procfs.now() - 100.0
+    before.state = before.state._replace(looking=began, stalled=began)
+    log.events.clear()
+
+    after = Watch(settings._replace(**more), log, before=before)
+    after.step()
+
+    assert 'polled' in [event for event, _ in log.events]
+    assert not log.named('readable')
+    assert after.state.content.looked_at > began
     until(lambda: children.ended(pid) == children.LOST, 'it has ended')
 
 

@@ -239,7 +239,7 @@ def test_a_stop_signal_ends_all_at_once(
 ) -> None:
     """Whatever runs in each of them, with all that it has started."""
     one, two = apps
-    write(tmp_path / 'run', 'echo "$1" > "$2"\nsleep 1000 & wait\n')
+    write(tmp_path / 'run', 'exec > "$2"\necho "$1"\nsleep 1000 & wait\n')
     with Mark(tmp_path / 'mark') as mark:
         put(config, *(
             app.table(validate=f'sh {tmp_path}/run {app.name} {mark.path}')
@@ -559,7 +559,7 @@ def test_what_is_under_way_goes_on(
 ) -> None:
     """Another interval is no reason to run a command once more; another command is."""
     one, two = apps
-    write(tmp_path / 'run', 'echo $1 > $2\nsleep 1000\n')
+    write(tmp_path / 'run', 'exec > $2\necho $1\nsleep 1000\n')
     with Mark(tmp_path / 'mark') as mark:
         def runs(word: str) -> str:
             return f'sh {tmp_path}/run {word} {mark.path}'
@@ -660,7 +660,7 @@ def test_one_that_is_removed_while_it_acts_is_broken_off(
 ) -> None:
     """Its command ends with it."""
     one, two = apps
-    write(tmp_path / 'run', 'echo run > "$1"\nsleep 1000 & wait\n')
+    write(tmp_path / 'run', 'exec > "$1"\necho run\nsleep 1000 & wait\n')
     with Mark(tmp_path / 'mark') as mark:
         put(config, one.table(), two.table(validate=f'sh {tmp_path}/run {mark.path}'))
         with begun(config) as it:
@@ -814,7 +814,7 @@ def test_changes_leave_nothing_open(
 ) -> None:
     """However often the file changes: no descriptor, and no child."""
     one, two = apps
-    write(tmp_path / 'run', 'echo run > "$1"\nsleep 1000\n')
+    write(tmp_path / 'run', 'exec > "$1"\necho run\nsleep 1000\n')
     with Mark(tmp_path / 'mark') as mark:
         shapes = (
             (one.table(state_file=f'{tmp_path}/a'), two.table()),

@@ -1,0 +1,81 @@
+"""examples/config: three programs, each told of its own, by one process."""
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from tests.servers.conftest import Place
+from tests.servers.harness import swap, until
+from tests.servers.more_test import PROMETHEUS
+from tests.servers.nginx_test import NGINX
+from tests.several import started
+from tests.sidecar import write
+
+EXAMPLE = Path(__file__).parents[2] / 'examples/config/pollreload.toml'
+LIFECYCLE = PROMETHEUS._replace(
+    command=lambda site: [*PROMETHEUS.command(site), '--web.enable-lifecycle'],
+)
+# In place of systemctl: it notes what it is asked for.
+NOTES = '#!/bin/sh\necho "$*" >> {}\n'
+
+
+def test_each_is_told_of_its_own(place: Place, hall: Path) -> None:
+    """nginx by a signal, Prometheus by a request, and by commands who uses a
+    certificate.
+    """
+    nginx, prometheus = place(NGINX), place(LIFECYCLE)
+    nginx.server()
+    prometheus.server()
+    swap(f'{hall}/live', {'fullchain.pem': 'first'})
+    notes = hall / 'notes'
+    write(hall / 'systemctl', NOTES.format(notes))
+    (hall / 'systemctl').chmod(0o755)
+    text = EXAMPLE.read_text()
+    for shown, here in (
+            ('"10s"', '"200ms"'), ('"5s"', '"300ms"'),
+            ('"/etc/nginx"', f'"{nginx.conf}"'),
+            ('process = "nginx"', f'process = "{nginx.name}"'),
+            ('nginx -t -q', shlex.join(NGINX.validate(nginx))),
+            ('["/etc/prometheus/prometheus.yml", "/etc/prometheus/rules"]',
+             f'"{prometheus.conf}"'),
+            ('127.0.0.1:9090', f'127.0.0.1:{prometheus.port}'),
+            ('/etc/letsencrypt/live/example.org', f'{hall}/live'),
+            ('/var/lib/pollreload', f'{hall}/state'),
+    ):
+        assert shown in text
+        text = text.replace(shown, here)
+    assert not re.search('"/(etc|var)/', text)
+    write(hall / 'w.toml', text)
+    once = ['reload postfix', 'reload dovecot']
+
+    with started(
+        f'{hall}/w.toml', env={'PATH': f'{hall}:{os.environ["PATH"]}'}, cwd='/',
+    ) as it:
+        it.until('started')
+        # Of who cannot be asked it is not known what they have.
+        it.until('delivered', watch='prometheus')
+        until(lambda: notes.exists() and notes.read_text().split('\n')[:2] == once,
+              'both are told')
+        nginx.swap('second')
+        it.until('verified', watch='nginx')
+        nginx.gives('second')
+        prometheus.swap('second')
+        it.until('delivered', watch='prometheus')
+        assert prometheus.ask() == 'second'
+        swap(f'{hall}/live', {'fullchain.pem': 'second'})
+        until(lambda: notes.read_text().splitlines() == once * 2, 'both are told anew')
+        until(lambda: all(each.startswith('content done') for each in
+                          it.statuses().values()), 'all is done')
+        assert it.stop() == 0
+
+    told = [each['watch'] for each in it.seen if each['event'] == 'delivered']
+    assert {name: told.count(name) for name in told} == {
+        'nginx': 1, 'prometheus': 2, 'certificate': 4,
+    }
+    assert not it.count('failed')
+    assert sorted(os.listdir(hall / 'state')) == sorted(
+        f'{name}.ledger{end}' for name in ('certificate', 'nginx', 'prometheus')
+        for end in ('', '.lock')
+    )

@@ -133,7 +133,11 @@ def command() -> NoReturn:
     of no use to a process that ends: main has written what there was to write.
     """
     status = main()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        status = unwritten(error)
     os._exit(status)
 
 

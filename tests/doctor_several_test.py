@@ -2,14 +2,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from pollreload import doctor as command
+from pollreload import metrics
+from pollreload.errors import UsageError
+from pollreload.settings import Plan, Settings
 from tests import sidecar, targets
+from tests.servers.harness import free_port
 from tests.several import put, table
 from tests.sidecar import unique, write
 
@@ -125,3 +131,52 @@ def test_a_bad_file_is_2_and_one_line(tmp_path: Path) -> None:
     assert doctor(config) == (2, (
         f"pollreload: {config}:9: on-start: 'soon' is none of auto, always, never\n"
     ))
+
+
+# The port
+
+
+def listened(host: str, port: int) -> command.Row:
+    """Return the row of --listen."""
+    (row,) = command.several(Plan((Settings(('/a',), 'x'),), listen=(host, port)))
+    return row
+
+
+@pytest.mark.parametrize('host', ['', '127.0.0.1', '::1'])
+def test_a_port_that_is_free_can_be_had(host: str) -> None:
+    """And is free again afterwards."""
+    port = free_port()
+    about = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+    for _ in range(2):
+        assert listened(host, port) == (
+            'listen', 'ok', about, 'can be listened at', '',
+        )
+
+
+def test_a_port_in_use_may_be_ours() -> None:
+    """The doctor is asked beside a watch that runs."""
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        row = listened('127.0.0.1', taken.getsockname()[1])
+
+    assert (row.verdict, row.says) == ('warn', 'address already in use')
+    assert row.remedy == 'by a watch that runs already, or choose another port'
+
+
+def test_an_address_of_another_machine_cannot_be_had() -> None:
+    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    row = listened('192.0.2.1', 9533)
+
+    assert (row.verdict, row.says) == ('fail', 'cannot assign requested address')
+
+
+def test_what_listens_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the doctor says how."""
+    def client() -> NoReturn:
+        raise UsageError("--listen needs prometheus-client; pip install 'it'")
+
+    monkeypatch.setattr(metrics, 'client', client)
+    row = listened('', 9533)
+
+    assert (row.verdict, row.says) == ('fail', '--listen needs prometheus-client')
+    assert row.remedy == "pip install 'it'"

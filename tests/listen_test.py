@@ -878,6 +878,6 @@ def test_help_says_where_it_answers() -> None:
     """All three paths."""
     says = words_of(('watch',))
 
-    assert '--listen [HOST]:PORT' in says
+    assert '--listen ADDRESS' in says
     for path in PATHS:
         assert path in says

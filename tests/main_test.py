@@ -1,6 +1,8 @@
 """Where every command begins, and where its errors end."""
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -161,3 +163,23 @@ def test_stop_that_comes_before_the_first_look_is_answered() -> None:
         status = it.stop()
 
     assert status == 0
+
+
+def test_what_cannot_be_written_at_the_end_is_said_by_the_status(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where main has ended by an error, and left something to be written."""
+    ended: list[int] = []
+
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, 'full')
+
+    monkeypatch.setattr(program, 'main', lambda: 4)
+    monkeypatch.setattr(program, 'unwritten', lambda error: 74)
+    monkeypatch.setattr(os, '_exit', ended.append)
+    monkeypatch.setattr(sys, 'stdout', Full())
+    run: Callable[[], object] = program.command
+    run()
+
+    assert ended == [74]

@@ -152,19 +152,21 @@ def finish(state: State, world: World) -> State:
         at.append(attempt.acted_at)
     since = min(at, default=content.looked_at)
     if at and content.altered > since and attempt.rounds + 1 < MOST_SENDS:
-        # Who was told may have read what was there for a moment, or half of it,
-        # even where the very same is there again by now.
-        world.say(
-            'failed', 'the content was another for a moment while it was told, and may '
-            'have been read so; it is told once more', reason='changed meanwhile',
-        )
-        anew = Attempt(
-            attempt.fingerprint, tries=attempt.rounds, rounds=attempt.rounds + 1,
-        )
-        again = failed(anew, world.now(), world.jitter())
+        # Who was told may have read what was there for a moment, or half of it: the
+        # very same is told once more, where it is there again or comes back.
+        anew = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
+        back = content.seen == attempt.fingerprint
+        if back:
+            world.say(
+                'failed', 'the content was another for a moment while it was told, and '
+                'may have been read so; it is told once more',
+                reason='changed meanwhile',
+            )
+            anew = anew._replace(tries=attempt.rounds)
+            anew = failed(anew, world.now(), world.jitter())
         return state._replace(
-            content=change.void(content), attempt=again, stage='', hold='',
-            next=world.now(), waiting='poll', outcome='failed',
+            content=change.void(content), attempt=anew, stage='', hold='',
+            next=world.now(), waiting='poll', outcome='failed' if back else 'done',
         )
     return state._replace(
         content=change.told(content, attempt.fingerprint, since),

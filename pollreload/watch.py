@@ -69,6 +69,10 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
             children.reap({
                 pid for watch in watches for pid in (watch.eyes.pid, watch.hands.pid)
             })
+            for watch in watches:
+                if not watch.state.idle:
+                    # What it could not read may answer again.
+                    watch.at = 0.0
 
 
 def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:

@@ -166,7 +166,8 @@ def standing(
         if shelf.sight and shelf.sight.kind == 'glob' and os.path.exists(path):
             break  # what is there by this very name is no glob
         seen = stands(
-            shelf, this.terms, lambda path: read(path, os.stat(path).st_mode, this)[1],
+            shelf, this.terms, lambda path: reread(path, this),
+            lambda path: relisted(path, this),
             lambda count: pause(this, count * (CHUNK // 64)),
         )
         if seen is None:
@@ -225,6 +226,7 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
                 if linked and (here in above or (here, at) in entered):
                     continue
                 names, links = listing(fd, path, this)
+                this.trail.listed[path] = hashed_names(names, links)
         except OSError as error:
             if not below:
                 return Sight('', {}, {'': reason(error)})
@@ -304,19 +306,47 @@ def listing(fd: int, path: str, this: Pass) -> tuple[list[str], set[str]]:
     return names, links
 
 
+def hashed_names(names: Sequence[str], links: set[str]) -> int:
+    """Return a hash, good for this process, of what listing() found."""
+    return hash((tuple(names), frozenset(links)))
+
+
+def relisted(path: str, this: Pass) -> int:
+    """Return hashed_names() of a directory as it is now. Raises OSError."""
+    with directory(path) as fd:
+        return hashed_names(*listing(fd, path, this))
+
+
 def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
     """Return the digest of a file, which is read unless its stamp still stands.
 
     name: that the shelf has for it. info: what stat just said.
     Raises OSError, without an errno where it is no regular file.
     """
-    stamp, value = this.trail.known.get(name, NEVER)
+    stamp, was = this.trail.known.get(name, NEVER)
     if valid(stamp, info, this.terms):
         date(info, this)
+        value = was
     else:
         stamp, value = read(path, info.st_mode, this)
+        if value != was:
+            # Once is no settled content: who wrote it where stat does not tell may
+            # be in the midst of it.
+            stamp = UNSURE
     this.trail.files.append(stamp)
     return value
+
+
+def reread(path: str, this: Pass) -> bytes:
+    """Return the digest of a file of which stat just said that it is as it was.
+
+    Raises OSError.
+    """
+    file = os.open(path, FLAGS)
+    try:
+        return hashed(file, os.fstat(file).st_size, this)
+    finally:
+        os.close(file)
 
 
 def read(path: str, mode: int, this: Pass) -> tuple[bytes, bytes]:

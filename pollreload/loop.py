@@ -50,7 +50,8 @@ class Watch:
             self.hands = before.hands
         kept = handed(before, settings, self.say) if before else None
         self.book = kept or remembered(settings, self.say)
-        self.state = self.book.state
+        self.known = self.book.state
+        self.rested: tuple[float, float, float] | None = None
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.book.on_start)
         self.around = world(settings, self.eyes, self.hands, self.say, self.book.save)
@@ -61,16 +62,32 @@ class Watch:
         """Return whether it is to be stepped: it is time, or a child may have ended."""
         return self.at <= now or self.eyes.pid > 0 or self.hands.pid > 0
 
+    @property
+    def state(self) -> State:
+        """All that it knows; a poll that found all as it was is added when asked."""
+        if self.rested is not None:
+            self.known, self.rested = tick.rested(self.known, *self.rested), None
+        return self.known
+
     def step(self) -> None:
         """Do everything that can be done now."""
-        self.state = tick.step(self.settings, self.state, self.around)
+        known = self.known
+        poll_at = self.rested[2] if self.rested else known.poll_at
+        # As good as every poll of a sidecar: so nothing more is made of it.
+        if known.idle and (
+                found := tick.rest(self.settings, known, poll_at, self.around)
+        ):
+            self.rested = found
+            self.at = found[2]
+        else:
+            self.known = tick.work(self.settings, self.state, self.around)
+            self.at = tick.wake(self.known)
         for function in self.after:
             function(self.state)
-        self.at = tick.wake(self.state)
 
     def poll_now(self) -> None:
         """Have an operator's wish done at the next step."""
-        self.state = tick.poll_now(self.state, procfs.now())
+        self.known = tick.poll_now(self.state, procfs.now())
         self.at = 0.0
 
     def close(self) -> None:

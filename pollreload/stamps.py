@@ -2,8 +2,9 @@
 
 A stamp is device, inode, size, mtime and ctime of a file: the kernel sets the
 ctime at each write, and nobody can put it back. It is worth something where the
-file system is exact (mounts.EXACT), and once the last write is older than the
-clock's grain: a later one then has another ctime.
+file system is exact (mounts.EXACT), once the last write is older than the clock's
+grain (a later one then has another ctime), and once two looks have read the same:
+who writes where stat does not tell may be in the midst of it.
 """
 from __future__ import annotations
 
@@ -31,13 +32,13 @@ class Terms(NamedTuple):
 
     began: when the look began, in seconds of CLOCK_REALTIME.
     inexact: the devices where stat may not show a write.
-    turn, rounds: what is read again whatever stat says: one in so many files,
-        so that each had its turn after so many looks.
+    turns, rounds: what is read again whatever stat says: turns are numbered, and
+        after so many rounds each file and each directory has had its own.
     """
 
     began: float = 0.0
     inexact: frozenset[int] = frozenset()
-    turn: int = 0
+    turns: range = range(1)
     rounds: int = 1
 
 
@@ -46,10 +47,13 @@ class Trail:
 
     known: name -> stamp and digest, as the look before left them.
     prefix: what leads to the files.
+    listed: directory -> the hash of the names in it.
     whole: nothing else can show there without a trace in it.
     """
 
-    __slots__ = ('directories', 'files', 'known', 'prefix', 'stamps', 'whole')
+    __slots__ = (
+        'directories', 'files', 'known', 'listed', 'prefix', 'stamps', 'whole',
+    )
 
     def __init__(self, known: Mapping[str, tuple[bytes, bytes]]) -> None:
         self.known = known
@@ -57,27 +61,37 @@ class Trail:
         self.directories: list[str] = []
         self.stamps: list[bytes] = []
         self.files: list[bytes] = []
+        self.listed: dict[str, int] = {}
         self.whole = True
+
+
+class Due(NamedTuple):
+    """What is to be read at one turn: names of files, directory -> hash of names."""
+
+    files: list[str]
+    listed: dict[str, int]
 
 
 class Shelf:
     """What the last look saw at one path, for the next one to go by.
 
     sight: None: there is nothing to go by. prefix: what leads to its files.
-    due: turn -> names of the files to be read again then, of so many rounds.
+    whole: as in Trail: else the stamps still say which files need not be read.
+    due: turn -> what is to be read again then, of so many rounds.
     """
 
     __slots__ = (
-        'directories', 'due', 'files', 'prefix', 'rounds', 'sight', 'stamps',
+        'directories', 'due', 'files', 'prefix', 'rounds', 'sight', 'stamps', 'whole',
     )
 
     def __init__(self) -> None:
         self.sight: Sight | None = None
+        self.whole = False
         self.prefix = ''
         self.directories: Sequence[str] = ()
         self.stamps = b''
         self.files = b''
-        self.due: Mapping[int, Sequence[str]] = {}
+        self.due: Mapping[int, Due] = {}
         self.rounds = 0
 
 
@@ -110,9 +124,9 @@ def turn(inode: int, rounds: int) -> int:
 
 def valid(stamp: bytes, info: os.stat_result, terms: Terms) -> bool:
     """Return whether a file is as its stamp says, and its turn is another."""
-    return (
-        UNSURE != stamp == stamped(info)
-        and turn(info.st_ino, terms.rounds) != terms.turn
+    return UNSURE != stamp == stamped(info) and (
+        (turn(info.st_ino, terms.rounds) - terms.turns.start) % terms.rounds
+        >= len(terms.turns)
     )
 
 
@@ -129,42 +143,51 @@ def known(shelf: Shelf) -> dict[str, tuple[bytes, bytes]]:
 
 
 def put(shelf: Shelf, sight: Sight, trail: Trail, terms: Terms) -> None:
-    """Put what a look saw on the shelf; an empty one if it is not all there is."""
-    if not trail.whole or sight.unreadable:
-        shelf.sight = None
-        return
+    """Put what a look saw on the shelf."""
     # Set last: an exception in between leaves nothing to go by.
     before, shelf.sight = shelf.sight, None
     if (
-            before is not None and before.kind == sight.kind
-            and before.files == sight.files and all(map(eq, before.files, sight.files))
+            before is not None and before == sight
+            and all(map(eq, before.files, sight.files))
     ):
-        # One copy of all the names is enough.
+        # One copy of all the names is enough; theirs is the order of the stamps.
         sight = before
     shelf.prefix = trail.prefix
     shelf.directories = tuple(trail.directories)
     shelf.stamps = b''.join(trail.stamps)
     shelf.files = b''.join(trail.files)
-    due: dict[int, list[str]] = {}
+    due: dict[int, Due] = {}
     for at, name in enumerate(sight.files):
-        (inode,) = struct.unpack_from('=Q', shelf.files, at * WIDTH)
-        due.setdefault(turn(inode, terms.rounds), []).append(name)
+        its = due.setdefault(turned(shelf.files, at, terms), Due([], {}))
+        its.files.append(name)
+    for at, path in enumerate(shelf.directories):
+        if path in trail.listed:
+            its = due.setdefault(turned(shelf.stamps, at, terms), Due([], {}))
+            its.listed[path] = trail.listed[path]
     shelf.due = due
     shelf.rounds = terms.rounds
+    shelf.whole = trail.whole and not sight.unreadable
     shelf.sight = sight
+
+
+def turned(stamps: bytes, at: int, terms: Terms) -> int:
+    """Return the turn of what the stamp at a place is of."""
+    (inode,) = struct.unpack_from('=Q', stamps, at * WIDTH)
+    return turn(inode, terms.rounds)
 
 
 def stands(
         shelf: Shelf, terms: Terms, read: Callable[[str], bytes],
-        pause: Callable[[int], None],
+        listing: Callable[[str], int], pause: Callable[[int], None],
 ) -> Sight | None:
     """Return what was seen where all is still as it was, else None.
 
     read: a path -> its digest, for those whose turn it is; may raise OSError.
+    listing: a directory -> the hash of the names in it, in the same way.
     pause: called with a number of files every now and then; may raise.
     """
     sight = shelf.sight
-    if sight is None or shelf.rounds != terms.rounds:
+    if sight is None or not shelf.whole or shelf.rounds != terms.rounds:
         return None
     try:
         if not same(shelf.directories, shelf.stamps, pause):
@@ -172,8 +195,13 @@ def stands(
         names = map(shelf.prefix.__add__, sight.files)
         if not same(names, shelf.files, pause):
             return None
-        for name in shelf.due.get(terms.turn, ()):
-            if read(shelf.prefix + name) != sight.files[name]:
+        for number in terms.turns:
+            due = shelf.due.get(number % terms.rounds)
+            if due is not None and not (
+                    all(read(shelf.prefix + name) == sight.files[name]
+                        for name in due.files)
+                    and all(listing(path) == was for path, was in due.listed.items())
+            ):
                 # What stat says there is not to be believed.
                 shelf.sight = None
                 return None
@@ -182,17 +210,20 @@ def stands(
     return sight
 
 
-def rests(shelf: Shelf, turn: int, rounds: int) -> bool:
-    """Return whether all stands as it was, and no file's turn has come.
+def rests(shelf: Shelf, turns: range, rounds: int) -> bool:
+    """Return whether all stands as it was, and nobody's turn has come.
 
     False for what may well stand, but takes longer to find out: see stands().
     """
     sight = shelf.sight
     if (
-            sight is None or sight.kind == 'glob' or shelf.rounds != rounds
-            or turn in shelf.due or len(sight.files) > FEW
+            sight is None or not shelf.whole or sight.kind == 'glob'
+            or shelf.rounds != rounds or len(sight.files) > FEW
     ):
         return False
+    for number in turns:
+        if number % rounds in shelf.due:
+            return False
     names = map(shelf.prefix.__add__, sight.files)
     try:
         for paths, were in (shelf.directories, shelf.stamps), (names, shelf.files):

@@ -42,9 +42,16 @@ def step(settings: Settings, state: State, world: World) -> State:
     wake(state) at the latest.
     """
     if state.idle:
-        rested = rest(settings, state, world)
-        if rested is not None:
-            return rested
+        if world.now() < state.look_at:
+            return state
+        found = rest(settings, state, state.poll_at, world)
+        if found is not None:
+            return rested(state, *found)
+    return work(settings, state, world)
+
+
+def work(settings: Settings, state: State, world: World) -> State:
+    """Return the state after all of that which a look may lead to."""
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = deliver(settings, state, world)
@@ -60,22 +67,30 @@ def idle(state: State) -> bool:
     ) and state.attempt == NOTHING and state.saved == kept(state)
 
 
-def rest(settings: Settings, state: State, world: World) -> State | None:
-    """Return the state after a poll that found all as it was; None: have a look.
+def rest(
+        settings: Settings, state: State, poll_at: float, world: World,
+) -> tuple[float, float, float] | None:
+    """Poll where a state is idle; return what rested() takes; None: have a look.
 
-    What a step does of such a look, and nothing else of it: most polls are so.
+    What a step does of a look that finds all as it was, and nothing else of it:
+    most polls are so. poll_at: when it was due, boot seconds.
     """
     began = world.now()
-    if began < state.look_at:
-        return state
     if not world.still():
         return None
     now = world.now()
     if settings.verbosity > 0:
         world.say('polled', f'saw {state.content.seen} in {now - began:.3f} s')
-    poll_at = next_poll(state.poll_at, began, settings.interval, world)
+    return began, now, next_poll(poll_at, began, settings.interval, world)
+
+
+def rested(state: State, began: float, ended: float, poll_at: float) -> State:
+    """Return an idle state after polls that found all as it was.
+
+    began, ended: of the last of them. poll_at: when the next is due.
+    """
     return state._replace(
-        content=state.content._replace(looked_at=began, ended_at=now),
+        content=state.content._replace(looked_at=began, ended_at=ended),
         poll_at=poll_at, look_at=poll_at,
     )
 

@@ -70,7 +70,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 pid for watch in watches for pid in (watch.eyes.pid, watch.hands.pid)
             })
             for watch in watches:
-                if not watch.state.idle:
+                if not watch.known.idle:
                     # What it could not read may answer again.
                     watch.at = 0.0
 

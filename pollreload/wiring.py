@@ -203,42 +203,65 @@ class Eyes:
     tally: how many files and bytes all looks that ended have read.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+            self, settings: Settings, now: Callable[[], float] = procfs.now,
+    ) -> None:
         self.settings = settings
+        self.now = now
         self.ignore = (*settings.ignore, *own(settings))
         self.pid = 0
         self.fd = -1
         # 1.0 // 0.1 is 9.0.
         self.rounds = max(1, int(settings.rehash / settings.interval))
-        self.turn = 0
+        self.turn = 0  # the first that no look has had
+        self.born = now()
         self.table: mounts.Table | None = None
         self.hangs = True
         self.shelves: list[stamps.Shelf] = []
         self.tally = [0, 0]
 
+    def turns(self) -> range:
+        """Return the turns that have come since the last look, of all at most once.
+
+        By the clock: --rehash is a time, and looks may come late, or take long.
+        """
+        if self.rounds == 1:
+            return range(self.turn, self.turn + 1)
+        part = self.settings.rehash / self.rounds
+        end = int((self.now() - self.born) / part) + 1
+        return range(max(self.turn, end - self.rounds), end)
+
+    def begins(self, turns: range) -> bool:
+        """Return whether the first turn of all rounds is among these."""
+        return (turns.start - 1) // self.rounds != (turns.stop - 1) // self.rounds
+
     def still(self) -> bool:
         """Return whether a look would see what the last one saw; False: perhaps.
 
-        True is as good as that look: it took its turn.
+        True is as good as that look: it took its turns.
         """
         table = self.table
         if (
-                self.pid or self.hangs or not self.turn or table is None
+                self.pid or self.hangs or table is None
                 or table is not mounts.table() or table.away
         ):
             return False
+        turns = self.turns()
+        if self.begins(turns):
+            return False
         for shelf in self.shelves:
-            if not stamps.rests(shelf, self.turn, self.rounds):
+            if not stamps.rests(shelf, turns, self.rounds):
                 return False
-        self.turn = (self.turn + 1) % self.rounds
+        self.turn = turns.stop
         return True
 
     def look(self, dates: bool) -> change.Snapshot | None:
         """Return a snapshot; None: it goes on, or a stop was asked for."""
         settings = self.settings
         if not self.pid:
-            if not self.can_hang():
-                return self.here(dates)
+            turns = self.turns()
+            if not self.can_hang(turns):
+                return self.here(dates, turns)
             try:
                 self.pid, self.fd = children.fork(lambda: apart(
                     settings.paths, self.ignore, dates,
@@ -257,7 +280,7 @@ class Eyes:
         self.tally[:] = map(add, self.tally, tally)
         return revived(snapshot)
 
-    def can_hang(self) -> bool:
+    def can_hang(self, turns: range) -> bool:
         """Return what mounts.can_hang does, asked again only where it may differ.
 
         A link may be made to lead to another mount at any time. Where none of ours
@@ -270,17 +293,17 @@ class Eyes:
             self.shelves = [stamps.Shelf() for _ in self.settings.paths]
         if (
                 table is None or table is not self.table or table.away
-                or self.hangs or not self.turn
+                or self.hangs or self.begins(turns)
         ):
             self.hangs = mounts.can_hang(self.settings.paths)
             self.table = table
         return self.hangs
 
-    def here(self, dates: bool) -> change.Snapshot | None:
+    def here(self, dates: bool, turns: range) -> change.Snapshot | None:
         """Return a snapshot of what cannot hang; None: a stop was asked for."""
         settings = self.settings
         inexact = self.table.inexact if self.table else frozenset()
-        terms = stamps.Terms(time.time(), inexact, self.turn, self.rounds)
+        terms = stamps.Terms(time.time(), inexact, turns, self.rounds)
         try:
             seen = contents.look(
                 settings.paths, self.ignore, dates, stopping, terms, self.shelves,
@@ -288,7 +311,8 @@ class Eyes:
             )
         except MemoryError:
             return unseen(settings.paths, 'not enough memory to read it')
-        self.turn = (self.turn + (seen is not None)) % self.rounds
+        if seen is not None:
+            self.turn = turns.stop
         return seen
 
     def close(self) -> None:

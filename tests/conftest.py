@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests import sidecar
+
+# Ignored where nohup started us, and so by every program that a test starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -15,7 +15,9 @@ from pollreload import (
     loop,
     memory,
     procfs,
+    stamps,
     statusfile,
+    tick,
     wiring,
 )
 from pollreload.attempt import Attempt, Told
@@ -82,7 +84,7 @@ TOLD = Told(Process(41, 1, 7, 'app'), 2, 'sent', 5.0, 500, 'caught')
 def attempted(watch: Watch) -> None:
     """Have a watch remember that it tried to tell somebody, in vain."""
     content = watch.state.content
-    watch.state = watch.state._replace(
+    watch.known = watch.state._replace(
         deaths=2, deadly='caught', stage='survive', attempt=Attempt(
             content.seen, (TOLD, TOLD._replace(process=Process(42, 1, 8, 'app'),
                                                phase='done')),
@@ -392,7 +394,7 @@ def test_a_look_that_hangs_is_begun_anew(
     pid, before.eyes.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
     before.eyes.pid = pid
     began = procfs.now() - 100.0
-    before.state = before.state._replace(looking=began, stalled=began)
+    before.known = before.state._replace(looking=began, stalled=began)
     log.events.clear()
 
     after = Watch(settings._replace(**more), log, before=before)
@@ -609,3 +611,33 @@ def test_nothing_holds_nothing() -> None:
     """What stands for a ledger where there is none."""
     assert loop.nowhere(State())
     loop.nothing()
+
+
+def test_a_poll_of_what_rests_is_added_to_what_is_known_when_that_is_asked_for(
+        settings: Settings, log: Log, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever asks: the state, a status, who goes on with it."""
+    watch = rested(settings, log)
+    # A young file is looked at until stat is to be believed.
+    os.utime(settings.paths[0], (1e9, 1e9))
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    for _ in range(3):
+        watch.known = watch.state._replace(look_at=0.0)
+        watch.step()
+    assert watch.known.idle
+    known = watch.known
+    seen: list[State] = []
+    for _ in range(2):
+        watch.step()
+    assert watch.known is known
+    assert watch.at > known.look_at
+
+    state = watch.state
+    watch.after.append(seen.append)
+    watch.step()
+
+    assert known.content.ended_at < state.content.looked_at
+    assert state.look_at <= watch.at
+    assert seen == [watch.state]
+    assert state.content.ended_at <= seen[0].content.looked_at
+    assert tick.wake(watch.state) == watch.at

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 # Debian's, that the tests run.
 PACKAGES='apache2-bin bindfs binutils btrfs-progs bubblewrap buildah busybox-static
-    ca-certificates catatonit conmon cron curl dnsmasq-base dosfstools
+    ca-certificates catatonit conmon cron curl dnsmasq-base
     e2fsprogs fish fuse3 git groff-base gron haproxy inotify-tools man-db
     mandoc nginx openssh-sftp-server podman procps prometheus rsyslog runc
     shellcheck squid sshfs strace systemd unbound util-linux xfsprogs xxhash

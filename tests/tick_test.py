@@ -582,3 +582,59 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
     assert tick.at_rest(held) == State()
     assert tick.at_rest(held._replace(stage='survive')).hold == 'no target'
     assert tick.at_rest(State()) == State()
+
+
+def idle(**changes: Any) -> Simulation:
+    """Return a world in which all is done, and only another sight leads anywhere."""
+    world = world_of(**changes)
+    assert world.state.idle
+    return world
+
+
+def test_what_rests_is_polled_on_its_grid_and_no_earlier():
+    """A step before its time, as the end of another watch's child brings: nothing."""
+    world = idle()
+    before = world.state
+    world.now = before.look_at - 0.1
+    early = tick.step(world.settings, before, world.world)
+    world.now = before.look_at
+    after = tick.step(world.settings, before, world.world)
+
+    assert early is before
+    assert after == tick.rested(before, world.now, world.now, world.now + 5.0)
+    assert after.content.looked_at == after.content.ended_at == before.look_at
+    assert tick.wake(after) == before.look_at + 5.0
+    assert after.idle
+
+
+def test_a_poll_of_what_rests_is_the_same_as_a_look():
+    """The short way leads where the long one does, but for the times on the way."""
+    world = idle()
+    world.now = world.state.look_at
+    short = tick.step(world.settings, world.state, world.world)
+    long = tick.work(world.settings, world.state, world.world)
+
+    assert long == short
+
+
+def test_what_does_not_rest_any_more_is_looked_at():
+    """The poll is not over with that: it goes on to the look, at once."""
+    world = idle()
+    world.put('B')
+    world.now = world.state.look_at
+
+    assert tick.rest(world.settings, world.state, world.now, world.world) is None
+    assert tick.step(world.settings, world.state, world.world).settling == 'settle'
+
+
+@pytest.mark.parametrize(('verbosity', 'lines'), [(0, 0), (1, 1)])
+def test_a_poll_of_what_rests_is_said_to_who_asks_for_it(verbosity, lines):
+    """With -v; without it not even the words are made."""
+    world = idle(verbosity=verbosity)
+    spoken: list[str] = []
+    asked = world.world._replace(say=lambda event, *words, **_: spoken.append(event))
+    world.now = world.state.look_at
+
+    tick.step(world.settings, world.state, asked)
+
+    assert spoken == ['polled'] * lines

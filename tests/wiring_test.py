@@ -253,16 +253,29 @@ def test_stop_ends_a_look(tmp_path: Path) -> None:
 # Eyes that go by what they saw before
 
 
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is read here, path by path; stat is believed as soon as can be."""
     opened: list[str] = []
 
-    def opening(path: str, *rest: Any, real: Any = contents.read) -> Any:
-        opened.append(path)
-        return real(path, *rest)
+    def opening(real: Any) -> Any:
+        def call(path: str, *rest: Any) -> Any:
+            opened.append(path)
+            return real(path, *rest)
+        return call
 
-    monkeypatch.setattr(contents, 'read', opening)
+    for name in ('read', 'reread'):
+        monkeypatch.setattr(contents, name, opening(getattr(contents, name)))
     monkeypatch.setattr(stamps, 'GRAIN', 0.0)
     return opened
 
@@ -328,15 +341,59 @@ def test_each_look_here_is_another_turn_and_each_file_has_one(
     """The turns go round; each file is read once in one."""
     for number in range(10):
         write(tmp_path / str(number), 'x')
-    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=15.0, interval=5.0))
+    clock = Clock()
+    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
     turns = []
-    for _ in range(7):
+    for _ in range(8):
         turns.append(eyes.turn)
         eyes.look(False)
+        clock.seconds += 5.0
 
-    assert turns == [0, 1, 2, 0, 1, 2, 0]
-    # All at first, and then each in each of two rounds.
-    assert len(reads) == 10 + 2 * 10
+    assert turns == list(range(8))
+    # All in the first two looks, and then each in each of two rounds.
+    assert len(reads) == 2 * 10 + 2 * 10
+
+
+@pytest.mark.parametrize('late', [0.0, 4.9, 5.0, 7.0, 31.0, 3600.0])
+def test_rehash_is_a_time_also_where_looks_come_late(
+        tmp_path: Path, reads: list[str], late: float,
+) -> None:
+    """A look that takes longer than the interval, a machine that slept: whose turn has
+    come meanwhile is read at the next look, and no file waits for longer than that.
+    """
+    for number in range(20):
+        write(tmp_path / str(number), 'x')
+    clock = Clock()
+    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    read = {f'{tmp_path}/{number}': 0.0 for number in range(20)}
+    for number in range(120):
+        reads.clear()
+        eyes.look(False)
+        read.update(dict.fromkeys(reads, clock.seconds))
+        if clock.seconds > 1120.0 + 2 * late:
+            assert min(read.values()) >= clock.seconds - 65.0 - late
+        clock.seconds += 5.0 + (late if number % 2 else 0.0)
+
+
+def test_a_look_before_its_time_reads_nothing(
+        tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No turn has come, as after HUP; nor is one lost."""
+    monkeypatch.setattr(stamps, 'GRAIN', 0.0)
+    write(tmp_path / 'a', 'x')
+    clock = Clock()
+    eyes = wiring.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    for _ in range(2):
+        eyes.look(False)
+    reads.clear()
+    for _ in range(5):
+        assert eyes.still()
+        eyes.look(False)
+    assert (reads, eyes.turn) == ([], 1)
+
+    clock.seconds += 59.0
+    eyes.look(False)
+    assert eyes.turn == 12
 
 
 def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
@@ -369,24 +426,27 @@ def test_what_rests_is_seen_without_a_look(
     for number in range(3):
         write(tmp_path / str(number), 'x')
     path = str(tmp_path)
-    eyes = wiring.Eyes(Settings((path,), rehash=1e6))
+    clock = Clock()
+    eyes = wiring.Eyes(Settings((path,), rehash=1e6), clock)
     assert not eyes.still()  # nothing is known
     eyes.look(False)
     eyes.look(False)
     turn = eyes.turn
     reads.clear()
 
+    clock.seconds += 5.0
     assert eyes.still()
     assert (eyes.turn, reads) == (turn + 1, [])
-    eyes.turn = eyes.shelves[0].rounds - 1
-    assert eyes.still()
-    assert eyes.turn == 0
-    assert not eyes.still()  # links may lead elsewhere, see can_hang
-    eyes.turn = turn
+    clock.seconds += 5.0
     due = eyes.shelves[0].due
-    eyes.shelves[0].due = {turn: ('0',)}
+    eyes.shelves[0].due = {turn + 1: stamps.Due(['0'], {})}
     assert not eyes.still()
+    assert eyes.turn == turn + 1
     eyes.shelves[0].due = due
+    eyes.turn = eyes.rounds
+    clock.seconds += 1e6
+    assert not eyes.still()  # links may lead elsewhere, see can_hang
+    eyes.look(False)
     monkeypatch.setattr(stamps, 'FEW', 2)
     assert not eyes.still()
     monkeypatch.setattr(stamps, 'FEW', 3)
@@ -511,11 +571,15 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     link = tmp_path / 'link'
     link.symlink_to('a')
     mounted(**{'/': 'ext4', '/proc': 'proc'})
-    eyes = wiring.Eyes(Settings((str(link),), rehash=15.0, interval=5.0))
+    clock = Clock()
+    eyes = wiring.Eyes(Settings((str(link),), rehash=15.0, interval=5.0), clock)
     saw(eyes)
     link.unlink()
     link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
-    places = [saw(eyes) for _ in range(4)]
+    places = []
+    for _ in range(4):
+        clock.seconds += 5.0
+        places.append(saw(eyes))
     link.unlink()
     link.symlink_to('a')
     back = [saw(eyes), saw(eyes)]

@@ -632,9 +632,12 @@ def test_a_poll_of_what_rests_is_said_to_who_asks_for_it(verbosity, lines):
     """With -v; without it not even the words are made."""
     world = idle(verbosity=verbosity)
     spoken: list[str] = []
-    asked = world.world._replace(say=lambda event, *words, **_: spoken.append(event))
+
+    def say(event, message, /, **fields):
+        spoken.append(event)
+
     world.now = world.state.look_at
 
-    tick.step(world.settings, world.state, asked)
+    tick.step(world.settings, world.state, world.world._replace(say=say))
 
     assert spoken == ['polled'] * lines

@@ -33,8 +33,8 @@ BURST = 20  # changes at a time; until the next the file gets old, and stat is b
 HOW = (
     '{watches} watches at an interval of 10 ms, the shortest there is, beside all the '
     'benchmarks above; polls are counted in their logs (-v). The file is replaced by '
-    'rename(2), {burst} times on end and then not for as long, so that it is found both '
-    'by reading and by stat; the next time only once the target was told and --survive '
+    'rename(2), {burst} times on end and then not for as long, so that it is found by '
+    'reading and by stat; the next time only once the target was told and --survive '
     'is over. '
     'Memory and descriptors are looked at five times a second; growth is the most of '
     'the last tenth of the polls against the most of the second tenth.'

@@ -97,7 +97,7 @@ def page(seen: Seen) -> str:
     parts.append(paragraph('''
         In behaviour 11 pollreload also has `--verify "grep -q 'version 001'
         /etc/app/app.conf" --command-timeout 1s`, which stands for a program that
-        refuses the other version. The two loops are in `comparison/rivals`.
+        refuses the other version. The two loops are in `benchmarks/rivals`.
     '''))
     return '\n'.join(parts).rstrip() + '\n'
 

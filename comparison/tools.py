@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from comparison.world import INTERVAL, SHORT, Command, Place, Tool, sleeping
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = Path(__file__).resolve().parent.parent
+LOOPS = ROOT / 'benchmarks' / 'rivals'
 NODE = ROOT / '.venv' / 'comparison' / 'node' / 'node_modules'
 BIN = Path(sys.executable).parent
 STARTS = 'runs its command at every start, changed or not'
@@ -82,7 +82,7 @@ def pollreload(place: Place) -> Command:
 def loop(place: Place) -> Command:
     option, pattern = match(place.name)
     return Command(
-        ['sh', str(HERE / 'rivals' / 'inotifywait.sh')],
+        ['sh', str(LOOPS / 'inotifywait.sh')],
         {
             'FILE': place.directory, 'PROCESS': pattern, 'MATCH': option,
             'SIGNAL': 'HUP',
@@ -93,7 +93,7 @@ def loop(place: Place) -> Command:
 def twin(place: Place) -> Command:
     option, pattern = match(place.name)
     return Command(
-        ['sh', str(HERE / 'rivals' / 'sha256sum.sh')],
+        ['sh', str(LOOPS / 'sha256sum.sh')],
         {
             'FILE': place.file, 'PROCESS': pattern, 'MATCH': option,
             'SIGNAL': 'HUP', 'INTERVAL': f'{INTERVAL}',
@@ -186,7 +186,8 @@ RIVALS: dict[str, Rival] = {
     ),
     'inotifywait loop': Rival(
         loop, 'inotifywait', 'deb:inotify-tools',
-        'our own shortest version of such a sidecar',
+        'our own, as such a sidecar is usually written: pgrep, head and kill; with '
+        '`pkill -x` behaviour 10 would be right, and 9 wrong',
     ),
     'sha256sum loop': Rival(twin, 'sha256sum', 'deb:coreutils', 'our own, too'),
     'watchfiles': Rival(

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Its twin that polls. FILE, PROCESS, SIGNAL and INTERVAL (in seconds) come from
-# the environment; FILE may be a directory.
+# Its twin that polls. Also from the environment: INTERVAL, in seconds; FILE may be
+# a directory.
 digest() {
     if [ -d "$FILE" ]; then
         find "$FILE" -type f -exec sha256sum {} + | sha256sum
@@ -11,9 +11,9 @@ digest() {
 
 known=$(digest)
 while sleep "$INTERVAL"; do
-    new=$(digest)
+    new=$(digest) || continue
     if [ "$new" != "$known" ]; then
         known=$new
-        pid=$(pgrep -o -x "$PROCESS") && kill "-$SIGNAL" "$pid"
+        kill "-$SIGNAL" "$(pgrep "${MATCH:--x}" "$PROCESS" | head -n 1)"
     fi
 done

@@ -22,10 +22,11 @@ from benchmarks.result import Result, Row, Scale, milli
 
 INTERVAL = 0.5
 HOW = (
-    'A file of {size}, random bytes, in the page cache. The first look is CPU of '
-    'contents.look, which every command calls, in a fresh process after its imports; '
-    'beside it, in turn, {runs} times, whole processes by wait4(2), start-up and all. '
-    'Bytes read are rchar of /proc/PID/io from poll to poll of a running watch.'
+    'A file of {size}, random bytes, in the page cache. The first look is CPU of what '
+    'a watch does at its first poll, in a fresh process after its imports: a sidecar '
+    'starts once. Beside it, in turn, {runs} times, whole processes by wait4(2), '
+    'start-up and all: `pollreload digest` is Python and its imports too. Bytes read '
+    'are rchar of /proc/PID/io from poll to poll of a running watch.'
 )
 
 
@@ -69,7 +70,7 @@ def run(scale: Scale, directory: Path) -> Result:
     ]
     if 'xxhsum -H2' in used:
         rows.insert(0, Row(
-            f'{label}: first hash', 'at most 1.2 times xxhsum -H2',
+            f'{label}: first hash, start-up left out', 'at most 1.2 times xxhsum -H2',
             paired(spent['first look'], spent['xxhsum -H2']), 1.2,
             milli(used['first look']), f'xxhsum -H2 {milli(used["xxhsum -H2"])}',
         ))
@@ -79,6 +80,8 @@ def run(scale: Scale, directory: Path) -> Result:
             name: {'median, ms': value * 1000} for name, value in used.items()
         }},
         [
+            'It is read once more at the second poll, for stat is believed of what '
+            'two looks have read. '
             f'An unchanged poll of it took {cost * 1000:.3f} ms of CPU. --rehash reads '
             f'it all once in 60 s; this watch had --rehash 1h, so that none of the '
             f'{len(reads)} polls that are counted was the one.',

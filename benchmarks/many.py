@@ -37,9 +37,9 @@ def warmed(count: int) -> float:
     return 4.0 + min(count / 4000, 12.0)
 
 
-def turns_of(name: str, count: int, scale: Scale) -> int:
+def turns_of(count: int, scale: Scale) -> int:
     """Return how often the growth of a contender is measured."""
-    return 2 if name == 'pollreload' and scale.rounds > 1 and count <= 10_000 else 1
+    return 3 if scale.rounds > 1 and count <= 10_000 else 1
 
 
 def fill(top: Path, count: int) -> None:
@@ -189,7 +189,7 @@ def growth(scale: Scale, directory: Path) -> Result:
             for name, each in everyone.items():
                 turned = [
                     turns.turn(each, warm, scale.part, INTERVAL)
-                    for _ in range(turns_of(name, count, scale))
+                    for _ in range(turns_of(count, scale))
                 ]
                 costs.setdefault(name, {})[count] = (
                     median([each.cpu for each in turned]),

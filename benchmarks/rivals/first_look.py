@@ -2,8 +2,10 @@
 import sys
 import time
 
-from pollreload import contents
+from pollreload.settings import Settings
+from pollreload.wiring import Eyes
 
+eyes = Eyes(Settings(paths=(sys.argv[1],)))
 before = time.process_time_ns()
-contents.look(sys.argv[1:], ())
+eyes.look(True)
 print(time.process_time_ns() - before)

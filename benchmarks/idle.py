@@ -113,7 +113,7 @@ def run(scale: Scale, directory: Path) -> Result:
             'The calls of an idle poll of pollreload: '
             f'{", ".join(typical(calls["pollreload"]))}. Once in 60 polls, which is '
             '--rehash at this interval, the file is read again, by open, fstat, read '
-            f'and close: in one of the {scale.windows} windows at most, which the median '
+            f'and close: in one of {scale.windows} windows at most, which the median '
             'leaves out.',
             'Memory is VmRSS, summed over the processes of a contender (a page that '
             'two of them share counts twice), so with the sleep of a loop. monit '

@@ -1,9 +1,12 @@
-"""What holds for every test: a line of the log is as schema/log.schema.json says."""
+"""What holds for every test: no thread is left, and a line of the log is as
+schema/log.schema.json says.
+"""
 from __future__ import annotations
 
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +36,14 @@ def judged() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sidecar, 'event', event)
         yield
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """Have no test leave a thread, which would wait at what is another's by then."""
+    before = set(threading.enumerate())
+    yield
+    left = set(threading.enumerate()) - before
+    for each in left:
+        each.join(10.0)
+    assert not [each for each in left if each.is_alive()]

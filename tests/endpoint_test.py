@@ -82,14 +82,22 @@ class Served:
 
     def end(self) -> None:
         """Stop it, and wait until it answers nobody any more."""
-        ending = threading.Thread(target=self.server.shutdown)
-        ending.start()
-        while ending.is_alive():
-            # It looks up when somebody calls.
-            with contextlib.suppress(OSError):
-                self.call().close()
-            ending.join(0.01)
-        self.server.server_close()
+        stop(self.server)
+
+
+def stop(server: endpoint.Server) -> None:
+    """Stop a server, and wait until its thread has ended.
+
+    One that is only closed goes on to wait at a descriptor that is another's by then.
+    """
+    ending = threading.Thread(target=server.shutdown)
+    ending.start()
+    while ending.is_alive():
+        # It looks up when somebody calls.
+        with contextlib.suppress(OSError):
+            socket.create_connection(server.server_address[:2], DEADLINE).close()
+        ending.join(0.01)
+    server.server_close()
 
 
 def record(name: str, **settings: float) -> Record:

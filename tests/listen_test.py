@@ -28,7 +28,7 @@ from pollreload.errors import UsageError
 from pollreload.metrics import Record
 from pollreload.settings import Plan, Settings
 from tests import sidecar, targets
-from tests.endpoint_test import PATHS, ask
+from tests.endpoint_test import PATHS, ask, stop
 from tests.servers.harness import free_port, needed, until
 from tests.sidecar import POLLRELOAD, Sidecar, environment, unique, watch, write
 from tests.targets import DEADLINE
@@ -709,7 +709,7 @@ def test_a_scrape_while_a_config_is_taken_over_misses_no_watch(port: int) -> Non
         assert status(port, HEALTHZ) == 200
         assert it.config() is None
     finally:
-        it.server.server_close()
+        stop(it.server)
 
     assert shown == [[], [], ['one', 'two']]
     assert second == first[:1]

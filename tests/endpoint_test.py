@@ -95,7 +95,7 @@ def stop(server: endpoint.Server) -> None:
     while ending.is_alive():
         # It looks up when somebody calls.
         with contextlib.suppress(OSError):
-            socket.create_connection(server.server_address[:2], DEADLINE).close()
+            socket.create_connection(server.socket.getsockname()[:2], DEADLINE).close()
         ending.join(0.01)
     server.server_close()
 

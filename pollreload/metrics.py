@@ -80,7 +80,15 @@ class Record:
             event = reason
         elif event != 'failed':
             return
-        key = event, reason if event == 'failed' else ''
+        self.count(event, reason if event == 'failed' else '')
+
+    def unsaid(self, reason: str) -> None:
+        """Write down a failure that has no line in the log."""
+        self.count('failed', reason)
+
+    def count(self, outcome: str, reason: str) -> None:
+        """Count a delivery."""
+        key = outcome, reason
         self.deliveries[key] = self.deliveries.get(key, 0) + 1
 
     def after(self, state: State) -> None:

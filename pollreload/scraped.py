@@ -37,6 +37,7 @@ class Scraped:
         record.name, record.settings = label(settings), settings
         watch = self.begin(settings, before, record.hears)
         record.tallies.append(watch.eyes.tally)
+        watch.around = watch.around._replace(unsaid=record.unsaid)
         watch.after.append(record.after)
         watch.record = record
         return watch

@@ -76,6 +76,10 @@ class State(NamedTuple):
     idle: bool = False
 
 
+def uncounted(_: str) -> None:
+    """Be told of a failure where nobody counts them."""
+
+
 class World(NamedTuple):
     """What a poll needs of the world, as functions; tests pass others.
 
@@ -97,6 +101,7 @@ class World(NamedTuple):
     save: writes the ledger, where there is one; False where it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
     us: who we are, for a person; entitle: what would permit us to signal another.
+    unsaid: told the reason of a failure that has no line, for it had one before.
     """
 
     now: Callable[[], float]
@@ -122,6 +127,7 @@ class World(NamedTuple):
     splay: float
     us: str
     entitle: Callable[[], str]
+    unsaid: Callable[[str], None] = uncounted
 
 
 def hold(
@@ -141,6 +147,8 @@ def hold(
         says = message if isinstance(message, str) else message()
         world.say(event, says, reason=reason, **fields)
         state = state._replace(hold=key, held_at=now)
+    elif event == 'failed':
+        world.unsaid(reason)
     return state._replace(next=again, waiting=waiting)
 
 

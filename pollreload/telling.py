@@ -397,7 +397,11 @@ def unsent(
 ) -> State:
     """Return the state after signals that could not be sent; why is said once."""
     name = settings.signal_name
+    reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
     says = []
+    for how, _ in failures[1:]:
+        # They share the line of the first.
+        world.unsaid(reasons[how])
     for how, process in failures:
         if how == 'refused':
             says.append(
@@ -410,7 +414,6 @@ def unsent(
             says.append(
                 '/proc belongs to another pid namespace; mount that of this one there',
             )
-    reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
     return hold(
         state, world, ' '.join(f'{how} {process.pid}' for how, process in failures),
         reasons[failures[0][0]], '; '.join(says), event='failed',

@@ -30,7 +30,16 @@ from pollreload.settings import Plan, Settings
 from tests import sidecar, targets
 from tests.endpoint_test import PATHS, ask, stop
 from tests.servers.harness import free_port, needed, until
-from tests.sidecar import POLLRELOAD, Sidecar, environment, unique, watch, write
+from tests.sidecar import (
+    POLLRELOAD,
+    Mark,
+    Sidecar,
+    environment,
+    unique,
+    watch,
+    write,
+)
+from tests.simulation import Simulation
 from tests.targets import DEADLINE
 
 PATH, METRICS, HEALTHZ, READYZ = 'app.conf', *PATHS
@@ -210,6 +219,32 @@ def test_what_fails_is_counted_by_its_reason(conf: str, port: int) -> None:
     assert got.value('failed_attempts') == 1
     assert 0 <= got.value('backoff_seconds') <= 60
     assert got.value('last_success_timestamp_seconds') == 0
+
+
+def test_every_try_that_fails_is_counted(
+        conf: str, port: int, tmp_path: Path,
+) -> None:
+    """As often as the command ran, though the log says it once."""
+    with Mark(tmp_path / 'runs') as mark:
+        command = f"sh -c 'echo run >{mark.path}; exit 1'"
+        with listening(port, '--exec', command, conf) as it:
+            it.until('baseline')
+            write(conf, 'second')
+            it.poll()
+            counts: list[float] = []
+            for _ in range(3):
+                assert mark.read() == 'run'
+                until(
+                    lambda: scrape(port).value('failed_attempts') > len(counts),
+                    'that has ended',
+                )
+                counts.append(scrape(port).value(
+                    'deliveries_total', outcome='failed', reason='exec',
+                ))
+            it.status()
+
+    assert counts == [1, 2, 3]
+    assert it.count('failed', reason='exec') == 1
 
 
 def test_a_path_that_cannot_be_read_is_counted(conf: str, port: int) -> None:
@@ -696,7 +731,10 @@ def test_a_scrape_while_a_config_is_taken_over_misses_no_watch(port: int) -> Non
 
     def begin(settings: Settings, before: Any = None, heard: Any = None, /) -> Any:
         shown.append([each.name for each in it.records()])
-        return Fake(eyes=Fake(tally=[0, 0]), after=[], record=None)
+        around = Simulation(settings).world
+        return Fake(
+            eyes=Fake(tally=[0, 0]), after=[], record=None, around=around,
+        )
 
     it = scraped.Scraped(Plan((), '', ('127.0.0.1', port)), begin)
     try:

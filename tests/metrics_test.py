@@ -21,6 +21,7 @@ from pollreload.metrics import BOUNDS, Metrics, Record
 from pollreload.settings import Settings
 from pollreload.state import State
 from tests import sidecar
+from tests.simulation import Simulation
 from tests.targets import DEADLINE
 
 with open(os.path.join(sidecar.ROOT, 'schema/log.schema.json'), encoding='utf-8') as it:
@@ -176,6 +177,81 @@ def test_events_are_counted_and_said() -> None:
         ('failed', 'words', {'reason': 'died', 'pid': 42}),
         ('delivered', 'more', {}),
     ]
+
+
+def counted(world: Simulation) -> Record:
+    """Return the record of a simulated watch from now on."""
+    it = record()
+    world.world = world.world._replace(say=it.hears(world.say), unsaid=it.unsaid)
+    return it
+
+
+@pytest.mark.parametrize('how', ['fail', 'die', 'hang', 'absent'])
+@pytest.mark.parametrize(('reason', 'settings'), [
+    ('exec', Settings(paths=('/c',), exec=(('one',),))),
+    ('url', Settings(paths=('/c',), url=('http://host/',))),
+])
+def test_every_action_that_fails_is_counted(
+        how: str, reason: str, settings: Settings,
+) -> None:
+    """Also those that have no line of their own, for the first of the hour has one."""
+    world = Simulation(settings, targets=0)
+    world.run(20.0)
+    it, before = counted(world), len(world.acts)
+
+    world.put('B')
+    world.spoil(*[how] * 1000)
+    world.run(2400.0)
+
+    # The last one may be under way.
+    tries = sum(each.how == how for each in world.acts[before:])
+    assert tries > 20
+    assert it.deliveries['failed', reason] == tries
+    assert sum(each.event == 'failed' for each in world.events) == 1
+
+
+@pytest.mark.parametrize(('how', 'reason'), [
+    ('refused', 'not permitted'), ('full', 'queue full'), ('foreign', 'proc'),
+])
+@pytest.mark.parametrize('targets', [1, 3])
+def test_every_signal_that_cannot_be_sent_is_counted(
+        how: str, reason: str, targets: int,
+) -> None:
+    """Of each target, and each time."""
+    world = Simulation(
+        Settings(paths=('/c',), process='app', select='all'), targets=targets,
+    )
+    world.run(20.0)
+    it, tries = counted(world), [0]
+
+    def send(*_: object) -> str:
+        tries[0] += 1
+        return how
+
+    world.world = world.world._replace(send=send)
+    for pid in world.targets:
+        world.alter(pid, refuses=True)
+    world.put('B')
+    world.run(2400.0)
+
+    assert tries[0] > 20 * targets
+    assert it.deliveries['failed', reason] == tries[0]
+    assert sum(each.event == 'failed' for each in world.events) == 1
+
+
+def test_an_hour_of_failures_is_counted_once_each() -> None:
+    """The line that comes again after an hour is of one of them."""
+    world = Simulation(Settings(paths=('/c',), exec=(('one',),)), targets=0)
+    world.run(20.0)
+    it, before = counted(world), len(world.acts)
+
+    world.put('B')
+    world.spoil(*['fail'] * 1000)
+    world.run(8000.0)
+
+    tries = sum(each.how == 'fail' for each in world.acts[before:])
+    assert it.deliveries['failed', 'exec'] == tries
+    assert sum(each.event == 'failed' for each in world.events) == 3
 
 
 HOLDING = sorted(reasons('held'))

@@ -240,12 +240,13 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
         name = f'--{error.option} ' if hint is None else ''
         says = f'{error}: {hint}' if hint else str(error)
         raise click.UsageError(name + says) from error
-    secret = any('@' in each for each in made.url)
-    if secret and context.get_parameter_source('url') is ParameterSource.COMMANDLINE:
-        raise click.UsageError(
-            '--url has a name or a password in it, which every list of processes '
-            'would show; set POLLRELOAD_URL, or write it in a --config file',
-        )
+    if context.get_parameter_source('url') is ParameterSource.COMMANDLINE:
+        for letter, what in ('@', 'a name or a password'), ('?', 'a query'):
+            if any(letter in each for each in made.url):
+                raise click.UsageError(
+                    f'--url has {what} in it, which every list of processes would '
+                    f'show; set POLLRELOAD_URL, or write it in a --config file',
+                )
     return made
 
 

@@ -359,19 +359,18 @@ def test_what_is_done_besides_a_signal(
     """A command that succeeds and one that fails, a request, and --verify."""
     conf, once = f'{tmp_path}/app.conf', f'{tmp_path}/once'
     write(conf, 'first')
-    words = (
-        '--exec', 'true', '--exec', f'mkdir {once}', '--url', 'http://127.0.0.1:1/x?y',
-    )
+    words = ('--exec', 'true', '--exec', f'mkdir {once}')
+    env = {'POLLRELOAD_URL': 'http://127.0.0.1:1/x?y'}
     ledger = ('--state-file', f'{tmp_path}/ledger')
-    with watch(*words, conf) as it:
+    with watch(*words, conf, env=env) as it:
         it.until('baseline')
         write(conf, 'second')
         it.poll()
         it.until('failed', reason='url')
-    check(*ledger, *words, conf)
+    check(*ledger, *words, conf, env=env)
     write(conf, 'third')
-    check(*ledger, *words, conf, '--dry-run')
-    check(*ledger, *words, conf)
+    check(*ledger, *words, conf, '--dry-run', env=env)
+    check(*ledger, *words, conf, env=env)
     check(
         '--state-file', f'{tmp_path}/other', '--exec', 'true', '--verify', 'true',
         '--on-start', 'always', conf,

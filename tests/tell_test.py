@@ -203,7 +203,8 @@ def test_all_is_done_in_order_and_once(conf: str, server: Server, book: Book) ->
 
 def test_what_is_started_says_who_is_told(conf: str, server: Server) -> None:
     """In words, and in fields."""
-    with watch('--exec', 'true -x', '--url', server.url('/x?y'), conf) as it:
+    env = {'POLLRELOAD_URL': server.url('/x?y')}
+    with watch('--exec', 'true -x', conf, env=env) as it:
         started = it.until('started')
 
     assert started['message'].endswith(
@@ -760,13 +761,14 @@ def test_dry_run_says_all_that_it_would_do(
     path = tmp_path / 'ledger'
     words = (
         *(('--process', name) if process else ()), '--state-file', str(path), '--exec',
-        book.note('a'), '--url', server.url('/x?y=z'), conf,
+        book.note('a'), conf,
     )
+    env = {'POLLRELOAD_URL': server.url('/x?y=z')}
     with targets.start('handler', name=name) as target:
-        check(*words)
+        check(*words, env=env)
         write(conf, 'second')
         before = path.read_bytes()
-        got = check(*words, '--dry-run')
+        got = check(*words, '--dry-run', env=env)
         target.signal(signal.SIGUSR1)
         assert target.read() == 'USR1'
 
@@ -1035,6 +1037,34 @@ def test_credentials_on_a_command_line_are_refused(
     assert 'pa55' not in line
 
 
+@pytest.mark.parametrize('command', ['watch', 'check', 'doctor'])
+@pytest.mark.parametrize('query', ['?t0ken', '/x?key=t0ken', '/?'])
+def test_a_query_on_a_command_line_is_refused(
+        query: str, command: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It may be a secret; any of several is too much."""
+    status = cli.main((
+        command, '--url=http://host/', f'--url=http://host{query}', 'app.conf',
+    ))
+
+    line = capsys.readouterr().err
+    assert status == 2
+    assert re.fullmatch(r'pollreload: [^\n]*POLLRELOAD_URL[^\n]*\n', line)
+    assert 'has a query in it, which every list of processes would show' in line
+    assert 't0ken' not in line
+
+
+def test_a_query_in_a_variable_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else can read it there."""
+    url = 'http://me:pa55word@host/x?key=t0ken'
+    monkeypatch.setenv('POLLRELOAD_URL', url)
+
+    plan = cli.main(('watch', 'app.conf'))
+
+    assert isinstance(plan, Plan)
+    assert plan.watches[0].url == (url,)
+
+
 @pytest.mark.parametrize(('words', 'says'), [
     (('--url-method', 'PO ST'), "'PO ST' is not a method; write POST, PUT or GET"),
     (('--url-method', 'POST\r\nX: y'), 'is not a method'),
@@ -1167,8 +1197,8 @@ def test_status_shows_who_is_told(conf: str, server: Server, tmp_path: Path) -> 
     """Where there is no process, no word of one."""
     path = str(tmp_path / 'status')
     with watching(
-            '--status-file', path, '--exec', 'true 1', '--url', server.url('/x?y'),
-            conf,
+            '--status-file', path, '--exec', 'true 1', conf,
+            env={'POLLRELOAD_URL': server.url('/x?y')},
     ) as it:
         it.poll()
         shown = statusfile.read(path)

@@ -247,6 +247,11 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
                     f'--url has {what} in it, which every list of processes would '
                     f'show; set POLLRELOAD_URL, or write it in a --config file',
                 )
+    if made.state_file or made.status_file:
+        from pollreload import several
+        trouble = several.overwritten(made, *several.touched((made,)))
+        if trouble:
+            raise click.UsageError('--{} {}'.format(*trouble))
     return made
 
 
@@ -337,10 +342,6 @@ def settled(given: Mapping[str, Any], needs: bool = True) -> Settings:
         wanted = given.get(name.replace('-', '_'), False) is not False
         if wanted and acts and not signals:
             raise Wrong(name, 'is about a process, and none is named')
-    for name in ('state-file', 'status-file'):
-        file = given.get(name.replace('-', '_'))
-        if file and os.path.abspath(file) in map(os.path.abspath, given['paths']):
-            raise Wrong(name, f'{file} is a path to watch; it would be overwritten')
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()

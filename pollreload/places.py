@@ -1,4 +1,4 @@
-"""Where a path is: its mount, and what laid it out. Touches no file that may hang."""
+"""Where a path is: its mount, what laid it out, and which other names it has."""
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 
 def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
-    """Return where a path is.
+    """Return where a path is. Touches no file that may hang.
 
     mounts: mount point -> root and type; one for '/' must be among them.
     """
@@ -41,6 +41,18 @@ def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
     point = point_of(last, mounts)
     root, kind = mounts[point]
     return Place(root, kind, final and point == last, kubelet)
+
+
+def names(path: str) -> frozenset[str]:
+    """Return every name that a file goes by: who shares one with another is the same.
+
+    That of the entry in its directory, which a rename replaces, and that of what a
+    link there leads to, which is read. Both without a link on the way, so that this
+    may hang.
+    """
+    directory, name = os.path.split(path)
+    entry = os.path.join(os.path.realpath(directory), name)
+    return frozenset((entry, os.path.realpath(path)))
 
 
 def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:

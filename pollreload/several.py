@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from pollreload import config, contents, ledger, report, wiring
+from pollreload import config, contents, ledger, places, report, wiring
 from pollreload.errors import UsageError
 from pollreload.mounts import wildcard
 from pollreload.settings import Plan, Settings
@@ -43,9 +43,14 @@ def plan(
         except ValueError as error:
             raise misfit(where, table, error) from None
         made = made._replace(name=made.name or default_name(made, watches, written))
-        shared(where, path, at, made, watches)
+        shared(where, at, made, watches)
         watches.append(made)
-    watches = [each._replace(beside=beside(each, watches)) for each in watches]
+    files = touched(watches)
+    alone(where, path, watches, files)
+    watches = [
+        each._replace(beside=beside(number, watches, files))
+        for number, each in enumerate(watches)
+    ]
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
         says = f'{where.path}:{where.line("listen")}: listen:'
@@ -53,16 +58,123 @@ def plan(
     return Plan(tuple(watches), path, listen)
 
 
-def beside(settings: Settings, watches: Sequence[Settings]) -> tuple[str, ...]:
+class Files(NamedTuple):
+    """Which files a watch touches, each by every name that it goes by.
+
+    written: option -> the file that it names. watched: all paths. tops: all of them
+        again, up to where they are globs.
+    """
+
+    written: Mapping[str, frozenset[str]]
+    watched: frozenset[str]
+    tops: frozenset[str]
+
+
+def touched(watches: Sequence[Settings]) -> list[Files]:
+    """Return which files each watch touches."""
+    given = [
+        (written(each), each.paths, [top(path) for path in each.paths])
+        for each in watches
+    ]
+    found = iter(known([
+        path for options, *paths in given
+        for path in (*options.values(), *paths[0], *paths[1])
+    ]))
+    return [
+        Files(
+            {option: next(found) for option in options},
+            frozenset().union(*(next(found) for _ in paths)),
+            frozenset().union(*(next(found) for _ in tops)),
+        ) for options, paths, tops in given
+    ]
+
+
+def written(settings: Settings) -> dict[str, str]:
+    """Return the files that a watch writes, by their options."""
+    files = ('state-file', settings.state_file), ('status-file', settings.status_file)
+    return {option: file for option, file in files if file}
+
+
+def known(paths: Sequence[str]) -> list[frozenset[str]]:
+    """Return all names of each path; where one does not answer, those they have here.
+
+    All at a time, for each that does not answer would be waited for.
+    """
+    try:
+        return cast(list[frozenset[str]], wiring.carefully(
+            lambda: [places.names(path) for path in paths], *paths,
+        ))
+    except OSError:
+        here = wiring.directory()
+        return [
+            frozenset((os.path.normpath(os.path.join(here, path)),)) for path in paths
+        ]
+
+
+def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
+    """Return the option that a watch must not have with its others, and why not."""
+    for option, names in files.written.items():
+        if names & files.watched:
+            file = written(settings)[option]
+            return option, f'{file} is a path to watch; it would be overwritten'
+    first, *others = files.written.values() or [frozenset()]
+    if any(first & other for other in others):
+        return 'status-file', 'is the state-file too'
+    return None
+
+
+def alone(
+        where: config.Text, path: str, watches: Sequence[Settings],
+        files: Sequence[Files],
+) -> None:
+    """Raise UsageError for a file that a watch writes and that has another use."""
+    (itself,) = known((path,))
+    watching = {
+        name: number for number, each in enumerate(files) for name in each.watched
+    }
+    writing: dict[str, int] = {}
+    for number, (settings, mine) in enumerate(zip(watches, files, strict=True)):
+        trouble = overwritten(settings, mine)
+        if trouble:
+            raise where.wrong(trouble[1], 'watch', number, trouble[0])
+        for option, names in mine.written.items():
+            at = 'watch', number, option
+            if names & itself:
+                raise where.wrong('is this very file', *at)
+            for name in names & {*watching}:
+                other = identified(where, watches, watching[name])
+                raise where.wrong(
+                    f'is a path that {other} watches; it would be overwritten', *at,
+                )
+            for name in names & {*writing}:
+                other = identified(where, watches, writing[name])
+                raise where.wrong(
+                    f'is that of {other} too; two would overwrite it', *at,
+                )
+        for names in mine.written.values():
+            writing.update(dict.fromkeys(names, number))
+
+
+def identified(
+        where: config.Text, watches: Sequence[Settings], number: int,
+) -> str:
+    """Return which watch that is, for a message about another."""
+    return f'watch {watches[number].name!r} (line {where.line("watch", number)})'
+
+
+def beside(
+        number: int, watches: Sequence[Settings], files: Sequence[Files],
+) -> tuple[str, ...]:
     """Return what other watches write below the paths of one: no content of it.
 
     Else each would see what the other notes of it, and neither would settle.
     """
-    tops = [os.path.join(os.path.abspath(top(path)), '') for path in settings.paths]
+    tops = tuple(os.path.join(top, '') for top in files[number].tops)
     return tuple(
-        file for other in watches if other is not settings
-        for file in (other.state_file, other.status_file)
-        if file and any(os.path.abspath(file).startswith(top) for top in tops)
+        written(watches[other])[option]
+        for other, theirs in enumerate(files) if other != number
+        for option, names in theirs.written.items()
+        if any(name.startswith(tops) for name in names)
     )
 
 
@@ -126,35 +238,18 @@ def default_name(
 
 
 def shared(
-        where: config.Text, path: str, at: tuple[str, int], made: Settings,
+        where: config.Text, at: tuple[str, int], made: Settings,
         others: Sequence[Settings],
 ) -> None:
-    """Raise UsageError for what no two watches may have in common."""
-    mine = {
-        option: os.path.abspath(file) for option, file in (
-            ('state-file', made.state_file), ('status-file', made.status_file),
-        ) if file
-    }
-    for option, file in mine.items():
-        if file == os.path.abspath(path):
-            raise where.wrong('is this very file', *at, option)
-    if len({*mine.values()}) < len(mine):
-        raise where.wrong('is the state-file too', *at, 'status-file')
+    """Raise UsageError for what makes two watches one."""
     here = wiring.directory()
     for number, other in enumerate(others):
-        theirs = {
-            os.path.abspath(file) for file in (other.state_file, other.status_file)
-            if file
-        }
-        same = [option for option, file in mine.items() if file in theirs]
         told = ledger.key(made, here) == ledger.key(other, here)
-        if not (same or told or made.name == other.name):
+        if not (told or made.name == other.name):
             continue
-        of = f'that of watch {other.name!r} (line {where.line("watch", number)})'
+        of = f'that of {identified(where, others, number)}'
         if told:
             raise where.wrong(
                 f'what it watches and whom it tells is {of}; leave one out', *at,
             )
-        if same:
-            raise where.wrong(f'is {of} too; two would overwrite it', *at, same[0])
         raise where.wrong(f'{made.name!r} is {of} too', *at, 'name')

@@ -37,6 +37,7 @@ UNSAID = {
     'one file for two uses': (
         'two would overwrite it|is the state-file too|is this very file'
         '|is a path to watch; it would be overwritten'
+        '|is a path that watch .* watches; it would be overwritten'
     ),
     'a user that is not here': 'uid: .* is no (user here|uid)',
     'what is no regular expression': 'is not a regular expression',

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from pollreload.errors import UsageError
 from pollreload.settings import Plan, Settings
 
 WATCH = '[[watch]]\npath = "/a"\nprocess = "x"\n'
+SECOND = '\n[[watch]]\npath = "/b"\nprocess = "x"\n'
 CRLF = WATCH.replace('\n', '\r\n')
 
 
@@ -176,6 +178,45 @@ def test_what_others_write_is_beside_it(path: str, below: bool) -> None:
     assert second.beside == ()
 
 
+def test_what_is_beside_it_through_a_link_is_seen(tmp_path: Path) -> None:
+    """On the way to a path, or to a file that another writes."""
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to('real')
+
+    first, second, third = watches(
+        '[[watch]]\npath = "real"\nprocess = "x"\nstatus-file = "link/s"\n'
+        '[[watch]]\npath = "link/*"\nprocess = "y"\nstate-file = "real/t"\n'
+        '[[watch]]\npath = "link/../real/"\nprocess = "z"\n',
+    )
+
+    assert first.beside == ('real/t',)
+    assert second.beside == ('link/s',)
+    assert third.beside == ('link/s', 'real/t')
+
+
+def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    """All are asked for at a time: a config is not refused, nor read for minutes."""
+    (tmp_path / 'link').symlink_to(tmp_path)
+    asked: list[int] = []
+
+    def carefully(function: Callable[[], object], *paths: str) -> object:
+        if len(paths) == 1:
+            return function()
+        asked.append(len(paths))
+        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+
+    monkeypatch.setattr(wiring, 'carefully', carefully)
+
+    first = f'{WATCH}status-file = "s"\n'
+    assert len(watches(f'{first}{SECOND}status-file = "link/s"')) == 2
+    assert refusal(f'{first}{SECOND}status-file = "./s"') == (
+        "9: status-file: is that of watch 'x' (line 1) too; two would overwrite it"
+    )
+    assert asked == [6, 6]
+
+
 def test_what_it_writes_itself_is_not_beside_it() -> None:
     """It knows that already."""
     (only,) = watches(
@@ -330,9 +371,6 @@ def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
     assert refusal(text) == says
 
 
-SECOND = '\n[[watch]]\npath = "/b"\nprocess = "x"\n'
-
-
 @pytest.mark.parametrize(('text', 'says'), [
     (f'{WATCH}\n{WATCH}', "5: what it watches and whom it tells is that of watch 'x' "
      '(line 1); leave one out'),
@@ -345,6 +383,10 @@ SECOND = '\n[[watch]]\npath = "/b"\nprocess = "x"\n'
      "of watch 'x' (line 1) too; two would overwrite it"),
     (f'{WATCH}status-file = "s"\n{SECOND}status-file = "HERE/s"', '9: status-file: is '
      "that of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "s"\n{SECOND}status-file = "link/s"', '9: status-file: is '
+     "that of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "t"\n{SECOND}state-file = "s"', '9: state-file: is '
+     "that of watch 'x' (line 1) too; two would overwrite it"),
     (f'{WATCH}status-file = "s"\n{SECOND}state-file = "s"', '9: state-file: is that '
      "of watch 'x' (line 1) too; two would overwrite it"),
     (f'{WATCH}state-file = "s"\n{SECOND}status-file = "s"', '9: status-file: is that '
@@ -353,11 +395,31 @@ SECOND = '\n[[watch]]\npath = "/b"\nprocess = "x"\n'
      'too'),
     (f'{WATCH}state-file = "s"\nstatus-file = "./s"', '5: status-file: is the '
      'state-file too'),
+    (f'{WATCH}state-file = "s"\nstatus-file = "t"', '5: status-file: is the state-file '
+     'too'),
+    (f'{WATCH}state-file = "link/w.toml"', '4: state-file: is this very file'),
+    # What another watches: before it, behind it, and through a link on either side.
+    (f'{WATCH}status-file = "/b"\n{SECOND}', '4: status-file: is a path that watch '
+     "'x-2' (line 6) watches; it would be overwritten"),
+    (f'{WATCH}{SECOND}state-file = "/a"\n', '8: state-file: is a path that watch '
+     "'x' (line 1) watches; it would be overwritten"),
+    (f'[[watch]]\npath = ["/c", "link/t"]\nprocess = "x"\n{SECOND}status-file = "s"',
+     "8: status-file: is a path that watch 'x' (line 1) watches; it would be "
+     'overwritten'),
+    (f'[[watch]]\npath = "s"\nprocess = "x"\n{SECOND}status-file = "link/t"',
+     "8: status-file: is a path that watch 'x' (line 1) watches; it would be "
+     'overwritten'),
     (f'{WATCH}state-file = "w.toml"', '4: state-file: is this very file'),
     (f'{WATCH}status-file = "HERE/./w.toml"', '4: status-file: is this very file'),
 ])
 def test_what_two_must_not_share(text: str, says: str, tmp_path: Path) -> None:
-    """A name, a file that is written, or all that makes a watch one."""
+    """A name, a file that is written, or all that makes a watch one.
+
+    However the file is called: link leads here, and t to s.
+    """
+    (tmp_path / 'link').symlink_to(tmp_path)
+    (tmp_path / 't').symlink_to('s')
+
     assert refusal(text.replace('HERE', str(tmp_path))) == says
 
 
@@ -673,7 +735,7 @@ DURATIONS = (
 COMMANDS = st.sampled_from((
     'true', 'blue-green 1e-5', "a 'b c' d", 'x\ty', '"é" \\ z', 'a=b # c',
 ))
-URLS = st.sampled_from(('http://h', 'https://h:1/a?b=%20', 'HTTP://[::1]:80/'))
+URLS = st.sampled_from(('http://h', 'https://h:1/a/b%20', 'HTTP://[::1]:80/'))
 VALID: dict[str, st.SearchStrategy[Given]] = {
     'process': NAMES.map(word) | chosen('blue-green', '1e-5'),
     'cmdline': chosen('', 'a.*b', '^/usr/bin/x( |$)', '[\\n]'),

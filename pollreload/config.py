@@ -22,6 +22,10 @@ KINDS: dict[type, str] = {
 TWICE = ('Cannot overwrite a value', 'Cannot mutate immutable namespace')
 
 
+# What is of one run, and not of a file.
+SPOKEN = ('dry-run', 'output', 'quiet', 'timeout', 'verbose')
+
+
 class Kind(NamedTuple):
     """What an option may be in a file.
 
@@ -142,13 +146,14 @@ def read(
         raise where.wrong('write [[watch]], in two brackets on each side', 'watch')
     if tables is not None and not isinstance(tables, list):
         raise where.wrong('write [[watch]] tables', 'watch')
+    # First: a misspelt [[watch]] is among them.
+    given = dict(values(where, (), top, {
+        name: kind for name, kind in kinds.items() if name not in alone
+    }, kinds))
     if not tables:
         raise UsageError(
             f'{where.path}: there is no watch in it; begin one with a line [[watch]]',
         )
-    given = dict(values(where, (), top, {
-        name: kind for name, kind in kinds.items() if name not in alone
-    }, kinds))
     shared = {name: given.pop(name) for name in common if name in given}
     mine = {name: kind for name, kind in kinds.items() if name not in common}
     made = []
@@ -204,9 +209,12 @@ def stranger(
     if name in everywhere:
         place = 'at the top, before the first [[watch]]' if inside else 'in a [[watch]]'
         return f'has to stand {place}'
-    near = difflib.get_close_matches(name.replace('_', '-'), kinds, 1)
+    if name in SPOKEN:
+        return f'has to be given on the command line, as --{name}'
+    known = {**dict.fromkeys(kinds), **({} if inside else {'watch': None})}
+    near = difflib.get_close_matches(name.replace('_', '-'), known, 1)
     hint = f'did you mean {near[0]}?' if near else 'see pollreload watch --help'
-    return f'is no option; {hint}'
+    return f'is no option; {hint.replace(" watch?", " [[watch]]?")}'
 
 
 def decoded(text: bytes) -> str:

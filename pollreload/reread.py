@@ -14,6 +14,7 @@ from typing import Any, cast
 from pollreload import children, ledger, wiring
 from pollreload.errors import LedgerError
 from pollreload.loop import Begin, Watch, known
+from pollreload.report import printable
 from pollreload.settings import Plan, Settings
 from pollreload.state import Say
 
@@ -96,7 +97,9 @@ def watch(
 
     def take(new: Plan) -> str:
         if new.listen != plan.listen:
-            return 'listen: cannot change while it runs; start it anew'
+            # Where it stands; one that is gone stands nowhere.
+            where = new.where if new.listen else f'{printable(plan.config)}: listen:'
+            return f'{where} cannot change while it runs; start it anew'
         over(new, watches, itself, begin)
         return ''
 

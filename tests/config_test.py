@@ -278,13 +278,27 @@ def test_many_watches_are_read_at_once() -> None:
     ('watch = [{path = "/a", process = "x"}, 1]', '1: write [[watch]] tables'),
     # A key.
     (f'{WATCH}intervall = 5', '4: intervall: is no option; did you mean interval?'),
+    ('[[watches]]\npath = "/a"', '1: watches: is no option; did you mean [[watch]]?'),
+    ('\n[[wacth]]\npath = "/a"', '2: wacth: is no option; did you mean [[watch]]?'),
+    (f'{WATCH}[[watches]]\npath = "/a"', '4: watches: is no option; did you mean '
+     '[[watch]]?'),
+    ('Watch = 1\n', '1: Watch: is no option; did you mean [[watch]]?'),
+    ('intervall = 5\n', '1: intervall: is no option; did you mean interval?'),
+    (f'{WATCH}watching = 1', '4: watching: is no option; see pollreload watch --help'),
+    (f'timeout = "1s"\n{WATCH}', '1: timeout: has to be given on the command line, as '
+     '--timeout'),
+    (f'{WATCH}dry-run = true', '4: dry-run: has to be given on the command line, as '
+     '--dry-run'),
+    (f'output = 1\n{WATCH}', '1: output: has to be given on the command line, as '
+     '--output'),
+    (f'verbose = 1\n{WATCH}', '1: verbose: has to be given on the command line, as '
+     '--verbose'),
     (f'{WATCH}min_uptime = 5', '4: min_uptime: is no option; did you mean min-uptime?'),
     (f'{WATCH}paths = "/b"', '4: paths: is no option; did you mean path?'),
     (f'{WATCH}proces = "y"', '4: proces: is no option; did you mean process?'),
     (f'{WATCH}statefile = "x"', '4: statefile: is no option; did you mean '
      'state-file?'),
     (f'{WATCH}wwwwwww = 5', '4: wwwwwww: is no option; see pollreload watch --help'),
-    (f'{WATCH}verbose = 1', '4: verbose: is no option; see pollreload watch --help'),
     (f'{WATCH}"" = 1', '4: : is no option; see pollreload watch --help'),
     (f'{WATCH}\n[watch.zzz]\na = 1', '5: zzz: is no option; see pollreload watch '
      '--help'),
@@ -784,6 +798,8 @@ def test_every_option_of_watch_is_tried() -> None:
     )
     assert {*cli.kinds()} == {*VALID, *MINE, *COMMON}
     assert {*several.COMMON} == {*COMMON}
+    beside = {name.replace('_', '-') for name in cli.BESIDE}
+    assert beside == {*COMMON, *config.SPOKEN, 'config'}
 
 
 @st.composite

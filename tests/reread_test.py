@@ -179,14 +179,20 @@ def test_it_is_read_once_more_at_the_start(
     assert 'stopped' not in capfd.readouterr().err
 
 
-def test_another_port_is_refused(conf: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """And all of the file with it."""
+@pytest.mark.parametrize(('listen', 'where', 'says'), [
+    (('', 2), 'c:3: listen:', 'c:3: listen:'), (None, '--listen', '{}: listen:'),
+])
+def test_another_port_is_refused(
+        conf: str, capfd: pytest.CaptureFixture[str], listen: tuple[str, int] | None,
+        where: str, says: str,
+) -> None:
+    """And all of the file with it; with its line, as long as it has one."""
     first = made(conf, 'a')
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf, ('', 1))
+    new = plan._replace(listen=listen, where=where, watches=())
     itself, reader = reread.watch(
-        plan, lambda: cli.flat(plan._replace(listen=('', 2), watches=())), watches,
-        begun(Log()),
+        plan, lambda: cli.flat(new), watches, begun(Log()),
     )
 
     def stepped() -> bool:
@@ -195,7 +201,8 @@ def test_another_port_is_refused(conf: str, capfd: pytest.CaptureFixture[str]) -
 
     until(stepped, 'it is read')
     assert [each.asked for each in watches] == [first]
-    assert 'held: listen: cannot change while it runs' in capfd.readouterr().err
+    said = f'held: {says.format(conf)} cannot change while it runs; start it anew; what'
+    assert said in capfd.readouterr().err
 
 
 # Who goes on as whom

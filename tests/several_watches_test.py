@@ -894,11 +894,15 @@ def test_a_bad_file_that_is_as_before_again_is_nothing(
 
 
 def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
-    """Who asks there would find nobody; with it, nothing else is taken over."""
+    """Who asks there would find nobody; with it, nothing else is taken over.
+
+    As with all that is refused, the file, the line and the key are said.
+    """
     one, two = apps
     put(config, one.table())
     with begun(config) as it:
         put(config, one.table(), two.table(), listen='127.0.0.1:9')
+        line = Path(config).read_text().partition('listen')[0].count('\n') + 1
         it.rest('content due')
         held = it.until('held', reason='config')
         put(config, one.table(), two.table())
@@ -906,8 +910,8 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
         it.until('started', watch='two')
 
     assert held['message'] == (
-        'listen: cannot change while it runs; start it anew; what was there before '
-        'goes on'
+        f'{config}:{line}: listen: cannot change while it runs; start it anew; what '
+        f'was there before goes on'
     )
 
 

@@ -27,16 +27,18 @@ class Reader(wiring.Hands):
 
     again: reads it, in a child; returns the plan as plain types, or why not.
     take: called with what it says; returns '' or why that cannot be had.
+    log: where the events of its watch go.
     trouble: why the last reading was refused. taken: when one last was not, in
         seconds of CLOCK_REALTIME; 0.0: not yet.
     """
 
     def __init__(
-            self, again: Callable[[], object], take: Callable[[Plan], str],
+            self, again: Callable[[], object], take: Callable[[Plan], str], log: Say,
     ) -> None:
         super().__init__()
         self.again = again
         self.take = take
+        self.log = log
         self.trouble = ''
         self.taken = 0.0
 
@@ -85,15 +87,7 @@ def watch(
         it says later; what watches the file itself stays among them.
     begin: begins another.
     """
-    quick = min(each.interval for each in plan.watches)
-    settings = Settings(
-        paths=(plan.config,), exec=((plan.config,),),
-        # It may have changed since it was read.
-        on_start='always', interval=min(5.0, quick),
-        settle=min(1.0, *(each.settle for each in plan.watches)),
-        log_format=plan.watches[0].log_format, verbosity=plan.watches[0].verbosity,
-    )
-    log = wiring.logger(settings)
+    settings = of_file(plan)
 
     def take(new: Plan) -> str:
         if new.listen != plan.listen:
@@ -101,23 +95,54 @@ def watch(
             where = new.where if new.listen else f'{printable(plan.config)}: listen:'
             return f'{where} cannot change while it runs; start it anew'
         over(new, watches, itself, begin)
+        if of_file(new) != itself.asked:
+            reader.log = wiring.logger(of_file(new))
+            alter(itself, of_file(new))
         return ''
 
-    reader = Reader(again, take)
-    itself = Watch(settings, heard(log, reader), reader)
+    reader = Reader(again, take, wiring.logger(settings))
+    itself = Watch(settings, heard(reader), reader)
     return itself, reader
 
 
-def heard(log: Say, reader: Reader) -> Say:
+def of_file(plan: Plan) -> Settings:
+    """Return the settings of the watch of the config file itself."""
+    first, *rest = plan.watches
+    return Settings(
+        paths=(plan.config,), exec=((plan.config,),),
+        # It may have changed since it was read.
+        on_start='always',
+        interval=min(5.0, first.interval, *(each.interval for each in rest)),
+        settle=min(1.0, first.settle, *(each.settle for each in rest)),
+        log_format=first.log_format, verbosity=first.verbosity,
+    )
+
+
+def alter(itself: Watch, settings: Settings) -> None:
+    """Give the watch of the config file other settings, in the middle of its step.
+
+    It acts, so it will not look once more in that step: from the next one on it
+    does so with other eyes.
+    """
+    itself.eyes.close()
+    itself.eyes = wiring.Eyes(settings)
+    itself.asked = settings
+    itself.settings = settings._replace(on_start=itself.settings.on_start)
+    itself.around = itself.around._replace(
+        still=itself.eyes.still, look=itself.eyes.look,
+    )
+
+
+def heard(reader: Reader) -> Say:
     """Return what logs of the watch of a config file what a person can use."""
     def say(event: str, message: str, /, **fields: object) -> None:
         if event == 'failed' and 'exec' in fields:
-            log(
+            reader.log(
                 'held', f'{reader.trouble}; what was there before goes on',
                 reason='config',
             )
         elif event in HEARD:
-            log(event, message, **fields)
+            reader.log(event, message, **fields)
 
     return say
 

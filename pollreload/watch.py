@@ -56,7 +56,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
             for watch in watches:
                 watch.close()
             name = signal.Signals(got.si_signo).name
-            say = logger(plan.watches[0]._replace(name=''))
+            # By what the config file says now, where there is one.
+            say = logger(watches[0].asked._replace(name=''))
             say('stopped', f'on {name}', signal=name)
             return 0
         if got.si_signo == signal.SIGHUP:

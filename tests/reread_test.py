@@ -72,7 +72,7 @@ def test_a_reading_is_taken_over_or_is_a_failure(
         taken.append(plan)
         return take
 
-    reader = Reader(again, over)
+    reader = Reader(again, over, Log())
     assert reader.run((), {}) == ''
     assert ended(reader) == int(bool(trouble))
 
@@ -89,7 +89,7 @@ def test_no_child_to_read_it_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(errno.EAGAIN, 'Resource temporarily unavailable')
 
     monkeypatch.setattr(children, 'fork', fork)
-    reader = Reader(lambda: '', lambda _: '')
+    reader = Reader(lambda: '', lambda _: '', Log())
 
     assert reader.run((), {}) == reader.trouble
     assert reader.trouble == 'no child to read it: Resource temporarily unavailable'
@@ -97,7 +97,7 @@ def test_no_child_to_read_it_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_reading_that_takes_too_long_is_a_failure() -> None:
     """It is ended; where there is none, there is nothing to say."""
-    reader = Reader(lambda: os.read(os.pipe()[0], 1), lambda _: '')
+    reader = Reader(lambda: os.read(os.pipe()[0], 1), lambda _: '', Log())
     reader.cancel()
     assert reader.trouble == ''
 
@@ -115,9 +115,9 @@ def test_a_reading_that_takes_too_long_is_a_failure() -> None:
 
 def test_only_what_a_person_can_use_is_said(log: Log) -> None:
     """How the file is read is our own affair."""
-    reader = Reader(lambda: '', lambda _: '')
+    reader = Reader(lambda: '', lambda _: '', log)
     reader.trouble = 'c:1: no'
-    say = reread.heard(log, reader)
+    say = reread.heard(reader)
 
     for event in (
             'started', 'baseline', 'polled', 'changed', 'held', 'delivered', 'failed',
@@ -155,6 +155,45 @@ def test_it_is_looked_at_as_often_as_any(
     assert (itself.asked.interval, itself.asked.settle) == (interval, settle)
     assert (itself.asked.log_format, itself.asked.verbosity) == ('json', 1)
     assert itself.asked.name == ''
+
+
+@pytest.mark.parametrize(('changes', 'interval', 'form'), [
+    ({'interval': 0.2}, 0.2, 'text'), ({'interval': 60.0}, 5.0, 'text'),
+    ({'splay': 1.0}, 2.0, 'text'),
+    ({'log_format': 'json'}, 2.0, 'json'),
+])
+def test_what_it_says_is_so_for_itself_too(
+        conf: str, changes: dict[str, Any], interval: float, form: str,
+        capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As often as the fastest of the new ones, and in their format."""
+    first = made(conf, 'a', interval=2.0)
+    plan = Plan((first,), conf)
+    new = [Plan((first._replace(**changes),), conf)]
+    watches = [Watch(first, Log())]
+    itself, reader = reread.watch(
+        plan, lambda: cli.flat(new[0]) if new else 'c:1: no', watches, begun(Log()),
+    )
+    watches.append(itself)
+    eyes = itself.eyes
+
+    def stepped() -> bool:
+        itself.step()
+        return itself.state.content.state == 'done' or bool(reader.trouble)
+
+    until(stepped, 'it is read')
+    assert (itself.asked.interval, itself.settings.interval) == (interval, interval)
+    assert itself.settings.on_start == 'always'
+    assert (itself.eyes is eyes) == (itself.asked.interval == 2.0 and form == 'text')
+
+    new.clear()
+    write(conf, 'second')
+    itself.poll_now()
+    until(lambda: stepped() and bool(reader.trouble), 'it is read once more')
+    lines = capfd.readouterr().err.splitlines()
+    assert ['{' in line for line in lines] == [form == 'json'] * 2
+    assert 'changed' in lines[0]
+    assert 'what was there before goes on' in lines[1]
 
 
 def test_it_is_read_once_more_at_the_start(

@@ -89,7 +89,8 @@ def started(
 ) -> Several:
     """Start a watch with a config file; end it with .end() or `with`."""
     command = (
-        *under, *POLLRELOAD, 'watch', '--config', path, '--log-format', form, *words,
+        *under, *POLLRELOAD, 'watch', '--config', path,
+        *(('--log-format', form) if form else ()), *words,
     )
     return Several(subprocess.Popen(
         command, env=environment(env), stdin=subprocess.DEVNULL,

@@ -915,6 +915,29 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
     )
 
 
+def test_another_format_is_that_of_every_line(
+        config: str, apps: tuple[App, App],
+) -> None:
+    """Also of the config file's own, and of the last."""
+    one, _ = apps
+    put(config, one.table(), log_format='json')
+    with started(config, form='') as it:
+        it.until('baseline', watch='one')
+        put(config, one.table(), log_format='text')
+        it.send(signal.SIGHUP)
+        begun = it.until('line')
+        write(config, 'no TOML')
+        it.send(signal.SIGHUP)
+        it.until('line')
+        held = it.until('line')
+        it.stop()
+        *_, stopped = it.seen
+
+    assert ' started: one: polling ' in begun['message']
+    assert f' held: {config}:1: is no TOML' in held['message']
+    assert stopped['message'].endswith(' stopped: on SIGTERM')
+
+
 def test_a_file_that_goes_away_is_unreadable_and_the_old_goes_on(
         config: str, apps: tuple[App, App],
 ) -> None:

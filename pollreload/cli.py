@@ -477,13 +477,14 @@ def smoke(**given: Any) -> int:
 
 @pollreload.command(params=[
     click.Argument(('file',), metavar='FILE', type=FILE),
-    timed('max-age', 'How old the last look may be.', 30.0), OUTPUT,
+    option('max-age', 'How old the last look may be; by default 30s, or three '
+           'intervals of the watch where that is longer.', type=DURATION), OUTPUT,
 ])
-def status(file: str, max_age: float, output: str) -> int:
+def status(file: str, max_age: float | None, output: str) -> int:
     """Show what a watch last wrote to its --status-file FILE (exec probes).
 
-    Exit status: 0, or 1 where its last look ended longer ago than --max-age, or
-    there is no such file.
+    Exit status: 0, or 1 where its last look ended longer ago than --max-age or in
+    the future, or there is no such file.
     """
     from pollreload.status import run
     return run(file, max_age, output)

@@ -21,6 +21,7 @@ from pollreload import (
     places,
     procfs,
     report,
+    statusfile,
     wiring,
 )
 from pollreload.errors import LedgerError, UsageError
@@ -244,6 +245,7 @@ def rows(settings: Settings) -> list[Row]:
         *paths(settings.paths, seen),
         *(target(settings) if signals(settings) else ()),
         memory(settings),
+        *shown(settings),
         *commands(settings),
         *urls(settings),
     ]
@@ -567,6 +569,24 @@ def default_memory(settings: Settings) -> Row:
         'ledger', 'ok', '',
         f'check would keep it in {path}; watch keeps none without --state-file',
     )
+
+
+def shown(settings: Settings) -> Iterator[Row]:
+    """Say whether --status-file can be written."""
+    path = settings.status_file
+    if path is None:
+        return
+    try:
+        trouble, remedy = parted(
+            wiring.carefully(lambda: statusfile.writable(path), path),
+        )
+    except OSError as error:
+        trouble = (error.strerror or str(error)).lower()
+        remedy = 'see to the server or the daemon of its mount, or name another file'
+    if trouble:
+        yield Row('status-file', 'fail', path, trouble, remedy)
+    else:
+        yield Row('status-file', 'ok', path, 'can be written')
 
 
 def commands(settings: Settings) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from pollreload.errors import StatusError
 
 VERSION = 1
 LARGEST = 1 << 20  # bytes; what is longer is not ours
+ELSEWHERE = 'name another with --status-file'
 
 
 def write(path: str, shown: Mapping[str, object]) -> None:
@@ -31,6 +32,25 @@ def write(path: str, shown: Mapping[str, object]) -> None:
         raise
 
 
+def refused(word: str) -> None:
+    """Refuse NaN and Infinity, which Python alone takes for JSON. Raises ValueError."""
+    raise ValueError(word)
+
+
+def writable(path: str) -> str:
+    """Return '' or why the file could not be written; creates nothing."""
+    directory = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(directory):
+        return f'there is no directory {directory}; make it, or {ELSEWHERE}'
+    if os.path.isdir(path):
+        return f'is a directory; {ELSEWHERE}'
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return f'{directory} is on a read-only file system; {ELSEWHERE}'
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        return f'no permission to write in {directory}; {ELSEWHERE}'
+    return ''
+
+
 def read(path: str) -> dict[str, object]:
     """Return what was written. Raises StatusError, in words for a person."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -40,7 +60,7 @@ def read(path: str) -> dict[str, object]:
     except OSError as error:
         raise StatusError(f'{path}: {(error.strerror or "").lower()}') from error
     try:
-        shown = json.loads(text)
+        shown = json.loads(text, parse_constant=refused)
         version = shown['version']
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StatusError(f'{path} is not the status file of a watch') from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -137,6 +138,7 @@ def test_nothing_is_sent_or_written(comm, at, conf):
     """Of a doctor the target gets no signal, and no file comes or changes."""
     words = [
         'doctor', conf, '--process', comm, '--state-file', f'{at}/new/ledger',
+        '--status-file', f'{at}/status',
         '--validate', f'touch {at}/validated', '--verify', f'touch {at}/verified',
     ]
     before = tree(at)
@@ -554,6 +556,38 @@ def test_a_state_file_is_looked_at_and_left_as_it_is(at, conf):
     assert 'tells nobody' in corrupt.remedy
     assert '--state-file' in refused.remedy
     assert sorted(os.listdir(at)) == ['app.conf', 'ledger']
+
+
+def test_a_status_file_is_looked_at_and_not_written(at, conf):
+    """Unlike a ledger's, its directory has to be there."""
+    good = one(rows(paths=(conf,), process='x', status_file=f'{at}/s'), 'status-file')
+    bad = one(rows(paths=(conf,), process='x', status_file=f'{at}/n/s'), 'status-file')
+    none = [row.check for row in rows(paths=(conf,), process='x')]
+
+    assert good == Row('status-file', 'ok', f'{at}/s', 'can be written')
+    assert bad == Row(
+        'status-file', 'fail', f'{at}/n/s', f'there is no directory {at}/n',
+        'make it, or name another with --status-file',
+    )
+    assert 'status-file' not in none
+    assert os.listdir(at) == ['app.conf']
+
+
+def test_a_status_file_that_does_not_answer_fails(conf, monkeypatch):
+    """It lies on a mount that hangs; the doctor does not."""
+    real = wiring.carefully
+
+    def carefully(function, *paths):
+        if paths == ('/mnt/s',):
+            raise TimeoutError(errno.ETIMEDOUT, 'Does not answer')
+        return real(function, *paths)
+
+    monkeypatch.setattr(wiring, 'carefully', carefully)
+
+    row = one(rows(paths=(conf,), process='x', status_file='/mnt/s'), 'status-file')
+
+    assert (row.verdict, row.says) == ('fail', 'does not answer')
+    assert 'see to the server' in row.remedy
 
 
 def test_without_a_state_file_the_place_of_check_is_named(at, conf, monkeypatch):

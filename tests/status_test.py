@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from pollreload import cli, procfs, status, statusfile
 from pollreload.errors import StatusError
+from tests.servers.harness import until
 from tests.sidecar import unique, watch, write
 
 SHOWN: dict[str, Any] = {
@@ -72,6 +75,135 @@ def test_json_is_what_was_written_and_its_age(
     assert cli.main(('status', '--output', 'json', path)) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == {'version': 1, **SHOWN, 'age': 10.0, 'fresh': True}
+
+
+@pytest.mark.usefixtures('clocks')
+@pytest.mark.parametrize(('interval', 'ended', 'code'), [
+    (5.0, 80.0, 0), (5.0, 79.9, 1), (0.01, 80.0, 0), (10.0, 80.0, 0),
+    (11.0, 77.0, 0), (11.0, 76.9, 1), (35, 5.0, 0), (3600.0, 0.0, 0),
+])
+def test_by_default_a_look_may_be_three_intervals_old(
+        tmp_path: Path, interval: float, ended: float, code: int,
+) -> None:
+    """But 30 s at least: a watch that looks once an hour must not be ended for it."""
+    path = str(tmp_path / 'status')
+    statusfile.write(path, {**SHOWN, 'interval': interval, 'ended': ended})
+
+    assert cli.main(('status', path)) == code
+    # What is asked for is taken as it is.
+    assert cli.main(('status', '--max-age', '29s', path)) == int(ended < 81.0)
+
+
+@pytest.mark.usefixtures('clocks')
+@pytest.mark.parametrize(('boot', 'ahead', 'code'), [
+    ('this', 0.9, 0), ('this', 1.1, 1), ('another', 0.9, 0), ('another', 1.1, 1),
+    ('', 1e9, 1),
+])
+def test_a_look_that_is_to_come_is_not_fresh(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], boot: str, ahead: float,
+        code: int,
+) -> None:
+    """A clock was set back, or the file is another machine's: nobody knows its age."""
+    path = str(tmp_path / 'status')
+    times = {'ended': 110.0 + ahead, 'time': 1030.0 + ahead}
+    statusfile.write(path, {**SHOWN, **times, 'boot': boot})
+
+    assert cli.main(('status', '--max-age', '1h', path)) == code
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert ('s in the future, so nobody knows how old it is' in line) == bool(code)
+    assert cli.main(('status', '--output', 'json', path)) == code
+    said = json.loads(capsys.readouterr().out)
+    assert said['fresh'] is not bool(code)
+    assert (said['age'] < 0.0) == bool(code)
+
+
+@pytest.mark.parametrize('name', ['time', 'ended', 'took', 'interval'])
+@pytest.mark.parametrize('value', [
+    'nan', '7', True, None, [], 10**400, -1, pytest.param(1e400, id='1e400'),
+])
+def test_what_is_no_number_is_not_fresh(
+        tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever has written it: a probe must not take it for a look of just now."""
+    path = tmp_path / 'status'
+    statusfile.write(str(path), {**SHOWN, name: value})
+    path.write_text(path.read_text().replace('Infinity', '1e400'))
+
+    with pytest.raises(StatusError, match=f'cannot be believed: its {name} is no numb'):
+        cli.main(('status', str(path)))
+    assert capsys.readouterr().out == ''
+
+
+@pytest.mark.usefixtures('clocks')
+def test_a_watch_that_has_a_name_is_shown_by_it(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As one of a config file has; without one there is no word of it."""
+    path = str(tmp_path / 'status')
+    statusfile.write(path, {**SHOWN, 'watch': 'front'})
+    cli.main(('status', path))
+    named = capsys.readouterr().out
+    statusfile.write(path, SHOWN)
+    cli.main(('status', path))
+
+    assert 'watch       front, pid 41, every 5 s\n' in named
+    assert 'watch       pid 41, every 5 s\n' in capsys.readouterr().out
+
+
+def test_a_watch_at_rest_goes_on_showing_that_it_looks(tmp_path: Path) -> None:
+    """Though nothing else of it changes, or its probe would end it."""
+    conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
+    write(conf, 'first')
+    words = (
+        '--process', unique('gone'), '--interval', '20ms', '--status-file', path, conf,
+    )
+    with watch(*words) as sidecar:
+        sidecar.until('baseline')
+        # By then it rests: the first looks are not the same as what follows.
+        moved(path, 3)
+        before, after = moved(path, 2)
+
+    differ = {name for name in after if after[name] != before[name]}
+    assert differ - {'took'} == {'time', 'ended'}
+    assert after['content'] == 'done'
+
+
+def moved(path: str, looks: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what was shown, and what is after some more looks have ended."""
+    until(lambda: os.path.exists(path), 'there is a status')
+    first: dict[str, Any] = statusfile.read(path)
+    seen = {first['ended']}
+
+    def looked() -> bool:
+        seen.add(statusfile.read(path)['ended'])
+        return len(seen) > looks
+
+    until(looked, 'it looks')
+    return first, statusfile.read(path)
+
+
+def test_a_watch_that_is_stopped_is_found(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its process is there, and does nothing; and it is well once it goes on."""
+    conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
+    write(conf, 'first')
+    words = (
+        '--process', unique('gone'), '--interval', '100ms', '--status-file', path, conf,
+    )
+    probe = ('status', '--max-age', '2s', path)
+    with watch(*words) as sidecar:
+        sidecar.until('baseline')
+        until(lambda: os.path.exists(path), 'there is a status')
+        well = cli.main(probe)
+        sidecar.send(signal.SIGSTOP)
+        until(lambda: cli.main(probe) == 1, 'it is too old')
+        said = capsys.readouterr().out
+        sidecar.send(signal.SIGCONT)
+        until(lambda: cli.main(probe) == 0, 'it is well')
+
+    assert well == 0
+    assert 's ago, which is more than 2 s' in said
 
 
 @pytest.mark.parametrize('lacks', ['boot', 'seen', 'took'])

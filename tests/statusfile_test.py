@@ -2,7 +2,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +51,9 @@ def test_a_failed_write_leaves_the_old_one_and_no_litter(
     ('[]', 'is not the status file'), ('7', 'is not the status file'),
     ('{}', 'is not the status file'), ('{"version": 2}', 'of another version'),
     ('[' * 100_000, 'is not the status file'),
+    # What Python alone takes for JSON.
+    ('{"version": 1, "time": NaN}', 'is not the status file'),
+    ('{"version": 1, "took": -Infinity}', 'is not the status file'),
 ])
 def test_what_is_no_status_file_is_one_line(
         tmp_path: Path, text: str, says: str,
@@ -64,3 +71,52 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / 'fifo')
     with pytest.raises(StatusError, match='is not the status file'):
         statusfile.read(str(tmp_path / 'fifo'))
+
+
+@pytest.mark.parametrize(('path', 'says'), [
+    ('status', ''), ('there', ''),
+    ('none/status', 'there is no directory {}/none; make it, or name another'),
+    ('there/status', 'there is no directory {}/there; make it, or name another'),
+    ('closed', 'is a directory; name another'),
+    ('closed/status', 'no permission to write in {}/closed; name another'),
+])
+def test_whether_it_can_be_written_is_said_and_not_tried(
+        path: str, says: str, as_nobody: str,
+) -> None:
+    """As write would find it."""
+    before = sorted(os.listdir(as_nobody))
+
+    said = statusfile.writable(f'{as_nobody}/{path}')
+
+    assert said.startswith(says.format(as_nobody))
+    assert bool(said) == bool(says)
+    assert sorted(os.listdir(as_nobody)) == before
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[str]:
+    """A directory of nobody's, who we are for a while: root may do everything."""
+    top = os.path.realpath(tempfile.mkdtemp())
+    os.mkdir(f'{top}/closed')
+    with open(f'{top}/there', 'w', encoding='ascii'):
+        os.chmod(top, 0o777)
+        os.chmod(f'{top}/closed', 0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield top
+    if root:
+        os.seteuid(0)
+    shutil.rmtree(top)
+
+
+def test_a_read_only_file_system_is_said(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is nobody to be given a permission."""
+    kind = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, 'statvfs', lambda _: kind)
+
+    said = statusfile.writable(f'{tmp_path}/status')
+
+    assert said.startswith(f'{tmp_path} is on a read-only file system; name another')

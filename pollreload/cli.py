@@ -276,14 +276,17 @@ def planned(given: dict[str, Any]) -> Plan:
             continue
         if name in BESIDE:
             beside[name] = given[name]
-        # The short names of the well-known sidecar may be there for another reason.
-        elif source is ParameterSource.COMMANDLINE or os.environ.get(
-                str(param.envvar[0] if param.envvar else ''),
-        ):
-            what = 'a PATH' if name == 'paths' else param.opts[0]
-            raise click.UsageError(
-                f'{what} cannot be used beside --config; write it in that file',
-            )
+            continue
+        what, also = 'a PATH' if name == 'paths' else param.opts[0], ''
+        if source is not ParameterSource.COMMANDLINE:
+            # The short names of the well-known sidecar may be there for another reason.
+            variable = str(param.envvar[0] if param.envvar else '')
+            if not os.environ.get(variable):
+                continue
+            what, also = f'the variable {variable}', 'unset it, and '
+        raise click.UsageError(
+            f'{what} cannot be used beside --config; {also}write it in that file',
+        )
     from pollreload import several
     return several.plan(path, kinds(), settled, beside)
 

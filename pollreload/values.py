@@ -152,18 +152,21 @@ def plain(value: str | float) -> str:
 
 
 def address(text: str) -> tuple[str, int]:
-    """Return --listen: a host, '' for all addresses of this one, and a port."""
+    """Return --listen: a host, '' for all addresses of this one, and a port.
+
+    What is wrong with it is said without it: it may be a URL with a secret.
+    """
+    if '://' in text:
+        raise ValueError('is a URL; write :9533, or HOST:9533')
     host, colon, port = text.rpartition(':')
-    if not colon:
-        raise ValueError(f'{text!r} has no port; write :9533, or HOST:9533')
+    if not colon or text.endswith(']'):
+        raise ValueError('has no port; write :9533, HOST:9533 or [::1]:9533')
     if host.startswith('[') and host.endswith(']') and len(host) > 2:
         host = host[1:-1]
     elif ':' in host:
-        raise ValueError(
-            f'{text!r} has an IPv6 address without brackets; write [::1]:9533',
-        )
+        raise ValueError('has an IPv6 address without brackets; write [::1]:9533')
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f'{text!r} has no port from 1 to 65535')
+        raise ValueError('has no port from 1 to 65535')
     if not (host.isascii() and host.isprintable()) or {*' /[]@'} & {*host}:
-        raise ValueError(f'{text!r} has no name or address of a host')
+        raise ValueError('has no name or address of a host')
     return host, int(port)

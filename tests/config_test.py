@@ -362,8 +362,9 @@ def test_many_watches_are_read_at_once() -> None:
      'POST, PUT or GET'),
     (f'{WATCH}url-status = "999"', "4: url-status: '999' is not a status; write 2xx, "
      '204 or 200-299'),
-    (f'listen = "9533"\n{WATCH}', "1: listen: '9533' has no port; write :9533, or "
-     'HOST:9533'),
+    (f'listen = "9533"\n{WATCH}', '1: listen: has no port; write :9533, HOST:9533 or '
+     '[::1]:9533'),
+    (f'listen = "me:secret@h"\n{WATCH}', '1: listen: has no port from 1 to 65535'),
     (f'log-format = "xml"\n{WATCH}', "1: log-format: 'xml' is none of text, json"),
     # What is not there, or does not go together.
     ('process = "x"\n[[watch]]\n', '2: no path to watch; write path = "/etc/app", or a '
@@ -950,24 +951,22 @@ def test_nothing_else_is_taken_beside_it(
     )
 
 
-@pytest.mark.parametrize(('variable', 'value', 'what'), [
-    ('POLLRELOAD_INTERVAL', '5s', '--interval'),
-    ('POLLRELOAD_PROCESS', 'x', '--process'),
-    ('POLLRELOAD_FILE', '/a', 'a PATH'),
-    ('POLLRELOAD_SIGNAL', 'HUP', '--signal'),
-    ('POLLRELOAD_STATE_FILE', '/s', '--state-file'),
-    ('POLLRELOAD_VERIFY_WORKERS', '0', '--verify-workers'),
+@pytest.mark.parametrize(('variable', 'value'), [
+    ('POLLRELOAD_INTERVAL', '5s'), ('POLLRELOAD_PROCESS', 'x'),
+    ('POLLRELOAD_FILE', '/a'), ('POLLRELOAD_SIGNAL', 'HUP'),
+    ('POLLRELOAD_STATE_FILE', '/s'), ('POLLRELOAD_VERIFY_WORKERS', '0'),
 ])
 def test_nor_by_a_variable(
-        variable: str, value: str, what: str, monkeypatch: pytest.MonkeyPatch,
+        variable: str, value: str, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One that is ours would be lost without a word."""
+    """One that is ours would be lost without a word; it is named, to be unset."""
     put(WATCH)
     monkeypatch.setenv(variable, value)
 
-    assert refused(capsys, 'watch', '--config', 'w.toml').startswith(
-        f'pollreload: {what} cannot be used beside --config',
+    assert refused(capsys, 'watch', '--config', 'w.toml') == (
+        f'pollreload: the variable {variable} cannot be used beside --config; unset '
+        f'it, and write it in that file\n'
     )
 
 

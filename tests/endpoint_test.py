@@ -582,8 +582,9 @@ ADDRESSES: dict[str, tuple[str, int] | str] = {
     '[fe80::1%eth0]:80': ('fe80::1%eth0', 80),
     '9533': 'has no port', '': 'has no port', ':': NO_PORT, ':0': NO_PORT,
     ':65536': NO_PORT, ':-1': NO_PORT, ':http': NO_PORT, ':٣': NO_PORT,
-    'host:': NO_PORT, '::1:9533': BRACKETS, '[::1]': BRACKETS,
-    'http://a:1': BRACKETS, 'a b:1': NO_HOST, 'a/b:1': NO_HOST, 'me@a:1': NO_HOST,
+    'host:': NO_PORT, '[::1]:': NO_PORT, '::1:9533': BRACKETS, '::1': BRACKETS,
+    '[::1]': 'has no port; write', 'http://a:1': 'is a URL; write',
+    'a b:1': NO_HOST, 'a/b:1': NO_HOST, 'me@a:1': NO_HOST,
     '[a:1': NO_HOST, 'é:1': NO_HOST, 'a\n:1': NO_HOST, '[]:1': NO_HOST,
 }
 
@@ -597,3 +598,14 @@ def test_what_an_address_may_be(text: str, means: tuple[str, int] | str) -> None
     with pytest.raises(ValueError, match=means) as caught:
         values.address(text)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize('text', [
+    'me:s3cret@h', 's3cret', 'http://me:s3cret@h:1', 'me:s3cret@h:1', 's3cret::1',
+    'h/s3cret:1', '[::1]s3cret',
+])
+def test_what_is_no_address_is_not_shown(text: str) -> None:
+    """It may be a URL, and that have a secret."""
+    with pytest.raises(ValueError, match=r'^(has|is) ') as caught:
+        values.address(text)
+    assert 's3cret' not in str(caught.value)

@@ -465,10 +465,11 @@ REFUSED = {
     'no host': ('a..b:9533', ''),
     'brackets': ('::1:9533', 'without brackets; write [::1]:9533'),
     'no port': ('localhost', 'has no port'),
+    'no port of IPv6': ('[::1]', 'has no port; write'),
     'port 0': (':0', 'no port from 1 to 65535'),
     'port 65536': (':65536', 'no port from 1 to 65535'),
     'a name': (':http', 'no port from 1 to 65535'),
-    'a URL': ('http://localhost:9533', 'without brackets'),
+    'a URL': ('http://localhost:9533', 'is a URL; write :9533, or HOST:9533'),
 }
 
 

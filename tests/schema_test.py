@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from pollreload import report
 from pollreload.settings import Settings
-from tests import readme_test, sidecar, targets
+from tests import readme_test, several, sidecar, targets
 from tests.sidecar import check, unique, watch, write
 from tests.simulation import Simulation
 
@@ -381,6 +381,36 @@ def test_what_is_done_besides_a_signal(
         ('started', None), ('would', None), ('delivered', None), ('verified', None),
         ('failed', 'exec'), ('failed', 'url'),
     } <= said
+
+
+def test_watches_of_a_config_file(
+        tmp_path: Path, seen: list[dict[str, Any]],
+) -> None:
+    """Each line has the name of its watch; those of the file itself have none."""
+    conf, config = f'{tmp_path}/app.conf', f'{tmp_path}/pollreload.toml'
+    write(conf, 'first')
+    both = several.table(name='one', path=conf, exec='true'), several.table(
+        name='two', path=conf, exec='false',
+    )
+    several.put(config, *both)
+    with several.started(config) as it:
+        it.until('baseline', watch='two')
+        it.rest()
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', watch='one')
+        it.until('failed', watch='two')
+        several.put(config, both[0], both[1].replace('name', 'nam'))
+        it.rest('content due')
+        refused = it.until('held', reason='config')
+        several.put(config, both[0])
+        it.rest()
+        gone = it.until('stopped', reason='config')
+        assert it.stop() == 0
+
+    assert 'watch' not in refused
+    assert gone['watch'] == 'two'
+    assert {each.get('watch') for each in seen} == {'one', 'two', None}
 
 
 def test_a_target_that_dies(tmp_path: Path, seen: list[dict[str, Any]]) -> None:

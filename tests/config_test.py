@@ -1037,4 +1037,7 @@ def test_reread_says_what_is_wrong_with_the_words(
 
     got = cli.reread(['watch', '--config', 'w.toml'])
 
-    assert got == '--settle cannot be used beside --config; write it in that file'
+    assert got == (
+        'the variable POLLRELOAD_SETTLE cannot be used beside --config; unset it, and '
+        'write it in that file'
+    )

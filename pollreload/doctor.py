@@ -369,8 +369,8 @@ def table() -> Row:
     if trouble:
         return Row('proc', 'fail', '', trouble, remedy)
     others = procfs.others()
-    if procfs.hidden():
-        return Row('proc', 'warn', '', procfs.HIDDEN, procfs.UNHIDE)
+    if hidden := procfs.hidden():
+        return Row('proc', 'warn', '', procfs.HIDDEN, hidden)
     if procfs.secluded(others):
         return Row(
             'proc', 'warn', '', 'no process is visible but our own',

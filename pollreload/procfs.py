@@ -14,9 +14,8 @@ from pollreload.process import Masks, Process, named, script, short
 MOST_NAMES = 5
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 HIDDEN = "other users' processes are hidden (/proc is mounted with hidepid)"
-UNHIDE = (
-    'run as the uid of the target, or mount /proc with hidepid=0, or gid= one of ours'
-)
+UNHIDE = 'run as the uid of the target, or mount /proc with hidepid=0'
+PTRACEABLE = (b'4', b'ptraceable')  # of hidepid, since Linux 5.8
 DEAD = (b'Z', b'X', b'x')
 SIGNALS = {b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'}
 
@@ -369,8 +368,8 @@ def absent(name: str, root: str = '/proc') -> str:
 
     It reads the whole process table.
     """
-    if hidden(root):
-        return f'{HIDDEN}, so {name!r} may be one of them; {UNHIDE}'
+    if remedy := hidden(root):
+        return f'{HIDDEN}, so {name!r} may be one of them; {remedy}'
     seen = others(root)
     count = sum(named(process, name) for process in seen)
     if count:
@@ -422,16 +421,18 @@ def programs(process: Process) -> list[str]:
     return [argument.rpartition('/')[2] for argument in arguments]
 
 
-def hidden(root: str = '/proc') -> bool:
-    """Return whether /proc is mounted so that it hides what is not ours.
+def hidden(root: str = '/proc') -> str:
+    """Return what to do where /proc is mounted so that it hides what is not ours;
+    '' where it hides nothing.
 
     All is shown to who has CAP_SYS_PTRACE, or is in the group of gid=, 0 where
-    none is named (has_pid_permissions in fs/proc/base.c). The mounts are in
-    /proc/self/mountinfo: the mount point is the fifth field, the type and the
-    options of the file system come after ' - '.
+    none is named; but hidepid=ptraceable asks for no group (has_pid_permissions
+    in fs/proc/base.c). The mounts are in /proc/self/mountinfo: the mount point
+    is the fifth field, the type and the options of the file system come after
+    ' - '.
     """
     effective = int(status(f'{root}/self').get(b'CapEff', b'0'), 16)
-    hides = False
+    remedy = ''
     for line in (content(f'{root}/self/mountinfo') or b'').split(b'\n'):
         mount, _, system = line.partition(b' - ')
         if mount.split()[4:5] == [b'/proc'] and system.startswith(b'proc '):
@@ -440,9 +441,12 @@ def hidden(root: str = '/proc') -> bool:
                 option.partition(b'=')[::2]
                 for option in system.split()[-1].split(b',')
             )
+            level = options.get(b'hidepid', b'0')
             group = int(options.get(b'gid', b'0'))
-            hides = (
-                options.get(b'hidepid', b'0') not in (b'0', b'off')
-                and group not in (os.getegid(), *os.getgroups())
-            )
-    return hides and not effective & 1 << CAP_SYS_PTRACE
+            if level in PTRACEABLE:
+                remedy = UNHIDE
+            elif level in (b'0', b'off') or group in (os.getegid(), *os.getgroups()):
+                remedy = ''
+            else:
+                remedy = f'{UNHIDE}, or gid= one of ours'
+    return '' if effective & 1 << CAP_SYS_PTRACE else remedy

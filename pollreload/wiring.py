@@ -514,8 +514,8 @@ def absent(settings: Settings) -> str:
         ) if value is not None
     )
     if settings.process is None:
-        if procfs.hidden():
-            return f'{procfs.HIDDEN}, so one may meet {conditions}; {procfs.UNHIDE}'
+        if remedy := procfs.hidden():
+            return f'{procfs.HIDDEN}, so one may meet {conditions}; {remedy}'
         return f'no process meets {conditions}'
     # One that was started below us meets none of them, and is said to be there.
     if conditions and not all(map(procfs.ours, procfs.candidates(settings.process))):

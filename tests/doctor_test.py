@@ -521,7 +521,7 @@ def test_a_proc_that_is_not_ours_fails_and_skips_the_rest(conf, monkeypatch):
 ])
 def test_few_processes_are_a_warning(conf, monkeypatch, name, remedy):
     """Where others are hidden or there are none, the row says how to see them."""
-    monkeypatch.setattr(procfs, name, lambda *_: True)
+    monkeypatch.setattr(procfs, name, lambda *_: remedy)
 
     row = one(rows(paths=(conf,), process='x'), 'proc')
 

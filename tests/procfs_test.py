@@ -716,6 +716,14 @@ MOUNT = '23 1 0:5 / {at} rw,nosuid shared:9 - {kind} proc {options}'
         ([('/proc', 'proc', 'rw,hidepid=2')], (65534, 0), '0', False),
         ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (5,), '0', False),
         ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (0,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=4')], (65534, 0), '0', True),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=ptraceable')], (5,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '80000', False),
+        (
+            [('/proc', 'proc', 'rw,hidepid=ptraceable'), ('/proc', 'proc', 'rw')],
+            (0,), '0', False,
+        ),
         ([], (65534,), '0', False),
     ],
 )
@@ -724,8 +732,9 @@ def test_absent_says_when_others_are_hidden(
         mounts: list[tuple[str, str, str]], gids: tuple[int, ...], effective: str,
         hides: bool,
 ) -> None:
-    """hidepid on the topmost /proc hides what is not ours, except from its group and
-    from CAP_SYS_PTRACE; then nothing else is guessed.
+    """hidepid on the topmost /proc hides what is not ours, except from CAP_SYS_PTRACE
+    and, but for `ptraceable`, from its group; then nothing else is guessed, and
+    gid= is offered where it is of use.
     """
     (Path(root) / '50' / 'mountinfo').write_text(''.join(
         MOUNT.format(at=at, kind=kind, options=options) + '\n'
@@ -738,8 +747,10 @@ def test_absent_says_when_others_are_hidden(
 
     said = procfs.absent('nginx', root)
 
+    asks = not any('ptraceable' in options or '=4' in options for *_, options in mounts)
     assert said.startswith(procfs.HIDDEN) == hides
     assert ('no process is called' in said) != hides
+    assert said.endswith('or gid= one of ours') == (hides and asks)
 
 
 # boot, pid_namespace

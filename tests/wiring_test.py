@@ -840,12 +840,10 @@ def test_hidden_processes_are_named_for_a_pidfile_too(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The process that it names may well be there."""
-    monkeypatch.setattr(procfs, 'hidden', lambda: True)
+    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
     says = wiring.absent(Settings(pidfile='/run/a.pid'))
 
-    assert says == (
-        f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; {procfs.UNHIDE}'
-    )
+    assert says == f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; unhide them'
 
 
 # Hands

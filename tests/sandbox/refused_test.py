@@ -304,6 +304,21 @@ def test_hidepid_hides_nothing_from_its_group(place: Path) -> None:
     assert 'hidepid' not in rows
 
 
+def test_ptraceable_hides_from_its_group_too(place: Path) -> None:
+    """hidepid=ptraceable asks for no group: uid 0 with gid 0 and no capability sees
+    nobody else, and is not told that a gid= would help.
+    """
+    name, file = unique('app'), place / 'file'
+    changes.write(str(file), 'before\n')
+    with targets.start('handler', name=name, uid=APPS.uid):
+        under = hidden('hidepid=ptraceable,gid=0', *BARE)
+        says = tried(None, under, file, '--process', name)
+        rows = doctored(None, under, '--process', name, str(file))
+    for text in (says, rows):
+        names_hidepid(text)
+        assert 'gid=' not in text
+
+
 @contextlib.contextmanager
 def within(pid: int, *command: str) -> Iterator[App]:
     """Give an app that runs in the pid namespace and the mounts of a process."""

@@ -7,9 +7,13 @@ its own program.
 """
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import re
 import shutil
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from pollreload import contents
@@ -17,18 +21,8 @@ from pollreload.errors import UsageError
 
 # The loader is named as we are, for what is run is what shows as comm.
 LOADER, INTERPRETER = 'pollreload', 'python3'
-NEW = '.pollreload.new'
-# Isolated, and in UTF-8: what the other image sets, for its own Python or in a
-# locale that the tree has no codec for, does not reach ours.
-LAUNCHER = f'''\
-#!/bin/sh
-# pollreload, with its own loader, libraries and Python: from whatever is mounted here.
-here=$0
-[ ! -h "$here" ] || here=$(readlink -f "$here")
-here=$(CDPATH='' cd -- "${{here%/*}}/" && pwd)/lib || exit
-exec "$here/{LOADER}" --library-path "$here" "$here/{INTERPRETER}" -ISXutf8 \\
-    -m pollreload "$@"
-'''
+# Each run fills a directory of its own, which is never moved; `lib` is a link.
+OWN = re.compile(r'\.pollreload-[0-9a-f]{16}')
 
 
 def run(directory: str, out: TextIO, err: TextIO, prefix: str = sys.prefix) -> int:
@@ -46,20 +40,37 @@ def run(directory: str, out: TextIO, err: TextIO, prefix: str = sys.prefix) -> i
         )
     if os.path.realpath(place) == os.path.realpath(tree):
         raise UsageError(f'{directory} is where this runs from; name another directory')
-    if os.path.lexists(place) and not ours(place):
+    if os.path.lexists(place) and not linked(place):
         raise UsageError(f'{place} is there and not ours; name an empty directory')
     program = os.path.join(directory, 'pollreload')
     try:
-        # It tells what is wrong with the directory itself from what is within.
-        os.scandir(directory).close()
-        if not (same(tree, place) and launches(program)):
-            fill(directory, tree, place, program)
+        with alone(directory):
+            try:
+                if not current(directory, tree, place, program):
+                    fill(directory, tree, place, program)
+            finally:
+                sweep(directory, place, program)
     except OSError as error:
         where = error.filename2 or error.filename or directory
         err.write(f'pollreload: cannot install: {where}: {error.strerror}\n')
         return 1
     out.write(f'installed: {program}\n')
     return 0
+
+
+@contextlib.contextmanager
+def alone(directory: str) -> Iterator[None]:
+    """Wait until no other run of this machine is at work in a directory.
+
+    The lock ends with who has it, however that ends (flock(2)). Raises OSError,
+    also for what is no directory.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def ours(tree: str) -> bool:
@@ -76,37 +87,81 @@ def same(one: str, other: str) -> bool:
     return files[0] == files[1]
 
 
-def launches(program: str) -> bool:
-    """Whether our launcher is there."""
+def linked(place: str) -> str:
+    """Return the name of our directory that a link leads to the lib of; else ''."""
     try:
-        with open(program, encoding='utf-8') as file:
-            return file.read() == LAUNCHER
-    except (FileNotFoundError, UnicodeDecodeError):
-        return False
+        name, _, rest = os.readlink(place).partition('/')
+    except OSError:
+        return ''
+    return name if OWN.fullmatch(name) and rest == 'lib' else ''
+
+
+def launcher(name: str) -> bytes:
+    """Return the script that starts what is in a directory of ours.
+
+    It names one tree: what has been started does not find another one half-way.
+    """
+    # Isolated, and in UTF-8: what the other image sets, for its own Python or in
+    # a locale that the tree has no codec for, does not reach ours.
+    return f'''\
+#!/bin/sh
+# pollreload, with its own loader, libraries and Python: from whatever is mounted here.
+here=$0
+[ ! -h "$here" ] || here=$(readlink -f "$here")
+here=$(CDPATH='' cd -- "${{here%/*}}/" && pwd)/{name}/lib || exit
+exec "$here/{LOADER}" --library-path "$here" "$here/{INTERPRETER}" -ISXutf8 \\
+    -m pollreload "$@"
+'''.encode()
+
+
+def script(program: str) -> bytes:
+    """Return what is in the place of our launcher; b'' where there is no file."""
+    try:
+        with open(program, 'rb') as file:
+            return file.read()
+    except (FileNotFoundError, IsADirectoryError):
+        return b''
+
+
+def current(directory: str, tree: str, place: str, program: str) -> bool:
+    """Whether a tree is what is installed in a directory, whole."""
+    name = linked(place)
+    return (
+        bool(name) and same(tree, os.path.join(directory, name, 'lib'))
+        and script(program) == launcher(name)
+    )
 
 
 def fill(directory: str, tree: str, place: str, program: str) -> None:
-    """Copy a tree beside its place, and move it there when it is whole.
+    """Copy a tree, and have the launcher and the link lead to it when it is whole.
 
-    A run that was killed leaves NEW, which the next one begins with removing.
-    Raises OSError.
+    Each of the two is replaced in one step, so that whenever this ends, each leads
+    to what was there before or to what is there now. Raises OSError.
     """
-    new = os.path.join(directory, NEW)
-    shutil.rmtree(new, ignore_errors=True)
+    name = f'.pollreload-{os.urandom(8).hex()}'
+    new = os.path.join(directory, name)
     os.mkdir(new, 0o700)
-    try:
-        copy(tree, os.path.join(new, 'lib'))
-        launcher = os.path.join(new, 'pollreload')
-        with open(launcher, 'w', encoding='utf-8') as file:
-            file.write(LAUNCHER)
-        os.chmod(launcher, 0o755)
-        if os.path.lexists(place):
-            os.rename(place, os.path.join(new, 'old'))
-        os.rename(os.path.join(new, 'lib'), place)
-        # The last: what has no launcher is not run.
-        os.rename(launcher, program)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    copy(tree, os.path.join(new, 'lib'))
+    os.symlink(f'{name}/lib', os.path.join(new, 'link'))
+    started = os.path.join(new, 'launcher')
+    with open(started, 'wb') as file:
+        file.write(launcher(name))
+    os.chmod(started, 0o755)
+    os.chmod(new, 0o755)
+    os.replace(started, program)
+    os.replace(os.path.join(new, 'link'), place)
+
+
+def sweep(directory: str, place: str, program: str) -> None:
+    """Remove what neither the launcher nor the link leads to.
+
+    It is older, or of a run that was killed or has failed: with the lock in our
+    hand there is no other one. What cannot be removed stays.
+    """
+    text, kept = script(program), linked(place)
+    for name in os.listdir(directory):
+        if OWN.fullmatch(name) and name != kept and name.encode() not in text:
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
 
 
 def copy(source: str, place: str) -> None:

@@ -9,6 +9,7 @@ import configparser
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -449,7 +450,8 @@ def installed(image: Root) -> Path:
     done = image.run('/usr/local/bin/pollreload', 'install-to', '/shared', uid=NOBODY)
 
     assert done == (0, 'installed: /shared/pollreload\n', '')
-    assert {*os.listdir(image.volume)} == {'app.conf', 'lib', 'pollreload'}
+    own = os.readlink(image.volume / 'lib').removesuffix('/lib')
+    assert {*os.listdir(image.volume)} == {'app.conf', 'lib', 'pollreload', own}
     return image.volume
 
 
@@ -588,7 +590,7 @@ def test_full_volume_is_one_line(image: Root, tmp_path: Path) -> None:
 
     assert done.stdout == '1\n'
     line, = done.stderr.splitlines()
-    assert line.startswith('pollreload: cannot install: /shared/.pollreload.new/lib/')
+    assert line.startswith('pollreload: cannot install: /shared/.pollreload-')
     assert line.endswith(': No space left on device')
 
 
@@ -599,6 +601,8 @@ def test_volume_of_others_is_one_line(image: Root, tmp_path: Path) -> None:
         '/usr/local/bin/pollreload', 'install-to', '/shared', uid=NOBODY,
     )
 
-    assert done == (1, '', (
-        'pollreload: cannot install: /shared/.pollreload.new: Permission denied\n'
-    ))
+    assert (done.status, done.out) == (1, '')
+    assert re.fullmatch(
+        r'pollreload: cannot install: /shared/\.pollreload-\w+: Permission denied\n',
+        done.err,
+    )

@@ -65,10 +65,12 @@ def us() -> str:
 
 def entitle() -> str:
     """Return what would permit us to signal a process of another user."""
+    # As root, for Kubernetes has no ambient set: what `add` names there does not
+    # reach who is not root, in whose bounding set alone it is then.
+    says = 'run as the same uid, or as root with CAP_KILL'
     if os.geteuid() and procfs.bounded(CAP_KILL):
-        # As Kubernetes gives `add: [KILL]`, which does not reach who is not root.
-        return f'run as the same uid or as root; CAP_KILL is not in effect for {us()}'
-    return 'run as the same uid or add CAP_KILL'
+        says += f', which is not in effect for {us()}'
+    return says
 
 
 def logger(

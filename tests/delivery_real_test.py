@@ -383,7 +383,7 @@ def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) ->
 
     assert failed['message'] == (
         f'not permitted to send SIGHUP to {name} (pid {foreign.pid}, uid 65534) as '
-        f'uid 0; run as the same uid or add CAP_KILL'
+        f'uid 0; run as the same uid, or as root with CAP_KILL'
     )
     assert it.count('failed') == 1
     assert told == 'HUP'

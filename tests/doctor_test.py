@@ -485,8 +485,9 @@ def test_a_signal_that_ends_is_not_checked(comm, conf):
 
 
 @pytest.mark.parametrize(('bounded', 'remedy'), [
-    (False, 'run as the same uid or add CAP_KILL'),
-    (True, 'run as the same uid or as root; CAP_KILL is not in effect for uid 65534'),
+    (False, 'run as the same uid, or as root with CAP_KILL'),
+    (True, 'run as the same uid, or as root with CAP_KILL, which is not in effect '
+     'for uid 65534'),
 ])
 def test_who_may_not_signal_whom_is_said(
         comm, conf, as_nobody, monkeypatch, bounded, remedy,

@@ -421,7 +421,7 @@ class Simulation:
             ask=lambda url: self.run_command((url,), {}), ran=self.ran,
             cancel=self.cancel, said=self.said, save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
-            entitle=lambda: 'run as the same uid or add CAP_KILL',
+            entitle=lambda: 'run as the same uid, or as root with CAP_KILL',
         )
 
     def still(self) -> bool:

@@ -399,7 +399,7 @@ def test_a_refused_signal_is_said_once():
     lines = said(world, 'failed', 'held')
     assert len(lines) <= 2
     assert 'not permitted to send SIGHUP to app (pid 101, uid 0) as uid 1' in lines[0]
-    assert 'add CAP_KILL' in lines[0]
+    assert 'or as root with CAP_KILL' in lines[0]
 
 
 def test_a_refused_signal_is_said_again_every_hour():

@@ -821,15 +821,15 @@ def test_nobody_is_gone_where_nothing_can_be_read(
 
 
 @pytest.mark.parametrize(('uid', 'bounded', 'says'), [
-    (0, True, 'run as the same uid or add CAP_KILL'),
-    (65534, False, 'run as the same uid or add CAP_KILL'),
-    (65534, True, 'run as the same uid or as root; CAP_KILL is not in effect for '
-     'uid 65534'),
+    (0, True, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, False, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, True, 'run as the same uid, or as root with CAP_KILL, which is not in '
+     'effect for uid 65534'),
 ])
 def test_what_would_permit_us_depends_on_who_we_are(
         monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
 ) -> None:
-    """To add a capability is of no use to who would not get it."""
+    """To add a capability is of no use to who is not root, who may not get it."""
     monkeypatch.setattr(os, 'geteuid', lambda: uid)
     monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
 

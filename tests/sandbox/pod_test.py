@@ -158,8 +158,8 @@ TOLD = {
 }
 # What is said to who may not. In vain is a CAP_KILL that may be had and is not in
 # effect, which both a default and an addition leave to a user who is not root.
-ADD = 'run as the same uid or add CAP_KILL'
-IN_VAIN = 'run as the same uid or as root; CAP_KILL is not in effect for'
+ADD = 'run as the same uid, or as root with CAP_KILL'
+IN_VAIN = 'run as the same uid, or as root with CAP_KILL, which is not in effect for'
 RUNTIMES = {'podman': 'runc', 'kubernetes': 'kubernetes'}
 CAP_KILL = 1 << 5  # linux/capability.h
 

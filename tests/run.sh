@@ -118,6 +118,12 @@ sandboxes() {
     done
 }
 
+# asked: print the packages that sandboxes takes what it makes from, or with.
+asked() {
+    for script in tests/sandbox/get-*.sh; do sh "$script" --packages; done |
+        tr ' ' '\n' | sort -u | while read -r package; do printf ' %s' "$package"; done
+}
+
 first=
 for found in python3 "$(python 3.11 || :)" "$(python 3.12 || :)" /usr/bin/python3; do
     if [ -n "$found" ] && works "$found" '3, 11'; then
@@ -163,7 +169,7 @@ done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     sandboxes
 else
-    missing 'what the sandboxes need, for root and apt-get are not here'
+    missing "what the sandboxes need, for root and apt-get are not here:$(asked)"
 fi
 say 'pytest in sandboxes:'
 "$bin/python" -m pytest -q -n "$WORKERS" tests/sandbox tests/kubernetes \

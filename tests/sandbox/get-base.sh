@@ -15,6 +15,10 @@ PACKAGES='base-files base-passwd bash ca-certificates coreutils dash debianutils
 
 fail() { printf '%s\n' "get-base.sh: $*" >&2; exit 1; }
 
+# What it takes from Debian, for who has to name that.
+# shellcheck disable=SC2086 # words
+[ "${1:-}" != --packages ] || { echo $PACKAGES binutils; exit; }
+
 # python: print the interpreter whose prefix becomes /usr/local.
 python() {
     root=${PYENV_ROOT:-$(pyenv root 2>/dev/null || :)}

@@ -3,24 +3,39 @@
 # look for it: .venv/sandbox/pollreload.tar (an archive that podman load and docker
 # load take, of localhost/pollreload:test) and .venv/sandbox/rootfs/, unpacked.
 # get-image.sh DIRECTORY: build it once more, and put the archive there.
+# get-image.sh --check: end with 1 where what is there is not of these sources.
 set -eu
 cd "$(dirname "$0")/../.."
 
+PACKAGES='buildah util-linux'
 TOOLS=$PWD/.venv/sandbox
 
 fail() { printf '%s\n' "get-image.sh: $*" >&2; exit 1; }
 
+# What it takes from Debian, for who has to name that.
+# shellcheck disable=SC2086 # words
+[ "${1:-}" != --packages ] || { echo $PACKAGES; exit; }
+
+# sources: print what the image is made of, where the base is as it is.
+sources() {
+    cat "$TOOLS/base.stamp" tests/sandbox/get-image.sh Containerfile .dockerignore
+    find LICENSE setup.cfg image pollreload -type f ! -name '*.pyc' \
+        -exec sha256sum {} + | sort
+}
+
+if [ "${1:-}" = --check ]; then
+    [ "$(sources)" = "$(cat "$TOOLS/image.stamp")" ]
+    exit
+fi
 for program in buildah flock; do
-    command -v "$program" >/dev/null || fail 'missing: apt-get install buildah util-linux'
+    command -v "$program" >/dev/null || fail "missing: apt-get install $PACKAGES"
 done
 sh tests/sandbox/get-base.sh
 
 if [ $# = 0 ]; then
     exec 9>"$TOOLS/image.lock"
     flock 9
-    wanted=$(cat "$TOOLS/base.stamp" "$0" Containerfile .dockerignore
-        find LICENSE setup.cfg image pollreload -type f ! -name '*.pyc' \
-            -exec sha256sum {} + | sort)
+    wanted=$(sources)
     [ "$wanted" != "$(cat "$TOOLS/image.stamp" 2>/dev/null)" ] || exit 0
 fi
 

@@ -14,6 +14,10 @@ TOOLS=$PWD/.venv/sandbox
 
 fail() { printf '%s\n' "get-newer.sh: $*" >&2; exit 1; }
 
+# What it takes from Debian, for who has to name that.
+# shellcheck disable=SC2086 # words
+[ "${1:-}" != --packages ] || { echo $PACKAGES; exit; }
+
 for program in apt-get dpkg-deb flock; do
     command -v "$program" >/dev/null || fail "this takes a Debian: there is no $program"
 done

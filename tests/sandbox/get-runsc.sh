@@ -6,9 +6,14 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 RELEASE=trixie
+PACKAGES=runsc
 TOOLS=$PWD/.venv/sandbox
 
 fail() { printf '%s\n' "get-runsc.sh: $*" >&2; exit 1; }
+
+# What it takes from Debian, for who has to name that.
+# shellcheck disable=SC2086 # words
+[ "${1:-}" != --packages ] || { echo $PACKAGES; exit; }
 
 mkdir -p "$TOOLS"
 # Nobody looks between another's fetching it and its being there.
@@ -43,7 +48,7 @@ private() {
 }
 
 private update
-(cd "$new" && private download runsc)
+(cd "$new" && private download $PACKAGES)
 dpkg-deb --extract "$new"/runsc_*.deb "$new/tree"
 # Last, and in one step: what is there is whole.
 mv "$new/tree/usr/bin/runsc" "$TOOLS/runsc"

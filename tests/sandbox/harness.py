@@ -6,6 +6,7 @@ installed, are fetched once into TOOLS by the scripts beside this.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import shutil
@@ -21,6 +22,7 @@ from tests.servers.harness import missing
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = ROOT / '.venv' / 'sandbox'
 APP = ROOT / 'tests' / 'sandbox' / 'app.py'
+IMAGE = 'get-image.sh'
 DEADLINE = 60.0
 
 
@@ -69,10 +71,25 @@ def needed(program: str, package: str) -> str:
 
 def fetched(name: str, script: str) -> Path:
     """Return what a script beside this puts into TOOLS; as needed."""
-    path = TOOLS / name
+    path, command = TOOLS / name, ['sh', str(ROOT / 'tests' / 'sandbox' / script)]
     if not path.exists():
-        missing(f'{name} is not here: sh tests/sandbox/{script}')
+        done = subprocess.run(
+            [*command, '--packages'], stdout=subprocess.PIPE, check=True, text=True,
+        )
+        missing(f'{name} is not here: sh tests/sandbox/{script}, as root, gets it '
+                f'from Debian: {done.stdout.strip()}')
+    if script == IMAGE and not fresh():
+        missing(f'{name} is of other sources than these: sh tests/sandbox/{script}')
     return path
+
+
+@functools.cache
+def fresh() -> bool:
+    """Whether the image was built from the sources that are here."""
+    return not subprocess.call(
+        ['sh', str(ROOT / 'tests' / 'sandbox' / IMAGE), '--check'],
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def walk(

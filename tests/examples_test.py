@@ -1041,7 +1041,12 @@ def test_ci_jobs_run(name: str, clone: Path, tmp_path: Path) -> None:
 
 def scripts() -> list[str]:
     """Return the shell scripts of the project."""
-    found = [*EXAMPLES.rglob('*.sh'), *(ROOT / 'tests').rglob('*.sh'), ROOT / '.ci/run']
+    # Not of what is made here: .venv, .quickstart, a virtual environment of others.
+    tops = [path for path in ROOT.iterdir() if not path.name.startswith('.')]
+    found = [*ROOT.glob('*.sh'), ROOT / '.ci/run']
+    for top in tops:
+        if top.is_dir() and not (top / 'pyvenv.cfg').exists():
+            found += top.rglob('*.sh')
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
 

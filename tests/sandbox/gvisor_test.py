@@ -16,7 +16,7 @@ import pytest
 
 from tests.sandbox import changes
 from tests.sandbox.gvisor import LEDGER, WATCHED, Pod, started
-from tests.sandbox.harness import silent, walk
+from tests.sandbox.harness import Polls, silent, walk
 from tests.servers.harness import until
 from tests.sidecar import Event
 
@@ -27,8 +27,10 @@ QUICK = (
 # By default a target has to be 10 s old here; no test but that of it waits so long.
 EAGER = ('--min-uptime', '0')
 APP = ('--process', 'app', *WATCHED)
+INTERVAL = 0.2  # s, of QUICK
 # gVisor looks at a volume anew at each open, so that a change is seen by the next
-# poll, settled by the one after, and told: half a second, and what a busy machine adds.
+# poll, settled by the one after, and told: half a second, which Polls holds it to in
+# polls. s, after which nothing comes any more, however busy the machine:
 BOUND = 10.0
 YOUNG = 10.0  # s for which a target is held where its disposition is unknown
 
@@ -48,8 +50,10 @@ def test_every_kind_of_change_is_told_once(pod: Pod) -> None:
             pod.watch(pod.sidecar(*QUICK, *EAGER, *APP)) as sidecar,
     ):
         sidecar.until('baseline')
-        walk(pod.config, app.lines.read, BOUND)
+        polls = Polls(sidecar)
+        walk(pod.config, polls.told(app.lines.read), BOUND, polls.change)
         sidecar.polls()
+        polls.assert_prompt(INTERVAL)
         assert app.untold()
         told = [each for each in sidecar.seen if each['event'] == 'signalled']
         assert len(told) == len(changes.KINDS)

@@ -6,11 +6,14 @@ installed, are fetched once into TOOLS by the scripts beside this.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
+import itertools
 import os
 import select
 import shutil
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +21,7 @@ from pathlib import Path
 
 from tests.sandbox import changes
 from tests.servers.harness import missing
+from tests.sidecar import Event, Sidecar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = ROOT / '.venv' / 'sandbox'
@@ -119,6 +123,62 @@ def walk(
         assert said[0] == 'told', line
         assert text.strip() in said[1:], f'{kind}: {line}'
     return took
+
+
+class Polls:
+    """The polls that it takes a watch to tell each change; it has to log them (-v).
+
+    A bound in polls holds on a machine that does much else, where one in seconds
+    has to allow for that; how far apart they are is looked at over all of them.
+    """
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self.sidecar = sidecar
+        self.counts: list[int] = []
+        self.changed = 0.0
+
+    def change(self, directory: str, kind: str, text: str) -> None:
+        """Change a file, as walk does it."""
+        self.changed = time.time()
+        changes.KINDS[kind](directory, text)
+
+    def told(self, read: Callable[[float], str]) -> Callable[[float], str]:
+        """Return what reads the app's next line, as walk does, and then counts."""
+        def counting(bound: float) -> str:
+            line = read(bound)
+            self.sidecar.until('signalled')
+            until = self.sidecar.seen[:self.sidecar.found]
+            # By the clock, for what it says is read through others.
+            after = [at for at in polled(until) if at > self.changed]
+            self.counts.append(len(after))
+            # The next is told when this one is done.
+            self.sidecar.until('delivered')
+            return line
+
+        return counting
+
+    def assert_prompt(self, interval: float) -> None:
+        """Assert that each change was told by the look that settles it, and that the
+        polls are as far apart as was asked for, in seconds, or closer.
+
+        A change may come in the midst of a look, which is then one more.
+        """
+        assert self.counts
+        assert max(self.counts) <= 3, self.counts
+        apart = [
+            after - before
+            for before, after in itertools.pairwise(polled(self.sidecar.seen))
+        ]
+        # A busy machine delays some of them; 5 s, the default, would be 2.5 here.
+        assert statistics.mean(apart) < 5 * interval, apart
+
+
+def polled(seen: Sequence[Event]) -> list[float]:
+    """Return when looks ended, in seconds since the epoch."""
+    return [
+        datetime.datetime.fromisoformat(event['time']).timestamp()
+        for event in seen if event['event'] == 'polled'
+    ]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.harness import Lines, walk
+from tests.sandbox.harness import Lines, Polls, walk
 from tests.sandbox.podman import (
     BASE,
     CONFIG,
@@ -33,9 +33,10 @@ from tests.sandbox.podman import (
 from tests.sidecar import QUICK
 
 TEMPLATE = Path(__file__).with_name('pod.yaml')
-# A change is seen by the next poll and settled after 100 ms: less than half a
-# second, and what a busy machine adds.
-BOUND = 10.0
+# s, as pod.yaml has it. A change is seen by the next poll and settled after 100 ms:
+# less than half a second, which Polls holds it to in polls.
+INTERVAL = 0.2
+BOUND = 10.0  # s, after which nothing comes any more, however busy the machine
 MOST_MEMORY = 16 * 1024  # kB; the README says about 12 MB
 ROOT, SAME, OTHER = 0, 65532, 1000
 WATCHED = (f'{CONFIG}/{changes.PLAIN}',)
@@ -95,9 +96,11 @@ def played(podman: Machine, config: Path, shared: bool = True) -> Iterator[Pod]:
 def test_every_kind_of_change_is_told_once(podman: Machine, config: Path) -> None:
     """All of the five ways, by a sidecar that may do nothing but what its uid may."""
     with played(podman, config) as pod:
-        took = walk(config, pod.app.read, BOUND)
+        polls = Polls(pod.sidecar)
+        took = walk(config, polls.told(pod.app.read), BOUND, polls.change)
         print({kind: f'{seconds:.2f} s' for kind, seconds in took.items()})
         pod.sidecar.polls()
+        polls.assert_prompt(INTERVAL)
         assert untold(podman, {'pod-app': pod.app})
         assert pod.sidecar.count('signalled') == len(changes.KINDS)
         assert pod.sidecar.count('failed') == 0
@@ -117,6 +120,7 @@ def test_the_sidecar_is_what_the_pod_asks_for(podman: Machine, config: Path) -> 
             'inspect', '--format={{.HostConfig.ReadonlyRootfs}}', 'pod-sidecar',
         )
         assert read_only.stdout == 'true\n'
+        assert writable(podman.mounts('pod-sidecar')) == set()
         print({name: status[name] for name in ('VmRSS', 'RssAnon', 'RssFile')})
         assert int(status['VmRSS'].split()[0]) < MOST_MEMORY
         # The second is podman's patience, after which it would be 137.
@@ -190,13 +194,17 @@ def apps(
         yield Apps(config, targets, itertools.count(1))
 
 
+# Without the second podman mounts a tmpfs at /tmp, /run and /var/tmp.
+READ_ONLY = ('--read-only', '--read-only-tmpfs=false')
+
+
 def beside(
         apps: Apps, uid: int, given: Sequence[str], runtime: str, *words: str,
 ) -> list[str]:
     """Return how podman is to run our image beside the apps."""
     return [
         f'--runtime={runtime}', 'run', '--rm', '--network=none', '--name=sidecar',
-        '--read-only', '--security-opt=no-new-privileges', f'--user={uid}:{uid}',
+        *READ_ONLY, '--security-opt=no-new-privileges', f'--user={uid}:{uid}',
         *given, f'--pid=container:{apps.targets[ROOT].name}',
         f'--volume={apps.config}:{CONFIG}:ro', IMAGE, *words,
         '--process', 'app', '--select', 'all', *WATCHED,
@@ -272,10 +280,32 @@ def test_without_any_word_the_variables_are_named(podman: Machine) -> None:
     assert all(name in done.stderr for name in ('FILE', 'PROCESS', 'SIGNAL'))
 
 
+def writable(mounts: str) -> set[str]:
+    """Return what may be written of a container, where its mounts are listed.
+
+    All but the files of the kernel, and /dev with its /dev/shm, of which every
+    container has its own.
+    """
+    rows = [line.split() for line in mounts.splitlines()]
+    return {
+        at for _, at, _, options, *_ in rows
+        if 'rw' in options.split(',')
+        and at.split('/')[1] not in ('dev', 'proc', 'sys')
+    }
+
+
 def test_the_image_asks_for_nothing(podman: Machine) -> None:
-    """It proves itself read-only, without capability, user, network or sources."""
+    """It proves itself read-only, without capability, user, network or sources; and
+    read-only is all of it, also /tmp.
+    """
+    read = podman.run(
+        'run', '--rm', *READ_ONLY, '--network=none',
+        '--entrypoint=/usr/local/lib/python3', IMAGE, '-ISXutf8', '-c',
+        'print(open("/proc/mounts").read(), end="")',
+    )
+    assert writable(read.stdout) == set()
     done = podman.run(
-        'run', '--rm', '--read-only', '--cap-drop=ALL', '--user=12345',
+        'run', '--rm', *READ_ONLY, '--cap-drop=ALL', '--user=12345',
         '--security-opt=no-new-privileges', '--network=none', IMAGE, 'smoke',
         check=False,
     )

@@ -141,6 +141,11 @@ class Machine:
         parts = (line.partition(':') for line in text.splitlines())
         return {name: value.strip() for name, _, value in parts}
 
+    def mounts(self, name: str) -> str:
+        """Return /proc/PID/mounts of the first process of a container that runs."""
+        pid = self.run('inspect', '--format={{.State.Pid}}', name).stdout.strip()
+        return Path(f'/proc/{self.pid}/root/proc/{pid}/mounts').read_text('utf-8')
+
     def stop(self, name: str, seconds: int) -> int:
         """Stop a container by TERM, and after some seconds by KILL.
 

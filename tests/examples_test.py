@@ -1065,9 +1065,12 @@ def test_index_has_every_folder(folder: str) -> None:
     index = (EXAMPLES / 'README.md').read_text()
 
     assert re.search(rf'\]\({folder}/', index)
-    if folder != 'quickstart':
-        lines = (EXAMPLES / folder / 'README.md').read_text().splitlines()
-        assert 5 <= len(lines) <= 30
+    title, _, *body = (EXAMPLES / folder / 'README.md').read_text().splitlines()
+    # A table says of each of several what it is for.
+    lines = [line for line in body if line and not line.startswith('|')]
+    assert title.startswith('# ')
+    assert re.match('(For|To) ', lines[0]), lines[0]
+    assert 2 <= len(lines) <= 7
 
 
 @pytest.mark.parametrize('readme', ['README.md', *(

@@ -12,11 +12,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
+import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -156,20 +158,26 @@ def inside(image: Path) -> list[str]:
     ]
 
 
-def memory(command: Sequence[str], path: str) -> int:
+def memory(command: Sequence[str], path: str, listen: bool = False) -> int:
     """Return the resident memory of a watch that has looked a while, in kB.
 
     All that is mapped and in memory counts, shared or not: Rss of smaps_rollup.
+    listen: it answers /metrics, and has done so.
     """
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        address = '127.0.0.1:{1}'.format(*free.getsockname())
     with subprocess.Popen(
         [*command, 'watch', '--process', 'of-nobody', '--interval', '20ms', '--settle',
-         '0', '-v', path], stderr=subprocess.PIPE, text=True,
+         '0', '-v', *(['--listen', address] if listen else []), path],
+        stderr=subprocess.PIPE, text=True,
     ) as child:
         assert child.stderr is not None
         try:
             for _ in range(50):
                 if not child.stderr.readline():
                     raise SystemExit(f'figures.py: {command} ended')
+            if listen:
+                urllib.request.urlopen(f'http://{address}/metrics').close()
             with open(f'/proc/{child.pid}/smaps_rollup', encoding='ascii') as file:
                 resident = re.findall(r'^Rss: +(\d+) kB', file.read(), re.M)
         finally:
@@ -210,7 +218,7 @@ def rows(place: Path, image: Path) -> Iterator[tuple[str, Size]]:
     yield 'the stand-in for python:3.13-slim, alone', all_of(base)
     ours = str(ROOT / 'image/requirements.txt')
     for name, words in (
-        ('click and xxhash, for pollreload', ['-r', ours]),
+        ('what pollreload needs: click, prometheus_client, xxhash', ['-r', ours]),
         ('watchfiles (inotify, Rust)', ['watchfiles']),
         ('kopf (operators)', ['kopf']),
         ('kubernetes (the client that k8s-sidecar uses)', ['kubernetes']),
@@ -248,11 +256,14 @@ def main(words: Sequence[str]) -> None:
             ))
         if 'memory' in wanted:
             (image / 'conf').touch()
-            both = [memory(inside(image), '/conf'),
-                    memory(elsewhere, str(image / 'conf'))]
-            table(('`watch`', 'MB resident'), (
-                (where, f'{got / 1024:.1f}')
-                for where, got in zip(('in the image', 'outside'), both, strict=True)
+            runs = (
+                ('in the image', inside(image), '/conf'),
+                ('outside', elsewhere, str(image / 'conf')),
+            )
+            table(('`watch`', 'MB resident', 'with `--listen`'), (
+                (where, *(f'{memory(command, path, listen) / 1024:.1f}'
+                          for listen in (False, True)))
+                for where, command, path in runs
             ))
 
 

@@ -27,6 +27,7 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from image import closure
 from pollreload import cli
 from pollreload.settings import Settings
 from tests.sandbox.harness import fetched, needed
@@ -1071,6 +1072,26 @@ def test_index_has_every_folder(folder: str) -> None:
     assert title.startswith('# ')
     assert re.match('(For|To) ', lines[0]), lines[0]
     assert 2 <= len(lines) <= 7
+
+
+def test_the_page_of_the_image_quotes_the_example() -> None:
+    """Each line of the excerpt is in app-image.yaml, in this order; it is YAML, too."""
+    page = (ROOT / 'docs/image.md').read_text().partition('## In the image of your')[2]
+    excerpt = page.partition('```yaml\n')[2].partition('```')[0]
+    lines = iter((EXAMPLES / 'kubernetes/app-image.yaml').read_text().splitlines())
+
+    assert len(excerpt.splitlines()) > 10
+    for line in excerpt.splitlines():
+        assert line in lines, line
+    assert {*yaml.safe_load(excerpt)} == {'initContainers', 'containers'}
+
+
+def test_the_page_of_the_image_names_what_is_left_out() -> None:
+    """What the script of the image leaves out by name."""
+    page = (ROOT / 'docs/image.md').read_text()
+
+    for name in (*closure.WITHOUT, *closure.UNASKED, 'idna'):
+        assert f'`{name}`' in page
 
 
 @pytest.mark.parametrize('readme', ['README.md', *(

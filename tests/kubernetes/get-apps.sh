@@ -1,13 +1,14 @@
 #!/bin/sh
-# Make the image whose programs the tests tell: a Debian with python3, nginx, and
-# Apache laid out as in docker.io/library/httpd. It takes about a minute, and leaves
+# Make the image whose programs the tests tell: a Debian with python3 and curl, nginx
+# laid out as in docker.io/nginxinc/nginx-unprivileged, which is what it runs, and Apache
+# as in docker.io/library/httpd. It takes about a minute, and leaves
 # .venv/sandbox/apps.tar, a docker archive of localhost/pollreload-apps:test.
 set -eu
 wanted=$(cat "$0")
 cd "$(dirname "$0")/../.."
 
 NAME=localhost/pollreload-apps:test
-PACKAGES=apache2-bin,nginx,python3-minimal
+PACKAGES=apache2-bin,curl,nginx,python3-minimal
 TOOLS=$PWD/.venv/sandbox
 
 fail() { printf '%s\n' "get-apps.sh: $*" >&2; exit 1; }
@@ -52,12 +53,29 @@ exec /usr/local/apache2/bin/httpd -d /usr/local/apache2 -f conf/httpd.conf -DFOR
 SCRIPT
 chmod 755 "$root/usr/local/bin/httpd-foreground"
 
+# All that nginx writes is below /tmp there, for any user.
+cat >"$root/etc/nginx/nginx.conf" <<'NGINX'
+pid /tmp/nginx.pid;
+error_log /dev/stderr notice;
+events {}
+http {
+    access_log off;
+    client_body_temp_path /tmp/client_temp;
+    proxy_temp_path /tmp/proxy_temp;
+    fastcgi_temp_path /tmp/fastcgi_temp;
+    uwsgi_temp_path /tmp/uwsgi_temp;
+    scgi_temp_path /tmp/scgi_temp;
+    include /etc/nginx/conf.d/*.conf;
+}
+NGINX
+
 # A docker archive of one layer: the files, the configuration, and which is which.
 tar -C "$root" --numeric-owner --sort=name --mtime=@0 -cf "$new/layer.tar" .
 layer=$(sha256sum "$new/layer.tar" | cut -d ' ' -f 1)
 cat >"$new/config.json" <<JSON
 {"architecture": "$(dpkg --print-architecture)", "os": "linux",
- "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+ "config": {"Cmd": ["nginx", "-g", "daemon off;"],
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
  "rootfs": {"type": "layers", "diff_ids": ["sha256:$layer"]},
  "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "get-apps.sh"}]}
 JSON

@@ -216,6 +216,17 @@ class Pod:
             return (said.strip() if not status else '') == text
         until(seen, f'{path} says {text!r}', DEADLINE)
 
+    def serves(self, text: str, port: int) -> None:
+        """Wait until the server of the pod answers a text."""
+        path = f'/api/v1/namespaces/{self.namespace}/pods/{self.name}:{port}/proxy/'
+
+        def answers() -> bool:
+            try:
+                return self.kubectl('get', '--raw', path).strip() == text
+            except AssertionError:  # kubectl has a 502 while it does not listen
+                return False
+        until(answers, f'the server answers {text!r}', DEADLINE)
+
     def status(self, container: str) -> Json:
         """Return the status of a container (v1.ContainerStatus)."""
         pod = json.loads(self.kubectl('get', 'pod', self.name, '-o', 'json'))

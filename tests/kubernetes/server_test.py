@@ -7,14 +7,12 @@ from tests.kubernetes.harness import (
     APPS,
     DEADLINE,
     IMAGE,
-    Pod,
     applied,
     config,
     in_cluster,
     mounted,
     pod,
 )
-from tests.servers.harness import until
 
 pytestmark = in_cluster()
 
@@ -38,18 +36,6 @@ DirectoryIndex {}.txt
 NGINX = 'server {{ listen 81; location / {{ return 200 "{}"; }} }}\n'
 
 
-def serves(made: Pod, text: str, port: int) -> None:
-    """Wait until the server of a pod answers a text."""
-    path = f'/api/v1/namespaces/{made.namespace}/pods/{made.name}:{port}/proxy/'
-
-    def answers() -> bool:
-        try:
-            return made.kubectl('get', '--raw', path).strip() == text
-        except AssertionError:  # kubectl has a 502 while it does not listen
-            return False
-    until(answers, f'the server answers {text!r}', DEADLINE)
-
-
 def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
     """FILE, PROCESS and SIGNAL are enough, and Apache serves the new configuration."""
     manifest = MANIFEST.read_text('utf-8')
@@ -62,13 +48,13 @@ def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
     answers = {'one.txt': 'one\n', 'two.txt': 'two\n', 'three.txt': 'three\n'}
     data = {**answers, 'httpd.conf': HTTPD.format('one')}
     with applied(namespace, 'apache', data, manifest) as made:
-        serves(made, 'one', 80)
+        made.serves('one', 80)
         log = made.follow('inotify')
         log.until('baseline: ', DEADLINE)
         for answer in ('two', 'three'):
             made.configure({**answers, 'httpd.conf': HTTPD.format(answer)})
             log.until('delivered: SIGHUP to httpd', DEADLINE)
-            serves(made, answer, 80)
+            made.serves(answer, 80)
         assert sum(' signalled: ' in line for line in log.seen) == 2, log.seen
         assert made.status('httpd')['restartCount'] == 0
 
@@ -99,15 +85,15 @@ def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> Non
             namespace, name, {'site.conf': NGINX.format('one')}, containers,
             [config(name), {'name': 'tools', 'emptyDir': {}}], initContainers=[first],
     ) as made:
-        serves(made, 'one', 81)
+        made.serves('one', 81)
         watching = made.watching()
         assert made.pids('pollreload', 'nginx'), 'ps shows it by another name'
         made.configure({'site.conf': NGINX.format('broken').replace(';', '')})
         held = watching.event('held')
         assert '--validate nginx refused the new content' in held['message'], held
         assert not watching.events('signalled')
-        serves(made, 'one', 81)
+        made.serves('one', 81)
         made.configure({'site.conf': NGINX.format('two')})
         watching.event('verified')
-        serves(made, 'two', 81)
+        made.serves('two', 81)
         assert len(watching.events('signalled')) == 1

@@ -1,0 +1,257 @@
+"""The manifests of examples/kubernetes, applied to a real cluster.
+
+Changed in them are the images alone, and the namespace of the one that makes its own.
+nginx is laid out as in nginxinc/nginx-unprivileged, see get-apps.sh.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+
+import pytest
+import yaml
+
+from tests.examples_test import IMAGE as THEIRS
+from tests.examples_test import NATIVE, Object, command, containers, objects, sidecars
+from tests.kubernetes import harness
+from tests.kubernetes.harness import (
+    APPS,
+    DEADLINE,
+    IMAGE,
+    KUBECTL,
+    NUMBERS,
+    Follow,
+    Pod,
+)
+from tests.servers.harness import until
+
+pytestmark = harness.in_cluster()
+
+IMAGES = {'docker.io/nginxinc/nginx-unprivileged:stable': APPS, THEIRS: IMAGE}
+TELLING = ('kubernetes/sidecar.yaml', 'kubernetes/restricted.yaml', 'overlay')
+APP_IMAGE = 'kubernetes/app-image.yaml'
+GVISOR = 'kubernetes/gvisor.yaml'
+
+
+@pytest.fixture
+def place(namespace: str) -> Iterator[str]:
+    """Return a namespace for one manifest, for they all use the same names."""
+    with harness.namespace(f'{namespace}-{next(NUMBERS)}') as name:
+        yield name
+
+
+@pytest.fixture
+def stack(place: str) -> Iterator[contextlib.ExitStack]:
+    """Return what ends before the namespace is gone."""
+    with contextlib.ExitStack() as made:
+        yield made
+
+
+def here(where: str, place: str) -> list[Object]:
+    """Return the objects of a manifest for this cluster."""
+    found = objects(where)
+    for each in found:
+        if each['kind'] == 'Namespace':
+            each['metadata']['name'] = place
+        elif 'namespace' in each['metadata']:
+            each['metadata']['namespace'] = place
+        if each['kind'] == 'Deployment':
+            for container in containers(each['spec']['template']['spec']):
+                container['image'] = IMAGES[container['image']]
+    return found
+
+
+def kind(found: Sequence[Object], name: str) -> Object:
+    """Return the object called web of a kind."""
+    (one,) = (
+        each for each in found
+        if each['kind'] == name and each['metadata']['name'] == 'web'
+    )
+    return one
+
+
+def apply(place: str, found: Sequence[Object]) -> None:
+    """Apply objects, as one does with a file."""
+    text = yaml.safe_dump_all(found)
+    harness.kubectl('-n', place, 'apply', '-f', '-', stdin=text)
+
+
+class Site:
+    """The nginx of a manifest that runs, its ConfigMap, and the log of its sidecar."""
+
+    def __init__(self, where: str, place: str, stack: contextlib.ExitStack) -> None:
+        self.place = place
+        self.found = here(where, place)
+        self.map = kind(self.found, 'ConfigMap')
+        apply(place, self.found)
+        wait = f'--timeout={DEADLINE}s'
+        harness.kubectl('-n', place, 'rollout', 'status', 'deployment/web', wait)
+        words = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'name'
+        (name,) = harness.kubectl(*words).split()
+        self.pod = Pod(place, name.removeprefix('pod/'), stack)
+        self.log: Follow = self.pod.follow('pollreload')
+        self.log.until(' baseline: ', DEADLINE)
+
+    def change(self, text: str) -> None:
+        """Have the whole manifest applied again with another configuration in it."""
+        self.map['data']['site.conf'] = text
+        apply(self.place, self.found)
+        self.pod.nudge()
+
+    def greets(self, word: str) -> str:
+        """Return the configuration that answers with a word."""
+        text: str = self.map['data']['site.conf']
+        assert ' from nginx' in text
+        return re.sub(r'"\w+ from', f'"{word} from', text)
+
+    def serves(self, word: str) -> None:
+        """Wait until nginx answers with a word."""
+        self.pod.serves(f'{word} from nginx', 8080)
+
+    def look(self) -> None:
+        """Have the sidecar look once more, and wait until it has said what of.
+
+        nginx's container sends the signals, for the sidecar's may have no shell.
+        """
+        pid, = self.pod.pids('pollreload', 'nginx')
+        self.pod.send('HUP', 'USR1', pid=pid, container='nginx')
+        self.log.until(' status: ', DEADLINE)
+
+    def events(self) -> list[str]:
+        """Return the events so far; nginx -t writes lines of its own."""
+        found = (re.match(r'\S+Z (\w+): ', line) for line in self.log.seen)
+        return [each[1] for each in found if each and each[1] != 'status']
+
+    def unbroken(self) -> None:
+        """Check that it is still the same pod, and that all its containers are."""
+        for name in ('nginx', 'pollreload'):
+            assert self.pod.status(name)['restartCount'] == 0
+
+
+def told(where: str) -> list[str]:
+    """Return the events of one change, as the sidecar of a manifest was asked."""
+    template = kind(objects(where), 'Deployment')['spec']['template']
+    (sidecar,) = sidecars(template['spec'])
+    verified = ['verified'] if '--verify-workers' in (command(sidecar) or []) else []
+    return ['changed', 'signalled', 'delivered', *verified]
+
+
+@pytest.mark.parametrize('where', TELLING)
+def test_a_change_is_told_once(
+        where: str, place: str, stack: contextlib.ExitStack,
+) -> None:
+    """Each change of the ConfigMap is told once, and nginx serves what it says."""
+    site, events = Site(where, place, stack), told(where)
+    site.serves('hello')
+    # The annotation for another signal, which the component looks for, is not there.
+    assert ', for nginx and SIGHUP' in site.log.seen[0], site.log.seen
+
+    for number, word in enumerate(('bye', 'again'), 1):
+        site.change(site.greets(word))
+        site.log.until(f' {events[-1]}: ', DEADLINE)
+        site.serves(word)
+        site.look()
+        assert site.events() == ['started', 'baseline', *events * number]
+
+    site.unbroken()
+
+
+def test_only_the_labelled_one_gets_a_sidecar(place: str) -> None:
+    """The other Deployment of the overlay runs as it was, with its own container."""
+    apply(place, here('overlay', place))
+
+    wait = f'--timeout={DEADLINE}s'
+    harness.kubectl('-n', place, 'rollout', 'status', 'deployment/other', wait)
+    words = '-n', place, 'get', 'pods', '-l', 'app=other', '-o', 'json'
+    (pod,) = json.loads(harness.kubectl(*words))['items']
+    assert [each['name'] for each in pod['status']['containerStatuses']] == ['nginx']
+
+
+def test_the_component_needs_its_annotation(
+        place: str, stack: contextlib.ExitStack,
+) -> None:
+    """Without one the variable is empty: the sidecar ends and says what it needs."""
+    found = here('overlay', place)
+    template = kind(found, 'Deployment')['spec']['template']
+    del template['metadata']['annotations']
+    apply(place, found)
+
+    def state() -> tuple[str, Object]:
+        words = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'json'
+        for pod in json.loads(harness.kubectl(*words))['items']:
+            for each in pod['status'].get('containerStatuses', ()):
+                if each['name'] == 'pollreload':
+                    ended = {**each['lastState'], **each['state']}.get('terminated', {})
+                    return pod['metadata']['name'], ended
+        return '', {}
+    until(lambda: bool(state()[1]), 'pollreload ends', DEADLINE)
+    name, ended = state()
+    assert ended['exitCode'] == 2
+    log = Pod(place, name, stack).follow('pollreload')
+    assert 'PROCESS' in log.read(DEADLINE), log.seen
+
+
+def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
+    """What nginx -t refuses is held until a good one comes, which is told once."""
+    site, events = Site(APP_IMAGE, place, stack), told(APP_IMAGE)
+    assert events[-1] == 'verified'
+    good = site.greets('bye')
+
+    site.change(f'{good}broken')
+    held = site.log.until(' held: ', DEADLINE)
+    assert '--validate nginx refused the new content' in held
+    site.serves('hello')
+    assert site.events() == ['started', 'baseline', 'changed', 'held']
+    site.change(good)
+    site.log.until(' verified: ', DEADLINE)
+
+    site.serves('bye')
+    site.look()
+    assert site.events() == ['started', 'baseline', 'changed', 'held', *events]
+    site.unbroken()
+
+
+def tried(where: str, place: str) -> tuple[int, str]:
+    """Return what the API server would say to a manifest, and the exit status."""
+    done = subprocess.run(
+        [*KUBECTL, '-n', place, 'apply', '--dry-run=server', '-f', '-'],
+        input=yaml.safe_dump_all(here(where, place)), capture_output=True, text=True,
+        timeout=DEADLINE, check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_gvisor_is_admitted(place: str) -> None:
+    """By the API server alone, with the RuntimeClass; no node here need have runsc."""
+    status, said = tried(GVISOR, place)
+
+    assert not status, said
+    for name in ('runtimeclass.node.k8s.io/gvisor', 'deployment.apps/web'):
+        assert name in said, said
+
+
+def test_native_sidecar_runs_or_is_refused(
+        place: str, stack: contextlib.ExitStack,
+) -> None:
+    """An older cluster names the field that it does not know; a newer one runs it."""
+    version = json.loads(harness.kubectl('version', '-o', 'json'))['serverVersion']
+    number = int(version['major']), int(re.sub(r'\D.*', '', version['minor']))
+    if number == (1, 28):
+        pytest.skip('1.28 has native sidecars behind a gate, and else drops the field')
+    if number < (1, 28):
+        status, said = tried(NATIVE, place)
+        assert status, said
+        assert 'unknown field' in said, said
+        assert 'restartPolicy' in said, said
+        return
+
+    site, events = Site(NATIVE, place, stack), told(NATIVE)
+    site.change(site.greets('bye'))
+    site.log.until(f' {events[-1]}: ', DEADLINE)
+
+    site.serves('bye')
+    site.look()
+    assert site.events() == ['started', 'baseline', *events]

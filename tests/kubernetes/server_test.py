@@ -1,12 +1,16 @@
 """Real servers in a pod: what they serve after their ConfigMap has changed."""
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.kubernetes.harness import (
     APPS,
     DEADLINE,
     IMAGE,
+    Follow,
+    Pod,
     applied,
     config,
     in_cluster,
@@ -34,6 +38,8 @@ DocumentRoot conf
 DirectoryIndex {}.txt
 """
 NGINX = 'server {{ listen 81; location / {{ return 200 "{}"; }} }}\n'
+BROKEN = NGINX.format('broken').replace(';', '')
+PLACE = '/etc/nginx/conf.d'
 
 
 def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
@@ -59,36 +65,41 @@ def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
         assert made.status('httpd')['restartCount'] == 0
 
 
-def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> None:
-    """There is its nginx -t: a broken configuration is held, a good one is told.
+@contextlib.contextmanager
+def nginx(namespace: str, name: str, *options: str) -> Iterator[tuple[Pod, Follow]]:
+    """Give a pod with nginx, and what a sidecar says that runs in nginx's image.
 
     An initContainer leaves pollreload in a volume of the pod.
     """
-    place, installed = '/etc/nginx/conf.d', mounted(tools='/pollreload')
+    installed = mounted(tools='/pollreload')
     here = {'image': APPS, 'imagePullPolicy': 'IfNotPresent'}
     first = {
         'name': 'install', 'image': IMAGE, 'imagePullPolicy': 'IfNotPresent',
         'args': ['install-to', '/pollreload'], 'volumeMounts': installed,
     }
     containers = ({
-        **here, 'name': 'nginx', 'command': ['nginx', '-g', 'daemon off;'],
-        'volumeMounts': mounted(config=place),
+        **here, 'name': 'nginx', 'volumeMounts': mounted(config=PLACE),
     }, {
         **here, 'name': 'pollreload', 'command': [
             '/pollreload/pollreload', 'watch', '--process', 'nginx', '--interval', '1s',
-            '--validate', 'nginx -t -q', '--verify-workers', '--log-format', 'json',
-            place,
+            '--log-format', 'json', *options, PLACE,
         ],
-        'volumeMounts': [*installed, *mounted(config=place)],
+        'volumeMounts': [*installed, *mounted(config=PLACE)],
     })
     with pod(
             namespace, name, {'site.conf': NGINX.format('one')}, containers,
             [config(name), {'name': 'tools', 'emptyDir': {}}], initContainers=[first],
     ) as made:
         made.serves('one', 81)
-        watching = made.watching()
+        yield made, made.watching()
+
+
+def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> None:
+    """There is its nginx -t: a broken configuration is held, a good one is told."""
+    asked = '--validate', 'nginx -t -q', '--verify-workers'
+    with nginx(namespace, name, *asked) as (made, watching):
         assert made.pids('pollreload', 'nginx'), 'ps shows it by another name'
-        made.configure({'site.conf': NGINX.format('broken').replace(';', '')})
+        made.configure({'site.conf': BROKEN})
         held = watching.event('held')
         assert '--validate nginx refused the new content' in held['message'], held
         assert not watching.events('signalled')
@@ -97,3 +108,28 @@ def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> Non
         watching.event('verified')
         made.serves('two', 81)
         assert len(watching.events('signalled')) == 1
+
+
+def test_verify_runs_in_the_image_of_the_app(namespace: str, name: str) -> None:
+    """There is its curl: what nginx answers has to be what the ConfigMap says.
+
+    nginx outlives a configuration that it refuses, and goes on with the one before:
+    without --verify the signal would be all that is known.
+    """
+    agrees = f'grep -F "\\"$(curl -sS http://127.0.0.1:81/)\\"" {PLACE}/site.conf'
+    asked = '--verify', f"sh -c '{agrees}'", '--command-timeout', '3s'
+    with nginx(namespace, name, *asked) as (made, watching):
+        made.configure({'site.conf': NGINX.format('two')})
+        watching.event('verified')
+        made.serves('two', 81)
+        assert [each['event'] for each in watching.events()] == [
+            'started', 'baseline', 'changed', 'signalled', 'delivered', 'verified',
+        ]
+        made.configure({'site.conf': BROKEN})
+        failed = watching.event('failed')
+        assert '--verify' in failed['message'], failed
+        made.serves('two', 81)
+        assert len(watching.events('verified')) == 1
+        made.configure({'site.conf': NGINX.format('three')})
+        watching.event('verified')
+        made.serves('three', 81)

@@ -564,6 +564,18 @@ def test_component_adds_the_sidecar_by_label() -> None:
     assert sidecars(other.spec) == []
 
 
+def test_component_needs_volumes(tmp_path: Path) -> None:
+    """To a pod without any kustomize can add none, and says which path is missing."""
+    tool = fetched('newer/kubectl', 'get-newer.sh')
+    shutil.copytree(OVERLAY.parent, tmp_path, dirs_exist_ok=True)
+    other = tmp_path / 'app/other.yaml'
+    labelled = '  name: other\n  labels: {pollreload: sidecar}\nspec:'
+    other.write_text(other.read_text().replace('  name: other\nspec:', labelled))
+
+    with pytest.raises(AssertionError, match=r'missing path: .*/template/spec/volumes'):
+        run(tool, 'kustomize', tmp_path / 'overlay')
+
+
 def test_component_keeps_the_name_of_the_config() -> None:
     """Or each change would be a new pod, and nobody would have to be told."""
     config = next(each for each in objects('overlay') if each['kind'] == 'ConfigMap')

@@ -79,6 +79,16 @@ def apply(place: str, found: Sequence[Object]) -> None:
     harness.kubectl('-n', place, 'apply', '-f', '-', stdin=text)
 
 
+def tried(found: Sequence[Object], place: str) -> tuple[int, str]:
+    """Return the exit status of kubectl, and what the API server says to objects."""
+    done = subprocess.run(
+        [*KUBECTL, '-n', place, 'apply', '--dry-run=server', '-f', '-'],
+        input=yaml.safe_dump_all(found), capture_output=True, text=True,
+        timeout=DEADLINE, check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 class Site:
     """The nginx of a manifest that runs, its ConfigMap, and the log of its sidecar."""
 
@@ -194,6 +204,17 @@ def test_the_component_needs_its_annotation(
     assert 'PROCESS' in log.read(DEADLINE), log.seen
 
 
+def test_the_component_needs_its_volume(place: str) -> None:
+    """A pod with other volumes alone is refused: the line names the one it lacks."""
+    found = here('overlay', place)
+    spec = kind(found, 'Deployment')['spec']['template']['spec']
+    spec['volumes'] = [each for each in spec['volumes'] if each['name'] != 'config']
+    status, said = tried(found, place)
+
+    assert status
+    assert 'volumeMounts[0].name: Not found: "config"' in said, said
+
+
 def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
     """What nginx -t refuses is held until a good one comes, which is told once."""
     site, events = Site(APP_IMAGE, place, stack), told(APP_IMAGE)
@@ -214,19 +235,9 @@ def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
     site.unbroken()
 
 
-def tried(where: str, place: str) -> tuple[int, str]:
-    """Return what the API server would say to a manifest, and the exit status."""
-    done = subprocess.run(
-        [*KUBECTL, '-n', place, 'apply', '--dry-run=server', '-f', '-'],
-        input=yaml.safe_dump_all(here(where, place)), capture_output=True, text=True,
-        timeout=DEADLINE, check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_gvisor_is_admitted(place: str) -> None:
     """By the API server alone, with the RuntimeClass; no node here need have runsc."""
-    status, said = tried(GVISOR, place)
+    status, said = tried(here(GVISOR, place), place)
 
     assert not status, said
     for name in ('runtimeclass.node.k8s.io/gvisor', 'deployment.apps/web'):
@@ -242,7 +253,7 @@ def test_native_sidecar_runs_or_is_refused(
     if number == (1, 28):
         pytest.skip('1.28 has native sidecars behind a gate, and else drops the field')
     if number < (1, 28):
-        status, said = tried(NATIVE, place)
+        status, said = tried(here(NATIVE, place), place)
         assert status, said
         assert 'unknown field' in said, said
         assert 'restartPolicy' in said, said

@@ -1137,11 +1137,13 @@ def test_doctor_says_whether_it_would_work(
         conf: str, server: Server, tmp_path: Path,
 ) -> None:
     """A row for each; it connects, and sends nothing."""
-    env = {'XDG_STATE_HOME': str(tmp_path / 'state')}
     away = closed_port()
+    env = {
+        'XDG_STATE_HOME': str(tmp_path / 'state'),
+        'POLLRELOAD_URL': f'{server.url("/x?y")}\nhttp://127.0.0.1:{away}/',
+    }
     done = run(
-        'doctor', '--exec', 'true', '--exec', 'no-such-program', '--url',
-        server.url('/x?y'), '--url', f'http://127.0.0.1:{away}/', '--output', 'json',
+        'doctor', '--exec', 'true', '--exec', 'no-such-program', '--output', 'json',
         conf, env=env,
     )
     said = json.loads(done.stdout)

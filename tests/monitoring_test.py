@@ -1,6 +1,7 @@
 """examples/monitoring by a real Prometheus, which scrapes a real pollreload."""
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -38,6 +39,13 @@ class Scraped(NamedTuple):
             found: list[dict[str, Any]] = json.load(answer)['data']['result']
         return found
 
+    def firing(self) -> set[tuple[str, str]]:
+        """Return the alerts that fire, each with its watch or ''."""
+        found = self.query('ALERTS{alertstate="firing"}')
+        return {
+            (it['metric']['alertname'], it['metric'].get('watch', '')) for it in found
+        }
+
     def names(self) -> set[str]:
         """Return the names of the metrics that Prometheus has of us."""
         found = self.query('{__name__=~"pollreload_.*"}')
@@ -51,10 +59,10 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     Prometheus has the job for Kubernetes with all its relabeling, and finds what the
     API of a cluster would say of two pods; the rules wait for nothing.
     """
-    program = needed('prometheus', 'prometheus')
+    needed('prometheus', 'prometheus')
     top = tmp_path_factory.mktemp('monitoring')
     conf, config = top / 'app.conf', top / 'pollreload.toml'
-    ours, theirs = free_port(), free_port()
+    ours = free_port()
     write(conf, 'A')
     write(config, f'''
         listen = "127.0.0.1:{ours}"
@@ -83,45 +91,56 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         path = ["{conf}", "{conf}.none"]
         process = "{unique()}"
     ''')
-    rules = yaml.safe_load((EXAMPLE / 'prometheus-kubernetes.yaml').read_text())
-    rules['global'] = {'scrape_interval': '1s', 'evaluation_interval': '1s'}
-    alerts = re.sub(r'for: \d+m', 'for: 0s', (EXAMPLE / 'alerts.yaml').read_text())
-    (top / 'alerts.yaml').write_text(alerts)
-    (only,) = rules['scrape_configs']
-    assert only.pop('kubernetes_sd_configs') == [{'role': 'pod'}]
-    only['static_configs'] = [
-        discovered(ours, 'web'), discovered(free_port(), 'gone'),
-        discovered(ours, 'app', pod_container_name='nginx'),
-        discovered(ours, 'port', pod_container_port_name='http'),
-        discovered(ours, 'ended', pod_phase='Succeeded'),
-        discovered(ours, 'died', pod_phase='Failed'),
-    ]
-    (top / 'prometheus.yaml').write_text(yaml.safe_dump(rules))
     command = (*POLLRELOAD, 'watch', '--config', str(config), '--log-format', 'json')
     with Sidecar(subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=environment(None),
     ), False) as watch:
         watch.until('baseline')
-        server = subprocess.Popen(
-            [
-                program, f'--config.file={top}/prometheus.yaml',
-                f'--storage.tsdb.path={top}/data',
-                f'--web.listen-address=127.0.0.1:{theirs}',
-            ], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        try:
-            it = Scraped(theirs, ours)
-            until(lambda: answers(it), 'Prometheus has scraped')
+        with scraping(
+                top, ours, discovered(ours, 'web'), discovered(free_port(), 'gone'),
+                discovered(ours, 'app', pod_container_name='nginx'),
+                discovered(ours, 'port', pod_container_port_name='http'),
+                discovered(ours, 'ended', pod_phase='Succeeded'),
+                discovered(ours, 'died', pod_phase='Failed'),
+        ) as it:
             write(conf, 'B')
             until(lambda: bool(it.query('pollreload_held == 1')), 'a hold is seen')
             failures = 'pollreload_deliveries_total{outcome="failed"} > 0'
             until(lambda: bool(it.query(failures)), 'a failure is seen')
             write(config, 'no TOML')
             yield it
-        finally:
-            server.terminate()
-            server.wait()
+
+
+@contextlib.contextmanager
+def scraping(top: Path, port: int, *found: dict[str, Any]) -> Iterator[Scraped]:
+    """Give a Prometheus that has scraped us, at a port.
+
+    top: where its files are. found: what the discovery of a cluster has.
+    """
+    program, theirs = needed('prometheus', 'prometheus'), free_port()
+    rules = yaml.safe_load((EXAMPLE / 'prometheus-kubernetes.yaml').read_text())
+    rules['global'] = {'scrape_interval': '1s', 'evaluation_interval': '1s'}
+    alerts = re.sub(r'for: \d+m', 'for: 0s', (EXAMPLE / 'alerts.yaml').read_text())
+    (top / 'alerts.yaml').write_text(alerts)
+    (only,) = rules['scrape_configs']
+    assert only.pop('kubernetes_sd_configs') == [{'role': 'pod'}]
+    only['static_configs'] = [*found]
+    (top / 'prometheus.yaml').write_text(yaml.safe_dump(rules))
+    server = subprocess.Popen(
+        [
+            program, f'--config.file={top}/prometheus.yaml',
+            f'--storage.tsdb.path={top}/data',
+            f'--web.listen-address=127.0.0.1:{theirs}',
+        ], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        it = Scraped(theirs, port)
+        until(lambda: answers(it), 'Prometheus has scraped')
+        yield it
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def discovered(port: int, pod: str, **more: str) -> dict[str, Any]:
@@ -249,17 +268,11 @@ def test_every_alert_is_asked_and_those_that_have_cause_fire(scraped: Scraped) -
     for rule in rules['groups'][0]['rules']:
         scraped.query(rule['expr'])
 
-    def firing() -> set[tuple[str, str]]:
-        found = scraped.query('ALERTS{alertstate="firing"}')
-        return {
-            (it['metric']['alertname'], it['metric'].get('watch', '')) for it in found
-        }
-
     wanted = {
         ('PollreloadHeld', 'held'), ('PollreloadDeliveriesFail', 'fails'),
         ('PollreloadDue', 'waits'), ('PollreloadUnreadable', 'unread'),
         ('PollreloadDown', ''), ('PollreloadConfigRefused', ''),
     }
-    until(lambda: wanted <= firing(), 'they fire')
-    others = {name for name, watch in firing() if watch == 'told'}
+    until(lambda: wanted <= scraped.firing(), 'they fire')
+    others = {name for name, watch in scraped.firing() if watch == 'told'}
     assert others == set()

@@ -280,6 +280,19 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(
+        request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here."""
+    if 'mounted' not in request.fixturenames:
+        kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
+        monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
+        mounts.watched.cache_clear()
+    yield
+    mounts.watched.cache_clear()
+
+
 @pytest.fixture
 def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         Callable[..., None]

@@ -172,7 +172,9 @@ else
     missing "what the sandboxes need, for root and apt-get are not here:$(asked)"
 fi
 say 'pytest in sandboxes:'
+began=$(date +%s)
 "$bin/python" -m pytest -q -n "$WORKERS" tests/sandbox tests/kubernetes \
     tests/examples_test.py
+say "sandboxes: $(($(date +%s) - began)) s, and it is to stay below 480"
 step 'benchmarks, quick' sh benchmarks/run.sh --quick
 say 'all is well'

@@ -104,6 +104,27 @@ def test_smoke_passes(pod: Pod) -> None:
     assert (status, err) == (0, ''), out
 
 
+def test_it_is_installed_into_a_volume(pod: Pod) -> None:
+    """Its lock on the directory and its link are to be had there; a second run finds
+    the same.
+    """
+    trees = set()
+    for _ in range(2):
+        done = pod.once(pod.sidecar('install-to', LEDGER))
+        assert done == (0, f'installed: {LEDGER}/pollreload\n', '')
+        assert len(os.listdir(pod.place / 'ledger')) == 3
+        trees.add(os.readlink(pod.place / 'ledger' / 'lib'))
+    assert len(trees) == 1
+    lib = f'{LEDGER}/lib'
+    started = pod.sidecar('--version')._replace(words=(
+        f'{lib}/pollreload', '--library-path', lib, f'{lib}/python3', '-ISXutf8',
+        '-m', 'pollreload', '--version',
+    ))
+    status, out, err = pod.once(started)
+    assert (status, err) == (0, '')
+    assert out.startswith('pollreload')
+
+
 def test_smoke_delivers_to_the_app(pod: Pod) -> None:
     """What doctor cannot know is tried: the app lives on after the signal."""
     app = pod.app('app')

@@ -36,16 +36,26 @@ APP_IMAGE = 'kubernetes/app-image.yaml'
 GVISOR = 'kubernetes/gvisor.yaml'
 
 
+@pytest.fixture(scope='module')
+def places() -> Iterator[contextlib.ExitStack]:
+    """Return what ends after all tests: it takes a minute until a namespace is gone."""
+    with contextlib.ExitStack() as made:
+        yield made
+
+
 @pytest.fixture
-def place(namespace: str) -> Iterator[str]:
+def place(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
     """Return a namespace for one manifest, for they all use the same names."""
-    with harness.namespace(f'{namespace}-{next(NUMBERS)}') as name:
-        yield name
+    made = harness.namespace(f'{namespace}-{next(NUMBERS)}')
+    name = places.enter_context(made)
+    yield name
+    # Its pods end while the other tests run.
+    harness.kubectl('-n', name, 'delete', 'deployments', '--all', '--wait=false')
 
 
 @pytest.fixture
 def stack(place: str) -> Iterator[contextlib.ExitStack]:
-    """Return what ends before the namespace is gone."""
+    """Return what ends before the pods do."""
     with contextlib.ExitStack() as made:
         yield made
 

@@ -248,8 +248,8 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
                     f'show; set POLLRELOAD_URL, or write it in a --config file',
                 )
     if made.state_file or made.status_file:
-        from pollreload import several
-        trouble = several.overwritten(made, *several.touched((made,)))
+        from pollreload import files
+        trouble = files.overwritten(made, *files.touched((made,)))
         if trouble:
             raise click.UsageError('--{} {}'.format(*trouble))
     return made

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from pollreload import config, contents, ledger, places, report, wiring
+from pollreload import config, contents, ledger, report, wiring
 from pollreload.errors import UsageError
-from pollreload.mounts import wildcard
+from pollreload.files import Files, known, overwritten, touched, written
 from pollreload.settings import Plan, Settings
 
 COMMON = ('listen', 'log-format')
@@ -56,71 +56,6 @@ def plan(
         says = f'{where.path}:{where.line("listen")}: listen:'
         return Plan(tuple(watches), path, cast(Any, common['listen']), says)
     return Plan(tuple(watches), path, listen)
-
-
-class Files(NamedTuple):
-    """Which files a watch touches, each by every name that it goes by.
-
-    written: option -> the file that it names. watched: all paths. tops: all of them
-        again, up to where they are globs.
-    """
-
-    written: Mapping[str, frozenset[str]]
-    watched: frozenset[str]
-    tops: frozenset[str]
-
-
-def touched(watches: Sequence[Settings]) -> list[Files]:
-    """Return which files each watch touches."""
-    given = [
-        (written(each), each.paths, [top(path) for path in each.paths])
-        for each in watches
-    ]
-    found = iter(known([
-        path for options, *paths in given
-        for path in (*options.values(), *paths[0], *paths[1])
-    ]))
-    return [
-        Files(
-            {option: next(found) for option in options},
-            frozenset().union(*(next(found) for _ in paths)),
-            frozenset().union(*(next(found) for _ in tops)),
-        ) for options, paths, tops in given
-    ]
-
-
-def written(settings: Settings) -> dict[str, str]:
-    """Return the files that a watch writes, by their options."""
-    files = ('state-file', settings.state_file), ('status-file', settings.status_file)
-    return {option: file for option, file in files if file}
-
-
-def known(paths: Sequence[str]) -> list[frozenset[str]]:
-    """Return all names of each path; where one does not answer, those they have here.
-
-    All at a time, for each that does not answer would be waited for.
-    """
-    try:
-        return cast(list[frozenset[str]], wiring.carefully(
-            lambda: [places.names(path) for path in paths], *paths,
-        ))
-    except OSError:
-        here = wiring.directory()
-        return [
-            frozenset((os.path.normpath(os.path.join(here, path)),)) for path in paths
-        ]
-
-
-def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
-    """Return the option that a watch must not have with its others, and why not."""
-    for option, names in files.written.items():
-        if names & files.watched:
-            file = written(settings)[option]
-            return option, f'{file} is a path to watch; it would be overwritten'
-    first, *others = files.written.values() or [frozenset()]
-    if any(first & other for other in others):
-        return 'status-file', 'is the state-file too'
-    return None
 
 
 def alone(
@@ -176,11 +111,6 @@ def beside(
         for option, names in theirs.written.items()
         if any(name.startswith(tops) for name in names)
     )
-
-
-def top(path: str) -> str:
-    """Return a path up to where it is a glob."""
-    return contents.split(path)[0] if wildcard(path) else path
 
 
 def content(path: str) -> bytes:

@@ -105,9 +105,8 @@ def at() -> Iterator[str]:
         yield path
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is read, path by path."""
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is read from now on, path by path."""
     opened: list[str] = []
 
     def opening(real: Any) -> Any:
@@ -119,6 +118,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ('read', 'reread'):
         monkeypatch.setattr(contents, name, opening(getattr(contents, name)))
     return opened
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is read, path by path."""
+    return noted(monkeypatch)
 
 
 def read(path: str) -> bytes:

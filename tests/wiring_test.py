@@ -33,6 +33,7 @@ from pollreload.settings import Settings
 from pollreload.state import State
 from tests import apart, targets
 from tests.sidecar import unique, write
+from tests.stamps_test import noted
 
 
 @pytest.fixture(autouse=True)
@@ -266,18 +267,8 @@ class Clock:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is read here, path by path; stat is believed as soon as can be."""
-    opened: list[str] = []
-
-    def opening(real: Any) -> Any:
-        def call(path: str, *rest: Any) -> Any:
-            opened.append(path)
-            return real(path, *rest)
-        return call
-
-    for name in ('read', 'reread'):
-        monkeypatch.setattr(contents, name, opening(getattr(contents, name)))
     monkeypatch.setattr(stamps, 'GRAIN', 0.0)
-    return opened
+    return noted(monkeypatch)
 
 
 @pytest.fixture(autouse=True)

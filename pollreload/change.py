@@ -179,7 +179,7 @@ def summary(sight: Sight) -> str:
 
 
 def differences(
-        before: Sequence[Known | None], after: Sequence[Known | None],
+        before: Sequence[Known | Sight | None], after: Sequence[Known | Sight | None],
 ) -> tuple[tuple[int, str], ...]:
     """Return the position and name of each file that came, went or changed."""
     found: list[tuple[int, str]] = []

@@ -142,6 +142,9 @@ def heard(reader: Reader) -> Say:
                 reason='config',
             )
         elif event in HEARD:
+            if event == 'status' and reader.trouble:
+                # Not by how we read it, which nobody has asked for.
+                message = f'{message.partition(", held:")[0]}, held: {reader.trouble}'
             reader.log(event, message, **fields)
 
     return say

@@ -41,7 +41,8 @@ class State(NamedTuple):
         of CLOCK_REALTIME; 0.0: that question is answered.
     dates: the next look is to find the newest date; dated: what it was then, in
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
-    resting: the sights of the last look, if it found what is done.
+    resting: the sights of the last look, if it found what is done; stirring: if it
+        found what has not settled.
     saved: what the ledger holds already.
     idle: all is done, and only a look that sees something else leads anywhere.
     """
@@ -72,6 +73,7 @@ class State(NamedTuple):
     dated: float = 0.0
     dated_at: float = 0.0
     resting: tuple[change.Sight, ...] = ()
+    stirring: tuple[change.Sight, ...] = ()
     saved: object = None
     idle: bool = False
 

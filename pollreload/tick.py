@@ -165,7 +165,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
-    doubts = state.content.doubts
+    doubts, stirring = state.content.doubts, state.stirring
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for while this look was under way: it may have read too early.
     asked = state.look_at if state.look_at > began else poll_at
@@ -175,6 +175,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         look_at=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
         resting=snapshot.sights if decision.action == 'rest' else (),
+        stirring=snapshot.sights if content.state == 'settling' else (),
     )
     if known:
         return at_rest(state)
@@ -185,13 +186,17 @@ def see(settings: Settings, state: State, world: World) -> State:
         return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
         report_change(settings, state, decision, world)
-    return unsettled(settings, state, snapshot, world)
+    return unsettled(settings, state, snapshot, stirring, world)
 
 
 def unsettled(
-        settings: Settings, state: State, snapshot: change.Snapshot, world: World,
+        settings: Settings, state: State, snapshot: change.Snapshot,
+        before: Sequence[change.Sight], world: World,
 ) -> State:
-    """Return the state held for what keeps the content from settling, if anything."""
+    """Return the state held for what keeps the content from settling, if anything.
+
+    before: what the look before saw, if that had not settled either.
+    """
     content = state.content
     if content.state == 'done' and not state.stage:
         return at_rest(state)
@@ -206,10 +211,16 @@ def unsettled(
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
     if change.restless(content, world.now()):
+        stirred = change.differences(before, snapshot.sights)
+        names = [named(settings, *each) for each in stirred]
+        below = any(name for _, name in stirred)
+        hint = '; leave out what is no configuration (--ignore)' if below else ''
         return hold(
             state, world, 'still changing', 'still changing',
-            f'{" ".join(settings.paths)} has not settled for '
-            f'{world.now() - content.restless:.0f} s',
+            f'{some(names or settings.paths)} has not settled for '
+            f'{world.now() - content.restless:.0f} s, and nobody is told '
+            f'meanwhile{hint}',
+            files=names[:MOST_NAMES],
         )
     return state
 
@@ -225,6 +236,12 @@ def named(settings: Settings, position: int, name: str) -> str:
     """Return a file as a person would name it: the path, and what is below it."""
     path = settings.paths[position]
     return f'{path.rstrip("/")}/{name}' if name else path
+
+
+def some(names: Sequence[str]) -> str:
+    """Return some names for a person, and how many more there are."""
+    more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
+    return ', '.join(names[:MOST_NAMES]) + more
 
 
 def next_poll(poll_at: float, began: float, interval: float, world: World) -> float:
@@ -270,9 +287,8 @@ def report_change(
 ) -> None:
     """Say which files are new, gone or different once that has settled."""
     names = [named(settings, *each) for each in decision.changed]
-    more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
     world.say(
-        'changed', ', '.join(names[:MOST_NAMES]) + more,
+        'changed', some(names),
         fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
     )
 

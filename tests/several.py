@@ -55,6 +55,11 @@ class Several(Sidecar):
         until(lambda: self.statuses()[''].startswith(status), f'the file is {status}')
         return [each for each in self.seen[before:] if each['event'] != 'status']
 
+    def each(self, *wanted: tuple[str, str]) -> None:
+        """Wait for events of watches, in whatever order they come."""
+        while not all(self.count(event, watch=watch) for event, watch in wanted):
+            assert self.read(), f'it ended without {wanted}: {self.seen}'
+
     def named(self, watch: str) -> list[str]:
         """Return the events of one watch so far, '' for the config file."""
         return [

@@ -849,6 +849,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
         put(config, one.table(), two.table(intervall='30m'))
         it.rest('content due')
         held = it.until('held', reason='config')
+        status = it.statuses()['']
         assert told(it, one)
         assert told(it, two)
         put(config, one.table(), two.table(interval='soon'))
@@ -865,10 +866,10 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
         assert it.poll() == []
 
     assert 'watch' not in held
-    assert held['message'] == (
-        f'{config}:14: intervall: is no option; did you mean interval?; '
-        f'what was there before goes on'
-    )
+    says = f'{config}:14: intervall: is no option; did you mean interval?'
+    assert held['message'] == f'{says}; what was there before goes on'
+    assert status.endswith(f', held: {says}')
+    assert 'exec' not in status
     assert f"{config}:14: interval: 'soon' is not a duration" in other['message']
     assert it.named('one').count('started') == 1
 

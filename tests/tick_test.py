@@ -641,3 +641,23 @@ def test_a_poll_of_what_rests_is_said_to_who_asks_for_it(verbosity, lines):
     tick.step(world.settings, world.state, world.world._replace(say=say))
 
     assert spoken == ['polled'] * lines
+
+
+@pytest.mark.parametrize(('layout', 'says'), [
+    ('file', '/c has not settled for 60 s, and nobody is told meanwhile'),
+    ('directory', '/c/f has not settled for 60 s, and nobody is told meanwhile; leave '
+                  'out what is no configuration (--ignore)'),
+])
+def test_what_keeps_changing_is_named(layout, says):
+    """The file, not its neighbours that rest, so that a person can leave it out."""
+    world = Simulation(WATCH, layout=layout)
+    world.run(20.0)
+    world.put('torn', restless=True)
+    world.run(100.0)
+
+    lines = [it for it in world.events if it.event == 'held']
+    assert [it.message for it in lines] == [says]
+    assert lines[0].fields['files'] == [says.split()[0]]
+    world.put('B')
+    world.run(20.0)
+    assert world.state.stirring == ()

@@ -294,16 +294,16 @@ def listing(fd: int, path: str, this: Pass) -> tuple[list[str], set[str]]:
     link = f'{path}/..data'
     note(link, points(link), this)
     ignored = matcher(this.ignore)
-    names = []
+    # A name that is removed and made anew meanwhile may come twice (readdir(3p)).
+    names = set()
     links = set()
     with os.scandir(fd) as entries:
         for entry in entries:
             if not (entry.name.startswith('..') or ignored(entry.name)):
-                names.append(entry.name)
+                names.add(entry.name)
                 if entry.is_symlink():
                     links.add(entry.name)
-    names.sort()
-    return names, links
+    return sorted(names), links
 
 
 def hashed_names(names: Sequence[str], links: set[str]) -> int:

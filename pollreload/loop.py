@@ -15,12 +15,15 @@ from pollreload.wiring import (
     Hands,
     carefully,
     claim,
+    directory,
     logger,
     recall,
     store,
     whereabouts,
     world,
 )
+
+BEHIND = 10.0  # s until a ledger is written once more that could not be
 
 
 class Watch:
@@ -29,6 +32,8 @@ class Watch:
     asked: its settings as they were given. at: when it is to be stepped next at
     the latest, boot seconds. after: called with the state after each step.
     record: what metrics keep of it, where they are asked for.
+    behind: when to write the ledger once more that could not be, boot seconds;
+        0.0: it holds what is known.
     """
 
     def __init__(
@@ -54,7 +59,8 @@ class Watch:
         self.rested: tuple[float, float, float] | None = None
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.book.on_start)
-        self.around = world(settings, self.eyes, self.hands, self.say, self.book.save)
+        self.behind = 0.0
+        self.around = world(settings, self.eyes, self.hands, self.say, self.save)
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
 
@@ -82,8 +88,18 @@ class Watch:
         else:
             self.known = tick.work(self.settings, self.state, self.around)
             self.at = tick.wake(self.known)
+        if self.behind and procfs.now() >= self.behind:
+            self.save(self.state)
         for function in self.after:
             function(self.state)
+
+    def save(self, state: State) -> bool:
+        """Write the ledger, if there is one; a fault of that keeps from nothing.
+
+        It is tried again, for who believes an old one later tells too little.
+        """
+        self.behind = 0.0 if self.book.save(state) else procfs.now() + BEHIND
+        return True
 
     def poll_now(self) -> None:
         """Have an operator's wish done at the next step."""
@@ -114,22 +130,24 @@ class Begins(Begin, Protocol):
 class Book(NamedTuple):
     """What a watch begins with, and its ledger if there is one.
 
-    save: writes the ledger. let_go: gives the ledger back to others.
+    save: writes the ledger; returns whether it holds what is known.
+    held: what gives the ledger back to others; empty while another has it.
     """
 
     state: State
     save: Callable[[State], bool]
-    let_go: Callable[[], None]
+    held: list[Callable[[], None]]
     on_start: str
+
+    def let_go(self) -> None:
+        """Give the ledger back to others."""
+        while self.held:
+            self.held.pop()()
 
 
 def nowhere(_: State) -> bool:
     """Save nothing, for there is no ledger."""
     return True
-
-
-def nothing() -> None:
-    """Hold nothing, so that there is nothing to let go of."""
 
 
 def remembered(settings: Settings, say: Say) -> Book:
@@ -138,36 +156,50 @@ def remembered(settings: Settings, say: Say) -> Book:
     Nothing about the ledger ends a watch: it goes on with what it remembers
     itself, and says so once.
     """
-    path, on_start, let_go = settings.state_file, settings.on_start, nothing
+    path, on_start = settings.state_file, settings.on_start
+    book = Book(State(), nowhere, [], on_start)
     if path is None:
-        return Book(State(), nowhere, nothing, on_start)
-    state = State()
+        return book
     try:
-        let_go = claim(path)
+        book.held.append(claim(path))
         state = recall(settings, path, whereabouts(settings))
+        return book._replace(state=state, save=saving(settings, path, say, book.held))
     except LedgerKept as error:
         say('failed', f'{error}; taking a baseline', reason='ledger')
-        on_start = 'never'
-    except (LedgerError, LedgerBusy) as error:
-        let_go()
+        save = saving(settings, path, say, book.held)
+        return book._replace(save=save, on_start='never')
+    except LedgerBusy as error:
         say('failed', f'{error}; going on without it', reason='ledger')
-        return Book(State(), nowhere, nothing, on_start)
-    return Book(state, saving(settings, path, say), let_go, on_start)
+        # Until the other one ends: what it leaves is older than what is known here.
+        return book._replace(save=saving(settings, path, say, book.held, str(error)))
+    except LedgerError as error:
+        book.let_go()
+        say('failed', f'{error}; going on without it', reason='ledger')
+        return book
 
 
-def saving(settings: Settings, path: str, say: Say) -> Callable[[State], bool]:
-    """Return what writes a ledger; a fault of it is said once, and ends nothing."""
-    here, trouble = whereabouts(settings), ''
+def saving(
+        settings: Settings, path: str, say: Say, held: list[Callable[[], None]],
+        trouble: str = '',
+) -> Callable[[State], bool]:
+    """Return what writes a ledger; a fault of it is said once, and ends nothing.
+
+    held: as in Book; claimed first, where it is not. trouble: what has been said.
+    """
+    here = whereabouts(settings)
 
     def save(state: State) -> bool:
         nonlocal trouble
         try:
+            if not held:
+                held.append(claim(path))
             store(path, memory.dump(state, here))
-            trouble = ''
-        except LedgerError as error:
+        except (LedgerError, LedgerBusy) as error:
             if str(error) != trouble:
                 trouble = str(error)
                 say('failed', f'{error}; going on without it', reason='ledger')
+            return False
+        trouble = ''
         return True
 
     return save
@@ -186,6 +218,16 @@ def akin(old: Settings, new: Settings) -> bool:
     return old._replace(**{name: getattr(new, name) for name in MEANWHILE}) == new
 
 
+def elsewhere(old: Settings, new: Settings) -> bool:
+    """Return whether other paths are watched, and not only by other spellings."""
+    here = directory()
+    one, other = (
+        [os.path.normpath(os.path.join(here, path)) for path in each.paths]
+        for each in (old, new)
+    )
+    return one != other
+
+
 def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     """Return what a watch begins with that goes on where another left off.
 
@@ -196,23 +238,24 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     if not akin(before.asked, settings):
         before.hands.cancel()
     old, path, content = before.asked, settings.state_file, before.state.content
+    moved = elsewhere(old, settings)
     if path != old.state_file or content.state == 'blank':
         before.book.let_go()
     if content.state == 'blank':
         return None
     state, on_start = inherited(before, settings), settings.on_start
-    if old.paths != settings.paths and not change.calm(content):
+    if moved and not change.calm(content):
         # What is due may be no longer there by itself, and is due still.
         on_start = 'always'
     if path != old.state_file:
         begun = remembered(settings, say)
-        if old.paths != settings.paths:
+        if moved:
             state = begun.state  # that of just this watch, if there is one
         return begun._replace(state=state, on_start=on_start)
     save = before.book.save
     if path is not None and save is not nowhere:
-        save = saving(settings, path, say)
-    return Book(state, save, before.book.let_go, on_start)
+        save = saving(settings, path, say, before.book.held)
+    return Book(state, save, before.book.held, on_start)
 
 
 def inherited(before: Watch, settings: Settings) -> State:
@@ -223,7 +266,7 @@ def inherited(before: Watch, settings: Settings) -> State:
             looking=0.0, stalled=0.0, poll_at=0.0, look_at=0.0, resting=(),
             idle=False, saved=None,
         )
-    if before.asked.paths != settings.paths:
+    if elsewhere(before.asked, settings):
         return State()
     mine = whereabouts(settings)
     state = memory.revive(known(before, settings), mine, contents.fingerprint)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pollreload import children, ledger, wiring
 from pollreload.errors import LedgerError
-from pollreload.loop import Begin, Watch, known
+from pollreload.loop import Begin, Watch, elsewhere, known
 from pollreload.report import printable
 from pollreload.settings import Plan, Settings
 from pollreload.state import Say
@@ -189,7 +189,7 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
     """
     path = settings.state_file
     if (
-            path is None or path not in files or watch.asked.paths != settings.paths
+            path is None or path not in files or elsewhere(watch.asked, settings)
             or watch.state.content.state == 'blank'
     ):
         return

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from pollreload import contents
+from pollreload import contents, stamps
 from pollreload.change import EMPTY, Sight
 from pollreload.contents import TERMS, fingerprint, look
 from pollreload.settings import IGNORED
@@ -762,3 +762,26 @@ def test_the_fingerprint_is_the_same_for_ever():
     files = [{'a': EMPTY, 'b': b''}, None, {}]
 
     assert fingerprint(files) == 'f420adc571626218eea518a0494010a4'
+
+
+def test_a_name_that_is_listed_twice_is_read_once(tmp_path, monkeypatch):
+    """As where it is removed and made anew meanwhile (readdir(3p)); seen on XFS."""
+    for name in ('a', 'b'):
+        (tmp_path / name).write_text(name)
+
+    @contextlib.contextmanager
+    def twice(fd, real=os.scandir):
+        with real(fd) as entries:
+            each = list(entries)
+            yield iter([*each, each[0]])
+
+    monkeypatch.setattr(os, 'scandir', twice)
+    shelves = [stamps.Shelf()]
+    seen = [
+        look((str(tmp_path),), (), terms=TERMS._replace(began=2e9), shelves=shelves)
+        for _ in range(3)
+    ]
+
+    assert seen[0] is not None
+    assert list(seen[0].sights[0].files) == ['a', 'b']
+    assert seen == [seen[0]] * 3

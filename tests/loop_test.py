@@ -189,19 +189,33 @@ def test_a_ledger_that_is_of_no_use_ends_nothing(
     assert not ledger.busy(path)
 
 
-def test_a_ledger_that_another_holds_is_done_without(
+def test_a_ledger_that_another_holds_is_left_to_it_until_it_ends(
         settings: Settings, log: Log, tmp_path: Path,
 ) -> None:
-    """And is left to it."""
+    """What that leaves is older than what is known here, and would be believed."""
     path = f'{tmp_path}/ledger'
     held = ledger.lock(path)
 
     watch = rested(settings._replace(state_file=path), log)
 
     assert 'going on without it' in str(log.named('failed')[0]['message'])
-    assert watch.book.save(watch.state)
+    assert not watch.book.save(watch.state)
     assert not os.path.exists(path)
+    assert watch.save(watch.state)  # that keeps from nothing
+    assert len(log.named('failed')) == 1
     os.close(held)
+    watch.step()
+    assert not os.path.exists(path)  # not at each poll
+    watch.behind = watch.at = 1.0
+    watch.step()
+
+    assert ledger.busy(path)
+    assert watch.behind == 0.0
+    kept = ledger.load(path)
+    assert kept is not None
+    assert kept['done'] == watch.state.content.done
+    watch.book.let_go()
+    assert not ledger.busy(path)
 
 
 def test_a_ledger_that_breaks_is_said_once(
@@ -219,10 +233,46 @@ def test_a_ledger_that_breaks_is_said_once(
 
     monkeypatch.setattr(loop, 'store', store)
 
-    assert all(watch.book.save(watch.state) for _ in range(5))
+    assert [watch.book.save(watch.state) for _ in range(5)] == [
+        False, False, False, True, False,
+    ]
     assert [each['message'] for each in log.named('failed')] == [
         f'{fault}; going on without it' for fault in 'abb'
     ]
+    watch.book.let_go()
+
+
+def test_a_ledger_that_could_not_be_written_is_written_later(
+        settings: Settings, log: Log, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or the next run would believe the old one: that what is there is told."""
+    full = True
+
+    def store(path: str, kept: dict[str, object]) -> None:
+        if full:
+            raise LedgerError('no space left')
+        wiring.store(path, kept)
+
+    path = f'{tmp_path}/ledger'
+    watch = rested(settings._replace(state_file=path), log)
+    monkeypatch.setattr(loop, 'store', store)
+    write(settings.paths[0], 'second')
+    watch.poll_now()
+    watch.step()
+    before = ledger.load(path)
+    full = False
+    watch.step()
+    early = ledger.load(path)
+    assert watch.behind > procfs.now()
+    watch.behind = 1.0
+    watch.step()
+    after = ledger.load(path)
+
+    assert before == early != after
+    assert after is not None
+    assert after['seen'] == watch.state.content.seen
+    assert watch.behind == 0.0
     watch.book.let_go()
 
 
@@ -610,7 +660,31 @@ def test_who_is_told_is_said_in_order() -> None:
 def test_nothing_holds_nothing() -> None:
     """What stands for a ledger where there is none."""
     assert loop.nowhere(State())
-    loop.nothing()
+
+
+@pytest.mark.parametrize('spelt', ['{}/', '{}/.', '{}/../d', './d'])
+def test_a_path_that_is_spelt_otherwise_is_the_same(
+        settings: Settings, log: Log, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, spelt: str,
+) -> None:
+    """What was written since the last look is a change, and no baseline."""
+    monkeypatch.chdir(tmp_path)
+    path = f'{tmp_path}/d'
+    os.mkdir(path)
+    write(f'{path}/f', 'first')
+    settings = settings._replace(paths=(path,), on_start='never')
+    before = rested(settings, log)
+    write(f'{path}/f', 'second')
+    log.events.clear()
+
+    after = Watch(settings._replace(paths=(spelt.format(path),)), log, before=before)
+    for _ in range(3):
+        after.poll_now()
+        after.step()
+
+    assert after.state.content.state == 'due'
+    assert not log.named('baseline')
+    assert len(log.named('changed')) == 1
 
 
 def test_a_poll_of_what_rests_is_added_to_what_is_known_when_that_is_asked_for(

@@ -37,8 +37,10 @@ CALM = frozenset((
 SAID = 1000  # bytes of what a command prints that are worth keeping
 PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
 LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
-# Paths that do not answer -> the child that waits for them.
-STUCK: dict[tuple[str, ...], int] = {}
+SPARED = 10.0  # s until what did not answer is asked again: others wait meanwhile
+# Paths that do not answer -> the child that waits for them, 0 once it has ended, and
+# until when they are spared, boot seconds.
+STUCK: dict[tuple[str, ...], tuple[int, float]] = {}
 FAULTS = {each.__name__: each for each in (LedgerError, LedgerKept, LedgerBusy)}
 CAP_KILL = 5  # include/uapi/linux/capability.h
 ENDING = frozenset((
@@ -125,17 +127,24 @@ def carefully(function: Callable[[], Any], *paths: str) -> Any:
     """Return what a function returns that reads or writes at some paths.
 
     Where that may hang it runs in a child, for PATIENCE seconds at most; and not
-    at all while the last child for these paths hangs still.
+    at all for SPARED seconds after that, and while that child hangs still.
     Raises OSError, also TimeoutError.
     """
     if not mounts.can_hang(paths):
         return function()
-    if paths in STUCK and children.ended(STUCK[paths]) is None:
-        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+    if paths in STUCK:
+        pid, until = STUCK[paths]
+        hangs = pid > 0 and children.ended(pid) is None
+        if not hangs:
+            # Asked only once: its pid may be that of another child by then.
+            STUCK[paths] = 0, until
+        if hangs or procfs.now() < until:
+            raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+        del STUCK[paths]
     try:
         return children.within(function, PATIENCE, stopping)
     except children.Stuck as error:
-        STUCK[paths] = error.pid
+        STUCK[paths] = error.pid, procfs.now() + SPARED
         raise
 
 

@@ -275,7 +275,10 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def elsewhere(
         request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
-    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here."""
+    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here, nor
+    what did not answer in another test.
+    """
+    monkeypatch.setattr(wiring, 'STUCK', {})
     if 'mounted' not in request.fixturenames:
         kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
         monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
@@ -646,31 +649,44 @@ def test_value_of_what_may_hang_comes_from_a_child() -> None:
 
 
 @pytest.mark.usefixtures('far')
-def test_while_a_child_hangs_no_other_is_started(
+def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each would stay as the first, and cost its seconds, at every change."""
-    ended: list[int | None] = [None, 0]
+    """Each would stay as the first, or cost its seconds, and the other watches wait."""
+    hangs, clock, asked = True, 1000.0, 0
     stuck = children.Stuck(41)
 
     def within(*_: object) -> str:
-        if ended[0] is None:
+        if hangs:
             raise stuck
         return 'answers'
 
+    def ended(pid: int) -> int | None:
+        nonlocal asked
+        asked += 1
+        assert pid == 41
+        return None if hangs else 0
+
     monkeypatch.setattr(children, 'within', within)
-    monkeypatch.setattr(children, 'ended', lambda pid: ended[0])
-    monkeypatch.setattr(wiring, 'STUCK', {})
-    raised = []
-    for _ in range(2):
+    monkeypatch.setattr(children, 'ended', ended)
+    monkeypatch.setattr(procfs, 'now', lambda: clock)
+
+    def refused() -> BaseException:
         with pytest.raises(TimeoutError) as caught:
             wiring.carefully(lambda: None, '/a', '/b')
-        raised.append(caught.value)
-    ended.pop(0)
+        return caught.value
 
-    assert raised[0] is stuck
-    assert raised[1] is not stuck
+    assert refused() is stuck
+    assert refused() is not stuck
+    clock += 60.0
+    assert refused() is not stuck  # it hangs still
+    hangs = False
+    clock -= 55.0
+    assert [refused() is stuck for _ in range(3)] == [False] * 3
+    assert asked == 3  # its pid may be another's by then
+    clock += 5.0
     assert wiring.carefully(lambda: None, '/a', '/b') == 'answers'
+    assert wiring.STUCK == {}
 
 
 def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pollreload.state import Say, State
 from pollreload.wiring import (
     Eyes,
     Hands,
+    ask_anew,
     carefully,
     claim,
     directory,
@@ -103,6 +104,7 @@ class Watch:
 
     def poll_now(self) -> None:
         """Have an operator's wish done at the next step."""
+        ask_anew()
         self.known = tick.poll_now(self.state, procfs.now())
         self.at = 0.0
 

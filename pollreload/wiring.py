@@ -148,6 +148,11 @@ def carefully(function: Callable[[], Any], *paths: str) -> Any:
         raise
 
 
+def ask_anew() -> None:
+    """Spare nothing any more of what did not answer, but where it still hangs."""
+    STUCK.update({paths: (pid, 0.0) for paths, (pid, _) in STUCK.items()})
+
+
 def stopping() -> bool:
     """Return whether TERM or INT waits for us; they are blocked while we work."""
     return not signal.sigpending().isdisjoint((signal.SIGTERM, signal.SIGINT))

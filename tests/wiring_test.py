@@ -684,7 +684,12 @@ def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
     clock -= 55.0
     assert [refused() is stuck for _ in range(3)] == [False] * 3
     assert asked == 3  # its pid may be another's by then
-    clock += 5.0
+    wiring.ask_anew()
+    hangs = True
+    assert refused() is stuck  # asked at once, as after HUP
+    hangs = False
+    assert refused() is not stuck
+    clock += 10.0
     assert wiring.carefully(lambda: None, '/a', '/b') == 'answers'
     assert wiring.STUCK == {}
 

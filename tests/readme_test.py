@@ -227,6 +227,17 @@ def test_commands_are_found():
     assert len(commands()) >= 10
 
 
+def test_recipes_say_why_a_content_is_refused():
+    """haproxy -q would leave the line `held` without a reason: it says nothing then.
+
+    nginx -q leaves out only what is said of a good one.
+    """
+    recipes = {row[0]: row[1] for row in table('Recipes')}
+
+    assert ' -q ' not in recipes['HAProxy']
+    assert 'haproxy -c -f ' in recipes['HAProxy']
+
+
 def test_recipes_validate_and_verify():
     """A recipe for a server checks the config before and the workers after."""
     for _, line in table('Recipes'):

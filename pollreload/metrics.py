@@ -269,6 +269,7 @@ def client() -> Any:
     gets an empty one meanwhile.
     """
     import http.client  # noqa: F401  # first: it has to know that it has no ssl
+    import shlex
     import sys
     bare = [name for name in ('ssl', 'hashlib') if not there(name)]
     for name in bare:
@@ -286,7 +287,8 @@ def client() -> Any:
         import prometheus_client.metrics_core
     except ImportError as error:
         raise UsageError(
-            "--listen needs prometheus-client; pip install 'pollreload[metrics]'",
+            f'--listen needs prometheus-client; {shlex.quote(sys.executable)} -m pip '
+            f"install 'pollreload[metrics]'",
         ) from error
     finally:
         for name in bare:

@@ -1069,6 +1069,14 @@ def test_shell_scripts_are_clean(script: str) -> None:
     run(needed('shellcheck', 'shellcheck'), ROOT / script)
 
 
+def test_nothing_takes_pollreload_from_an_index() -> None:
+    """It is in none: what says how to install it names a clone."""
+    for path in (*EXAMPLES.rglob('*'), ROOT / 'README.md', *ROOT.glob('docs/*.md')):
+        if path.is_file():
+            assert 'pip install pollreload' not in path.read_text()
+            assert "'pollreload[" not in path.read_text()
+
+
 FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 
 

@@ -533,7 +533,7 @@ def test_without_the_client_a_line_says_what_to_install(
 
     assert got == (2, [
         "pollreload: --listen needs prometheus-client; "
-        "pip install 'pollreload[metrics]'",
+        f"{sys.executable} -m pip install 'pollreload[metrics]'",
     ])
 
 

@@ -588,15 +588,16 @@ def test_no_content_and_no_credentials_are_shown() -> None:
 
 
 def test_what_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to install."""
+    """It says what to install, and by which pip: others have no pollreload."""
     monkeypatch.setitem(sys.modules, 'prometheus_client', None)
+    monkeypatch.setattr(sys, 'executable', '/with blanks/python')
 
     with pytest.raises(UsageError) as caught:
         metrics.client()
 
     assert caught.value.status == 2
     line, = str(caught.value).splitlines()
-    assert "pip install 'pollreload[metrics]'" in line
+    assert line.endswith("/with blanks/python' -m pip install 'pollreload[metrics]'")
 
 
 @pytest.mark.parametrize('first', ['', 'from pollreload import endpoint\n'])

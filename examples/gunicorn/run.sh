@@ -9,7 +9,8 @@ port=${PORT:-8080}
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s\n' "run.sh: $*" >&2; exit 1; }
 
-command -v pollreload >/dev/null || fail 'pollreload is not here: pip install pollreload'
+command -v pollreload >/dev/null || fail \
+    'pollreload is not here: pip install . in a clone, as the README says'
 command -v gunicorn >/dev/null || fail 'gunicorn is not here: pip install gunicorn'
 
 place=$(mktemp -d)

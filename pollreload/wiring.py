@@ -494,6 +494,11 @@ def targets(settings: Settings) -> Choice:
         doubt = said.trouble or doubted(said.owner, said.written, found)
         if doubt:
             return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')
+        if procfs.started(said.pid) is None and not procfs.hidden():
+            return Choice(
+                (), 'no target', f'{settings.pidfile} names pid {said.pid}, which does '
+                f'not run; start the program, or remove the file',
+            )
     # The shell that runs us may go by the name; it yields to any other that does.
     others = tuple(each for each in found if not (
         each.ancestor and disposed(settings, each) in ('default', 'ignored')

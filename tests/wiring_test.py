@@ -942,6 +942,38 @@ def test_pidfile_with_rubbish_holds(tmp_path: Path) -> None:
     assert got == Choice((), 'pidfile', f'{path} does not hold a pid')
 
 
+@pytest.mark.parametrize('process', [None, 'x'])
+def test_pidfile_of_a_process_that_ended_is_a_missing_target(
+        tmp_path: Path, process: str | None,
+) -> None:
+    """Its pid is said, and what to do; a zombie does not run either."""
+    path = tmp_path / 'app.pid'
+    settings = Settings(pidfile=str(path), process=process)
+    pid = os.posix_spawn('/bin/true', ['true'], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    path.write_text(f'{pid}\n')
+    zombie = wiring.targets(settings)
+    os.waitpid(pid, 0)
+    got = wiring.targets(settings)
+
+    assert zombie == got == Choice(
+        (), 'no target', f'{path} names pid {pid}, which does not run; start the '
+        f'program, or remove the file',
+    )
+
+
+def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With hidepid nobody can know."""
+    path = tmp_path / 'app.pid'
+    path.write_text('41\n')
+    monkeypatch.setattr(procfs, 'started', lambda pid: None)
+    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
+
+    assert wiring.targets(Settings(pidfile=str(path))) == Choice((), 'no target')
+
+
 def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
     """It must belong to root, to us or to the target's uid."""
     path = tmp_path / 'app.pid'

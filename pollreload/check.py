@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pollreload import children, ledger, memory, procfs, report
+from pollreload.attempt import Told
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.process import Process
-from pollreload.settings import Settings
+from pollreload.settings import Settings, acts, signals
 from pollreload.state import State, World
+from pollreload.telling import disposed, obstacle
 from pollreload.tick import awaited, step, wake
 from pollreload.wiring import (
     CALM,
@@ -71,6 +73,12 @@ def together(watches: Sequence[Settings]) -> int:
             each.hands.cancel()
     for each in runs:
         status = each.status or verdict(each.state)
+        if each.settings.dry_run and not status:
+            each.say(
+                'would', f'nothing is due; a change would be '
+                f'{outlook(each.settings, each.state, each.around)}',
+                reason='nothing due',
+            )
         answer(each.settings, each.state, each.events, status)
         statuses.append(status)
     return max(statuses, key=WORSE.index)
@@ -173,6 +181,33 @@ def attempt(runs: Sequence[One]) -> None:
         children.reap({
             pid for each in going for pid in (each.eyes.pid, each.hands.pid)
         })
+
+
+def outlook(settings: Settings, state: State, world: World) -> str:
+    """Return what would become of a change now: who would be told, or why nobody."""
+    who = []
+    if signals(settings):
+        choice = world.targets()
+        if choice.reason:
+            return f'held: {choice.says or world.absent()}'
+        held = []
+        for process in choice.targets:
+            seen = Told(process, disposition=disposed(settings, process, world))
+            kept = obstacle(settings, state, seen, world)
+            if kept is None or kept.again:  # a hold that ends by itself
+                who.append(f'{process} by {settings.signal_name}')
+            else:
+                held.append(kept.says)
+        if not who:
+            return f'held: {"; ".join(held)}'
+        who = [' and '.join(who)]
+    if acts(settings):
+        # Not for a watch that only signals.
+        from pollreload import actions
+        who += [
+            actions.named(settings, each) for each in range(actions.count(settings))
+        ]
+    return ('told to ' if signals(settings) else 'told by ') + ', then '.join(who)
 
 
 def verdict(state: State) -> int:

@@ -311,6 +311,69 @@ def test_dry_run_says_who_would_be_told_and_leaves_no_trace(watched: Watched) ->
     assert tree(watched.directory) == before
 
 
+def test_dry_run_says_who_would_be_told_though_nothing_is_due(watched: Watched) -> None:
+    """Who asks for it wants to know; a check without it stays silent."""
+    watched.check()
+    with watched.handler() as target:
+        run = watched.check('--dry-run')
+        made = watched.check(
+            '--dry-run', '--output', 'json', '--exec', 'true', '--on-start', 'never',
+            '--state-file', f'{watched.ledger}.other',
+        )
+        quiet = watched.check()
+    who = f'{watched.name} (pid {target.pid}) by SIGHUP'
+
+    assert run.status == quiet.status == 0
+    assert run.out == f'would: nothing is due; a change would be told to {who}\n'
+    assert [event['event'] for event in run.events] == ['would']
+    assert (quiet.out, quiet.events) == ('', [])
+    last = json.loads(made.out)['events'][-1]
+    assert last['reason'] == 'nothing due'
+    assert last['message'].endswith(f'told to {who}, then --exec true')
+
+
+def test_dry_run_says_why_nobody_would_be_told(watched: Watched) -> None:
+    """In the words of `held`."""
+    watched.check()
+    absent = watched.check('--dry-run')
+    with targets.start('default', name=watched.name) as target:
+        deadly = watched.check('--dry-run')
+        young = watched.check('--dry-run', '--handler-check', 'off',
+                              '--min-uptime', '1h')
+
+    begins = 'would: nothing is due; a change would be'
+    assert absent.out.startswith(f'{begins} held: no process is called ')
+    assert deadly.out.startswith(
+        f'{begins} held: {watched.name} (pid {target.pid}) would die of SIGHUP',
+    )
+    assert young.out == (
+        f'{begins} told to {watched.name} (pid {target.pid}) by SIGHUP\n'
+    )
+
+
+def test_dry_run_says_what_would_be_done_without_a_process(watched: Watched) -> None:
+    """In order; nothing is done."""
+    run = check(
+        '--dry-run', '--on-start', 'never', '--state-file', watched.ledger,
+        '--exec', 'true', '--exec', 'false', watched.conf,
+    )
+
+    assert run.out == (
+        'would: nothing is due; a change would be told by --exec true, then '
+        '--exec false\n'
+    )
+    assert run.status == 0
+
+
+def test_dry_run_of_what_cannot_be_read_says_no_more(watched: Watched) -> None:
+    """It is not known whether anything is due."""
+    watched.check()
+    os.unlink(watched.conf)
+    run = watched.check('--dry-run')
+
+    assert (run.status, run.out) == (3, '')
+
+
 def test_dry_run_makes_no_ledger(watched: Watched, tmp_path: Path) -> None:
     """Where there is no memory it is not begun, and no directory is made for it."""
     state = tmp_path / 'state'

@@ -281,6 +281,7 @@ def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
     {'event': 'delivered', 'exec': '/bin/true'},
     {'event': 'delivered', 'url': 'http://host/'},
     {'event': 'would', 'exec': 'true'},
+    {'event': 'would', 'reason': 'nothing due'},
     {'event': 'failed', 'reason': 'exec', 'exec': 'true'},
     {'event': 'failed', 'reason': 'url', 'url': 'http://host/'},
     {'event': 'failed', 'reason': 'not verified'},

@@ -102,7 +102,8 @@ def parsed(text: str) -> dict[str, Any] | None:
     import tomllib
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except ValueError:
+        # Not only TOMLDecodeError: a number may have more digits than Python takes.
         return None
 
 
@@ -138,6 +139,11 @@ def read(
         found = tomllib.loads(words)
     except tomllib.TOMLDecodeError as error:
         raise syntax(where, str(error)) from None
+    except ValueError:
+        # sys.set_int_max_str_digits
+        line = where.broken()
+        says = 'has a number of too many digits'
+        raise UsageError(f'{where.path}:{line}: {says}') from None
     except RecursionError:
         raise UsageError(f'{where.path}: is nested too deeply') from None
     top = found.copy()

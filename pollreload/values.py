@@ -6,6 +6,7 @@ import re
 from pollreload.settings import duration
 
 LONGEST = 2000  # letters of a URL
+GROUPS = 100  # of a regular expression; more may be more than Python's stack holds
 
 
 def interval(text: str) -> float:
@@ -18,7 +19,7 @@ def interval(text: str) -> float:
 
 def process_name(text: str) -> str:
     """Return --process: a name, as in /proc/PID/comm, and no path."""
-    if not text or '/' in text or '\n' in text:
+    if not text or {*'/\n\0'} & {*text}:
         raise ValueError(
             f'{text!r} is not a process name; write it as `ps -o comm` shows it, '
             f'without a path',
@@ -30,10 +31,13 @@ def regex(text: str) -> str:
     """Return --cmdline, once it compiles."""
     import warnings
     try:
+        if text.count('(') > GROUPS:
+            raise OverflowError(f'it has more than {GROUPS} groups')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
+        # OverflowError also from Python, of a{99999999999}.
         raise ValueError(f'{text!r} is not a regular expression: {error}') from error
     return text
 
@@ -42,18 +46,21 @@ def uid(text: str) -> int:
     """Return the number of a user, given by number or by name."""
     import pwd
     if text.isascii() and text.isdigit():
-        if int(text) < 2**32 - 1:
+        if len(text) < 100 and int(text) < 2**32 - 1:
             return int(text)
         raise ValueError(f'{text} is no uid; it goes up to {2**32 - 2}')
     try:
         return pwd.getpwnam(text).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):
+        # ValueError: it has a NUL in it.
         raise ValueError(f'{text!r} is no user here; write a uid or a name') from None
 
 
 def command(text: str) -> tuple[str, ...]:
     """Return a command split as a shell splits it."""
     import shlex
+    if '\0' in text:
+        raise ValueError(f'{text!r} has a NUL in it, which no program can be given')
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
@@ -145,7 +152,11 @@ def choice(text: str, choices: tuple[str, ...]) -> str:
 def plain(value: str | float) -> str:
     """Return a number of a file as a person would write it; text as it is."""
     if not isinstance(value, float):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:
+            # sys.set_int_max_str_digits: in base 16 TOML takes any number.
+            raise ValueError('is a number of too many digits') from None
     text = repr(value)
     # Far from 1 it is no number that a person would write: it is refused as it is.
     return f'{value:.12f}' if 'e-' in text else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -206,9 +206,12 @@ def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     (('--survive', '2y'), "'--survive': '2y' is not a duration"),
     (('--splay', '9999999h'), 'is longer than a year'),
     (('--cmdline', '('), "'--cmdline': '(' is not a regular expression"),
+    (('--cmdline', 'a{99999999999}'), 'is not a regular expression: the repetition n'),
+    (('--cmdline', '(' * 5000 + ')' * 5000), 'expression: it has more than 100 groups'),
     (('--process', '/usr/sbin/nginx'), "'--process': '/usr/sbin/nginx' is not a proc"),
     (('--process', ''), "'--process': '' is not a process name"),
     (('--uid', 'nobody-here'), "'--uid': 'nobody-here' is no user here; write a uid"),
+    (('--uid', '9' * 5000), 'is no uid; it goes up to 4294967294'),
     (('--uid', '4294967295'), 'is no uid; it goes up to 4294967294'),
     (('--select', 'first'), "'--select'"),
     (('--handler-check', 'maybe'), "'--handler-check'"),
@@ -256,10 +259,24 @@ def test_what_is_missing_is_one_line(
     assert says in refused(capsys, *words)
 
 
-def test_path_with_a_nul_is_refused() -> None:
-    """No execve could pass one; a caller from Python could."""
-    with pytest.raises(ValueError, match='may not be empty'):
-        values.path('a\0b')
+@pytest.mark.parametrize(('read', 'says'), [
+    (values.path, 'may not be empty'), (values.command, "'a.x00b' has a NUL in it"),
+    (values.process_name, "'a.x00b' is not a process name"), (values.url, 'cannot'),
+    (values.uid, "'a.x00b' is no user here"), (values.address, 'has no port'),
+    (values.watch_name, "'a.x00b' is not a name"), (values.method, 'is not a method'),
+])
+def test_nul_is_refused(read: Callable[[str], object], says: str) -> None:
+    """No execve could pass one; a config file can, and the kernel takes none."""
+    with pytest.raises(ValueError, match=says):
+        read('a\0b')
+
+
+def test_as_many_groups_as_are_taken_can_be_nested() -> None:
+    """Deep in a stack, as where a watch compiles it: 300 calls above are no matter."""
+    def below(depth: int) -> str:
+        return below(depth - 1) if depth else values.regex('(' * 100 + ')' * 100)
+
+    assert below(300).count('(') == 100
 
 
 def test_no_command_at_all_shows_the_help_and_is_2(

@@ -346,6 +346,14 @@ def test_many_watches_are_read_at_once() -> None:
      'newest, all'),
     (f'{WATCH}cmdline = "("', "4: cmdline: '(' is not a regular expression: missing ), "
      'unterminated subpattern at position 0'),
+    (f'{WATCH}cmdline = "a{{99999999999}}"', "4: cmdline: 'a{99999999999}' is not a "
+     'regular expression: the repetition number is too large'),
+    (f'{WATCH}uid = 0x{"f" * 5000}', '4: uid: is a number of too many digits'),
+    (f'{WATCH}\nuid = {"9" * 5000}\nsettle = 1', '5: has a number of too many digits'),
+    (f'{WATCH}exec = ["a", "b\\u0000"]', "4: exec: 'b\\x00' has a NUL in it, which no "
+     'program can be given'),
+    (f'{WATCH}verify = "\\u0000"', "4: verify: '\\x00' has a NUL in it, which no "
+     'program can be given'),
     (f'{WATCH}uid = -1', "4: uid: '-1' is no user here; write a uid or a name"),
     (f'{WATCH}name = "a b"', "4: name: 'a b' is not a name; write letters, digits, and "
      '. _ - @ : in between'),

@@ -6,12 +6,14 @@ refused. Neither is an error here: what cannot be read is not there to be told.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pollreload.process import Masks, Process, named, script, short
 
 MOST_NAMES = 5
+ARGUMENTS = 1 << 14  # bytes of a cmdline that are read
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 HIDDEN = "other users' processes are hidden (/proc is mounted with hidepid)"
 UNHIDE = 'run as the uid of the target, or mount /proc with hidepid=0'
@@ -20,15 +22,18 @@ DEAD = (b'Z', b'X', b'x')
 SIGNALS = {b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'}
 
 
-def content(path: str) -> bytes | None:
-    """Return what is in a file; None where it is gone or refused."""
+def content(path: str, most: int = sys.maxsize) -> bytes | None:
+    """Return what is in a file, no more than some bytes; None: gone or refused."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:
         # ENOENT if it exited before, EACCES or EPERM with hidepid=1.
         return None
     try:
-        return b''.join(iter(lambda: os.read(fd, 65536), b''))
+        found = b''
+        while (more := os.read(fd, min(65536, most - len(found)))):
+            found += more
+        return found
     except OSError:
         # ESRCH if it exited since the open.
         return None
@@ -71,8 +76,13 @@ def comm(directory: str) -> str | None:
 
 
 def cmdline(directory: str) -> tuple[str, ...]:
-    """Return the arguments; () for a kernel thread and where they are refused."""
-    line = content(f'{directory}/cmdline') or b''
+    """Return the arguments; () for a kernel thread and where they are refused.
+
+    No more than ARGUMENTS bytes: any process can have it show gigabytes of its
+    memory (PR_SET_MM_MAP, prctl(2)), and a regular expression may take the cube
+    of their number.
+    """
+    line = content(f'{directory}/cmdline', ARGUMENTS) or b''
     return tuple(os.fsdecode(line).rstrip('\0').split('\0')) if line else ()
 
 
@@ -126,30 +136,37 @@ def ours(pid: int, root: str = '/proc') -> bool:
     return pid == us or us in ancestors(pid, root)
 
 
-def read(pid: int, root: str = '/proc') -> Process | None:
+def read(
+        pid: int, root: str = '/proc', name: str | None = None, uid: int | None = None,
+) -> Process | None:
     """Return a live process, None when it is gone or a zombie.
 
+    name, uid: also None where it has another comm, or is of another user. Then its
+    arguments, which are for it to choose, are not touched.
     stat is read first: if the pid is reused meanwhile, the rest is another's
     but the start time is not, and who tells it looks at that once more.
     """
     directory = f'{root}/{pid}'
     fields = stat(directory)
     alive = living(directory, fields[0]) if fields else None
-    name = comm(directory)
-    if fields is None or alive is None or name is None:
+    called = comm(directory)
+    if fields is None or alive is None or called is None:
         return None
     lines = status(directory)
     numbers = lines.get(b'NSpid', b'').split()
     uids = lines.get(b'Uid', b'').split()
+    effective = int(uids[1]) if uids else None
+    if (name is not None and called != short(name)) or uid not in (None, effective):
+        return None
     # No NSpid line in gVisor: there are no namespaces but the one.
     level = len(status(f'{root}/self').get(b'NSpid', b'').split()) or len(numbers)
     return Process(
         pid=pid,
         ppid=parent(fields),
         started=int(fields[19]),
-        comm=name,
+        comm=called,
         cmdline=cmdline(alive),
-        uid=int(uids[1]) if uids else None,
+        uid=effective,
         nested=len(numbers) > level,
         init=numbers[-1:] == [b'1'] if numbers else pid == 1,
         ancestor=pid in ancestors(own(root), root),
@@ -172,9 +189,8 @@ def matches(
     """
     return tuple(
         process for pid in (candidates(name, root) if only is None else (only,))
-        if (process := read(pid, root))
+        if (process := read(pid, root, name, uid))
         and (name is None or named(process, name))
-        and (uid is None or process.uid == uid)
         and (all_namespaces or not process.nested)
         and (cmdline is None or found(cmdline, process.cmdline))
         and not ours(pid, root)

@@ -137,6 +137,41 @@ def test_every_condition_must_hold(root: str) -> None:
     assert pids('^c', None) == []
 
 
+def test_no_more_of_the_arguments_is_read_than_a_bound(root: str) -> None:
+    """A process can have gigabytes of its memory shown as them: also for its name."""
+    tree = Path(root)
+    plant(tree, 60, cmdline=('app', '-c', 'a.conf', 'x' * 20000, 'behind'))
+    plant(tree, 61, 'other', cmdline=('x' * 100000,))
+
+    first, = procfs.matches('app', r'-c a\.', None, False, root)
+
+    assert len('\0'.join(first.cmdline)) == procfs.ARGUMENTS == 16384
+    assert first.cmdline[:3] == ('app', '-c', 'a.conf')
+    assert procfs.matches('app', 'behind', None, False, root) == ()
+    assert len(procfs.others(root)[-1].cmdline[0]) == 16384
+
+
+def test_arguments_of_whom_no_condition_leaves_are_not_read(
+        monkeypatch: pytest.MonkeyPatch, root: str,
+) -> None:
+    """Of another user or name: it could hold us up by what they are."""
+    tree = Path(root)
+    plant(tree, 60, lines=['Uid:\t0\t5\t0\t0'])
+    plant(tree, 61, lines=['Uid:\t0\t6\t0\t0'])
+    plant(tree, 62, 'other', lines=['Uid:\t0\t5\t0\t0'])
+    read: list[str] = []
+
+    def cmdline(place: str) -> tuple[str, ...]:
+        read.append(place)
+        return ()
+
+    monkeypatch.setattr(procfs, 'cmdline', cmdline)
+
+    assert [each.pid for each in procfs.matches('app', None, 5, False, root)] == [60]
+    assert procfs.matches('app', None, 5, False, root, only=62) == ()
+    assert read == [f'{root}/60']
+
+
 def test_without_a_name_all_are_candidates(root: str) -> None:
     """None stands for any name; ourselves still excepted."""
     matches = procfs.matches(None, None, None, False, root)

@@ -32,6 +32,22 @@ from pollreload.wiring import (
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
 WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
 
+# What tick.awaited says in a word -> what it is for a person.
+WAITS = {
+    'look': 'for a look at the paths to end',
+    'recheck': 'to look again at what could not be read',
+    'settle': 'for the content to settle (--settle)',
+    'doubt': 'for what became empty to be believed (--empty-grace)',
+    'splay': 'for --splay to be over',
+    'uptime': 'for the target to be old enough (--min-uptime)',
+    'validate': 'for --validate',
+    'survive': 'to see whether the target lives on (--survive)',
+    'verify': 'for --verify or --verify-workers to agree',
+    'confirm': 'for a last look at what was verified',
+    'agree': 'for --verify to agree',
+    'agreed': 'for a last look at what was verified',
+}
+
 
 class Event(NamedTuple):
     """One event, for --output json."""
@@ -102,7 +118,7 @@ class One:
         if what and procfs.now() >= self.deadline:
             self.around.say(
                 'failed', f'not done within {self.settings.timeout:g} s (--timeout), '
-                f'still waiting: {what}', reason='timeout',
+                f'still waiting {waits(self.settings, self.state)}', reason='timeout',
             )
             return False
         return bool(what)
@@ -181,6 +197,17 @@ def attempt(runs: Sequence[One]) -> None:
         children.reap({
             pid for each in going for pid in (each.eyes.pid, each.hands.pid)
         })
+
+
+def waits(settings: Settings, state: State) -> str:
+    """Return what is being waited for, in a phrase for a person."""
+    what = awaited(state)
+    if what != 'act':
+        return WAITS[what]
+    # Not for a watch that only signals.
+    from pollreload import actions
+    index = min(state.attempt.acted, actions.count(settings) - 1)
+    return f'for {actions.named(settings, index)}'
 
 
 def outlook(settings: Settings, state: State, world: World) -> str:

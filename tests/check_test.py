@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pollreload import check as command
-from pollreload import children, ledger
+from pollreload import children, ledger, tick
 from pollreload.change import Memory, Trouble
 from pollreload.errors import LedgerError
 from pollreload.settings import Settings
@@ -374,6 +374,21 @@ def test_dry_run_of_what_cannot_be_read_says_no_more(watched: Watched) -> None:
     assert (run.status, run.out) == (3, '')
 
 
+def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
+    """Each stage, each wait and each thing to settle; no word of the inside."""
+    settings = Settings(exec=(('sleep', '9'),))
+    waited = [
+        *(State(stage=each) for each in tick.STAGES), State(looking=1.0),
+        *(State(waiting=each) for each in ('act', 'look', 'splay', 'uptime')),
+        *(State(settling=each) for each in ('doubt', 'recheck', 'settle')),
+    ]
+    said = {tick.awaited(each): command.waits(settings, each) for each in waited}
+
+    assert {*said} == {*command.WAITS, 'act'}
+    assert said['act'] == 'for --exec sleep'
+    assert said['settle'] == 'for the content to settle (--settle)'
+
+
 def test_dry_run_makes_no_ledger(watched: Watched, tmp_path: Path) -> None:
     """Where there is no memory it is not begun, and no directory is made for it."""
     state = tmp_path / 'state'
@@ -469,7 +484,7 @@ def test_timeout_ends_a_run_that_waits(watched: Watched) -> None:
 
     assert run.status == 1
     assert run.events[-1]['reason'] == 'timeout'
-    assert 'still waiting: uptime' in run.events[-1]['message']
+    assert 'still waiting for the target to be old enough' in run.events[-1]['message']
     assert alone
 
 

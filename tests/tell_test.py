@@ -748,7 +748,7 @@ def test_check_ends_in_time(conf: str, server: Server, tmp_path: Path) -> None:
 
     assert (got.status, again.status) == (1, 0)
     assert got.named('failed')[0]['message'] == (
-        'not done within 0.5 s (--timeout), still waiting: act'
+        f'not done within 0.5 s (--timeout), still waiting for POST {server.url("/x")}'
     )
 
 

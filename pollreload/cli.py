@@ -527,7 +527,7 @@ def main(words: Sequence[str]) -> int | Plan:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        line = ' '.join(error.format_message().split())
+        line = worded(error)
         print(f'pollreload: {line[:1].lower()}{line[1:]}', file=sys.stderr)
         return 2
     except click.Abort:
@@ -538,6 +538,21 @@ def main(words: Sequence[str]) -> int | Plan:
         # What click makes of a reader of our output that went away.
         raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
     return got if isinstance(got, (int, Plan)) else 0
+
+
+def worded(error: click.ClickException) -> str:
+    """Return what is wrong on one line, by the variable that it came from if any."""
+    if isinstance(error, click.BadParameter) and error.ctx and error.param:
+        name = error.param.name or ''
+        if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+            variables = error.param.envvar or ()
+            error.param_hint = next(each for each in variables if os.environ.get(each))
+            if isinstance(error.param.type, click.types.BoolParamType):
+                # click lists a dozen words, the first of them empty.
+                error = click.BadParameter(
+                    'write 1 for yes or 0 for no', param_hint=error.param_hint,
+                )
+    return ' '.join(error.format_message().split())
 
 
 def completed(asked: str) -> int:
@@ -581,7 +596,7 @@ def reread(words: Sequence[str]) -> str | tuple[object, ...]:
     try:
         got = pollreload.main(words, 'pollreload', standalone_mode=False)
     except click.ClickException as error:
-        return ' '.join(error.format_message().split())
+        return worded(error)
     except UsageError as error:
         return str(error)
     return flat(got)

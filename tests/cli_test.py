@@ -437,3 +437,24 @@ def test_one_file_is_not_written_for_two_uses(
     assert capsys.readouterr().err == (
         'pollreload: --status-file is the state-file too\n'
     )
+
+
+@pytest.mark.parametrize(('words', 'variables', 'says'), [
+    (('watch',), {'SIGNAL': 'x'}, 'invalid value for SIGNAL: '),
+    (('watch',), {'PROCESS': 'a/b'}, 'invalid value for PROCESS: '),
+    (('watch',), {'SIGNAL': '1', 'POLLRELOAD_SIGNAL': 'x'},
+     'invalid value for POLLRELOAD_SIGNAL: '),
+    (('check',), {'POLLRELOAD_VERIFY_WORKERS': 'maybe'},
+     'invalid value for POLLRELOAD_VERIFY_WORKERS: write 1 for yes or 0 for no'),
+    (('watch', '--signal', 'x'), {'SIGNAL': '1'}, "invalid value for '--signal': "),
+])
+def test_wrong_value_is_named_by_where_it_came_from(
+        words: tuple[str, ...], variables: dict[str, str], says: str,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody has written the option of a variable."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert cli.main((*words, '/a')) == 2
+    assert capsys.readouterr().err.startswith(f'pollreload: {says}')

@@ -40,6 +40,7 @@ from pollreload.settings import Plan, Settings, bare, signals
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
 MOST_MATCHES = 8
+OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
 WIDEST = 64  # letters of a first column that the others are aligned with
 
 # Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
@@ -604,8 +605,30 @@ def commands(settings: Settings) -> Iterator[Row]:
                 option, 'fail', command[0], trouble,
                 'install it where pollreload runs, or name it by its full path',
             )
+        elif meant := shell(command):
+            yield Row(
+                option, 'warn', command[0], f'found; {meant} is one of its arguments, '
+                f'for no shell runs it',
+                f"if a shell is meant, --{option} \"sh -c '...'\"",
+            )
         else:
             yield Row(option, 'ok', command[0], 'found')
+
+
+def shell(command: Sequence[str]) -> str:
+    """Return what of a command only a shell would understand, or ''.
+
+    Not the words of a shell itself, and no more than the operator: a word that ends
+    with one may be a secret.
+    """
+    if command[0].endswith('sh'):
+        return ''
+    for word in command[1:]:
+        if word in OPERATORS:
+            return word
+        if word.endswith(';'):
+            return ';'
+    return ''
 
 
 def urls(settings: Settings) -> Iterator[Row]:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -705,3 +706,23 @@ def test_a_ledger_that_does_not_answer_fails(conf, monkeypatch):
     assert row.verdict == 'fail'
     assert row.says == 'the ledger /mnt/ledger: does not answer'
     assert 'see to the server' in row.remedy
+
+
+@pytest.mark.parametrize(('words', 'meant'), [
+    *((f'echo s3cret {each} x', each) for each in doctor.OPERATORS),
+    ('echo s3cret; x', ';'),
+    ("sh -c 'a; b;' ;", ''),
+    ("echo 'a|b' a;b x&", ''),
+])
+def test_what_only_a_shell_understands_is_warned_of(words, meant):
+    """It is an argument, and the command does something else than was meant."""
+    command = tuple(shlex.split(words))
+    found = [*doctor.commands(Settings(
+        exec=(command,), validate=command, verify=command,
+    ))]
+
+    assert [row.verdict for row in found] == ['warn' if meant else 'ok'] * 3
+    for row in found if meant else ():
+        assert row.says.startswith(f'found; {meant} is one of its arguments')
+        assert f"--{row.check} \"sh -c '...'\"" in row.remedy
+        assert 's3cret' not in row.says

@@ -21,10 +21,22 @@ def count(settings: Settings) -> int:
 
 
 def named(settings: Settings, index: int) -> str:
-    """Return an action as a log may show it: no arguments, no credentials."""
+    """Return an action as a log may show it: no arguments, no credentials.
+
+    Several commands of one program are told apart by a number.
+    """
     if index < len(settings.exec):
-        return f'--exec {settings.exec[index][0]}'
+        return f'--exec {program(settings, index)}'
     return f'{settings.url_method} {bare(settings.url[index - len(settings.exec)])}'
+
+
+def program(settings: Settings, index: int) -> str:
+    """Return 'systemctl', or 'systemctl (2 of 3)' where several run that."""
+    programs = [command[0] for command in settings.exec]
+    name = programs[index]
+    if programs.count(name) == 1:
+        return name
+    return f'{name} ({programs[:index + 1].count(name)} of {programs.count(name)})'
 
 
 def kind(settings: Settings, index: int) -> str:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from pollreload import (
+    actions,
     change,
     children,
     contents,
@@ -592,27 +593,31 @@ def shown(settings: Settings) -> Iterator[Row]:
 
 def commands(settings: Settings) -> Iterator[Row]:
     """Say whether the programs of --validate, --exec and --verify are found."""
-    for option, command in (
-            ('validate', settings.validate),
-            *(('exec', command) for command in settings.exec),
-            ('verify', settings.verify),
+    for option, command, name in (
+            ('validate', settings.validate, ''),
+            *(
+                ('exec', command, actions.program(settings, place))
+                for place, command in enumerate(settings.exec)
+            ),
+            ('verify', settings.verify, ''),
     ):
         if not command:
             continue
+        about = name or command[0]
         trouble = lacking(command)
         if trouble:
             yield Row(
-                option, 'fail', command[0], trouble,
+                option, 'fail', about, trouble,
                 'install it where pollreload runs, or name it by its full path',
             )
         elif meant := shell(command):
             yield Row(
-                option, 'warn', command[0], f'found; {meant} is one of its arguments, '
+                option, 'warn', about, f'found; {meant} is one of its arguments, '
                 f'for no shell runs it',
                 f"if a shell is meant, --{option} \"sh -c '...'\"",
             )
         else:
-            yield Row(option, 'ok', command[0], 'found')
+            yield Row(option, 'ok', about, 'found')
 
 
 def shell(command: Sequence[str]) -> str:

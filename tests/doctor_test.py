@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from pollreload import (
+    actions,
     children,
     cli,
     contents,
@@ -726,3 +727,15 @@ def test_what_only_a_shell_understands_is_warned_of(words, meant):
         assert row.says.startswith(f'found; {meant} is one of its arguments')
         assert f"--{row.check} \"sh -c '...'\"" in row.remedy
         assert 's3cret' not in row.says
+
+
+def test_commands_of_one_program_are_told_apart_by_a_number():
+    """As in the log, for their arguments may be secret; one alone has none."""
+    settings = Settings(exec=(('sh', 'a'), ('true',), ('sh', 'b')), verify=('sh',))
+
+    assert [row.about for row in doctor.commands(settings)] == [
+        'sh (1 of 2)', 'true', 'sh (2 of 2)', 'sh',
+    ]
+    assert [actions.named(settings, each) for each in range(3)] == [
+        '--exec sh (1 of 2)', '--exec true', '--exec sh (2 of 2)',
+    ]

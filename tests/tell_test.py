@@ -1015,7 +1015,7 @@ def test_a_variable_that_is_none_is_one_line(
 
     line = capsys.readouterr().err
     assert status == 2
-    assert re.fullmatch(r'pollreload: [^\n]*--url[^\n]*\n', line)
+    assert re.fullmatch(r'pollreload: [^\n]*POLLRELOAD_URL[^\n]*\n', line)
     assert says in line
     assert 'pa55' not in line
     assert 'us3r' not in line

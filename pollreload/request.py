@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import errno
 import http.client
+import re
 import socket
 from collections.abc import Sequence
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -46,6 +47,7 @@ def send(
     try:
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
+        sized(answer)
         body, whole = beginning(answer)
     except http.client.RemoteDisconnected:
         return False, 'closed the connection without an answer'
@@ -88,7 +90,18 @@ def beginning(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
         body = answer.read(LARGEST)
     except http.client.IncompleteRead as error:
         return error.partial, False
+    except ValueError as error:
+        # A chunk of a size below 0.
+        raise http.client.HTTPException(str(error)) from error
     return body, len(body) == LARGEST or not answer.length
+
+
+def sized(answer: http.client.HTTPResponse) -> None:
+    """Raise HTTPException for a length that is none, which http.client ignores."""
+    length = answer.headers.get('Content-Length', '0')
+    # '5, 5' is allowed (RFC 9110, 8.6).
+    if not re.fullmatch('[0-9 ,]+', length):
+        raise http.client.HTTPException(length)
 
 
 def credentials(parts: SplitResult) -> str:

@@ -20,8 +20,12 @@ ELSEWHERE = 'name another with --status-file'
 def write(path: str, shown: Mapping[str, object]) -> None:
     """Replace the file (0644, for the probe of another user). Raises OSError."""
     new = f'{path}.{os.getpid()}.new'
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # O_EXCL: a FIFO that somebody has put there would hold us up.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
+        # Also what another run of this pid left there, when it was killed.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
         with open(os.open(new, flags, 0o644), 'w', encoding='ascii') as file:
             json.dump({'version': VERSION, **shown}, file)
             file.write('\n')

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,3 +120,19 @@ def test_a_read_only_file_system_is_said(
     said = statusfile.writable(f'{tmp_path}/status')
 
     assert said.startswith(f'{tmp_path} is on a read-only file system; name another')
+
+
+@pytest.mark.parametrize('put', [
+    os.mkfifo, lambda new: os.symlink('other', new), lambda new: Path(new).touch(),
+])
+def test_what_is_in_the_way_is_removed_and_not_opened(
+        tmp_path: Path, put: Callable[[str], None],
+) -> None:
+    """Its temporary name can be guessed: a FIFO there would be waited for."""
+    path = f'{tmp_path}/status'
+    put(f'{path}.{os.getpid()}.new')
+
+    statusfile.write(path, {'a': 1})
+
+    assert os.listdir(tmp_path) == ['status']
+    assert statusfile.read(path)['a'] == 1

@@ -5,11 +5,14 @@ import os
 import stat
 from typing import NamedTuple
 
+from pollreload import mounts
+
 
 class Pidfile(NamedTuple):
     """pid: of the process it names; owner: the file's uid; written: its mtime
     in seconds of CLOCK_REALTIME. trouble: why none of that can be used, or ''.
     missing: there is no such file, as before the program has started.
+    links: the uids who own the links on the way to it, who decide what is read.
     """
 
     pid: int = 0
@@ -17,6 +20,12 @@ class Pidfile(NamedTuple):
     written: float = 0.0
     trouble: str = ''
     missing: bool = False
+    links: tuple[int, ...] = ()
+
+
+def links(path: str) -> list[str]:
+    """Return the links that the kernel follows on the way to a path."""
+    return [step for step, target, _ in mounts.steps(path) if target]
 
 
 def read(path: str) -> Pidfile:
@@ -24,6 +33,8 @@ def read(path: str) -> Pidfile:
     try:
         # Before it is opened: opening a FIFO can hurt its other end.
         regular = stat.S_ISREG(os.stat(path).st_mode)
+        # After that, which fails where a link leads to itself.
+        owners = tuple(os.lstat(step).st_uid for step in links(path))
         if not regular:
             return Pidfile(trouble='is no regular file')
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -44,4 +55,4 @@ def read(path: str) -> Pidfile:
             f'may be written by others (mode {stat.S_IMODE(status.st_mode):04o}), who '
             f'could name any process in it; chmod go-w'
         ))
-    return Pidfile(int(number), status.st_uid, status.st_mtime)
+    return Pidfile(int(number), status.st_uid, status.st_mtime, links=owners)

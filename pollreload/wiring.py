@@ -491,7 +491,7 @@ def targets(settings: Settings) -> Choice:
         )
         if said.missing:
             return Choice((), 'no target', f'there is no {settings.pidfile}')
-        doubt = said.trouble or doubted(said.owner, said.written, found)
+        doubt = said.trouble or doubted(said.owner, said.written, found, said.links)
         if doubt:
             return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')
         if procfs.started(said.pid) is None and not procfs.hidden():
@@ -506,10 +506,13 @@ def targets(settings: Settings) -> Choice:
     return choose(others or found, settings.select)
 
 
-def doubted(owner: int, written: float, found: Sequence[Process]) -> str:
+def doubted(
+        owner: int, written: float, found: Sequence[Process], links: Sequence[int] = (),
+) -> str:
     """Return why a pidfile cannot be believed about the process it names, or ''.
 
-    owner: its uid; written: its mtime, in seconds of CLOCK_REALTIME.
+    owner: its uid; written: its mtime, in seconds of CLOCK_REALTIME. links: the
+    uids of the links that lead to it: their owners can have them lead elsewhere.
     """
     for process in found:
         if owner not in (0, os.geteuid(), process.uid):
@@ -517,6 +520,13 @@ def doubted(owner: int, written: float, found: Sequence[Process]) -> str:
                 f'belongs to uid {owner}, and {process} to uid {process.uid}; a '
                 f'pidfile must belong to root, to us or to its process'
             )
+        for link in links:
+            if link not in (0, os.geteuid(), process.uid):
+                return (
+                    f'is reached by a link of uid {link}, and {process} belongs to uid '
+                    f'{process.uid}; such a link must belong to root, to us or to its '
+                    f'process'
+                )
         # 1 s: coarse time stamps, and start times cut to clock ticks.
         if written < born(process) - 1.0:
             return (

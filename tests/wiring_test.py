@@ -989,6 +989,24 @@ def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
     assert 'belongs to uid 4321' in says
 
 
+@pytest.mark.parametrize('above', [False, True])
+def test_pidfile_by_the_link_of_a_stranger_holds(tmp_path: Path, above: bool) -> None:
+    """Who owns a link can have it lead to the pidfile of any other process."""
+    there, link = tmp_path / 'there', tmp_path / 'link'
+    there.mkdir()
+    link.symlink_to(there if above else 'there/app.pid')
+    settings = Settings(pidfile=str(link / 'app.pid' if above else link))
+    with targets.start('handler', name=unique()) as target:
+        (there / 'app.pid').write_text(f'{target.pid}\n')
+        ours = chosen(settings)
+        os.lchown(link, 4321, -1)
+        pids, reason, says = chosen(settings)
+
+    assert ours == ((target.pid,), '', '')
+    assert (pids, reason) == ((), 'pidfile')
+    assert 'is reached by a link of uid 4321' in says
+
+
 def test_pidfile_of_the_targets_user_is_believed(tmp_path: Path) -> None:
     """A program that drops its privileges writes it as itself."""
     path = tmp_path / 'app.pid'

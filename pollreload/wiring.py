@@ -1,11 +1,12 @@
 """The world of one watch: the edges, as the functions that a step takes."""
 from __future__ import annotations
 
-import contextlib
 import errno
+import functools
 import os
 import select
 import signal
+import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import add
@@ -36,6 +37,8 @@ CALM = frozenset((
 ))
 SAID = 1000  # bytes of what a command prints that are worth keeping
 PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
+INTERPRETERS = 6  # in a row: five, and a program (exec_binprm in fs/exec.c)
+SHOWN = 256  # bytes of a program, BINPRM_BUF_SIZE in linux/binfmts.h
 LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
 SPARED = 10.0  # s until what did not answer is asked again: others wait meanwhile
 # Paths that do not answer -> the child that waits for them, 0 once it has ended, and
@@ -386,7 +389,7 @@ class Hands:
             try:
                 environment = {**os.environ, **additions}
                 # To spawn is to wait until the child has read its program.
-                carefully(lambda: reach(command), *searched(command))
+                reach_all(command)
                 self.pid = children.spawn(command, environment, theirs)
             finally:
                 os.close(theirs)
@@ -460,13 +463,48 @@ def searched(command: Sequence[str]) -> list[str]:
     return [place or '.' for place in os.environ.get('PATH', os.defpath).split(':')]
 
 
-def reach(command: Sequence[str]) -> None:
-    """Read a byte of a program, if it may be read: it answers, and so does PATH."""
+def reach_all(command: Sequence[str]) -> None:
+    """Reach a program, and the interpreters that the kernel reads to run it.
+
+    Raises OSError where one does not answer, or cannot be opened now.
+    """
+    for _ in range(INTERPRETERS):
+        reached = functools.partial(reach, command)
+        command = (carefully(reached, *searched(command)),)
+        if not command[0]:
+            return
+
+
+def reach(command: Sequence[str]) -> str:
+    """Read the beginning of a program, if it may be read: it answers, as does PATH.
+
+    Return its interpreter, '' for none. Raises BlockingIOError where somebody has
+    a lease on it: to spawn it would be to wait for them (fcntl(2), lease-break-time).
+    """
     for place in searched(command):
         path = place if '/' in command[0] else os.path.join(place, command[0])
-        with contextlib.suppress(OSError), open(path, 'rb') as file:
-            file.read(1)
-            return
+        try:
+            # Before it is opened: a FIFO would wait for a writer.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except BlockingIOError as error:
+            says = 'somebody has a lease on it'
+            raise BlockingIOError(errno.EWOULDBLOCK, says) from error
+        except OSError:
+            continue
+        with open(fd, 'rb', buffering=0) as file:
+            return interpreter(file.read(SHOWN) or b'')
+    return ''
+
+
+def interpreter(beginning: bytes) -> str:
+    """Return what a file that begins so is run by, '' for itself (execve(2))."""
+    words = beginning.partition(b'\n')[0].removeprefix(b'#!').split()
+    if not beginning.startswith(b'#!') or not words:
+        return ''
+    # It is not looked for in PATH.
+    return os.path.join('.', os.fsdecode(words[0].partition(b'\0')[0]))
 
 
 def targets(settings: Settings) -> Choice:

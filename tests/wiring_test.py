@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -723,8 +725,69 @@ def test_a_directory_of_path_that_may_hang_is_tried_by_a_child(
 
     assert (trouble, hands.ran()) == ('', 0)
     assert tried == [(str(tmp_path), '.', '/bin')]
-    wiring.reach(('true',))
-    wiring.reach(('/nowhere/true',))
+    assert wiring.reach(('true',)) == wiring.reach(('/nowhere/true',)) == ''
+
+
+def test_a_fifo_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open it would be to wait for a writer: the next one of PATH is it."""
+    os.mkfifo(tmp_path / 'true')
+    monkeypatch.setenv('PATH', f'{tmp_path}:/bin')
+    hands = wiring.Hands()
+
+    assert wiring.reach((f'{tmp_path}/true',)) == ''
+    assert hands.run(('true',), {}) == ''
+    ended(hands.pid)
+    assert hands.ran() == 0
+
+
+def test_a_program_with_a_lease_is_not_waited_for(tmp_path: Path) -> None:
+    """The kernel would wait for its holder, and the loop for the kernel."""
+    path = tmp_path / 'program'
+    path.write_bytes(b'#!/bin/true\n')
+    path.chmod(0o755)
+    holder = subprocess.Popen(
+        [sys.executable, '-ISc', 'import fcntl, os, signal, sys\n'
+         'signal.signal(signal.SIGIO, signal.SIG_IGN)\n'
+         'fd = os.open(sys.argv[1], os.O_RDWR)\n'
+         'fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n'
+         'print("leased", flush=True)\n'
+         'sys.stdin.read()\n', str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b'leased\n'
+        trouble = wiring.Hands().run((str(path),), {})
+
+    assert trouble == f'{path}: somebody has a lease on it'
+
+
+@pytest.mark.parametrize(('beginning', 'program'), [
+    (b'#!/bin/sh -e\nx', '/bin/sh'), (b'#! /bin/sh', '/bin/sh'), (b'#!\n/bin/sh', ''),
+    (b'#!sh\n', './sh'), (b'\x7fELF /bin/sh', ''), (b'', ''), (b'#!/a\0b', '/a'),
+])
+def test_an_interpreter_is_what_execve_reads(beginning: bytes, program: str) -> None:
+    """Of the first line the first word, and not from PATH."""
+    assert wiring.interpreter(beginning) == program
+
+
+def test_an_interpreter_is_reached_too(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be on a disk that hangs, whatever the script is on; and so may its own."""
+    for name, by in ('a', 'b'), ('b', 'c'), ('loop', 'loop'):
+        (tmp_path / name).write_text(f'#!{tmp_path}/{by}\n')
+    tried: list[str] = []
+
+    def carefully(function: Callable[[], Any], *paths: str) -> Any:
+        tried.extend(path.removeprefix(f'{tmp_path}/') for path in paths)
+        return function()
+
+    monkeypatch.setattr(wiring, 'carefully', carefully)
+    wiring.reach_all((f'{tmp_path}/a',))
+    wiring.reach_all((f'{tmp_path}/loop',))
+
+    assert tried == ['a', 'b', 'c', *['loop'] * wiring.INTERPRETERS]
 
 
 @pytest.fixture

@@ -75,6 +75,9 @@ def stand_in() -> None:
     os.close(fd)
     sys.stdout = sys.stdout or open(1, 'w', closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, 'w', closefd=False)  # noqa: SIM115
+    if sys.stdout.errors == 'strict':
+        # A name may hold what the encoding of stdout cannot say.
+        cast(Any, sys.stdout).reconfigure(errors='backslashreplace')
 
 
 def sidecar(words: list[str]) -> int:

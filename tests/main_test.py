@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -183,3 +184,18 @@ def test_what_cannot_be_written_at_the_end_is_said_by_the_status(
     run()
 
     assert ended == [74]
+
+
+def test_a_name_that_stdout_cannot_say_is_no_fault(tmp_path: Path) -> None:
+    """It is written by its numbers, as on stderr."""
+    (tmp_path / 'app.conf').write_text('x')
+    got = subprocess.run(
+        [*sidecar.POLLRELOAD, 'check', '--settle', '0', '--on-start', 'always',
+         '--state-file', str(tmp_path / 'ledger'), '--process', 'n\xfc\u20ac',
+         str(tmp_path / 'app.conf')],
+        env={**sidecar.environment({}), 'PYTHONIOENCODING': 'ascii'},
+        capture_output=True, check=False, timeout=DEADLINE,
+    )
+
+    assert got.returncode == 1
+    assert b"no process is called 'n\\xfc\\u20ac'" in got.stdout

@@ -6,9 +6,11 @@ shows is for who can reach the port, and holds no content and no credentials.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +20,7 @@ from pollreload.metrics import Metrics, Record
 
 PLAIN = 'text/plain; charset=utf-8'
 PATIENCE = 5.0  # s for a client to ask, and to read
+PAUSE = 0.2  # s for a descriptor to be spared
 MOST = 16  # clients at a time; who comes then is not answered
 
 
@@ -98,6 +101,16 @@ class Server(ThreadingHTTPServer):
         self.socket = bound
         self.metrics = metrics
         self.free = threading.BoundedSemaphore(MOST)
+
+    def get_request(self) -> Any:
+        """Take a connection. Raises OSError, which is passed over."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # Who waits is still there: without a pause we would ask for ever.
+                time.sleep(PAUSE)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer, or hang up where too many wait already."""

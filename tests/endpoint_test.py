@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import itertools
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import NamedTuple, NoReturn
 
 import pytest
 
@@ -609,3 +611,25 @@ def test_what_is_no_address_is_not_shown(text: str) -> None:
     with pytest.raises(ValueError, match=r'^(has|is) ') as caught:
         values.address(text)
     assert 's3cret' not in str(caught.value)
+
+
+@pytest.mark.parametrize(('number', 'pauses'), [
+    (errno.EMFILE, [endpoint.PAUSE]), (errno.ENFILE, [endpoint.PAUSE]),
+    (errno.ECONNABORTED, []),
+])
+def test_without_a_descriptor_to_spare_there_is_a_pause(
+        monkeypatch: pytest.MonkeyPatch, number: int, pauses: list[float],
+) -> None:
+    """Who waits to be let in is there still: it would be asked for at full speed."""
+    def accept() -> NoReturn:
+        raise OSError(number, 'x')
+
+    paused: list[float] = []
+    monkeypatch.setattr(endpoint, 'time', SimpleNamespace(sleep=paused.append))
+    with endpoint.bound('127.0.0.1', free_port(), '--listen') as bound:
+        server = endpoint.Server(bound, Metrics(list, lambda: None))
+        monkeypatch.setattr(server, 'socket', SimpleNamespace(accept=accept))
+        with pytest.raises(OSError, match='x'):
+            server.get_request()
+
+    assert paused == pauses

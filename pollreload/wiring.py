@@ -631,6 +631,9 @@ def world(
         save: Callable[[State], bool],
 ) -> World:
     """Return the world of a watch."""
+    if settings.pidfile is not None:
+        # Not at the first change: an upgrade may have moved us away by then.
+        from pollreload import pidfile  # noqa: F401
     return World(
         now=procfs.now,
         jitter=jitter,

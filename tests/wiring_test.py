@@ -1218,3 +1218,20 @@ def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
     with pytest.raises(LedgerKept, match='kept as'):
         wiring.recall(Settings(), path, here)
     assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize('path', [None, '/run/a.pid'])
+def test_what_is_needed_later_is_imported_at_the_start(
+        monkeypatch: pytest.MonkeyPatch, path: str | None,
+) -> None:
+    """An upgrade may move the package away under a watch; and nothing for nobody."""
+    name = 'pollreload.pidfile'
+    monkeypatch.delattr(name)
+    monkeypatch.delitem(sys.modules, name)
+    settings = Settings(('/a',), pidfile=path)
+    wiring.world(
+        settings, wiring.Eyes(settings), wiring.Hands(), lambda *_, **__: None,
+        lambda _: True,
+    )
+
+    assert (name in sys.modules) == (path is not None)

@@ -182,7 +182,7 @@ def test_look_that_goes_on_is_none_and_can_be_ended(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The child is killed, and nothing of it is left."""
-    monkeypatch.setattr(contents, 'look', lambda *_: signal.pause())
+    monkeypatch.setattr(contents, 'look', lambda *_, **__: signal.pause())
     eyes = wiring.Eyes(Settings(('/a',)))
     looks = [eyes.look(False), eyes.look(False)]
     pid = eyes.pid

@@ -39,7 +39,7 @@ def warmed(count: int) -> float:
 
 def turns_of(count: int, scale: Scale) -> int:
     """Return how often the growth of a contender is measured."""
-    return 3 if scale.rounds > 1 and count <= 10_000 else 1
+    return 2 if scale.rounds > 1 and count <= 10_000 else 1
 
 
 def fill(top: Path, count: int) -> None:

@@ -329,7 +329,7 @@ def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
         value = was
     else:
         stamp, value = read(path, info.st_mode, this)
-        if value != was:
+        if value != was and this.trail.known:
             # Once is no settled content: who wrote it where stat does not tell may
             # be in the midst of it.
             stamp = UNSURE

@@ -77,16 +77,19 @@ class Shelf:
 
     sight: None: there is nothing to go by. prefix: what leads to its files.
     whole: as in Trail: else the stamps still say which files need not be read.
+    once: all of it was read once only, so that no stamp is to be believed yet.
     due: turn -> what is to be read again then, of so many rounds.
     """
 
     __slots__ = (
-        'directories', 'due', 'files', 'prefix', 'rounds', 'sight', 'stamps', 'whole',
+        'directories', 'due', 'files', 'once', 'prefix', 'rounds', 'sight', 'stamps',
+        'whole',
     )
 
     def __init__(self) -> None:
         self.sight: Sight | None = None
         self.whole = False
+        self.once = False
         self.prefix = ''
         self.directories: Sequence[str] = ()
         self.stamps = b''
@@ -135,7 +138,7 @@ def known(shelf: Shelf) -> dict[str, tuple[bytes, bytes]]:
     if shelf.sight is None:
         return {}
     return {
-        name: (shelf.files[at:at + WIDTH], digest)
+        name: (UNSURE if shelf.once else shelf.files[at:at + WIDTH], digest)
         for at, (name, digest) in zip(
             range(0, len(shelf.files), WIDTH), shelf.sight.files.items(), strict=True,
         )
@@ -167,6 +170,7 @@ def put(shelf: Shelf, sight: Sight, trail: Trail, terms: Terms) -> None:
     shelf.due = due
     shelf.rounds = terms.rounds
     shelf.whole = trail.whole and not sight.unreadable
+    shelf.once = not trail.known
     shelf.sight = sight
 
 
@@ -189,14 +193,18 @@ def stands(
     sight = shelf.sight
     if sight is None or not shelf.whole or shelf.rounds != terms.rounds:
         return None
+    # What was read once is read again, here: it takes no memory for all their names.
+    turns = shelf.due if shelf.once else {
+        number % terms.rounds for number in terms.turns
+    }
     try:
         if not same(shelf.directories, shelf.stamps, pause):
             return None
         names = map(shelf.prefix.__add__, sight.files)
         if not same(names, shelf.files, pause):
             return None
-        for number in terms.turns:
-            due = shelf.due.get(number % terms.rounds)
+        for number in turns:
+            due = shelf.due.get(number)
             if due is not None and not (
                     all(read(shelf.prefix + name) == sight.files[name]
                         for name in due.files)
@@ -207,6 +215,7 @@ def stands(
                 return None
     except (OSError, struct.error):
         return None
+    shelf.once = False
     return sight
 
 
@@ -217,7 +226,7 @@ def rests(shelf: Shelf, turns: range, rounds: int) -> bool:
     """
     sight = shelf.sight
     if (
-            sight is None or not shelf.whole or sight.kind == 'glob'
+            sight is None or not shelf.whole or shelf.once or sight.kind == 'glob'
             or shelf.rounds != rounds or len(sight.files) > FEW
     ):
         return False

@@ -814,6 +814,11 @@ def test_a_shelf_gives_back_what_was_put_there() -> None:
     stamps.put(shelf, SIGHT, trail(4, 5), LATER)
 
     assert shelf.sight == SIGHT
+    # Once is not twice: the digests are known, and no stamp is believed.
+    assert stamps.known(shelf) == {
+        'a': (UNSURE, b'1' * 16), 'b': (UNSURE, b'2' * 16),
+    }
+    shelf.once = False
     assert stamps.known(shelf) == {
         'a': (stamps.worth(info(st_ino=4), LATER), b'1' * 16),
         'b': (stamps.worth(info(st_ino=5), LATER), b'2' * 16),
@@ -1089,6 +1094,19 @@ def test_a_writer_that_stat_does_not_show_is_read_until_it_rests(
     assert first < 3
     assert seen[first:6] == digests[first + 1:7]
     assert seen[6:] == [digests[6]] * 2
+
+
+def test_one_that_is_always_young_does_not_keep_the_others_from_being_known(
+        at: str, reads: list[str],
+) -> None:
+    """From the first look on: a log among files of which nothing was known before."""
+    for name in ('a', 'b', 'log'):
+        put(f'{at}/d/{name}')
+    os.utime(f'{at}/d/log', (time.time() + 3600.0,) * 2)  # of the future: never old
+    eye = Eye(f'{at}/d')
+    for _ in range(5):
+        assert eye.look() == eye.plain()
+    assert [reads.count(f'{at}/d/{name}') for name in ('a', 'b', 'log')] == [7, 7, 10]
 
 
 # Turns

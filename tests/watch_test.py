@@ -1,6 +1,7 @@
 """pollreload watch, by its command line: options, signals, and what the world does."""
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import os
@@ -940,6 +941,8 @@ def test_watch_stays_small(conf: str, target: targets.Target) -> None:
         'from pollreload.__main__ import main\n'
         'sys.exit(main())\n'
     )
+    # As it is installed: to compile it takes memory that it keeps.
+    compileall.compile_dir(os.path.join(sidecar.ROOT, 'pollreload'), quiet=1)
     command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK)
     with Sidecar(subprocess.Popen(
         (*command, '--interval', '1h', '--log-format', 'text',

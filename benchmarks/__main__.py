@@ -164,7 +164,7 @@ def load() -> str:
 
 def file_system(path: str) -> str:
     """Return the type of the file system that a directory is on."""
-    from pollreload.mounts import MOUNTINFO, rows
+    from pollreload.system.mounts import MOUNTINFO, rows
     device = os.stat(path).st_dev
     kinds = [mount.kind for mount in rows(MOUNTINFO) if mount.device == device]
     return kinds[-1] if kinds else 'unknown'

@@ -8,13 +8,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from benchmarks.result import Result, Row
-from pollreload.state import World
-from pollreload.tick import next_poll
+from pollreload.core.observation import next_poll
+from pollreload.core.state import World
 
 WATCHES, INTERVAL = 1000, 5.0
 HOW = (
     '{watches:,} watches whose first look is in the same instant, on a virtual clock: '
-    'the time of each poll is from pollreload.tick.next_poll, the code that runs, and '
+    'the time of each poll is from pollreload.core.observation.next_poll, the code '
+    'that runs, and '
     '1 ms of wake-up is put upon it. Polls are counted by the second from the second '
     'interval on.'
 )

@@ -61,7 +61,7 @@ def run(words: list[str]) -> int:
     """Run a command."""
     if words[:1] == ['watch']:
         return sidecar(words)
-    from pollreload.cli import main as run
+    from pollreload.cli.main import main as run
     return cast(int, run(words))
 
 
@@ -86,8 +86,9 @@ def sidecar(words: list[str]) -> int:
     What reads them (click) takes 4 MB, which the sidecar would carry for as
     long as it lives.
     """
-    from pollreload import children, watch
+    from pollreload.commands import watch
     from pollreload.settings import Plan, Settings
+    from pollreload.system import children
     watch.block()
     try:
         # Deaf, as what is sent to all of us is for the watch to answer.
@@ -114,13 +115,13 @@ def sidecar(words: list[str]) -> int:
 
 def reread(words: list[str]) -> object:
     """Return what the words stand for by now, as cli.reread does; for a child."""
-    from pollreload.cli import reread as read
+    from pollreload.cli.main import reread as read
     return read(words)
 
 
 def parsed(words: list[str]) -> Any:
     """Return the exit status or the plan that the words stand for."""
-    from pollreload.cli import parsed as read
+    from pollreload.cli.main import parsed as read
     try:
         return read(words)
     except OSError as error:

@@ -1,7 +1,4 @@
 """What a watch is told to do, and how the words of a person become values."""
-# Without postponed annotations: typing compiles each of a NamedTuple's that is text,
-# and that takes a fiftieth of a check.
-from collections.abc import Mapping
 from typing import NamedTuple
 
 IGNORED = (
@@ -10,9 +7,6 @@ IGNORED = (
     '.bzr', 'CVS', '.DS_Store', 'lost+found', '.snapshot', '.dpkg-*',
     '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig', '__pycache__',
 )
-
-# In the order in which they are tried: 'ms' ends with 's'.
-SECONDS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
 
 
 class Settings(NamedTuple):
@@ -97,60 +91,3 @@ def bare(url: str) -> str:
     scheme, _, rest = url.partition('://')
     place = rest.partition('?')[0].rpartition('@')[2]
     return f'{scheme}://{place}'
-
-
-def duration(text: str) -> float:
-    """Return the seconds that '250ms', '5s', '2m', '1h' or '5' means.
-
-    Raises ValueError with what is accepted.
-    """
-    word = text.strip()
-    unit = next(unit for unit in SECONDS if word.endswith(unit))
-    number = word.removesuffix(unit).rstrip()
-    digits = number.replace('.', '', 1)
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise ValueError(
-            f'{text!r} is not a duration; write 250ms, 5s, 2m, 1h or plain seconds',
-        )
-    seconds = float(number) * SECONDS[unit]
-    if seconds > 31_536_000:
-        raise ValueError(f'{text!r} is longer than a year')
-    return seconds
-
-
-def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) -> int:
-    """Return the number of 'HUP', 'sighup', '1' or 'RTMIN+3'.
-
-    numbers: this machine's names, with SIG, to numbers (they differ by
-        architecture, signal(7)); first, last: SIGRTMIN and SIGRTMAX.
-    Raises ValueError with what is accepted.
-    """
-    name = text.strip().upper().removeprefix('SIG')
-    step = name[5:].removeprefix('+')
-    if name.isascii() and name.isdigit() and len(name) < 4:
-        number = int(name)
-    elif name[:5] in ('RTMIN', 'RTMAX') and real_time(step):
-        number = (first if name[:5] == 'RTMIN' else last) + int(step)
-        number = number if first <= number <= last else 0
-    else:
-        number = {'RTMIN': first, 'RTMAX': last}.get(name, numbers.get(f'SIG{name}', 0))
-    if not (number in numbers.values() or first <= number <= last):
-        raise ValueError(
-            f'{text!r} is not a signal here; write a name or number such as '
-            f'HUP, SIGHUP, 1 or RTMIN+3',
-        )
-    return number
-
-
-def real_time(step: str) -> bool:
-    """Return whether text is a small number, perhaps with a minus."""
-    digits = step.removeprefix('-')
-    return digits.isascii() and digits.isdigit() and len(digits) < 4
-
-
-def signal_name(number: int, numbers: Mapping[str, int], first: int, last: int) -> str:
-    """Return 'SIGHUP' for 1, 'SIGRTMIN+3' for the third after SIGRTMIN."""
-    if first <= number <= last:
-        return f'SIGRTMIN+{number - first}' if number > first else 'SIGRTMIN'
-    names = sorted(name for name, value in numbers.items() if value == number)
-    return names[0] if names else f'signal {number}'

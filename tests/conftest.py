@@ -1,5 +1,5 @@
 """What holds for every test: no thread is left, and a line of the log is as
-schema/log.schema.json says.
+packaging/schema/log.schema.json says.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests import sidecar
+from tests.support import sidecar
 
 # Ignored where nohup started us, and so by every program that a test starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -21,7 +21,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 @pytest.fixture(scope='session', autouse=True)
 def judged() -> Iterator[None]:
     """Have the schema judge each line that a test reads of a watch or a check."""
-    name = os.path.join(sidecar.ROOT, 'schema/log.schema.json')
+    name = os.path.join(sidecar.ROOT, 'packaging/schema/log.schema.json')
     with open(name, encoding='utf-8') as file:
         validator = Draft202012Validator(json.load(file))
     read = sidecar.event

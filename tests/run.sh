@@ -106,7 +106,7 @@ install() {
 # apart PYTEST...: without the tests that start machines and other people's tools.
 apart() {
     "$@" -n "$WORKERS" --ignore tests/sandbox --ignore tests/kubernetes \
-        --ignore tests/examples_test.py
+        --ignore tests/docs/examples_test.py
 }
 
 # What Debian 12 has no package for, or what is used without being installed: in
@@ -160,9 +160,9 @@ for version in $OTHERS; do
     fi
     step "venv ($("$other" -V))" venv ".venv/$version" "$other"
     step "pytest on Python $version" apart ".venv/$version/bin/python" -m pytest -x -q \
-        --ignore tests/servers --ignore tests/quickstart_test.py \
-        --ignore tests/release_test.py --ignore tests/completion_test.py \
-        --ignore tests/comparison_test.py --ignore tests/benchmarks_test.py
+        --ignore tests/servers --ignore tests/docs/quickstart_test.py \
+        --ignore tests/packaging/release_test.py --ignore tests/docs/completion_test.py \
+        --ignore tests/docs/comparison_test.py --ignore tests/packaging/benchmarks_test.py
 done
 
 # The others wait for milliseconds, and these take both cores.
@@ -174,7 +174,7 @@ fi
 say 'pytest in sandboxes:'
 began=$(date +%s)
 "$bin/python" -m pytest -q -n "$WORKERS" tests/sandbox tests/kubernetes \
-    tests/examples_test.py
+    tests/docs/examples_test.py
 say "sandboxes: $(($(date +%s) - began)) s, and it is to stay below 480"
 step 'benchmarks, quick' sh benchmarks/run.sh --quick
 say 'all is well'

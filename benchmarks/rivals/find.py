@@ -16,7 +16,7 @@ if who == 'psutil':
             process.info['name'] == name for process in psutil.process_iter(['name'])
         )
 else:
-    from pollreload import procfs
+    from pollreload.system import procfs
 
     def find() -> int:
         return len(procfs.matches(name, None, None, all_namespaces=False))

@@ -2,8 +2,8 @@
 import sys
 import time
 
+from pollreload.runtime.observer import Eyes
 from pollreload.settings import Settings
-from pollreload.wiring import Eyes
 
 eyes = Eyes(Settings(paths=(sys.argv[1],)))
 before = time.process_time_ns()

@@ -14,8 +14,15 @@ from collections.abc import Iterator, Sequence
 import pytest
 import yaml
 
-from tests.examples_test import IMAGE as THEIRS
-from tests.examples_test import NATIVE, Object, command, containers, objects, sidecars
+from tests.docs.examples_test import IMAGE as THEIRS
+from tests.docs.examples_test import (
+    NATIVE,
+    Object,
+    command,
+    containers,
+    objects,
+    sidecars,
+)
 from tests.kubernetes import harness
 from tests.kubernetes.harness import (
     APPS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.sandbox import changes, gvisor, gvisor_test
 from tests.sandbox.harness import walk
 from tests.sandbox.stuck import mount, space, started
-from tests.sidecar import unique, watch
+from tests.support.sidecar import unique, watch
 
 Took = dict[str, float]
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.examples_test import EXAMPLES, IMAGE
+from tests.docs.examples_test import EXAMPLES, IMAGE
 from tests.sandbox import podman
 from tests.sandbox.harness import Lines, fetched, needed
 from tests.sandbox.podman import Machine

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from xxhash import xxh3_128_digest
 
-from pollreload import contents
+from pollreload.system import reader
 from tests.sandbox import changes
 from tests.sandbox.harness import inotifywait, silent, walk
 from tests.sandbox.stuck import App, Mount, mount, rest, space, started
-from tests.sidecar import Sidecar, unique, watch
+from tests.support.sidecar import Sidecar, unique, watch
 
 # s: sshfs keeps what a link says, and the names in a directory, for dcache_timeout;
 # the kernel keeps names and sizes for libfuse's entry_timeout and attr_timeout, 1 s
@@ -89,7 +89,7 @@ def test_inotify_is_not_deaf_here(tmp_path: Path) -> None:
 def fingerprint(source: Path, whole: bool) -> str:
     """Return what a look sees that is not torn, of the file or of the directory."""
     names = (changes.PLAIN, changes.LINKED) if whole else (changes.PLAIN,)
-    return contents.fingerprint([{
+    return reader.fingerprint([{
         name if whole else '': xxh3_128_digest((source / name).read_bytes())
         for name in names
     }])

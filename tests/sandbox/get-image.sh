@@ -19,7 +19,7 @@ fail() { printf '%s\n' "get-image.sh: $*" >&2; exit 1; }
 # sources: print what the image is made of, where the base is as it is.
 sources() {
     cat "$TOOLS/base.stamp" tests/sandbox/get-image.sh Containerfile .dockerignore
-    find LICENSE setup.cfg image pollreload -type f ! -name '*.pyc' \
+    find LICENSE setup.cfg packaging/image pollreload -type f ! -name '*.pyc' \
         -exec sha256sum {} + | sort
 }
 

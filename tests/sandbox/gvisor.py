@@ -24,7 +24,7 @@ from typing import NamedTuple
 from tests.sandbox import changes
 from tests.sandbox.harness import APP, DEADLINE, Lines, fetched
 from tests.servers.harness import missing, until
-from tests.sidecar import Event, Sidecar
+from tests.support.sidecar import Event, Sidecar
 
 FLAGS = ('--platform=systrap', '--network=none', '--ignore-cgroups')
 NOBODY = 65532

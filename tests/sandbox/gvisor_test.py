@@ -18,7 +18,7 @@ from tests.sandbox import changes
 from tests.sandbox.gvisor import LEDGER, WATCHED, Pod, started
 from tests.sandbox.harness import Polls, silent, walk
 from tests.servers.harness import until
-from tests.sidecar import Event
+from tests.support.sidecar import Event
 
 QUICK = (
     'watch', '--interval', '200ms', '--settle', '100ms', '--survive', '200ms',

@@ -21,8 +21,8 @@ from tests.sandbox import changes
 from tests.sandbox.harness import needed
 from tests.sandbox.stuck import Mount, mount, space, started
 from tests.servers.harness import missing, until
-from tests.sidecar import POLLRELOAD, QUICK, Sidecar, environment, unique, watch
-from tests.targets import DEADLINE, only_child
+from tests.support.sidecar import POLLRELOAD, QUICK, Sidecar, environment, unique, watch
+from tests.support.targets import DEADLINE, only_child
 
 KINDS = {
     'killable': ('sshfs', 'daemon'),

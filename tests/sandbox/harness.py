@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.sandbox import changes
 from tests.servers.harness import missing
-from tests.sidecar import Event, Sidecar
+from tests.support.sidecar import Event, Sidecar
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = ROOT / '.venv' / 'sandbox'

@@ -24,13 +24,15 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client import parser
 
-from image import figures
-from pollreload import cli
-from tests.endpoint_test import PATHS, ask
-from tests.listen_test import said, status
+from pollreload.cli import main
+from tests.e2e.listen_test import said, status
 from tests.sandbox.harness import APP, DEADLINE, ROOT, Lines, fetched, needed
 from tests.servers.harness import free_port, missing, until
-from tests.sidecar import QUICK, Sidecar, event, unique
+from tests.support.scripts import load
+from tests.support.sidecar import QUICK, Sidecar, event, unique
+from tests.unit.monitoring.http_test import PATHS, ask
+
+figures = load('image/figures.py')
 
 # What the issue of the image asks for.
 UNPACKED, COMPRESSED, START = 14_000_000, 6_000_000, 1.3
@@ -168,7 +170,10 @@ def test_every_module_is_there(image: Root) -> None:
 
     assert done == (0, '', '')
     # And so it can without OpenSSL, of which pollreload tells the client nothing.
-    program = 'from pollreload import metrics; print(metrics.client().__name__)'
+    program = (
+        'from pollreload.monitoring import metrics; '
+        'print(metrics.client().__name__)'
+    )
     assert image.run(*PYTHON, '-c', program) == (0, 'prometheus_client\n', '')
 
 
@@ -182,7 +187,7 @@ def test_modules_are_ours_and_nobody_elses(image: Root) -> None:
 # Words -> the exit status, and what is said on stdout or stderr.
 COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('--help', 0, 'Tell a process'),
-    *((f'{name} --help', 0, 'Usage: pollreload') for name in cli.pollreload.commands),
+    *((f'{name} --help', 0, 'Usage: pollreload') for name in main.pollreload.commands),
     ('', 2, 'Usage: pollreload'),
     ('wach', 2, "no such command 'wach'"),
     ('watch --intervall 5s', 2, '--interval'),
@@ -244,13 +249,14 @@ def test_image_that_is_told_nothing_says_what_it_needs(
 def test_fault_of_ours_shows_where_it_was(image: Root) -> None:
     """A traceback has the names of files and the numbers of lines, without sources."""
     done = image.run(*PYTHON, '-c', (
-        'import sys; from pollreload import __main__, contents\n'
+        'import sys; from pollreload import __main__; '
+        'from pollreload.system import reader as contents\n'
         'contents.look = None\nsys.argv = ["pollreload", "digest", "/shared"]\n'
         'sys.exit(__main__.main())'
     ))
 
     assert done.status == 70
-    assert 'File "pollreload/digest.py", line ' in done.err
+    assert 'File "pollreload/commands/digest.py", line ' in done.err
     assert done.err.splitlines()[-1] == (
         'pollreload: this is a fault in pollreload; please report it'
     )

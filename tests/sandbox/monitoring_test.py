@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.monitoring_test import discovered, scraping
+from tests.docs.monitoring_test import discovered, scraping
 from tests.sandbox.stuck import mount, space
 from tests.servers.harness import free_port, until
-from tests.several import put, started, table
-from tests.sidecar import write
+from tests.support.several import put, started, table
+from tests.support.sidecar import write
 
 
 def test_a_mount_that_hangs_fires_for_its_watch_alone(tmp_path: Path) -> None:

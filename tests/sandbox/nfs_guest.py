@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from tests.sandbox import changes
 from tests.sandbox.harness import APP, TOOLS, Lines, inotifywait, walk
-from tests.sidecar import POLLRELOAD, Sidecar, environment, watch
+from tests.support.sidecar import POLLRELOAD, Sidecar, environment, watch
 
 SERVED, MOUNTED = '/served', '/mounted'
 NAME = 'app'

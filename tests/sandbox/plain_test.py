@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.sandbox import changes
 from tests.sandbox.harness import APP, Lines, inotifywait, silent, walk
-from tests.sidecar import unique, watch
+from tests.support.sidecar import unique, watch
 
 
 def test_every_kind_of_change_is_told_once(tmp_path: Path) -> None:

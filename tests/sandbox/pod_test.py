@@ -30,7 +30,7 @@ from tests.sandbox.podman import (
     program,
     untold,
 )
-from tests.sidecar import QUICK
+from tests.support.sidecar import QUICK
 
 TEMPLATE = Path(__file__).with_name('pod.yaml')
 # s, as pod.yaml has it. A change is seen by the next poll and settled after 100 ms:

@@ -26,8 +26,8 @@ from pathlib import Path
 from tests.sandbox import changes
 from tests.sandbox.harness import APP, TOOLS, Lines, fetched, needed
 from tests.servers.harness import missing
-from tests.sidecar import Event, Sidecar
-from tests.targets import only_child
+from tests.support.sidecar import Event, Sidecar
+from tests.support.targets import only_child
 
 IMAGE, BASE = 'localhost/pollreload:test', 'localhost/base:test'
 PATH = '/usr/local/bin:/usr/bin:/bin'  # of the base

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from tests import seccomp, targets
 from tests.sandbox import changes
 from tests.sandbox.harness import APP, inotifywait, needed, silent, walk
 from tests.sandbox.stuck import App, started
 from tests.servers.harness import As, become, missing
-from tests.sidecar import QUICK, Sidecar, environment, unique, watch
-from tests.targets import DEADLINE, only_child
+from tests.support import seccomp, targets
+from tests.support.sidecar import QUICK, Sidecar, environment, unique, watch
+from tests.support.targets import DEADLINE, only_child
 
 # s: nothing is cached here. Two polls, on a machine that does much else.
 BOUND = 5.0

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import targets
 from tests.sandbox import changes
 from tests.sandbox.hang_test import KINDS, ends, hung, mounted, stops
 from tests.sandbox.stuck import Mount
 from tests.servers.harness import until
-from tests.several import Several, put, started, table
-from tests.sidecar import unique, write
+from tests.support import targets
+from tests.support.several import Several, put, started, table
+from tests.support.sidecar import unique, write
 
 
 @contextlib.contextmanager

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from tests.sandbox.harness import APP, DEADLINE, Lines, needed
 from tests.servers.harness import missing, until
-from tests.sidecar import Sidecar
-from tests.targets import only_child, states
+from tests.support.sidecar import Sidecar
+from tests.support.targets import only_child, states
 
 SFTP = '/usr/lib/openssh/sftp-server'
 FUSECTL = '/sys/fs/fuse/connections'

@@ -70,7 +70,8 @@ def test_who_is_not_root_is_told_what_the_sandboxes_need() -> None:
 
 
 @pytest.mark.parametrize('name', [
-    'pollreload/watch.py', 'image/closure.py', 'image/requirements.txt',
+    'pollreload/commands/watch.py', 'packaging/image/closure.py',
+    'packaging/image/requirements.txt',
     'Containerfile', '.dockerignore', 'setup.cfg', 'LICENSE',
     f'tests/sandbox/{IMAGE}', '.venv/sandbox/base.stamp',
 ])
@@ -86,7 +87,7 @@ def test_an_image_of_other_sources_is_noticed(name: str, tmp_path: Path) -> None
     (tmp_path / '.venv/sandbox').mkdir(parents=True)
     for file in ('base.stamp', 'image.stamp'):
         shutil.copy(TOOLS / file, tmp_path / '.venv/sandbox')
-    (tmp_path / 'pollreload/watch.pyc').touch()
+    (tmp_path / 'pollreload/commands/watch.pyc').touch()
 
     def check() -> int:
         return subprocess.call(

@@ -10,8 +10,8 @@ from tests.servers.conftest import Place
 from tests.servers.harness import swap, until
 from tests.servers.more_test import PROMETHEUS
 from tests.servers.nginx_test import NGINX
-from tests.several import started
-from tests.sidecar import write
+from tests.support.several import started
+from tests.support.sidecar import write
 
 EXAMPLE = Path(__file__).parents[2] / 'examples/config/pollreload.toml'
 LIFECYCLE = PROMETHEUS._replace(

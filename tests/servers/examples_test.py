@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.cli import main
+from pollreload.cli.main import main
 from pollreload.settings import Plan
 from tests.servers.harness import environment, free_port, needed
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload import procfs
+from pollreload.system import procfs
 from tests.servers import points
 from tests.servers.conftest import Place
 from tests.servers.harness import PAUSE, Files, Kind, Site, needed, swap, until

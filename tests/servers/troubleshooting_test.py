@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pollreload.cli import main
+from pollreload.cli.main import main
 from pollreload.settings import Plan
 from tests.servers.harness import (
     DEADLINE,
@@ -25,7 +25,7 @@ from tests.servers.harness import (
     missing,
     swap,
 )
-from tests.targets import start
+from tests.support.targets import start
 
 DOCS = Path(__file__).parents[2] / 'docs'
 DOCTOR = (sys.executable, '-m', 'pollreload', 'doctor')

@@ -1,0 +1,274 @@
+"""pollreload check: look once, tell what is due, exit."""
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pollreload.core import ledger_format
+from pollreload.core.attempt import Told
+from pollreload.core.observation import wake
+from pollreload.core.process import Process
+from pollreload.core.signalling import disposed, obstacle
+from pollreload.core.state import State, World
+from pollreload.core.step import awaited, step
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
+from pollreload.runtime import log
+from pollreload.runtime.interrupt import answering, ended
+from pollreload.runtime.ledger import claim, recall, store, whereabouts
+from pollreload.runtime.log import CALM, TALK, logger
+from pollreload.runtime.observer import Eyes
+from pollreload.runtime.runner import Hands
+from pollreload.runtime.world import world
+from pollreload.settings import Settings, acts, signals
+from pollreload.system import children, ledger_file, procfs
+
+# What of the events is the answer, and goes to stdout too.
+ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
+WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
+# What tick.awaited says in a word -> what it is for a person.
+WAITS = {
+    'look': 'for a look at the paths to end',
+    'recheck': 'to look again at what could not be read',
+    'settle': 'for the content to settle (--settle)',
+    'doubt': 'for what became empty to be believed (--empty-grace)',
+    'splay': 'for --splay to be over',
+    'uptime': 'for the target to be old enough (--min-uptime)',
+    'validate': 'for --validate',
+    'survive': 'to see whether the target lives on (--survive)',
+    'verify': 'for --verify or --verify-workers to agree',
+    'confirm': 'for a last look at what was verified',
+    'agree': 'for --verify to agree',
+    'agreed': 'for a last look at what was verified',
+}
+
+
+class Event(NamedTuple):
+    """One event, for --output json."""
+
+    event: str
+    message: str
+    fields: Mapping[str, object]
+
+
+def run(watches: Sequence[Settings]) -> int:
+    """Run each watch once, all at a time; return the worst exit status.
+
+    Raises LedgerBusy where another run holds the ledger of the only one,
+    LedgerError where it cannot be had.
+    """
+    return answering(lambda: together(watches))
+
+
+def together(watches: Sequence[Settings]) -> int:
+    """Return the exit status of one run of each watch."""
+    runs: list[Run] = []
+    statuses = []
+    try:
+        for settings in watches:
+            try:
+                runs.append(Run(settings))
+            except (LedgerBusy, LedgerError) as error:
+                if settings.output == 'json':
+                    failure = Event('failed', str(error), {'reason': 'ledger'})
+                    answer(settings, State(), [failure], error.status)
+                if not settings.name:
+                    raise
+                logger(settings)('failed', str(error), reason='ledger')
+                statuses.append(error.status)
+        attempt(runs)
+    finally:
+        for each in runs:
+            each.eyes.close()
+            each.hands.cancel()
+    for each in runs:
+        status = each.status or verdict(each.state)
+        if each.settings.dry_run and not status:
+            each.say(
+                'would', f'nothing is due; a change would be '
+                f'{outlook(each.settings, each.state, each.around)}',
+                reason='nothing due',
+            )
+        answer(each.settings, each.state, each.events, status)
+        statuses.append(status)
+    return max(statuses, key=WORSE.index)
+
+
+class One:
+    """One watch of which there is one attempt."""
+
+    def __init__(
+            self, settings: Settings, state: State, around: World, eyes: Eyes,
+            hands: Hands,
+    ) -> None:
+        self.settings, self.state, self.around = settings, state, around
+        self.eyes, self.hands = eyes, hands
+        self.deadline = procfs.now() + settings.timeout
+
+    def step(self) -> bool:
+        """Do what can be done now; return whether there is something to wait for."""
+        self.state = step(self.settings, self.state, self.around)
+        what = awaited(self.state)
+        if what and procfs.now() >= self.deadline:
+            self.around.say(
+                'failed', f'not done within {self.settings.timeout:g} s (--timeout), '
+                f'still waiting {waits(self.settings, self.state)}', reason='timeout',
+            )
+            return False
+        return bool(what)
+
+    def wake(self) -> float:
+        """Return when to come back, in boot seconds."""
+        return min(wake(self.state), self.deadline)
+
+
+class Run(One):
+    """A watch with its ledger.
+
+    status: that of its ledger, 0 where that is well.
+    Raises LedgerBusy and LedgerError.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.here = whereabouts(settings)
+        self.path = settings.state_file or ledger_file.location(
+            self.here.key, os.environ, os.geteuid(),
+        )
+        self.log = logger(settings, TALK, patient=True)
+        self.events: list[Event] = []
+        self.status = 0
+        if not settings.dry_run:
+            claim(self.path)
+        state = State()
+        try:
+            state = recall(settings, self.path, self.here)
+        except LedgerKept as error:
+            self.say(
+                'failed', f'{error}; taking a baseline, telling nobody',
+                reason='ledger',
+            )
+            settings = settings._replace(on_start='never')
+            self.status = LedgerError.status
+        eyes, hands = Eyes(settings._replace(state_file=self.path)), Hands()
+        around = world(settings, eyes, hands, self.say, self.save)
+        if settings.dry_run:
+            settings = settings._replace(validate=())
+            around = around._replace(send=self.would)
+        super().__init__(settings, state, around, eyes, hands)
+
+    def say(self, event: str, message: str, /, **fields: object) -> None:
+        """Log an event, and keep it for the answer."""
+        if fields.get('reason') == 'backoff':
+            return  # the wait of a watch; here the next run tries again at once
+        self.events.append(Event(event, message, fields))
+        self.log(event, message, **fields)
+
+    def save(self, state: State) -> bool:
+        """Write the ledger; return whether it could be."""
+        if self.settings.dry_run:
+            return True
+        try:
+            store(self.path, ledger_format.dump(state, self.here))
+        except LedgerError as error:
+            if not self.status:
+                self.say('failed', str(error), reason='ledger')
+            self.status = LedgerError.status
+            return False
+        return True
+
+    def would(self, process: Process, number: int) -> str:
+        """Say who would be sent the signal."""
+        name = self.settings.signal_name
+        self.say('would', f'send {name} to {process}', pid=process.pid)
+        return 'gone'
+
+
+def attempt(runs: Sequence[One]) -> None:
+    """Have one attempt of each run, which --timeout may cut short."""
+    going = list(runs)
+    while going := [each for each in going if each.step()]:
+        ended(max(0.0, min(each.wake() for each in going) - procfs.now()))
+        children.reap({
+            pid for each in going for pid in (each.eyes.pid, each.hands.pid)
+        })
+
+
+def waits(settings: Settings, state: State) -> str:
+    """Return what is being waited for, in a phrase for a person."""
+    what = awaited(state)
+    if what != 'act':
+        return WAITS[what]
+    # Not for a watch that only signals.
+    from pollreload.core import actions
+    index = min(state.attempt.acted, actions.count(settings) - 1)
+    return f'for {actions.named(settings, index)}'
+
+
+def outlook(settings: Settings, state: State, world: World) -> str:
+    """Return what would become of a change now: who would be told, or why nobody."""
+    who = []
+    if signals(settings):
+        choice = world.targets()
+        if choice.reason:
+            return f'held: {choice.says or world.absent()}'
+        held = []
+        for process in choice.targets:
+            seen = Told(process, disposition=disposed(settings, process, world))
+            kept = obstacle(settings, state, seen, world)
+            if kept is None or kept.again:  # a hold that ends by itself
+                who.append(f'{process} by {settings.signal_name}')
+            else:
+                held.append(kept.says)
+        if not who:
+            return f'held: {"; ".join(held)}'
+        who = [' and '.join(who)]
+    if acts(settings):
+        # Not for a watch that only signals.
+        from pollreload.core import actions
+        who += [
+            actions.named(settings, each) for each in range(actions.count(settings))
+        ]
+    return ('told to ' if signals(settings) else 'told by ') + ', then '.join(who)
+
+
+def verdict(state: State) -> int:
+    """Return the exit status that a state stands for, the ledger apart."""
+    content = state.content
+    unreadable = any(trouble.whole for trouble in content.troubles.values())
+    if state.looking or content.state == 'blank' or (unreadable and not content.seen):
+        return 3
+    if content.state != 'done':
+        return 1
+    return 3 if unreadable else 0
+
+
+def one_stream() -> bool:
+    """Return whether stdout and stderr lead to one place."""
+    out, err = os.fstat(1), os.fstat(2)
+    return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+
+
+def answer(settings: Settings, state: State, events: list[Event], status: int) -> None:
+    """Print what was due and what came of it; nothing in text where nothing was."""
+    if settings.output == 'text':
+        # cron mails both streams, and a terminal shows both: once is enough.
+        unlogged = CALM if settings.verbosity < 0 else TALK
+        unlogged = frozenset() if settings.verbosity > 0 else unlogged
+        twice = one_stream() and settings.log_format == 'text'
+        for event in events:
+            told = event.event in ANSWERS or event.fields.get('reason') == 'needless'
+            if told and (not twice or event.event in unlogged):
+                name = f'{settings.name}: ' if settings.name else ''
+                print(log.printable(f'{event.event}: {name}{event.message}'))
+        return
+    print(log.json_object({
+        **({'watch': settings.name} if settings.name else {}),
+        'status': status,
+        'content': state.content.state,
+        'fingerprint': state.content.seen,
+        'outcome': state.outcome,
+        'events': [
+            {'event': event.event, 'message': event.message, **event.fields}
+            for event in events
+        ],
+    }))

@@ -1,0 +1,76 @@
+"""Files."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from pollreload.commands.doctor.rows import Row, parted
+from pollreload.errors import LedgerError
+from pollreload.runtime import guard, ledger
+from pollreload.settings import Settings
+from pollreload.system import ledger_file, status_file
+
+
+def memory(settings: Settings) -> Row:
+    """Say where the memory between runs is kept, and whether it can be."""
+    path = settings.state_file
+    if path is None:
+        return default_memory(settings)
+    try:
+        trouble, remedy = parted(ledger.kept(ledger_file.writable, path))
+    except LedgerError as error:
+        return Row(
+            'ledger', 'fail', path, str(error),
+            'see to the server or the daemon of its mount, or name another file',
+        )
+    if trouble:
+        return Row('ledger', 'fail', path, trouble, remedy)
+    try:
+        found = ledger.kept(ledger_file.peek, path) is not None
+    except LedgerError as error:
+        return Row(
+            'ledger', 'fail', path, str(error),
+            'the next run keeps it aside, takes a baseline and tells nobody',
+        )
+    if ledger.kept(ledger_file.busy, path):
+        return Row(
+            'ledger', 'warn', path, 'another run holds it',
+            'a check would exit with 75 as long as it does',
+        )
+    says = 'can be read and written' if found else 'not there yet; can be written'
+    return Row('ledger', 'ok', path, says)
+
+
+def default_memory(settings: Settings) -> Row:
+    """Say where check keeps its memory by default, and whether it can."""
+    try:
+        key = ledger_file.key(settings, os.getcwd())
+        path = ledger_file.location(key, os.environ, os.geteuid())
+    except (LedgerError, OSError) as error:
+        return Row('ledger', 'warn', '', f'for check: {error}')
+    trouble, remedy = parted(ledger_file.writable(path))
+    if trouble:
+        says = f'check could not keep its memory: {trouble}'
+        return Row('ledger', 'warn', '', says, remedy)
+    return Row(
+        'ledger', 'ok', '',
+        f'check would keep it in {path}; watch keeps none without --state-file',
+    )
+
+
+def shown(settings: Settings) -> Iterator[Row]:
+    """Say whether --status-file can be written."""
+    path = settings.status_file
+    if path is None:
+        return
+    try:
+        trouble, remedy = parted(
+            guard.carefully(lambda: status_file.writable(path), path),
+        )
+    except OSError as error:
+        trouble = (error.strerror or str(error)).lower()
+        remedy = 'see to the server or the daemon of its mount, or name another file'
+    if trouble:
+        yield Row('status-file', 'fail', path, trouble, remedy)
+    else:
+        yield Row('status-file', 'ok', path, 'can be written')

@@ -1,0 +1,155 @@
+"""Paths."""
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+
+from pollreload.commands.doctor.rows import Row
+from pollreload.core import change
+from pollreload.runtime import observer, targets
+from pollreload.settings import Settings
+from pollreload.system import mounts, procfs, reader
+
+SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+PATIENCE = 3.0  # s that all looks together may take
+# Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
+REMEDIES = {
+    'no such file': 'check the spelling; in a sidecar, mount the volume there too',
+    'matches nothing': 'check the pattern, and that it is quoted',
+    'permission denied': (
+        'run as a user or group that may read it (in Kubernetes: fsGroup)'
+    ),
+    'not a directory': 'check the spelling: a name on the way is a file',
+    'too many levels of symbolic links': 'mend the link: it leads to itself',
+    'stale file handle': 'mount it again',
+}
+NAME_ANOTHER = 'name a file, a directory or a quoted glob that can be read'
+# The kind of a file system -> what that means for polling, and what to do.
+MEANINGS = {
+    'nfs': (
+        'attributes are cached, so that a swap is seen up to 60 s late',
+        'if that is too late, mount it with actimeo=1',
+    ),
+    'cifs': (
+        'attributes are cached, so that a change is seen some seconds late',
+        'if that is too late, mount it with actimeo=1',
+    ),
+    'fuse': (
+        'a read can be torn, and can hang; each look is made in a child process',
+        'let --validate refuse what is torn',
+    ),
+    '9p': (
+        'the host may be cached, and a read can hang; each look is made in a child '
+        'process',
+        'if changes are not seen, mount it with cache=none',
+    ),
+    'virtiofs': (
+        'the host may be cached, and a read can hang; each look is made in a child '
+        'process',
+        'if changes are not seen, set cache=auto or none in virtiofsd',
+    ),
+}
+UNKNOWN_KIND = (
+    'not known to be local, so that a read may hang; each look is made in a child '
+    'process', '',
+)
+
+
+def sights(settings: Settings) -> list[change.Sight | None]:
+    """Return what is seen of each path; None where it does not answer in time.
+
+    Raises SystemExit on TERM and INT, which the caller has blocked.
+    """
+    eyes = [
+        observer.Eyes(settings._replace(paths=(path,))) for path in settings.paths
+    ]
+    seen: dict[int, change.Sight] = {}
+    deadline = procfs.now() + PATIENCE
+    try:
+        while True:
+            for place, each in enumerate(eyes):
+                snapshot = None if place in seen else each.look(False)
+                if snapshot is not None:
+                    seen[place] = snapshot.sights[0]
+            left = deadline - procfs.now()
+            if len(seen) == len(eyes) or left <= 0:
+                return [seen.get(place) for place in range(len(eyes))]
+            got = signal.sigtimedwait(SIGNALS, left)
+            if got is not None and got.si_signo != signal.SIGCHLD:
+                raise SystemExit(128 + got.si_signo)
+    finally:
+        for each in eyes:
+            each.close()
+
+
+def paths(
+        names: Sequence[str], seen: Sequence[change.Sight | None],
+) -> Iterator[Row]:
+    """Say of each path whether it can be read, and what its file system means."""
+    try:
+        table = {'/': ('/', 'unknown')}
+        for mount in mounts.rows(mounts.MOUNTINFO):
+            table[mount.point] = mount.root, mount.kind
+    except OSError as error:
+        table = {}
+        yield Row(
+            'mounts', 'warn', mounts.MOUNTINFO,
+            f'not readable ({reader.reason(error)}), so that any read may hang; '
+            f'each look is made in a child process',
+        )
+    for path, sight in zip(names, seen, strict=True):
+        at = mounts.place(path, table) if table else None
+        yield readable(path, sight, at)
+        if at is not None:
+            yield from mounted(path, sight, at)
+
+
+def readable(path: str, sight: change.Sight | None, at: mounts.Place | None) -> Row:
+    """Say whether a path can be read, how many files that are, and where."""
+    if sight is None:
+        return Row(
+            'path', 'fail', path, f'does not answer within {PATIENCE:g} s',
+            'see to the server or the daemon of its mount; watch would log '
+            '`stalled` and tell nobody meanwhile',
+        )
+    trouble = change.trouble(sight, None)
+    if trouble:
+        who = f' as {targets.us()}' if trouble == 'permission denied' else ''
+        return Row(
+            'path', 'fail', path, trouble + who, REMEDIES.get(trouble, NAME_ANOTHER),
+        )
+    count = len(sight.files)
+    says = '1 file' if count == 1 else f'{count} files'
+    if at is not None:
+        says += f', {at.kind}' + (', laid out by a kubelet' if at.kubelet else '')
+    if sight.unreadable:
+        return Row(
+            'path', 'warn', path, f'{says}; not readable: {change.summary(sight)}',
+            'changes of it are not seen; make it readable, or leave it out by --ignore',
+        )
+    if not count:
+        return Row(
+            'path', 'warn', path, f'{says}: nothing in it counts',
+            'names of --ignore, and those that begin with .., are left out',
+        )
+    return Row('path', 'ok', path, says)
+
+
+def mounted(path: str, sight: change.Sight | None, at: mounts.Place) -> Iterator[Row]:
+    """Say what there is to know about the mount of a path, if anything."""
+    if mounts.frozen(at.root):
+        yield Row(
+            'mount', 'fail', path, 'a Kubernetes subPath mount, which never gets an '
+            'update', 'mount the whole volume as a directory, without subPath',
+        )
+    elif at.itself and sight is not None and sight.kind == 'file':
+        yield Row(
+            'mount', 'warn', path, 'a mount of this one file: where it is replaced by '
+            'a rename, or is a Kubernetes subPath, the new one never shows here',
+            'mount its directory; in Kubernetes the whole volume, without subPath',
+        )
+    if at.kind not in mounts.SAFE:
+        family = 'nfs' if at.kind.startswith('nfs') else at.kind.partition('.')[0]
+        family = {'fuseblk': 'fuse', 'smb3': 'cifs'}.get(family, family)
+        says, remedy = MEANINGS.get(family, UNKNOWN_KIND)
+        yield Row('mount', 'warn', path, f'{at.kind}: {says}', remedy)

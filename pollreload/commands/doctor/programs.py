@@ -1,0 +1,119 @@
+"""Programs."""
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+
+from pollreload.commands.doctor.paths import PATIENCE
+from pollreload.commands.doctor.rows import Row, parted
+from pollreload.core import actions
+from pollreload.errors import UsageError
+from pollreload.runtime import guard, runner
+from pollreload.settings import Settings, bare
+from pollreload.system import children
+
+OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
+
+
+def port(host: str, number: int) -> Row:
+    """Say whether --listen could be had."""
+    from pollreload.monitoring import http, metrics
+    about = f'{f"[{host}]" if ":" in host else host}:{number}'
+    try:
+        metrics.client()
+    except UsageError as error:
+        says, remedy = parted(str(error))
+        return Row('listen', 'fail', about, says, remedy)
+    try:
+        http.bound(host, number, '').close()
+    except UsageError as error:
+        in_use = os.strerror(errno.EADDRINUSE).lower() in str(error)
+        return Row(
+            'listen', 'warn' if in_use else 'fail', about,
+            str(error).rpartition(': ')[2],
+            'by a watch that runs already, or choose another port' if in_use
+            else 'name an address of this machine, or none',
+        )
+    return Row('listen', 'ok', about, 'can be listened at')
+
+
+def commands(settings: Settings) -> Iterator[Row]:
+    """Say whether the programs of --validate, --exec and --verify are found."""
+    for option, command, name in (
+            ('validate', settings.validate, ''),
+            *(
+                ('exec', command, actions.program(settings, place))
+                for place, command in enumerate(settings.exec)
+            ),
+            ('verify', settings.verify, ''),
+    ):
+        if not command:
+            continue
+        about = name or command[0]
+        trouble = lacking(command)
+        if trouble:
+            yield Row(
+                option, 'fail', about, trouble,
+                'install it where pollreload runs, or name it by its full path',
+            )
+        elif meant := shell(command):
+            yield Row(
+                option, 'warn', about, f'found; {meant} is one of its arguments, '
+                f'for no shell runs it',
+                f"if a shell is meant, --{option} \"sh -c '...'\"",
+            )
+        else:
+            yield Row(option, 'ok', about, 'found')
+
+
+def shell(command: Sequence[str]) -> str:
+    """Return what of a command only a shell would understand, or ''.
+
+    Not the words of a shell itself, and no more than the operator: a word that ends
+    with one may be a secret.
+    """
+    if command[0].endswith('sh'):
+        return ''
+    for word in command[1:]:
+        if word in OPERATORS:
+            return word
+        if word.endswith(';'):
+            return ';'
+    return ''
+
+
+def urls(settings: Settings) -> Iterator[Row]:
+    """Say whether somebody listens where --url asks; nothing is sent."""
+    for url in settings.url:
+        trouble = unreached(url)
+        if trouble:
+            yield Row(
+                'url', 'fail', bare(url), trouble,
+                'start the server, or mend the URL; it is tried again until it answers',
+            )
+        else:
+            yield Row('url', 'ok', bare(url), 'takes connections; nothing was sent')
+
+
+def unreached(url: str) -> str:
+    """Return why no connection to the host of a URL can be had, or ''."""
+    def reach() -> str:
+        from pollreload.system import http_request
+        return http_request.reach(url, PATIENCE)
+
+    try:
+        return str(children.within(reach, PATIENCE, guard.stopping))
+    except OSError as error:
+        return f'{error.strerror}'
+
+
+def lacking(command: Sequence[str]) -> str:
+    """Return why a program cannot be run, or ''."""
+    search = os.environ.get('PATH', os.defpath)
+    try:
+        return str(guard.carefully(
+            lambda: children.missing(command, search), *runner.searched(command),
+        ))
+    except OSError as error:
+        return f'{command[0]} {error.strerror}'

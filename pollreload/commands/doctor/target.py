@@ -1,0 +1,209 @@
+"""Target."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pollreload.commands.doctor.rows import Row, parted
+from pollreload.core.process import (
+    COMM_LENGTH,
+    ENDING,
+    VERDICTS,
+    Choice,
+    Process,
+    roots,
+    short,
+)
+from pollreload.runtime import targets
+from pollreload.settings import Settings
+from pollreload.system import procfs, signals
+
+MOST_MATCHES = 8
+# The disposition -> what the target does with the signal.
+DOES = {
+    'caught': 'has a handler for {}',
+    'blocked': 'blocks {}, and so has to fetch it (signalfd, sigwait)',
+    'ignored': 'ignores {}',
+    'default': 'has no handler for {} and would die of it',
+    'unknown': 'may or may not handle {}: this kernel does not say',
+}
+MEND = {
+    'ignored': 'name the signal that it reloads on (--signal)',
+    'default': (
+        'name the signal that it reloads on (--signal); if it waits for this one in '
+        'sigwait, --handler-check off'
+    ),
+}
+WHY = {
+    'root': 'its parent is no match',
+    'roots': 'its parent is no match',
+    'oldest': 'the oldest',
+    'newest': 'the newest',
+    'all': 'as all are',
+}
+
+
+def target(settings: Settings) -> Iterator[Row]:
+    """Give the rows about the process to be signalled."""
+    choice = targets.targets(settings)
+    yield table()
+    yield from names(settings)
+    yield from processes(settings, choice)
+    yield from nested(settings, choice)
+    yield from dispositions(settings, choice)
+    yield from permissions(choice)
+    yield way()
+
+
+def table() -> Row:
+    """Say whether other processes are to be seen at all."""
+    trouble, remedy = parted(procfs.trouble())
+    if trouble:
+        return Row('proc', 'fail', '', trouble, remedy)
+    others = procfs.others()
+    if hidden := procfs.hidden():
+        return Row('proc', 'warn', '', procfs.HIDDEN, hidden)
+    if procfs.secluded(others):
+        return Row(
+            'proc', 'warn', '', 'no process is visible but our own',
+            'in Kubernetes set shareProcessNamespace: true',
+        )
+    count = len(others)
+    says = '1 other process is' if count == 1 else f'{count} other processes are'
+    return Row('proc', 'ok', '', f'{says} visible')
+
+
+def names(settings: Settings) -> Iterator[Row]:
+    """Say how a name is matched that the kernel cuts."""
+    name = settings.process
+    if name is None or short(name) == name:
+        return
+    yield Row(
+        'name', 'ok', name, f'over {COMM_LENGTH} bytes: matched as {short(name)!r}, '
+        f'then confirmed by the program or the script that it runs',
+    )
+
+
+def processes(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say which processes match, who is chosen and why, or why nobody is."""
+    if choice.reason == 'proc':
+        yield Row('process', 'skip', '', 'who is to be told: /proc does not say')
+        return
+    if choice.reason:
+        says, remedy = parted(choice.says or targets.absent(settings))
+        yield Row('process', 'fail', '', says, remedy)
+    top = roots(choice.matches)
+    others = tuple(each for each in choice.matches if each not in choice.targets)
+    for process in (*choice.targets, *others)[:MOST_MATCHES]:
+        if process in choice.targets:
+            why = WHY[settings.select]
+            if len(choice.matches) == 1:
+                why = 'the only match'
+            if settings.pidfile is not None:
+                why = f'named by {settings.pidfile}'
+            role = f'chosen: {why}'
+        elif process in top:
+            role = 'its parent is no match'
+        else:
+            role = f'below pid {process.ppid}, which matches too'
+        yield Row('process', 'ok', str(process), f'{described(process)}; {role}')
+    more = len(choice.matches) - MOST_MATCHES
+    if more > 0:
+        yield Row('process', 'ok', '', f'{more} more match')
+
+
+def described(process: Process) -> str:
+    """Return whose a process is and since when it runs."""
+    seconds = max(0.0, procfs.now() - process.started / procfs.ticks())
+    inner = ', in a nested pid namespace' if process.nested else ''
+    return f'{user(process)}, up {age(seconds)}{inner}'
+
+
+def user(process: Process) -> str:
+    """Return 'uid 33', or that it is not known."""
+    return 'uid unknown' if process.uid is None else f'uid {process.uid}'
+
+
+def age(seconds: float) -> str:
+    """Return '12 s', '3 min', '5 h' or '40 d'."""
+    for unit, size, most in (('s', 1, 120), ('min', 60, 7200), ('h', 3600, 172800)):
+        if seconds < most:
+            return f'{int(seconds // size)} {unit}'
+    return f'{int(seconds // 86400)} d'
+
+
+def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say who would match too, but for being in a pid namespace below ours."""
+    if settings.all_namespaces or settings.pidfile or choice.reason == 'proc':
+        return
+    inner = [
+        process for process in procfs.matches(
+            settings.process, settings.cmdline, settings.uid, True,
+        ) if process.nested
+    ]
+    for process in inner[:MOST_MATCHES]:
+        yield Row(
+            'process', 'ok' if choice.targets else 'warn', str(process),
+            f'{described(process)}; left out', '--all-namespaces takes it too',
+        )
+
+
+def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Say what each target would do with the signal, and what is made of that."""
+    name, mode = settings.signal_name, settings.handler_check
+    if not choice.targets:
+        yield Row('handler', 'skip', name, 'no target')
+    for process in choice.targets[:MOST_MATCHES]:
+        if name in ENDING:
+            yield Row(
+                'handler', 'ok', str(process),
+                f'not checked: {name} is meant to end it, and its end is the success',
+            )
+            continue
+        is_so = targets.disposed(settings, process)
+        says = DOES[is_so].format(name)
+        if VERDICTS[mode, is_so] == 'hold':
+            yield Row(
+                'handler', 'fail', str(process), f'{says}; it is held',
+                MEND[is_so],
+            )
+        elif is_so in ('ignored', 'default'):
+            yield Row(
+                'handler', 'warn', str(process),
+                f'{says}; it is sent all the same (--handler-check {mode})',
+            )
+        elif is_so == 'unknown':
+            yield Row(
+                'handler', 'warn', str(process), f'{says}; it is sent',
+                f'try it: smoke --deliver looks whether it lives on after {name}',
+            )
+        else:
+            yield Row('handler', 'ok', str(process), says)
+
+
+def permissions(choice: Choice) -> Iterator[Row]:
+    """Say whether we may signal each target (signal 0 is none, kill(2))."""
+    if not choice.targets:
+        yield Row('permission', 'skip', '', 'no target')
+    for process in choice.targets[:MOST_MATCHES]:
+        if signals.permitted(process.pid):
+            yield Row(
+                'permission', 'ok', str(process),
+                f'we ({targets.us()}) may signal it ({user(process)})',
+            )
+        else:
+            yield Row(
+                'permission', 'fail', str(process),
+                f'we ({targets.us()}) may not signal it ({user(process)})',
+                targets.entitle(),
+            )
+
+
+def way() -> Row:
+    """Say by which system call signals are sent."""
+    if signals.has_pidfd():
+        return Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
+    return Row(
+        'delivery', 'warn', '',
+        'by kill(2), right after a look at the start time, for pidfd is refused here',
+        'use a newer kernel, or a seccomp profile that allows pidfd_open',
+    )

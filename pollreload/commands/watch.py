@@ -1,0 +1,118 @@
+"""pollreload watch: poll for ever."""
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from collections.abc import Callable
+
+from pollreload.core.state import Say
+from pollreload.core.step import status
+from pollreload.runtime.describe import audience, told
+from pollreload.runtime.log import logger
+from pollreload.runtime.watch import Begin, Watch
+from pollreload.settings import Plan, Settings
+from pollreload.system import children, procfs
+
+SIGNALS = frozenset((
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD,
+))
+
+
+def block() -> None:
+    """Keep the signals we wait for from doing anything on their own.
+
+    A signal that is blocked is kept even for pid 1, which is spared whatever
+    it has no handler for (sig_ignored in kernel/signal.c). SIGCHLD is not,
+    where it was inherited as ignored.
+    """
+    if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
+        # Not always: it would drop one that is pending.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def run(plan: Plan, again: Callable[[], object]) -> int:
+    """Run until TERM or INT; return the exit status.
+
+    again: reads the config file once more, as reread.Reader asks for it.
+    """
+    block()
+    # What is here now is here to stay; what comes later is looked through.
+    gc.freeze()
+    gc.enable()
+    watches = begun(plan, again)
+    # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
+    children.reap(())
+    while True:
+        now = procfs.now()
+        for watch in tuple(watches):
+            if watch.due(now):
+                watch.step()
+        left = max(0.0, min([watch.at for watch in watches]) - procfs.now())
+        got = signal.sigtimedwait(SIGNALS, left)
+        if got is None:
+            continue
+        if got.si_signo in (signal.SIGTERM, signal.SIGINT):
+            for watch in watches:
+                watch.close()
+            name = signal.Signals(got.si_signo).name
+            # By what the config file says now, where there is one.
+            say = logger(watches[0].asked._replace(name=''))
+            say('stopped', f'on {name}', signal=name)
+            return 0
+        if got.si_signo == signal.SIGHUP:
+            for watch in watches:
+                watch.poll_now()
+        elif got.si_signo == signal.SIGUSR1:
+            for watch in watches:
+                watch.say('status', status(watch.state, procfs.now()))
+        else:
+            children.reap({
+                pid for watch in watches for pid in (watch.eyes.pid, watch.hands.pid)
+            })
+            for watch in watches:
+                if not watch.known.idle:
+                    # What it could not read may answer again.
+                    watch.at = 0.0
+
+
+def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
+    """Return the watches of a plan, that of the config file last.
+
+    Raises UsageError where the port cannot be had.
+    """
+    if plan.listen is None and not plan.config:
+        return [begin(settings) for settings in plan.watches]
+    # Neither is for a watch of one program that nobody asks.
+    start: Begin = begin
+    asked = reader = None
+    if plan.listen is not None:
+        from pollreload.monitoring import http
+        start = asked = http.Scraped(plan, begin)
+    watches = [start(settings) for settings in plan.watches]
+    if plan.config:
+        from pollreload.runtime import config_reload
+        itself, reader = config_reload.watch(plan, again, watches, start)
+        watches.append(itself)
+    if asked is not None:
+        asked.follow(watches, reader)
+    return watches
+
+
+def begin(
+        settings: Settings, before: Watch | None = None,
+        heard: Callable[[Say], Say] | None = None, /,
+) -> Watch:
+    """Return a watch that begins, or goes on with other settings, and say so.
+
+    heard: makes of what logs its events what hears them too.
+    """
+    say = logger(settings)
+    if heard is not None:
+        say = heard(say)
+    say(
+        'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
+        f'for {audience(settings)}', pid=os.getpid(), **told(settings),
+    )
+    return Watch(settings, say, before=before)

@@ -1,0 +1,398 @@
+"""Whether the content of a watch has changed, has settled, and is due. Pure."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+# XXH3-128 of no bytes at all, as xxhsum -H2 prints it for an empty file.
+EMPTY = bytes.fromhex('99aa06d3014798d86001c324468d497f')
+# What stands for the digest of a member that cannot be read.
+UNREADABLE = b''
+RECHECK = 0.25  # s until trouble is believed: with fsGroup a fresh file is EACCES
+MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbours
+RESTLESS = 60.0  # s of change without rest that are worth a line
+
+
+class Sight(NamedTuple):
+    """What one look saw of one path.
+
+    kind: 'file', 'directory' or 'glob'; '' where the path could not be read.
+    files: name relative to the path -> XXH3-128 digest (16 bytes). The name
+        of a file that is itself the path is ''.
+    unreadable: name -> why, for a person ('permission denied'); the name ''
+        of a directory, a glob or nothing at all is the path as a whole, and
+        files is then empty.
+    """
+
+    kind: str
+    files: Mapping[str, bytes]
+    unreadable: Mapping[str, str]
+
+
+class Snapshot(NamedTuple):
+    """What one look saw: a Sight for each path, in the order of the paths.
+
+    newest: the latest mtime or ctime of the files and of the links on the
+        way, in seconds of CLOCK_REALTIME; 0.0 where it was not asked for.
+    """
+
+    sights: tuple[Sight, ...]
+    newest: float = 0.0
+
+
+class Known(NamedTuple):
+    """The content of one path, as last believed."""
+
+    kind: str
+    files: Mapping[str, bytes]
+
+
+class Trouble(NamedTuple):
+    """A path that is not readable: whole, or a member of it; since in seconds."""
+
+    reason: str
+    since: float
+    whole: bool = True
+    reported: bool = False
+
+
+class Memory(NamedTuple):
+    """What is remembered of the content of a watch; times are boot seconds.
+
+    state: 'blank', 'done', 'settling' or 'due'.
+    known: what was last believed, for each path; None: not known yet.
+    known_print: the fingerprint of all that.
+    seen, seen_at: the fingerprint of the last looks in a row, and when the
+        first of them ended; '' after a look that could read nothing.
+    done: the fingerprint that the targets have; '' where that is unknown.
+    left: when the last look began that saw what is done, if something else
+        was seen since; who started after that may have read the other.
+    firm: what the last look saw that could read it all, or knew it; altered: when
+        that was last another than before.
+    restless: since when one new content after another has been seen.
+    doubts: (position of the path, name) -> since when it has been empty or
+        unreadable, and which: the digest.
+    troubles: position of the path -> what is wrong with it.
+    looked_at, ended_at: when the last look began and ended.
+    """
+
+    state: str = 'blank'
+    known: tuple[Known | None, ...] = ()
+    known_print: str = ''
+    seen: str = ''
+    seen_at: float = 0.0
+    done: str = ''
+    left: float = 0.0
+    firm: str = ''
+    altered: float = 0.0
+    restless: float = 0.0
+    doubts: Mapping[tuple[int, str], tuple[float, bytes]] = {}
+    troubles: Mapping[int, Trouble] = {}
+    looked_at: float = -1.0
+    ended_at: float = -1.0
+
+
+class Decision(NamedTuple):
+    """What follows from a look.
+
+    action: what the table says.
+    again: when to look again, in boot seconds; 0.0: at the next poll.
+    waiting: what for: '', 'recheck', 'settle' or 'doubt'.
+    changed: the names that differ from what was known, position and name.
+    failing, mended: positions whose trouble is to be reported, or is over.
+    """
+
+    action: str
+    again: float = 0.0
+    waiting: str = ''
+    changed: tuple[tuple[int, str], ...] = ()
+    failing: tuple[int, ...] = ()
+    mended: tuple[int, ...] = ()
+
+
+REST = Decision('rest')
+# The state and what the look saw -> what to do. A look sees
+#   nothing   no path could be read
+#   done      what the targets have already
+#   doubtful  something else, part of which became empty or unreadable lately
+#   new       something else than the look before
+#   same      the same as the look before, and not done
+# and the answers are
+#   wait      nothing is known better than before
+#   baseline  take it as what is there; --on-start says whether to tell
+#   rest      done, nothing to tell
+#   break     whatever was settling or due must be seen twice again
+#   doubt     keep it in view, tell nobody
+#   begin     first sight: look again after --settle
+#   hold on   seen again: due once --settle has passed
+TABLE: dict[tuple[str, str], str] = {
+    ('blank', 'nothing'): 'wait',
+    # Nothing can be done yet, so this cannot be; to rest would lose a change.
+    ('blank', 'done'): 'baseline',
+    ('blank', 'doubtful'): 'wait',
+    ('blank', 'new'): 'baseline',
+    ('blank', 'same'): 'baseline',
+    ('done', 'nothing'): 'wait',
+    ('done', 'done'): 'rest',
+    ('done', 'doubtful'): 'doubt',
+    ('done', 'new'): 'begin',
+    # Seen before, then done was made void by an attempt at something else.
+    ('done', 'same'): 'begin',
+    ('settling', 'nothing'): 'break',
+    ('settling', 'done'): 'rest',
+    ('settling', 'doubtful'): 'doubt',
+    ('settling', 'new'): 'begin',
+    ('settling', 'same'): 'hold on',
+    ('due', 'nothing'): 'break',
+    ('due', 'done'): 'rest',
+    ('due', 'doubtful'): 'doubt',
+    ('due', 'new'): 'begin',
+    ('due', 'same'): 'hold on',
+}
+Digest = Callable[[Sequence[Mapping[str, bytes] | None]], str]
+
+
+def trouble(sight: Sight, known: Known | None) -> str:
+    """Return why a path as a whole counts as unreadable, or ''."""
+    if not sight.kind or (sight.kind != 'file' and '' in sight.unreadable):
+        return sight.unreadable.get('', 'cannot be read')
+    if known is not None and known.kind == 'file' and sight.kind == 'directory':
+        return 'is a directory now, and was a file'
+    if known is not None and known.kind == 'file' and sight.kind == 'glob':
+        # A name like 'a[1].conf' is a glob only where it is not there.
+        return 'no such file'
+    if known is None and sight.kind == 'glob' and not (sight.files or sight.unreadable):
+        return 'matches nothing'
+    return ''
+
+
+def summary(sight: Sight) -> str:
+    """Return why members of a path are unreadable, the first one by name, or ''."""
+    names = sorted(sight.unreadable)
+    if not names:
+        return ''
+    more = f' (and {len(names) - 1} more)' if len(names) > 1 else ''
+    return f'{names[0]}: {sight.unreadable[names[0]]}{more}'
+
+
+def differences(
+        before: Sequence[Known | Sight | None], after: Sequence[Known | Sight | None],
+) -> tuple[tuple[int, str], ...]:
+    """Return the position and name of each file that came, went or changed."""
+    found: list[tuple[int, str]] = []
+    for position, known in enumerate(after):
+        old = before[position] if position < len(before) else None
+        was: Mapping[str, bytes] = old.files if old is not None else {}
+        now: Mapping[str, bytes] = known.files if known is not None else {}
+        found += [
+            (position, name)
+            for name in sorted(was.keys() | now.keys())
+            if was.get(name) != now.get(name)
+        ]
+    return tuple(found)
+
+
+# What a look says when nothing is forgotten:
+#   the content of each path, the last known where it cannot be read;
+#   position -> why the path, or a member of it, cannot be read, and whether it
+#     is the path as a whole;
+#   whether any path could be read;
+#   the doubts, as in Memory, and when the last of them is over, 0.0 for none.
+Belief = tuple[
+    tuple[Known | None, ...], Mapping[int, tuple[str, bool]], bool,
+    Mapping[tuple[int, str], tuple[float, bytes]], float,
+]
+
+
+def patience(digest: bytes, was: bytes | None, grace: float, blank: bool) -> float:
+    """Return for how many seconds a digest that is not as it was is distrusted."""
+    if digest == UNREADABLE and was != UNREADABLE:
+        return RECHECK if blank else MEMBER_GRACE
+    if digest == EMPTY and was not in (None, EMPTY, UNREADABLE):
+        return grace
+    return 0.0
+
+
+def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Belief:
+    """Return a look as it is believed: with what is known, and with doubts."""
+    contents: list[Known | None] = []
+    reasons: dict[int, tuple[str, bool]] = {}
+    doubts: dict[tuple[int, str], tuple[float, bytes]] = {}
+    ends = 0.0
+    readable = False
+    blank = memory.state == 'blank'
+    for position, sight in enumerate(snapshot.sights):
+        known = memory.known[position] if position < len(memory.known) else None
+        reason = trouble(sight, known)
+        if reason:
+            reasons[position] = reason, True
+            contents.append(known)
+            continue
+        readable = True
+        files = sight.files
+        if sight.unreadable:
+            reasons[position] = summary(sight), False
+            files = {**files, **dict.fromkeys(sight.unreadable, UNREADABLE)}
+        if known is not None and files == known.files:
+            # The common case: one dict is kept, and nothing is in doubt.
+            contents.append(known._replace(kind=sight.kind))
+            continue
+        contents.append(Known(sight.kind, files))
+        was = known.files if known is not None else {}
+        for name, digest in files.items():
+            seconds = patience(digest, was.get(name), grace, blank)
+            if seconds:
+                since, before = memory.doubts.get((position, name), (now, digest))
+                # What was unreadable and is empty now is a new doubt.
+                since = since if before == digest else now
+                doubts[position, name] = since, digest
+                ends = max(ends, since + seconds)
+    return tuple(contents), reasons, readable, doubts, ends
+
+
+def unread(doubts: Mapping[tuple[int, str], tuple[float, bytes]]) -> bool:
+    """Return whether all that was in doubt was so because it could not be read."""
+    return bool(doubts) and all(digest == UNREADABLE for _, digest in doubts.values())
+
+
+def troubled(
+        memory: Memory, reasons: Mapping[int, tuple[str, bool]], now: float,
+) -> tuple[dict[int, Trouble], tuple[int, ...], tuple[int, ...]]:
+    """Return the troubles after a look, those to report now, and those that ended.
+
+    Trouble is believed from the second look on, and reported once until its
+    reason changes or it ends.
+    """
+    troubles: dict[int, Trouble] = {}
+    failing: list[int] = []
+    for position, (reason, whole) in reasons.items():
+        before = memory.troubles.get(position, Trouble(reason, now))
+        reported = before.reported and before.reason == reason
+        if not reported and now - before.since >= RECHECK:
+            failing.append(position)
+            reported = True
+        troubles[position] = Trouble(reason, before.since, whole, reported)
+    mended = [
+        position for position, before in memory.troubles.items()
+        if before.reported and position not in reasons
+    ]
+    return troubles, tuple(failing), tuple(mended)
+
+
+def observe(
+        memory: Memory, snapshot: Snapshot, began: float, now: float,
+        settle: float, grace: float, digest: Digest,
+) -> tuple[Memory, Decision]:
+    """Return what is remembered after a look that ends now, and what follows.
+
+    began: when it began; between the end of one look and the beginning of
+        another there must be --settle, for a look may take long.
+    settle, grace: --settle and --empty-grace in seconds.
+    digest: makes a fingerprint of the files of each path in turn.
+    """
+    contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
+    troubles, failing, mended = troubled(memory, reasons, now)
+    before = memory.looked_at
+    memory = memory._replace(
+        troubles=troubles, doubts=doubts, looked_at=began, ended_at=now,
+    )
+    if contents == memory.known and memory.known_print:
+        found = memory.known_print
+    else:
+        found = digest([it.files if it is not None else None for it in contents])
+    if not readable:
+        saw = 'nothing'
+    elif memory.done and found == memory.done:
+        saw = 'done'
+    elif now < ends:
+        saw = 'doubtful'
+    elif found == memory.seen:
+        saw = 'same'
+    else:
+        saw = 'new'
+    if readable and not (now < ends and unread(doubts)) and found != memory.firm:
+        memory = memory._replace(firm=found, altered=now)
+    action = TABLE[memory.state, saw]
+    recheck = any(not it.reported for it in troubles.values())
+    decision = Decision(
+        action, now + RECHECK if recheck else 0.0, 'recheck' if recheck else '',
+        failing=failing, mended=mended,
+    )
+    if action == 'wait':
+        if memory.state == 'done':
+            memory = memory._replace(left=memory.left or before)
+        return memory, decision
+    if action in ('baseline', 'rest'):
+        if memory.state == 'done':
+            # Nothing else was seen meanwhile, at most nothing at all.
+            memory = memory._replace(left=0.0)
+        return memory._replace(
+            state='done', known=contents, known_print=found, seen=found, done=found,
+            seen_at=memory.seen_at if found == memory.seen else now, restless=0.0,
+        ), decision
+    if action == 'break':
+        return memory._replace(state='settling', seen='', restless=0.0), decision
+    if memory.state == 'done':
+        memory = memory._replace(left=memory.left or before)
+    if found != memory.seen:
+        memory = memory._replace(seen=found, seen_at=now)
+    settled_at = memory.seen_at + settle
+    if action == 'doubt' or (settle and began < settled_at):
+        again = ends if action == 'doubt' else settled_at
+        return memory._replace(
+            state='settling', restless=memory.restless or now,
+        ), decision._replace(
+            again=min(again, decision.again or again),
+            waiting='doubt' if action == 'doubt' else 'settle',
+        )
+    changed = differences(memory.known, contents)
+    return memory._replace(
+        state='due', known=contents, known_print=found, restless=0.0,
+    ), decision._replace(changed=changed)
+
+
+def still(memory: Memory, began: float, now: float) -> tuple[Memory, Decision] | None:
+    """Return what observe() does of a look that saw what the last one rested at.
+
+    None where more than the time has changed, or may: then it has to be asked.
+    """
+    if not calm(memory):
+        return None
+    return memory._replace(looked_at=began, ended_at=now), REST
+
+
+def calm(memory: Memory) -> bool:
+    """Return whether the content is done, and time alone changes nothing of that."""
+    return (
+        memory.state == 'done' and bool(memory.done)
+        and memory.done == memory.seen == memory.known_print
+        and not (memory.left or memory.restless or memory.doubts or memory.troubles)
+    )
+
+
+def restless(memory: Memory, now: float) -> bool:
+    """Return whether a look saw a new content once more, after a minute of that."""
+    return (
+        memory.state == 'settling' and memory.seen_at == memory.ended_at
+        and memory.restless > 0.0 and now - memory.restless >= RESTLESS
+    )
+
+
+def told(memory: Memory, fingerprint: str, since: float) -> Memory:
+    """Return the memory after every target has a content: the one way it advances.
+
+    since: who started later may have read what is there now instead.
+    """
+    if memory.seen == fingerprint and memory.state == 'due':
+        return memory._replace(state='done', done=fingerprint, left=0.0)
+    return memory._replace(done=fingerprint, left=since)
+
+
+def void(memory: Memory) -> Memory:
+    """Return the memory when a signal is about to be sent: nothing is done any more."""
+    return memory._replace(done='')
+
+
+def tell_first(memory: Memory) -> Memory:
+    """Return the memory where the targets are to be told of what is there."""
+    return memory._replace(state='settling', done='', left=0.0)

@@ -1,0 +1,189 @@
+"""What of a state outlives a run: its form in the ledger. Pure."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pollreload.core import change
+from pollreload.core.attempt import Attempt, Told
+from pollreload.core.process import Process
+from pollreload.core.state import State
+
+PHASES = ('failed', 'sent', 'pending', 'ending', 'alive', 'verified', 'done')
+
+
+class Here(NamedTuple):
+    """Where a ledger is used: pids and boot seconds mean nothing elsewhere.
+
+    key: which watch it is (paths, target conditions and signal).
+    boot: the boot id; pids: the pid namespace.
+    """
+
+    key: str
+    boot: str
+    pids: str
+
+
+def dump(state: State, here: Here) -> dict[str, object]:
+    """Return the part of a state that JSON keeps."""
+    content, attempt = state.content, state.attempt
+    return {
+        'key': here.key,
+        'boot': here.boot,
+        'done': content.done,
+        'seen': content.seen,
+        'seen_at': content.seen_at,
+        'known': [
+            None if known is None else {
+                'kind': known.kind,
+                'files': {name: digest.hex() for name, digest in known.files.items()},
+            } for known in content.known
+        ],
+        'left': content.left,
+        'looked_at': content.looked_at,
+        'firm': content.firm,
+        'altered': content.altered,
+        'doubts': [
+            [place, name, at, digest.hex()]
+            for (place, name), (at, digest) in content.doubts.items()
+        ],
+        'newest': state.newest,
+        'deaths': state.deaths,
+        'deadly': state.deadly,
+        'attempt': {
+            'fingerprint': attempt.fingerprint,
+            'tries': attempt.tries,
+            'acted': attempt.acted,
+            'acted_at': attempt.acted_at,
+            'doubted': attempt.doubted,
+            'rounds': attempt.rounds,
+            'told': [
+                {
+                    'pid': told.process.pid, 'started': told.process.started,
+                    'comm': told.process.comm, 'sends': told.sends,
+                    'phase': told.phase, 'at': told.at, 'since': told.since,
+                    'disposition': told.disposition,
+                    # A pid names a process only beside where it did.
+                    'pids': here.pids,
+                } for told in attempt.told
+            ],
+        },
+    }
+
+
+def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
+    """Return the state that a ledger keeps; None where it is of another watch.
+
+    Raises ValueError, TypeError, KeyError or AttributeError where the ledger is
+    not what dump writes.
+    """
+    if str(kept['key']) != here.key:
+        return None
+    same_boot = bool(here.boot) and kept['boot'] == here.boot
+    known = tuple(
+        None if each is None else change.Known(text(each['kind']), {
+            text(name): bytes.fromhex(digest) for name, digest in each['files'].items()
+        }) for each in listed(kept['known'])
+    )
+    if not known:
+        raise ValueError('nothing is known of any path')
+    done = text(kept['done'])
+    attempt = kept['attempt']
+    told = tuple(
+        revived(each) for each in listed(attempt['told'])
+        if same_boot and here.pids and each['pids'] == here.pids
+    )
+    # Something else that the last run saw, and did not tell, is on its way still.
+    resting = bool(done) and (done == kept['seen'] or not same_boot)
+    content = change.Memory(
+        state='done' if resting else 'settling',
+        known=known,
+        known_print=digest([it.files if it is not None else None for it in known]),
+        seen=text(kept['seen']) if same_boot else '',
+        seen_at=number(kept['seen_at']) if same_boot else 0.0,
+        done=done,
+        left=number(kept['left']) if same_boot else 0.0,
+        # A ledger of 0.1.0 has neither.
+        firm=text(kept.get('firm', kept['seen'])) if same_boot else '',
+        altered=number(kept.get('altered', 0.0)) if same_boot else 0.0,
+        looked_at=number(kept['looked_at']) if same_boot else -1.0,
+        doubts={
+            (count(place), text(name)): (number(at), bytes.fromhex(digest))
+            for place, name, at, digest in listed(kept['doubts'])
+        } if same_boot else {},
+    )
+    return State(
+        content=content,
+        attempt=Attempt(
+            text(attempt['fingerprint']), told,
+            # The count goes on; the wait was the other run's.
+            tries=count(attempt['tries']),
+            # A ledger of 0.1.0 has none of these.
+            acted=count(attempt.get('acted', 0)),
+            acted_at=number(attempt.get('acted_at', 0.0)),
+            doubted=count(attempt.get('doubted', 0)),
+            rounds=count(attempt.get('rounds', 0)),
+        ) if same_boot else Attempt(),
+        newest=number(kept['newest']),
+        deaths=count(kept['deaths']),
+        deadly=text(kept['deadly']),
+    )
+
+
+def revived(each: Mapping[str, Any]) -> Told:
+    """Return a target as the next run sees it.
+
+    Where the signal was out and the run ended before it saw what came of it,
+    it counts as pending: what is alive with nothing pending was told.
+    """
+    phase = text(each['phase'])
+    if phase not in PHASES:
+        raise ValueError(f'{phase!r} is no phase')
+    if phase not in ('failed', 'done', 'ending'):
+        phase = 'pending'
+    return Told(
+        Process(
+            count(each['pid']), 0, count(each['started']), text(each['comm']),
+        ),
+        count(each['sends']), phase, number(each['at']), count(each['since']),
+        text(each['disposition']),
+    )
+
+
+def text(value: object) -> str:
+    """Return a value that is text. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r} is not text')
+    return value
+
+
+def number(value: object) -> float:
+    """Return a number, which JSON's Infinity is not. Raises ValueError."""
+    if not isinstance(value, (int, float)) or not abs(value) < 2**62:
+        raise ValueError(f'{value!r} is not a number')
+    return float(value)
+
+
+def count(value: object) -> int:
+    """Return a whole number from 0. Raises ValueError."""
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise ValueError(f'{value!r} is not a count')
+    return value
+
+
+def latest(state: State) -> float:
+    """Return the latest time that a state speaks of, in boot seconds."""
+    content = state.content
+    return max(
+        content.seen_at, content.left, content.looked_at, content.altered,
+        state.attempt.acted_at,
+        *(at for at, _ in content.doubts.values()),
+        *(told.at for told in state.attempt.told),
+    )
+
+
+def listed(value: object) -> list[Any]:
+    """Return a value that is a list. Raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f'{value!r} is not a list')
+    return value

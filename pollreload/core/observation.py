@@ -1,0 +1,288 @@
+"""Observation."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pollreload.core import change
+from pollreload.core.attempt import Attempt
+from pollreload.core.process import Process
+from pollreload.core.state import State, World, hold
+from pollreload.settings import Settings, signals
+
+STALL = 5.0  # s that a look may take before that is worth a line
+STALL_AGAIN = 60.0  # s until it is worth another
+NOTHING = Attempt()
+MOST_NAMES = 5  # in one line
+
+
+def wake(state: State) -> float:
+    """Return when the next step is due at the latest, in boot seconds."""
+    if state.looking:
+        at = state.stalled + STALL_AGAIN if state.stalled else state.looking + STALL
+    else:
+        at = state.look_at
+    return min(at, state.next) if state.next else at
+
+
+def see(settings: Settings, state: State, world: World) -> State:
+    """Return the state after a look, if one is due and comes to its end."""
+    now = world.now()
+    if not state.looking and now < state.look_at:
+        return state
+    began = state.looking or now
+    snapshot = world.look(state.dates or state.content.state == 'blank')
+    now = world.now()
+    if snapshot is None:
+        return stall(settings, state._replace(looking=began), world)
+    # As good as every poll: what is the same is not asked about once more.
+    rests = snapshot.sights == state.resting
+    known = change.still(state.content, began, now) if rests else None
+    content, decision = known or change.observe(
+        state.content, snapshot, began, now, settings.settle, settings.empty_grace,
+        world.digest,
+    )
+    world.say('polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s')
+    if state.stalled and not all(
+            place in content.troubles and content.troubles[place].whole
+            for place in range(len(settings.paths))
+    ):
+        world.say(
+            'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
+        )
+    doubts, stirring = state.content.doubts, state.stirring
+    poll_at = next_poll(state.poll_at, began, settings.interval, world)
+    # Asked for while this look was under way: it may have read too early.
+    asked = state.look_at if state.look_at > began else poll_at
+    state = state._replace(
+        content=content, looking=0.0, stalled=0.0, poll_at=poll_at, dates=False,
+        dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
+        look_at=min(poll_at, asked, decision.again or poll_at),
+        settling=decision.waiting,
+        resting=snapshot.sights if decision.action == 'rest' else (),
+        stirring=snapshot.sights if content.state == 'settling' else (),
+    )
+    if known:
+        return at_rest(state)
+    report_troubles(settings, state, decision, world)
+    if decision.action == 'baseline':
+        return baseline(settings, state, snapshot, world)
+    if decision.action == 'rest' and content.left:
+        return returned(settings, state, world, change.unread(doubts))
+    if content.state == 'due' and decision.changed:
+        report_change(settings, state, decision, world)
+    return unsettled(settings, state, snapshot, stirring, world)
+
+
+def unsettled(
+        settings: Settings, state: State, snapshot: change.Snapshot,
+        before: Sequence[change.Sight], world: World,
+) -> State:
+    """Return the state held for what keeps the content from settling, if anything.
+
+    before: what the look before saw, if that had not settled either.
+    """
+    content = state.content
+    if content.state == 'done' and not state.stage:
+        return at_rest(state)
+    emptied = [
+        (position, name) for position, name in sorted(content.doubts)
+        if name not in snapshot.sights[position].unreadable
+    ]
+    if content.state == 'settling' and emptied:
+        return hold(
+            state, world, 'empty', 'became empty',
+            f'{named(settings, *emptied[0])} became empty; that is believed after '
+            f'{settings.empty_grace:g} s (--empty-grace)',
+        )
+    if change.restless(content, world.now()):
+        stirred = change.differences(before, snapshot.sights)
+        names = [named(settings, *each) for each in stirred]
+        below = any(name for _, name in stirred)
+        hint = '; leave out what is no configuration (--ignore)' if below else ''
+        return hold(
+            state, world, 'still changing', 'still changing',
+            f'{some(names or settings.paths)} has not settled for '
+            f'{world.now() - content.restless:.0f} s, and nobody is told '
+            f'meanwhile{hint}',
+            files=names[:MOST_NAMES],
+        )
+    return state
+
+
+def at_rest(state: State) -> State:
+    """Return the state where there is nothing to tell, and nothing under way."""
+    if state.stage or not (state.hold or state.attempt != NOTHING):
+        return state
+    return state._replace(hold='', attempt=NOTHING)
+
+
+def named(settings: Settings, position: int, name: str) -> str:
+    """Return a file as a person would name it: the path, and what is below it."""
+    path = settings.paths[position]
+    return f'{path.rstrip("/")}/{name}' if name else path
+
+
+def some(names: Sequence[str]) -> str:
+    """Return some names for a person, and how many more there are."""
+    more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
+    return ', '.join(names[:MOST_NAMES]) + more
+
+
+def next_poll(poll_at: float, began: float, interval: float, world: World) -> float:
+    """Return the next time on the grid of polls, start to start.
+
+    The first look is at once, the second after a random part of the interval,
+    so that a fleet that starts together does not poll together.
+    """
+    if not poll_at:
+        return began + interval * world.jitter()
+    if began < poll_at:
+        return poll_at
+    return poll_at + interval * ((began - poll_at) // interval + 1)
+
+
+def stall(settings: Settings, state: State, world: World) -> State:
+    """Return the state while a look goes on, and say so where it takes too long."""
+    now = world.now()
+    took = now - state.looking
+    if now >= wake(state._replace(next=0.0)):
+        world.say(
+            'stalled', f'reading {" ".join(settings.paths)} has not ended for '
+            f'{took:.0f} s; nothing is told meanwhile', seconds=took,
+        )
+        state = state._replace(stalled=now)
+    return state
+
+
+def report_troubles(
+        settings: Settings, state: State, decision: change.Decision, world: World,
+) -> None:
+    """Say which paths cannot be read now, and which can again."""
+    for position in decision.failing:
+        path, reason = settings.paths[position], state.content.troubles[position].reason
+        world.say('unreadable', f'{path}: {reason}', path=path, reason=reason)
+    for position in decision.mended:
+        path = settings.paths[position]
+        world.say('readable', f'{path} can be read again', path=path)
+
+
+def report_change(
+        settings: Settings, state: State, decision: change.Decision, world: World,
+) -> None:
+    """Say which files are new, gone or different once that has settled."""
+    names = [named(settings, *each) for each in decision.changed]
+    world.say(
+        'changed', some(names),
+        fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
+    )
+
+
+def baseline(
+        settings: Settings, state: State, snapshot: change.Snapshot, world: World,
+) -> State:
+    """Return the state after the first readable look of all."""
+    content, why, newest, nobody = state.content, '', 0.0, ''
+    if settings.on_start == 'always':
+        why = '; to be told once (--on-start always)'
+    elif settings.on_start == 'auto' and not signals(settings):
+        why = '; to be told once, for it is not known what is in use'
+    elif settings.on_start == 'auto':
+        choice = world.targets()
+        newest = 0.0 if choice.matches else snapshot.newest
+        if choice.reason == 'no target':
+            # A wrong name should not wait for the first change to be seen.
+            who = settings.process or settings.pidfile
+            nobody = f'; no process for {who} is there yet'
+        older = outdated(choice.matches, snapshot.newest, world)
+        if choice.reason in ('pidfile', 'proc'):
+            why = '; to be told once, for it is not known who runs'
+        elif older is not None:
+            why = f'; newer than {older}, so that is to be told'
+    count = sum(len(known.files) for known in content.known if known is not None)
+    files = f'{count} file' if count == 1 else f'{count} files'
+    world.say(
+        'baseline', f'{files} in {" ".join(settings.paths)}{why}{nobody}',
+        fingerprint=content.seen, files=count,
+    )
+    if why:
+        return tell_again(settings, state)
+    return state._replace(newest=newest)
+
+
+def outdated(
+        matches: Sequence[Process], newest: float, world: World,
+) -> Process | None:
+    """Return a process that is older than a content, if there is one."""
+    # One clock tick of grace: start times are cut to it (proc(5), stat).
+    tick = 1 / world.ticks
+    for process in matches:
+        if newest > world.born(process) + tick:
+            return process
+    return None
+
+
+def late(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking whether the first target to be seen is outdated.
+
+    At the baseline there was none; a program may well run already and go by its
+    name, or write its pidfile, only once it is warm.
+    """
+    if not state.newest or state.looking or state.content.state != 'done':
+        return state
+    choice = world.targets()
+    if not choice.matches:
+        return state
+    who = outdated(choice.matches, state.newest, world)
+    state = state._replace(newest=0.0)
+    if who is None:
+        return state
+    world.say(
+        'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
+        f'only now, so that is to be told',
+        fingerprint=state.content.seen, reason='outdated', pid=who.pid,
+    )
+    return tell_again(settings, state)
+
+
+def returned(
+        settings: Settings, state: State, world: World, unread: bool,
+) -> State:
+    """Return the state after a content that was done is there again.
+
+    Nobody was told of what was there meanwhile, but who started since the last
+    look before it may have read that. unread: nobody could read it.
+    """
+    rested = state._replace(
+        content=state.content._replace(left=0.0), attempt=Attempt(), hold='',
+    )
+    if not signals(settings):
+        if unread:
+            return rested
+        world.say(
+            'changed', f'{" ".join(settings.paths)} is as before, but was not for a '
+            f'moment, and nobody knows who has read that',
+            fingerprint=state.content.seen, reason='restarted',
+        )
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    left, choice = state.content.left, world.targets()
+    if choice.reason in ('pidfile', 'proc'):
+        # It is not known who runs, and in doubt they are told.
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    for process in choice.matches:
+        if (process.started + 1) / world.ticks >= left:
+            world.say(
+                'changed', f'{" ".join(settings.paths)} is as before, but {process} '
+                f'started meanwhile and may have read something else',
+                fingerprint=state.content.seen, reason='restarted', pid=process.pid,
+            )
+            return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    return rested
+
+
+def tell_again(settings: Settings, state: State) -> State:
+    """Return the state where what is there is to be told once it has settled."""
+    content = change.tell_first(state.content)
+    again = content.seen_at + settings.settle
+    return state._replace(
+        content=content, look_at=min(state.look_at, again), settling='settle',
+    )

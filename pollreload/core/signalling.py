@@ -1,0 +1,421 @@
+"""From due to told: choose, hold or validate, and send.
+
+Every function takes what is known and the world, and returns what is known
+then. None of them waits: what has to be waited for is a time to come back at,
+or a child whose end wakes the loop.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pollreload.core import change
+from pollreload.core.attempt import (
+    MOST_SENDS,
+    READ_IT,
+    Attempt,
+    Told,
+    broken,
+    failed,
+    needless,
+    of,
+    record,
+    unmarked,
+)
+from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
+from pollreload.core.state import State, World, finish, hold
+from pollreload.core.verification import (
+    COMMAND_PAUSE,
+    ending,
+    exit_words,
+    last_lines,
+    surviving,
+)
+from pollreload.settings import Settings, acts, signals
+
+
+def begin(state: State, world: World) -> State:
+    """Return the state with an attempt at a content that is due for the first time."""
+    return state._replace(attempt=Attempt(
+        state.content.seen, again=world.now() + world.splay,
+    ), hold='', outcome='')
+
+
+def tell(settings: Settings, state: State, world: World) -> State:
+    """Return the state after the due content was told, held, or found needless."""
+    if not signals(settings):
+        return beyond(settings, state, world)
+    now, choice = world.now(), world.targets()
+    asked = [told.name for told in state.attempt.told if told.phase == 'ending']
+    if asked:
+        # An earlier run told it to end, and did not live to see it.
+        also = tuple((each.pid, each.started) for each in choice.targets)
+        return state._replace(
+            stage='survive', until=now, next=now, waiting='survive',
+            round=(*asked, *(name for name in also if name not in asked)),
+        )
+    if choice.reason == 'no target' and acts(settings) and gone(settings, state):
+        return beyond(settings, state, world)
+    if choice.reason:
+        says = choice.says or world.absent
+        return hold(state, world, choice.reason, choice.reason, says)
+    spared = needless_for(settings, state, choice, world)
+    if spared and state.dated_at != state.content.ended_at:
+        # What was there for a moment between two looks shows in the dates.
+        return state._replace(dates=True, confirm=now, look_at=now, waiting='look')
+    state = spare(settings, state, spared, world)
+    todo = [
+        entry for process in choice.targets
+        if (entry := of(state.attempt, process)).phase != 'done'
+    ]
+    if not todo:
+        return beyond(settings, state, world)
+    state = state._replace(
+        round=tuple((each.pid, each.started) for each in choice.targets),
+    )
+    if any(entry.phase == 'pending' and world.health(
+            entry.process, settings.signal,
+    ) != 'pending' for entry in todo):
+        # The signal of the last time was taken at last, or died with its target.
+        return state._replace(stage='survive', until=now, next=now, waiting='survive')
+    ready: list[Told] = []
+    kept: list[Obstacle] = []
+    for entry in todo:
+        seen = entry._replace(disposition=disposed(settings, entry.process, world))
+        held = obstacle(settings, state, seen, world)
+        if held is None:
+            ready.append(seen)
+        else:
+            kept.append(held)
+    if not ready:
+        return hold_back(state, kept, world)
+    return before(settings, state, world) or send(settings, state, ready, world)
+
+
+def before(settings: Settings, state: State, world: World) -> State | None:
+    """Return the state that waits for what comes before telling anybody, or None."""
+    now = world.now()
+    if now < state.attempt.again:
+        return later(settings, state, world)
+    if now - state.content.ended_at >= FRESH:
+        # After a wait: what settled then may be gone by now.
+        return state._replace(confirm=now, look_at=now, waiting='look')
+    if settings.validate and not state.attempt.validated:
+        return start_validation(settings, state, world)
+    return None
+
+
+def gone(settings: Settings, state: State) -> bool:
+    """Return whether all that were told to end have: who comes next is not awaited."""
+    told = state.attempt.told
+    return ending(settings) and bool(told) and all(it.phase == 'done' for it in told)
+
+
+def beyond(settings: Settings, state: State, world: World) -> State:
+    """Return the state after what comes when every target has the content."""
+    if not acts(settings):
+        return finish(state, world)
+    # Not for a watch that only signals.
+    from pollreload.core import actions
+    return (
+        actions.spent(settings, state, world) or before(settings, state, world)
+        or actions.start(settings, state, world)
+    )
+
+
+def disposed(settings: Settings, process: Process, world: World) -> str:
+    """Return the disposition of a target for the signal, as it is now."""
+    return disposition(
+        world.masks(process.pid), settings.signal, settings.signal_name in HARMLESS,
+        process.init,
+    )
+
+
+def verdict(settings: Settings, disposition: str) -> str:
+    """Return 'send', 'hold' or 'warn'; what is meant to end it is not checked."""
+    mode = 'ending' if ending(settings) else settings.handler_check
+    return VERDICTS[mode, disposition]
+
+
+def needless_for(
+        settings: Settings, state: State, choice: Choice, world: World,
+) -> tuple[Process, ...]:
+    """Return the targets that started when the content was there, by all looks."""
+    since = state.content.seen_at
+    ends = [
+        told.at for told in state.attempt.told if told.sends and ending(settings)
+    ]
+    # The successor of one that was told to end need not wait until that is sure.
+    since = max(since, min(ends)) if ends else since + READ_IT
+    return tuple(
+        process for process in choice.targets
+        if of(state.attempt, process).phase != 'done'
+        and since <= process.started / world.ticks <= state.content.looked_at
+        and needless(process, choice.matches)
+    )
+
+
+def spare(
+        settings: Settings, state: State, processes: Sequence[Process], world: World,
+) -> State:
+    """Return the state with those targets done that certainly read the content."""
+    for process in processes:
+        if state.dated + 1 / world.ticks > world.born(process):
+            continue
+        world.say(
+            'baseline', f'{process} started after this content was there and has '
+            f'read it; no {settings.signal_name} is needed',
+            pid=process.pid, reason='needless',
+        )
+        entry = of(state.attempt, process)._replace(phase='done')
+        state = state._replace(attempt=record(state.attempt, entry))
+    return state
+
+
+def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
+    """Return the state held for what keeps the signal from every target."""
+    first = min(kept, key=lambda held: held.again or math.inf)
+    if 0.0 < first.again - world.now() < BRIEF:
+        return state._replace(next=first.again, waiting='uptime')
+    return hold(
+        state, world, ' '.join(held.key for held in kept), first.reason,
+        '; '.join(dict.fromkeys(held.says for held in kept)),
+        first.again, 'uptime' if first.again else 'poll',
+    )
+
+
+BRIEF = 1.0  # s of a hold that are no cause for concern
+FRESH = 0.25  # s for which a look is good enough to tell of it
+
+
+class Obstacle(NamedTuple):
+    """What keeps a signal from a target.
+
+    key: tells one from another; reason: in two words; says: for a person.
+    again: when it ends by itself, boot seconds; 0.0: not known.
+    """
+
+    key: str
+    reason: str
+    says: str
+    again: float = 0.0
+
+
+def obstacle(
+        settings: Settings, state: State, entry: Told, world: World,
+) -> Obstacle | None:
+    """Return what keeps the signal from one target now, or None."""
+    process, name = entry.process, settings.signal_name
+    if entry.phase == 'pending':
+        return Obstacle(
+            f'pending {process.pid}', 'pending',
+            f'{name} still waits for {process}, which is stopped or blocks it; '
+            f'it is not sent again on top of that',
+        )
+    if entry.sends >= MOST_SENDS:
+        return Obstacle(
+            f'limit {process.pid}', 'limit',
+            f'{process} was sent {name} {entry.sends} times for this content in vain; '
+            f'held until the content or the process changes',
+        )
+    uptime = settings.min_uptime
+    if uptime is None:
+        uptime = 10.0 if entry.disposition == 'unknown' else 1.0
+    old_enough = process.started / world.ticks + uptime
+    if world.now() < old_enough:
+        return Obstacle(
+            f'too young {process.pid}', 'too young',
+            f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
+        )
+    if verdict(settings, entry.disposition) == 'hold':
+        says = (
+            f'{process} ignores {name}; held until it has a handler for it '
+            f'(--handler-check off sends it all the same)'
+        )
+        if entry.disposition == 'default':
+            says = (
+                f'{process} would die of {name}, for it has no handler; held until it '
+                f'has one (if it waits for it in sigwait, use --handler-check off)'
+            )
+        return Obstacle(f'no handler {process.pid}', 'no handler', says)
+    if broken(state.deaths, state.deadly, entry.disposition):
+        return Obstacle(
+            'breaker', 'breaker',
+            f'{state.deaths} targets in a row died of {name}; nothing more is sent '
+            f'until one has a handler, or pollreload watch itself gets SIGHUP',
+        )
+    return None
+
+
+def later(settings: Settings, state: State, world: World) -> State:
+    """Return the state held until --splay or the backoff is over."""
+    again = state.attempt.again
+    if not state.attempt.tries:
+        return state._replace(next=again, waiting='splay')
+    if state.hold:
+        # Why it failed was said, and will be again.
+        return state._replace(next=again, waiting='backoff')
+    what = settings.signal_name if signals(settings) else 'it'
+    return hold(
+        state, world, 'backoff', 'backoff',
+        f'{what} is tried again in {again - world.now():.0f} s '
+        f'(failures so far: {state.attempt.tries})', again, 'backoff',
+    )
+
+
+def start_validation(settings: Settings, state: State, world: World) -> State:
+    """Return the state with --validate running, or held where it cannot be started."""
+    trouble = world.run(settings.validate, {})
+    if trouble:
+        return invalid(settings, state, world, f'cannot run --validate: {trouble}')
+    now = world.now()
+    return state._replace(
+        stage='validate', until=now + settings.command_timeout,
+        next=now + COMMAND_PAUSE, waiting='command',
+    )
+
+
+def invalid(
+        settings: Settings, state: State, world: World, says: str, said: str = '',
+) -> State:
+    """Return the state held because the content is not valid.
+
+    said: what --validate printed; its last line is worth a place in the log.
+    """
+    state = state._replace(
+        stage='', attempt=failed(state.attempt, world.now(), world.jitter()),
+        outcome='failed',
+    )
+    last = last_lines(said)
+    return hold(
+        state, world, f'validation {says}', 'validation failed',
+        f'{says}: {last}' if last else says, state.attempt.again, 'backoff', said=said,
+    )
+
+
+def validating(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking how --validate gets on."""
+    command = settings.validate[0]
+    if state.content.seen != state.attempt.fingerprint:
+        # It runs on a content that is not there any more.
+        world.cancel()
+        return state._replace(stage='')
+    status = world.ran()
+    now = world.now()
+    if status is None and now < state.until:
+        again = min(state.until, now + COMMAND_PAUSE)
+        return state._replace(next=again, waiting='command')
+    if status is None:
+        world.cancel()
+        says = f'--validate {command} did not end within {settings.command_timeout:g} s'
+        return invalid(settings, state, world, says, world.said())
+    if status:
+        says = f'--validate {command} refused the new content ({exit_words(status)})'
+        return invalid(settings, state, world, says, world.said())
+    return state._replace(
+        stage='', attempt=state.attempt._replace(validated=True), confirm=now,
+        look_at=now,
+    )
+
+
+def send(
+        settings: Settings, state: State, ready: Sequence[Told], world: World,
+) -> State:
+    """Return the state after the signal went to each target that can take it."""
+    if settings.dry_run:
+        for entry in ready:
+            world.send(entry.process, settings.signal)
+        return beyond(settings, state, world) if acts(settings) else state
+    before = state
+    marked = state.attempt
+    for entry in ready:
+        marked = record(marked, entry._replace(sends=entry.sends + 1, phase='failed'))
+    # The mark is on disk before the signal is out: should this be the end of
+    # us, the next run knows that the targets may have half of a content.
+    state = state._replace(attempt=marked, content=change.void(state.content))
+    if not world.save(state):
+        return hold(
+            before, world, 'ledger', 'ledger',
+            'the ledger cannot be written, so nothing is sent',
+        )
+    sent, failures = False, []
+    for entry in ready:
+        since = int(world.now() * world.ticks)
+        # A slow disk lay between, and exec(2) keeps the start time and not the
+        # handlers: what must be held now is looked for anew, as if it were gone.
+        held = verdict(settings, disposed(settings, entry.process, world)) == 'hold'
+        how = 'gone' if held else world.send(entry.process, settings.signal)
+        if how in ('pidfd', 'kill'):
+            sent = True
+            state = signalled(settings, state, entry, how, since, world)
+        else:
+            state = state._replace(attempt=unmarked(state.attempt, entry))
+            if how != 'gone':
+                failures.append((how, entry.process))
+    if failures:
+        state = unsent(settings, state, failures, world)
+        attempt = failed(state.attempt, world.now(), world.jitter())
+        state = state._replace(attempt=attempt, outcome='failed')
+    if not sent:
+        # Nobody was told, so what was done before still is.
+        content = state.content._replace(done=before.content.done)
+        return state._replace(
+            content=content, next=state.attempt.again if failures else 0.0,
+            waiting='backoff' if failures else 'poll',
+        )
+    until = world.now() + settings.survive
+    state = state._replace(stage='survive', until=until, next=until, waiting='survive')
+    return state if settings.survive else surviving(settings, state, world)
+
+
+def signalled(
+        settings: Settings, state: State, entry: Told, how: str, since: int,
+        world: World,
+) -> State:
+    """Return the state after the signal went to one target, and say so.
+
+    since: the clock tick just before it went.
+    """
+    process, name = entry.process, settings.signal_name
+    warning = ''
+    if verdict(settings, entry.disposition) == 'warn':
+        warning = f', which has no handler for it ({entry.disposition})'
+    world.say(
+        'signalled', f'{name} to {process}{warning}', pid=process.pid,
+        comm=process.comm, signal=name, how=how, disposition=entry.disposition,
+    )
+    return state._replace(hold='', attempt=record(state.attempt, entry._replace(
+        sends=entry.sends + 1, phase='ending' if ending(settings) else 'sent',
+        at=world.now(), since=since,
+    )))
+
+
+def unsent(
+        settings: Settings, state: State, failures: Sequence[tuple[str, Process]],
+        world: World,
+) -> State:
+    """Return the state after signals that could not be sent; why is said once."""
+    name = settings.signal_name
+    reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
+    says = []
+    for how, _ in failures[1:]:
+        # They share the line of the first.
+        world.unsaid(reasons[how])
+    for how, process in failures:
+        if how == 'refused':
+            says.append(
+                f'not permitted to send {name} to {process.comm} (pid {process.pid}, '
+                f'uid {process.uid}) as {world.us}; {world.entitle()}',
+            )
+        elif how == 'full':
+            says.append(f'the queue of {process} is full; {name} did not go in')
+        else:
+            says.append(
+                '/proc belongs to another pid namespace; mount that of this one there',
+            )
+    return hold(
+        state, world, ' '.join(f'{how} {process.pid}' for how, process in failures),
+        reasons[failures[0][0]], '; '.join(says), event='failed',
+        pid=failures[0][1].pid,
+    )

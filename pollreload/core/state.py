@@ -1,0 +1,183 @@
+"""What one watch knows, and the world that it learns it from. Pure."""
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pollreload.core import change
+from pollreload.core.attempt import MOST_SENDS, Attempt, failed
+from pollreload.core.process import Choice, Masks, Process
+
+HOUR = 3600.0  # s until a hold is logged again
+
+
+class Say(Protocol):
+    """Logs one event; extra keywords become fields of the JSON line."""
+
+    def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
+
+
+class State(NamedTuple):
+    """All that one watch knows; times are boot seconds.
+
+    deaths, deadly: targets in a row that died of the signal, and the
+        disposition of the last.
+    poll_at: the next poll; look_at: the next look, at the latest then.
+    looking: since when a look is under way, 0.0: none is; stalled: when that
+        was last logged.
+    stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm', 'act',
+        'agree', 'agreed'.
+    until: when the stage ends at the latest.
+    running: --verify runs; retry: not again before; grown: the target that
+        is being verified has a new worker.
+    round: the targets (pid, start time) that were chosen together.
+    confirm: what is told next needs a look that began at or after this.
+    hold, held_at: the reason that was logged last, and when.
+    next: when to come back, besides the next look; 0.0: no such time.
+    waiting: what for, in a word; 'poll' where only another poll can help.
+    settling: what the content waits for: '', 'recheck', 'settle' or 'doubt'.
+    outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
+    newest: the date of a content that nobody was there to be told of, in seconds
+        of CLOCK_REALTIME; 0.0: that question is answered.
+    dates: the next look is to find the newest date; dated: what it was then, in
+        seconds of CLOCK_REALTIME; dated_at: when that look ended.
+    resting: the sights of the last look, if it found what is done; stirring: if it
+        found what has not settled.
+    saved: what the ledger holds already.
+    idle: all is done, and only a look that sees something else leads anywhere.
+    """
+
+    content: change.Memory = change.Memory()
+    attempt: Attempt = Attempt()
+    deaths: int = 0
+    deadly: str = ''
+    poll_at: float = 0.0
+    look_at: float = 0.0
+    looking: float = 0.0
+    stalled: float = 0.0
+    stage: str = ''
+    until: float = 0.0
+    running: bool = False
+    retry: float = 0.0
+    grown: bool = False
+    round: tuple[tuple[int, int], ...] = ()
+    confirm: float = 0.0
+    hold: str = ''
+    held_at: float = 0.0
+    next: float = 0.0
+    waiting: str = ''
+    settling: str = ''
+    outcome: str = ''
+    newest: float = 0.0
+    dates: bool = False
+    dated: float = 0.0
+    dated_at: float = 0.0
+    resting: tuple[change.Sight, ...] = ()
+    stirring: tuple[change.Sight, ...] = ()
+    saved: object = None
+    idle: bool = False
+
+
+def uncounted(_: str) -> None:
+    """Be told of a failure where nobody counts them."""
+
+
+class World(NamedTuple):
+    """What a poll needs of the world, as functions; tests pass others.
+
+    now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
+    still: whether the next look would see what the last one saw; False: perhaps.
+        Then that look has been.
+    look: starts a look or asks for its end; None: not ended yet. Its argument
+        is whether to find the newest date.
+    absent: the words for a person when no process meets the conditions.
+    born: a process -> its start in seconds of CLOCK_REALTIME.
+    health: 'gone', 'pending' or 'alive', of a process and a signal.
+    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
+        'foreign' or 'full'.
+    run: starts a command with additions to its environment; '' or why not.
+    ask: starts a request to a URL, in the same way.
+    ran: the exit status of that command, None while it runs; of a request 0 or 1.
+    cancel: ends that command and its group. said: the end of what it printed, or
+        what became of the request.
+    save: writes the ledger, where there is one; False where it could not.
+    ticks: clock ticks a second. splay: seconds, fixed for this host.
+    us: who we are, for a person; entitle: what would permit us to signal another.
+    unsaid: told the reason of a failure that has no line, for it had one before.
+    """
+
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+    still: Callable[[], bool]
+    look: Callable[[bool], change.Snapshot | None]
+    digest: change.Digest
+    targets: Callable[[], Choice]
+    absent: Callable[[], str]
+    born: Callable[[Process], float]
+    masks: Callable[[int], Masks | None]
+    health: Callable[[Process, int], str]
+    send: Callable[[Process, int], str]
+    new_child: Callable[[int, int], int | None]
+    run: Callable[[Sequence[str], Mapping[str, str]], str]
+    ask: Callable[[str], str]
+    ran: Callable[[], int | None]
+    cancel: Callable[[], None]
+    said: Callable[[], str]
+    save: Callable[[State], bool]
+    say: Say
+    ticks: int
+    splay: float
+    us: str
+    entitle: Callable[[], str]
+    unsaid: Callable[[str], None] = uncounted
+
+
+def hold(
+        state: State, world: World, key: str, reason: str,
+        message: str | Callable[[], str],
+        again: float = 0.0, waiting: str = 'poll', event: str = 'held',
+        **fields: object,
+) -> State:
+    """Return the state held for a reason, which is logged once an hour.
+
+    key: the reason and whom it is about; another key is another line.
+    message: a function where the words cost something.
+    again: when to come back, boot seconds; 0.0: at the next poll.
+    """
+    now = world.now()
+    if key != state.hold or now - state.held_at >= HOUR:
+        says = message if isinstance(message, str) else message()
+        world.say(event, says, reason=reason, **fields)
+        state = state._replace(hold=key, held_at=now)
+    elif event == 'failed':
+        world.unsaid(reason)
+    return state._replace(next=again, waiting=waiting)
+
+
+def finish(state: State, world: World) -> State:
+    """Return the state after every target has the content: memory advances last."""
+    attempt, content = state.attempt, state.content
+    at = [told.at for told in attempt.told if told.sends and told.name in state.round]
+    if attempt.acted_at:
+        at.append(attempt.acted_at)
+    since = min(at, default=content.looked_at)
+    if at and content.altered > since and attempt.rounds + 1 < MOST_SENDS:
+        # Who was told may have read what was there for a moment, or half of it: the
+        # very same is told once more, where it is there again or comes back.
+        anew = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
+        back = content.seen == attempt.fingerprint
+        if back:
+            world.say(
+                'failed', 'the content was another for a moment while it was told, and '
+                'may have been read so; it is told once more',
+                reason='changed meanwhile',
+            )
+            anew = anew._replace(tries=attempt.rounds)
+            anew = failed(anew, world.now(), world.jitter())
+        return state._replace(
+            content=change.void(content), attempt=anew, stage='', hold='',
+            next=world.now(), waiting='poll', outcome='failed' if back else 'done',
+        )
+    return state._replace(
+        content=change.told(content, attempt.fingerprint, since),
+        attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
+        outcome='done' if at else 'needless',
+    )

@@ -1,0 +1,158 @@
+"""One poll of one watch: look, decide, deliver. The world comes in as functions."""
+from __future__ import annotations
+
+from pollreload.core import change
+from pollreload.core.observation import NOTHING, late, next_poll, see
+from pollreload.core.signalling import begin, tell, validating
+from pollreload.core.state import State, World
+from pollreload.core.verification import confirming, surviving, verifying
+from pollreload.settings import Settings
+
+
+def acting(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking how what comes besides a signal gets on."""
+    # Not for a watch that only signals.
+    from pollreload.core import actions
+    return actions.STAGES[state.stage](settings, state, world)
+
+
+STAGES = {
+    'validate': validating,
+    'survive': surviving,
+    'verify': verifying,
+    'confirm': confirming,
+    'act': acting,
+    'agree': acting,
+    'agreed': acting,
+}
+
+
+def step(settings: Settings, state: State, world: World) -> State:
+    """Return the state after everything that can be done now.
+
+    To be called again when a child has ended, a signal asks for it, or at
+    wake(state) at the latest.
+    """
+    if state.idle:
+        if world.now() < state.look_at:
+            return state
+        found = rest(settings, state, state.poll_at, world)
+        if found is not None:
+            return rested(state, *found)
+    return work(settings, state, world)
+
+
+def work(settings: Settings, state: State, world: World) -> State:
+    """Return the state after all of that which a look may lead to."""
+    state = see(settings, state, world)
+    state = late(settings, state, world)
+    state = deliver(settings, state, world)
+    state = keep(state, world)
+    return state._replace(idle=idle(state))
+
+
+def idle(state: State) -> bool:
+    """Return whether only a look that sees something else leads anywhere."""
+    return bool(state.resting) and change.calm(state.content) and not (
+        state.looking or state.stage or state.hold or state.next or state.waiting
+        or state.newest or state.dates or state.settling
+    ) and state.attempt == NOTHING and state.saved == kept(state)
+
+
+def rest(
+        settings: Settings, state: State, poll_at: float, world: World,
+) -> tuple[float, float, float] | None:
+    """Poll where a state is idle; return what rested() takes; None: have a look.
+
+    What a step does of a look that finds all as it was, and nothing else of it:
+    most polls are so. poll_at: when it was due, boot seconds.
+    """
+    began = world.now()
+    if not world.still():
+        return None
+    now = world.now()
+    if settings.verbosity > 0:
+        world.say('polled', f'saw {state.content.seen} in {now - began:.3f} s')
+    return began, now, next_poll(poll_at, began, settings.interval, world)
+
+
+def rested(state: State, began: float, ended: float, poll_at: float) -> State:
+    """Return an idle state after polls that found all as it was.
+
+    began, ended: of the last of them. poll_at: when the next is due.
+    """
+    return state._replace(
+        content=state.content._replace(looked_at=began, ended_at=ended),
+        poll_at=poll_at, look_at=poll_at,
+    )
+
+
+def awaited(state: State) -> str:
+    """Return what is being waited for in a word; '' where only a poll can help."""
+    if state.looking:
+        return 'look'
+    if state.stage:
+        return state.stage
+    if state.waiting not in ('', 'poll', 'backoff'):
+        return state.waiting
+    return state.settling
+
+
+def status(state: State, now: float) -> str:
+    """Return how things stand, in a line for a person."""
+    content = state.content
+    done = content.done[:12] or 'unknown'
+    said = [f'content {content.state}', f'seen {content.seen[:12] or "nothing"}',
+            f'done {done}']
+    if state.looking:
+        said.append(f'reading for {now - state.looking:.1f} s')
+    if state.stage:
+        said.append(f'under way: {state.stage}')
+    if state.hold:
+        said.append(f'held: {state.hold}')
+    if state.attempt.tries:
+        said.append(f'failed attempts: {state.attempt.tries}')
+    return ', '.join(said)
+
+
+def poll_now(state: State, now: float) -> State:
+    """Return the state after an operator asked for a poll: a new chance for all."""
+    attempt = state.attempt._replace(again=min(state.attempt.again, now))
+    return state._replace(
+        look_at=now, attempt=attempt, deaths=0, deadly='', hold='', idle=False,
+    )
+
+
+def deliver(settings: Settings, state: State, world: World) -> State:
+    """Return the state after all that can be done now for what is due."""
+    if state.next or state.waiting:
+        state = state._replace(next=0.0, waiting='')
+    if state.stage:
+        state = STAGES[state.stage](settings, state, world)
+    if state.stage:
+        return state
+    if state.content.state != 'due':
+        return state
+    if state.attempt.fingerprint != state.content.seen:
+        state = begin(state, world)
+    if state.looking or state.content.looked_at < state.confirm:
+        # Nothing is told while a look hangs, or before the one asked for.
+        return state._replace(waiting='look')
+    return tell(settings, state, world)
+
+
+def keep(state: State, world: World) -> State:
+    """Return the state after what has changed of it was written to the ledger."""
+    now = kept(state)
+    if now == state.saved or state.content.state == 'blank':
+        return state
+    return state._replace(saved=now) if world.save(state) else state
+
+
+def kept(state: State) -> object:
+    """Return what a ledger is written anew for, when it differs."""
+    content = state.content
+    return (
+        content.done, content.known_print, content.seen, content.left, content.doubts,
+        state.attempt, state.deaths, state.newest,
+    )

@@ -1,0 +1,218 @@
+"""The config file, watched as any other: what it says is taken over, or refused.
+
+Its watch has the file for its path, and to read it anew for its command: a child
+does that, as at the start, so that a file which is read while it is written, or
+says what makes no sense, is told of and tried again like any other delivery.
+"""
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Mapping, MutableSequence, Sequence
+from typing import Any, cast
+
+from pollreload.core.state import Say
+from pollreload.errors import LedgerError
+from pollreload.runtime import ledger, observer, runner
+from pollreload.runtime import log as log_module
+from pollreload.runtime.handover import elsewhere, known
+from pollreload.runtime.log import printable
+from pollreload.runtime.watch import Begin, Watch
+from pollreload.settings import Plan, Settings
+from pollreload.system import children, ledger_file
+
+# What the watch of the file says of itself that means something to a person.
+HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
+
+
+class Reader(runner.Hands):
+    """Reads the config file in a child, as a command that may fail.
+
+    again: reads it, in a child; returns the plan as plain types, or why not.
+    take: called with what it says; returns '' or why that cannot be had.
+    log: where the events of its watch go.
+    trouble: why the last reading was refused. taken: when one last was not, in
+        seconds of CLOCK_REALTIME; 0.0: not yet.
+    """
+
+    def __init__(
+            self, again: Callable[[], object], take: Callable[[Plan], str], log: Say,
+    ) -> None:
+        super().__init__()
+        self.again = again
+        self.take = take
+        self.log = log
+        self.trouble = ''
+        self.taken = 0.0
+
+    def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
+        """Start to read; return '' or why that cannot be."""
+        try:
+            self.pid, self.answer = children.fork(self.again)
+        except OSError as error:
+            self.trouble = f'no child to read it: {error.strerror}'
+            return self.trouble
+        return ''
+
+    def cancel(self) -> None:
+        """End the reading, which has taken too long."""
+        if self.pid:
+            self.trouble = 'the config file could not be read in time'
+        super().cancel()
+
+    def answered(self, status: int) -> int:
+        """Return 0 where what was read is taken over, else 1."""
+        fd, self.answer, self.pid = self.answer, -1, 0
+        if status:
+            self.trouble = children.fault(status, fd)
+            return 1
+        got = cast(Any, children.value(fd))
+        self.trouble = got if isinstance(got, str) else self.take(revived(got))
+        if self.trouble:
+            return 1
+        self.taken = time.time()
+        return 0
+
+
+def revived(got: Sequence[Any]) -> Plan:
+    """Return the plan that cli.flat took apart."""
+    watches, *rest = got
+    return Plan(tuple(Settings(*each) for each in watches), *rest)
+
+
+def watch(
+        plan: Plan, again: Callable[[], object], watches: MutableSequence[Watch],
+        begin: Begin,
+) -> tuple[Watch, Reader]:
+    """Return the watch of the config file, and who reads it.
+
+    again: as in Reader. watches: those that it says, which are replaced by what
+        it says later; what watches the file itself stays among them.
+    begin: begins another.
+    """
+    settings = of_file(plan)
+
+    def take(new: Plan) -> str:
+        if new.listen != plan.listen:
+            # Where it stands; one that is gone stands nowhere.
+            where = new.where if new.listen else f'{printable(plan.config)}: listen:'
+            return f'{where} cannot change while it runs; start it anew'
+        over(new, watches, itself, begin)
+        if of_file(new) != itself.asked:
+            reader.log = log_module.logger(of_file(new))
+            alter(itself, of_file(new))
+        return ''
+
+    reader = Reader(again, take, log_module.logger(settings))
+    itself = Watch(settings, heard(reader), reader)
+    return itself, reader
+
+
+def of_file(plan: Plan) -> Settings:
+    """Return the settings of the watch of the config file itself."""
+    first, *rest = plan.watches
+    return Settings(
+        paths=(plan.config,), exec=((plan.config,),),
+        # It may have changed since it was read.
+        on_start='always',
+        interval=min(5.0, first.interval, *(each.interval for each in rest)),
+        settle=min(1.0, first.settle, *(each.settle for each in rest)),
+        log_format=first.log_format, verbosity=first.verbosity,
+    )
+
+
+def alter(itself: Watch, settings: Settings) -> None:
+    """Give the watch of the config file other settings, in the middle of its step.
+
+    It acts, so it will not look once more in that step: from the next one on it
+    does so with other eyes.
+    """
+    itself.eyes.close()
+    itself.eyes = observer.Eyes(settings)
+    itself.asked = settings
+    itself.settings = settings._replace(on_start=itself.settings.on_start)
+    itself.around = itself.around._replace(
+        still=itself.eyes.still, look=itself.eyes.look,
+    )
+
+
+def heard(reader: Reader) -> Say:
+    """Return what logs of the watch of a config file what a person can use."""
+    def say(event: str, message: str, /, **fields: object) -> None:
+        if event == 'failed' and 'exec' in fields:
+            reader.log(
+                'held', f'{reader.trouble}; what was there before goes on',
+                reason='config',
+            )
+        elif event in HEARD:
+            if event == 'status' and reader.trouble:
+                # Not by how we read it, which nobody has asked for.
+                message = f'{message.partition(", held:")[0]}, held: {reader.trouble}'
+            reader.log(event, message, **fields)
+
+    return say
+
+
+def over(
+        plan: Plan, watches: MutableSequence[Watch], itself: Watch, begin: Begin,
+) -> None:
+    """Go on with what a config file says now; nothing that is known is lost."""
+    before = paired(plan.watches, [each for each in watches if each is not itself])
+    after = {old: settings for settings, old in zip(plan.watches, before, strict=True)}
+    files = [watch.asked.state_file for watch in watches if watch is not itself]
+    for watch in watches:
+        if watch is itself:
+            continue
+        settings = after.get(watch)
+        if settings is None:
+            watch.close()
+            watch.say('stopped', 'is not in the config file any more', reason='config')
+        elif watch.asked.state_file != settings.state_file:
+            move(watch, settings, files)
+    for watch in watches:
+        settings = after.get(watch)
+        if watch is not itself and (
+                settings is None or settings.state_file != watch.asked.state_file
+        ):
+            # First of all of them, for another may have it now.
+            watch.book.let_go()
+    # Last, for it is in the middle of its step.
+    watches[:] = [
+        *(
+            old if old is not None and old.asked == settings else begin(settings, old)
+            for settings, old in zip(plan.watches, before, strict=True)
+        ), itself,
+    ]
+
+
+def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> None:
+    """Write what a watch knows where it is to be kept, if that was another's of ours.
+
+    files: the ledgers that we hold.
+    """
+    path = settings.state_file
+    if (
+            path is None or path not in files or elsewhere(watch.asked, settings)
+            or watch.state.content.state == 'blank'
+    ):
+        return
+    with contextlib.suppress(LedgerError):
+        # Whoever begins with that file says what is wrong with it.
+        ledger.store(path, known(watch, settings))
+
+
+def paired(
+        wanted: Sequence[Settings], watches: Sequence[Watch],
+) -> list[Watch | None]:
+    """Return the watch that goes on as each of the wanted ones, None for a new one.
+
+    One that tells the same of the same, or else one of the same name.
+    """
+    here = ledger.directory()
+    left = {ledger_file.key(each.asked, here): each for each in watches}
+    found = [left.pop(ledger_file.key(settings, here), None) for settings in wanted]
+    named = {each.asked.name: each for each in left.values()}
+    return [
+        old or named.pop(settings.name, None)
+        for settings, old in zip(wanted, found, strict=True)
+    ]

@@ -1,0 +1,45 @@
+"""TERM, INT and HUP while a one-shot command runs."""
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+ENDING = frozenset((
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
+))
+
+
+class Ended(Exception):
+    """A signal that asks to end arrived."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def answering(function: Callable[[], int]) -> int:
+    """Return what a function returns; where it raises Ended, end by that signal.
+
+    ENDING and SIGCHLD are blocked meanwhile, to be waited for by ended().
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Not what nohup and the like have made us ignore.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {
+        number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
+    })
+    try:
+        return function()
+    except Ended as error:
+        # As if it had never been blocked: the shell sees which signal it was.
+        signal.signal(error.number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.kill(os.getpid(), error.number)
+        return 128 + error.number
+
+
+def ended(seconds: float) -> None:
+    """Wait for the end of a child, some seconds at most. Raises Ended."""
+    got = signal.sigtimedwait(ENDING, seconds)
+    if got is not None and got.si_signo != signal.SIGCHLD:
+        raise Ended(got.si_signo)

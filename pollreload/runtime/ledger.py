@@ -1,0 +1,202 @@
+"""The ledger of one watch: claim, recall, store."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pollreload.core import ledger_format, step
+from pollreload.core.state import Say, State
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
+from pollreload.runtime.guard import PATIENCE, carefully, stopping
+from pollreload.settings import Settings
+from pollreload.system import children, mounts, procfs, reader
+
+
+class Book(NamedTuple):
+    """What a watch begins with, and its ledger if there is one.
+
+    save: writes the ledger; returns whether it holds what is known.
+    held: what gives the ledger back to others; empty while another has it.
+    """
+
+    state: State
+    save: Callable[[State], bool]
+    held: list[Callable[[], None]]
+    on_start: str
+
+    def let_go(self) -> None:
+        """Give the ledger back to others."""
+        while self.held:
+            self.held.pop()()
+
+
+def nowhere(_: State) -> bool:
+    """Save nothing, for there is no ledger."""
+    return True
+
+
+def remembered(settings: Settings, say: Say) -> Book:
+    """Return what a watch begins with.
+
+    Nothing about the ledger ends a watch: it goes on with what it remembers
+    itself, and says so once.
+    """
+    path, on_start = settings.state_file, settings.on_start
+    book = Book(State(), nowhere, [], on_start)
+    if path is None:
+        return book
+    try:
+        book.held.append(claim(path))
+        state = recall(settings, path, whereabouts(settings))
+        return book._replace(state=state, save=saving(settings, path, say, book.held))
+    except LedgerKept as error:
+        say('failed', f'{error}; taking a baseline', reason='ledger')
+        save = saving(settings, path, say, book.held)
+        return book._replace(save=save, on_start='never')
+    except LedgerBusy as error:
+        say('failed', f'{error}; going on without it', reason='ledger')
+        # Until the other one ends: what it leaves is older than what is known here.
+        return book._replace(save=saving(settings, path, say, book.held, str(error)))
+    except LedgerError as error:
+        book.let_go()
+        say('failed', f'{error}; going on without it', reason='ledger')
+        return book
+
+
+def saving(
+        settings: Settings, path: str, say: Say, held: list[Callable[[], None]],
+        trouble: str = '',
+) -> Callable[[State], bool]:
+    """Return what writes a ledger; a fault of it is said once, and ends nothing.
+
+    held: as in Book; claimed first, where it is not. trouble: what has been said.
+    """
+    here = whereabouts(settings)
+
+    def save(state: State) -> bool:
+        nonlocal trouble
+        try:
+            if not held:
+                held.append(claim(path))
+            store(path, ledger_format.dump(state, here))
+        except (LedgerError, LedgerBusy) as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                say('failed', f'{error}; going on without it', reason='ledger')
+            return False
+        trouble = ''
+        return True
+
+    return save
+
+
+FAULTS = {each.__name__: each for each in (LedgerError, LedgerKept, LedgerBusy)}
+
+
+def kept(function: Callable[[str], Any], path: str) -> Any:
+    """Return what a function of the ledger returns for a path that may hang.
+
+    Raises what the function does, and LedgerError where the disk does not answer.
+    """
+    return opened(lambda path, call: carefully(call, path), function, path)
+
+
+def opened(
+        by: Callable[[str, Callable[[], Any]], Any], function: Callable[[str], Any],
+        path: str,
+) -> Any:
+    """Return what a function returns that is called by another, as kept."""
+    def call() -> tuple[str, object]:
+        try:
+            return '', function(path)
+        except (LedgerError, LedgerBusy) as error:
+            return type(error).__name__, str(error)
+
+    try:
+        trouble, got = by(path, call)
+    except OSError as error:
+        raise LedgerError(f'the ledger {path}: {error.strerror}') from error
+    if trouble:
+        raise FAULTS[trouble](got)
+    return got
+
+
+def claim(path: str) -> Callable[[], None]:
+    """Hold a ledger, and return what lets go of it; raises what ledger.lock does.
+
+    Where its disk may hang a child holds it, for to let go of it may take as
+    long as the server is away, and we are to end at once.
+    """
+    from pollreload.system import ledger_file
+
+    held: list[int] = []
+
+    def hold(path: str, call: Callable[[], Any]) -> Any:
+        if mounts.can_hang((path,)):
+            got, life = children.keep(call, PATIENCE, stopping)
+            held.append(life)
+            return got
+        trouble, got = call()
+        held.extend(() if trouble else (got,))
+        return trouble, got
+
+    def let_go() -> None:
+        while held:
+            os.close(held.pop())
+
+    try:
+        opened(hold, ledger_file.lock, path)
+    except BaseException:
+        let_go()
+        raise
+    return let_go
+
+
+def store(path: str, content: Mapping[str, object]) -> None:
+    """Replace a ledger; raises LedgerError, also where the disk does not answer."""
+    from pollreload.system import ledger_file
+    kept(lambda path: ledger_file.save(path, content), path)
+
+
+def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
+    """Return the state that the ledger keeps; a blank one where there is none.
+
+    Raises LedgerKept for one that is corrupt or newer (nobody may be told on
+    the strength of it), LedgerError for one that cannot be used.
+    """
+    from pollreload.system import ledger_file
+    said = kept(ledger_file.peek if settings.dry_run else ledger_file.load, path)
+    if said is None:
+        return State()
+    try:
+        state = ledger_format.revive(said, here, reader.fingerprint)
+        if state is not None and ledger_format.latest(state) > procfs.now() + 1.0:
+            raise ValueError('it speaks of the future')
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        if not settings.dry_run:
+            path = kept(ledger_file.aside, path)
+        raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
+    if state is None:
+        raise LedgerError(
+            f'the ledger {path} is of another watch (other paths, process or signal); '
+            f'remove it, or name another with --state-file',
+        )
+    return state._replace(saved=step.kept(state))
+
+
+def whereabouts(settings: Settings) -> ledger_format.Here:
+    """Return what a ledger of this watch is good for."""
+    from pollreload.system import ledger_file
+    return ledger_format.Here(
+        ledger_file.key(settings, directory()), procfs.boot(), procfs.pid_namespace(),
+    )
+
+
+def directory() -> str:
+    """Return where we are, '/' where that was removed under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        # Only a relative path would need it, and finds nothing.
+        return '/'

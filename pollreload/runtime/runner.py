@@ -1,0 +1,156 @@
+"""The command or request that is under way."""
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from pollreload.runtime.guard import carefully
+from pollreload.settings import Settings
+from pollreload.system import children
+
+SAID = 1000  # bytes of what a command prints that are worth keeping
+INTERPRETERS = 6  # in a row: five, and a program (exec_binprm in fs/exec.c)
+SHOWN = 256  # bytes of a program, BINPRM_BUF_SIZE in linux/binfmts.h
+
+
+class Hands:
+    """The command or request of one watch that is under way, and what came of it.
+
+    fd: what the command prints. answer: what the request returned will be there.
+    tail: the end of what was printed.
+    """
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.fd = -1
+        self.answer = -1
+        self.tail = b''
+
+    def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
+        """Start a command; return '' or why it cannot be."""
+        self.tail = b''
+        try:
+            self.fd, theirs = children.pipe()
+            try:
+                environment = {**os.environ, **additions}
+                # To spawn is to wait until the child has read its program.
+                reach_all(command)
+                self.pid = children.spawn(command, environment, theirs)
+            finally:
+                os.close(theirs)
+        except OSError as error:
+            self.cancel()
+            return f'{command[0]}: {(error.strerror or str(error)).lower()}'
+        return ''
+
+    def ask(self, settings: Settings, url: str) -> str:
+        """Start a request; return '' or why it cannot be."""
+        self.tail = b''
+        try:
+            self.pid, self.answer = children.fork(lambda: asked(settings, url))
+        except OSError as error:
+            return f'no child for it: {(error.strerror or str(error)).lower()}'
+        return ''
+
+    def ran(self) -> int | None:
+        """Return the exit status of the command, None while it runs.
+
+        Of a request 0 where its answer is a success, else 1. To be asked every
+        now and then, for it also empties the pipe.
+        """
+        status = children.ended(self.pid)
+        if self.answer >= 0:
+            return status if status is None else self.answered(status)
+        self.tail = children.drained(self.fd, self.tail, SAID)
+        if status is not None:
+            # What it left running in its group ends with it.
+            self.cancel()
+        return status
+
+    def answered(self, status: int) -> int:
+        """Return 0 or 1 for the end of a request, by the status of its child."""
+        fd, self.answer, self.pid = self.answer, -1, 0
+        good, words = False, ''
+        if status:
+            words = f'failed: {children.fault(status, fd)}'
+        else:
+            good, words = cast(tuple[bool, str], children.value(fd))
+        self.tail = words.encode()
+        return int(not good)
+
+    def said(self) -> str:
+        """Return the end of what the last command printed."""
+        return self.tail.decode('utf-8', 'backslashreplace').strip()
+
+    def cancel(self) -> None:
+        """End the command and all of its group."""
+        if self.pid:
+            children.end(self.pid)
+            self.pid = 0
+        for fd in (self.fd, self.answer):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self.answer = -1
+
+
+def asked(settings: Settings, url: str) -> tuple[bool, str]:
+    """Be the child of a request: return whether it succeeded, and words for it."""
+    from pollreload.system import http_request
+    return http_request.send(
+        url, settings.url_method, settings.url_status, settings.url_timeout,
+    )
+
+
+def searched(command: Sequence[str]) -> list[str]:
+    """Return where a program is, or the directories that it is looked for in."""
+    if '/' in command[0]:
+        return [command[0]]
+    return [place or '.' for place in os.environ.get('PATH', os.defpath).split(':')]
+
+
+def reach_all(command: Sequence[str]) -> None:
+    """Reach a program, and the interpreters that the kernel reads to run it.
+
+    Raises OSError where one does not answer, or cannot be opened now.
+    """
+    for _ in range(INTERPRETERS):
+        reached = functools.partial(reach, command)
+        command = (carefully(reached, *searched(command)),)
+        if not command[0]:
+            return
+
+
+def reach(command: Sequence[str]) -> str:
+    """Read the beginning of a program, if it may be read: it answers, as does PATH.
+
+    Return its interpreter, '' for none. Raises BlockingIOError where somebody has
+    a lease on it: to spawn it would be to wait for them (fcntl(2), lease-break-time).
+    """
+    for place in searched(command):
+        path = place if '/' in command[0] else os.path.join(place, command[0])
+        try:
+            # Before it is opened: a FIFO would wait for a writer.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                continue
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except BlockingIOError as error:
+            says = 'somebody has a lease on it'
+            raise BlockingIOError(errno.EWOULDBLOCK, says) from error
+        except OSError:
+            continue
+        with open(fd, 'rb', buffering=0) as file:
+            return interpreter(file.read(SHOWN) or b'')
+    return ''
+
+
+def interpreter(beginning: bytes) -> str:
+    """Return what a file that begins so is run by, '' for itself (execve(2))."""
+    words = beginning.partition(b'\n')[0].removeprefix(b'#!').split()
+    if not beginning.startswith(b'#!') or not words:
+        return ''
+    # It is not looked for in PATH.
+    return os.path.join('.', os.fsdecode(words[0].partition(b'\0')[0]))

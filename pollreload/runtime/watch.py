@@ -1,0 +1,123 @@
+"""One watch among those of a process: what it knows, and what keeps that."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pollreload.core import observation
+from pollreload.core import step as step_module
+from pollreload.core.state import Say, State
+from pollreload.runtime.describe import showing
+from pollreload.runtime.guard import ask_anew
+from pollreload.runtime.handover import akin, handed
+from pollreload.runtime.ledger import remembered
+from pollreload.runtime.log import logger
+from pollreload.runtime.observer import Eyes
+from pollreload.runtime.runner import Hands
+from pollreload.runtime.world import world
+from pollreload.settings import Settings
+from pollreload.system import procfs
+
+BEHIND = 10.0  # s until a ledger is written once more that could not be
+
+
+class Watch:
+    """A watch and its world.
+
+    asked: its settings as they were given. at: when it is to be stepped next at
+    the latest, boot seconds. after: called with the state after each step.
+    record: what metrics keep of it, where they are asked for.
+    behind: when to write the ledger once more that could not be, boot seconds;
+        0.0: it holds what is known.
+    """
+
+    def __init__(
+            self, settings: Settings, say: Say | None = None,
+            hands: Hands | None = None, before: Watch | None = None,
+    ) -> None:
+        """Begin a watch, or go on with what another one knew.
+
+        say: where its events go; None: to stderr. hands: what acts for it.
+        before: the same watch with other settings, which ends.
+        """
+        self.asked = settings
+        self.say = say or logger(settings)
+        self.at = 0.0
+        self.after: list[Callable[[State], None]] = []
+        self.record: Any = None
+        self.eyes, self.hands = Eyes(settings), hands or Hands()
+        if before is not None and akin(before.asked, settings):
+            self.hands = before.hands
+        kept = handed(before, settings, self.say) if before else None
+        self.book = kept or remembered(settings, self.say)
+        self.known = self.book.state
+        self.rested: tuple[float, float, float] | None = None
+        # A ledger that was of no use is a reason to tell nobody at first.
+        self.settings = settings._replace(on_start=self.book.on_start)
+        self.behind = 0.0
+        self.around = world(settings, self.eyes, self.hands, self.say, self.save)
+        if settings.status_file is not None:
+            self.after.append(showing(settings, settings.status_file, self.say))
+
+    def due(self, now: float) -> bool:
+        """Return whether it is to be stepped: it is time, or a child may have ended."""
+        return self.at <= now or self.eyes.pid > 0 or self.hands.pid > 0
+
+    @property
+    def state(self) -> State:
+        """All that it knows; a poll that found all as it was is added when asked."""
+        if self.rested is not None:
+            self.known, self.rested = step_module.rested(self.known, *self.rested), None
+        return self.known
+
+    def step(self) -> None:
+        """Do everything that can be done now."""
+        known = self.known
+        poll_at = self.rested[2] if self.rested else known.poll_at
+        # As good as every poll of a sidecar: so nothing more is made of it.
+        if known.idle and (
+                found := step_module.rest(self.settings, known, poll_at, self.around)
+        ):
+            self.rested = found
+            self.at = found[2]
+        else:
+            self.known = step_module.work(self.settings, self.state, self.around)
+            self.at = observation.wake(self.known)
+        if self.behind and procfs.now() >= self.behind:
+            self.save(self.state)
+        for function in self.after:
+            function(self.state)
+
+    def save(self, state: State) -> bool:
+        """Write the ledger, if there is one; a fault of that keeps from nothing.
+
+        It is tried again, for who believes an old one later tells too little.
+        """
+        self.behind = 0.0 if self.book.save(state) else procfs.now() + BEHIND
+        return True
+
+    def poll_now(self) -> None:
+        """Have an operator's wish done at the next step."""
+        ask_anew()
+        self.known = step_module.poll_now(self.state, procfs.now())
+        self.at = 0.0
+
+    def close(self) -> None:
+        """End what is under way."""
+        self.eyes.close()
+        self.hands.cancel()
+
+
+class Begin(Protocol):
+    """Begins a watch, or goes on with one that has other settings now."""
+
+    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch: ...
+
+
+class Begins(Begin, Protocol):
+    """And has its events heard."""
+
+    def __call__(
+            self, settings: Settings, before: Watch | None = None,
+            heard: Callable[[Say], Say] | None = None, /,
+    ) -> Watch: ...

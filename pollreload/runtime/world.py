@@ -1,0 +1,58 @@
+"""The world of one watch: the edges, as the functions that a step takes."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pollreload.core.state import Say, State, World
+from pollreload.runtime.observer import Eyes
+from pollreload.runtime.runner import Hands
+from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
+from pollreload.settings import Settings
+from pollreload.system import procfs, reader
+
+
+def jitter() -> float:
+    """Return a random number in [0, 1); the random module would load OpenSSL."""
+    return int.from_bytes(os.urandom(4), 'little') / 2**32
+
+
+def splayed(splay: float) -> float:
+    """Return this host's share of --splay: the same every time, in [0, splay)."""
+    share = int(reader.fingerprint([{os.uname().nodename: b''}])[:8], 16)
+    return splay * share / 2**32
+
+
+def world(
+        settings: Settings, eyes: Eyes, hands: Hands, say: Say,
+        save: Callable[[State], bool],
+) -> World:
+    """Return the world of a watch."""
+    if settings.pidfile is not None:
+        # Not at the first change: an upgrade may have moved us away by then.
+        from pollreload.system import pidfile  # noqa: F401
+    return World(
+        now=procfs.now,
+        jitter=jitter,
+        still=eyes.still,
+        look=eyes.look,
+        digest=reader.fingerprint,
+        targets=lambda: targets(settings),
+        absent=lambda: absent(settings),
+        born=born,
+        masks=procfs.masks,
+        health=health,
+        send=send,
+        new_child=procfs.new_child,
+        run=hands.run,
+        ask=lambda url: hands.ask(settings, url),
+        ran=hands.ran,
+        cancel=hands.cancel,
+        said=hands.said,
+        save=save,
+        say=say,
+        ticks=procfs.ticks(),
+        splay=splayed(settings.splay),
+        us=us(),
+        entitle=entitle,
+    )

@@ -1,0 +1,142 @@
+"""One HTTP request, and what became of it.
+
+Run in a child, which bears the memory of http.client, and a server that hangs.
+"""
+from __future__ import annotations
+
+import base64
+import errno
+import http.client
+import re
+import socket
+from collections.abc import Sequence
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+LARGEST = 1 << 16  # bytes of an answer that are read
+MOST = 300  # letters of it that are worth a place in the log
+LINES = 3
+WORDS = {
+    errno.ECONNREFUSED: 'connection refused',
+    errno.ECONNRESET: 'connection reset',
+    errno.EHOSTUNREACH: 'no route to the host',
+    errno.ENETUNREACH: 'no route to the network',
+    errno.ETIMEDOUT: 'no answer in time',
+}
+
+
+def send(
+        url: str, method: str, accepted: Sequence[tuple[int, int]], seconds: float,
+) -> tuple[bool, str]:
+    """Return whether the answer is one of those that are accepted, and words for it.
+
+    accepted: the first and last status of each range. seconds: for each wait; an
+        answer that trickles can take longer. No redirect is followed, and no
+        variable for a proxy is read. The words never say who asked.
+    """
+    parts = urlsplit(url)
+    kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
+    if parts.scheme == 'https':
+        kind = http.client.HTTPSConnection
+    headers = {'User-Agent': 'pollreload', 'Accept': '*/*'}
+    basic = credentials(parts)
+    if basic:
+        headers['Authorization'] = f'Basic {basic}'
+    target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
+    connection = kind(*place(parts), timeout=seconds)
+    try:
+        connection.request(method, target, headers=headers)
+        answer = connection.getresponse()
+        sized(answer)
+        body, whole = beginning(answer)
+    except http.client.RemoteDisconnected:
+        return False, 'closed the connection without an answer'
+    except http.client.HTTPException:
+        return False, 'answered something that is not HTTP'
+    except (OSError, UnicodeError) as error:
+        return False, f'failed: {reason(error)}'
+    finally:
+        connection.close()
+    says = f'answered {answer.status}'
+    if not any(first <= answer.status <= last for first, last in accepted):
+        if answer.status in (301, 302, 303, 307, 308):
+            return False, f'{says}, a redirect, which is not followed'
+        told = '' if method == 'HEAD' else shown(answer, body, parts)
+        return False, says + (f': {told}' if told else '')
+    if not whole and method != 'HEAD':
+        return False, f'{says}, and closed the connection in the middle of it'
+    return True, says
+
+
+def reach(url: str, seconds: float) -> str:
+    """Return why no connection to the host of a URL can be had, or ''."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection(place(parts), seconds).close()
+    except (OSError, UnicodeError) as error:
+        return reason(error)
+    return ''
+
+
+def place(parts: SplitResult) -> tuple[str, int]:
+    """Return host and port: with none http.client would look for it in an IPv6."""
+    port = http.client.HTTPS_PORT if parts.scheme == 'https' else http.client.HTTP_PORT
+    return parts.hostname or '', parts.port or port
+
+
+def beginning(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+    """Return the first bytes of an answer, and whether it goes on or is whole."""
+    try:
+        body = answer.read(LARGEST)
+    except http.client.IncompleteRead as error:
+        return error.partial, False
+    except ValueError as error:
+        # A chunk of a size below 0.
+        raise http.client.HTTPException(str(error)) from error
+    return body, len(body) == LARGEST or not answer.length
+
+
+def sized(answer: http.client.HTTPResponse) -> None:
+    """Raise HTTPException for a length that is none, which http.client ignores."""
+    length = answer.headers.get('Content-Length', '0')
+    # '5, 5' is allowed (RFC 9110, 8.6).
+    if not re.fullmatch('[0-9 ,]+', length):
+        raise http.client.HTTPException(length)
+
+
+def credentials(parts: SplitResult) -> str:
+    """Return what HTTP's Basic sends of who asks (RFC 7617), '' for nobody."""
+    if parts.username is None and parts.password is None:
+        return ''
+    user, password = (
+        unquote_to_bytes(each or '') for each in (parts.username, parts.password)
+    )
+    return base64.b64encode(user + b':' + password).decode()
+
+
+def shown(
+        answer: http.client.HTTPResponse, body: bytes, parts: SplitResult,
+) -> str:
+    """Return the first lines of an answer that says what is wrong.
+
+    Nothing where the URL holds what may be a secret: an answer can repeat that
+    in any form.
+    """
+    is_page = 'html' in answer.headers.get('Content-Type', '').lower()
+    if is_page or parts.query or '@' in parts.netloc:
+        return ''
+    text = body.decode('utf-8', 'replace')
+    lines = [each.strip() for each in text.splitlines() if each.strip()]
+    return ' | '.join(lines[:LINES])[:MOST]
+
+
+def reason(error: OSError | UnicodeError) -> str:
+    """Return for a person why there was no answer."""
+    if isinstance(error, UnicodeError):
+        return 'no such host'
+    if isinstance(error, TimeoutError):
+        return WORDS[errno.ETIMEDOUT]
+    # What ssl and getaddrinfo raise has a number of its own.
+    verified = getattr(error, 'verify_message', '')
+    if verified:
+        return f'certificate not verified: {verified}'
+    return WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()

@@ -1,0 +1,92 @@
+"""NO_COLOR (no-color.org): nothing is coloured, asked or not."""
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pollreload.cli import main
+from tests.support import sidecar, targets
+from tests.support.targets import DEADLINE
+
+PREFERENCES = {
+    'nothing asked': {},
+    'NO_COLOR': {'NO_COLOR': '1'},
+    'FORCE_COLOR': {'FORCE_COLOR': '1', 'CLICOLOR_FORCE': '1', 'PY_COLORS': '1'},
+}
+
+
+def shown(env: dict[str, str], *words: str, end: bytes = b'') -> bytes:
+    """Return what a command writes to a terminal.
+
+    end: interrupt it once it has written this.
+    """
+    terminal, theirs = pty.openpty()
+    kept = {
+        name: value for name, value in sidecar.environment().items()
+        if 'COLOR' not in name
+    }
+    child = subprocess.Popen(
+        (*sidecar.POLLRELOAD, *words), stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**kept, 'TERM': 'xterm-256color', 'COLORTERM': 'truecolor', **env},
+    )
+    os.close(theirs)
+    seen, until = b'', time.monotonic() + DEADLINE
+    try:
+        # EIO: nobody has the other side open any more (pty(7)).
+        with contextlib.suppress(OSError):
+            while True:
+                left = max(0.0, until - time.monotonic())
+                assert select.select([terminal], [], [], left)[0], seen
+                read = os.read(terminal, 65536)
+                seen += read
+                if end and end in seen:
+                    child.terminate()
+                    end = b''
+        child.wait(DEADLINE)
+    finally:
+        child.kill()
+        child.wait(DEADLINE)
+        os.close(terminal)
+    assert seen
+    return seen
+
+
+@pytest.mark.parametrize('preference', PREFERENCES)
+@pytest.mark.parametrize('words', [
+    *((name, '--help') for name in main.pollreload.commands),
+    ('--help',), ('--version',), (), ('nonsense',), ('watch',), ('check', '--uid'),
+    ('digest', f'{sidecar.ROOT}/setup.cfg', '/nowhere'),
+    ('doctor', '--process', 'nobody-here', '/nowhere'),
+    ('check', '--dry-run', '--process', 'nobody-here', '--output', 'json', '/nowhere'),
+    ('smoke',),
+])
+def test_a_terminal_gets_no_escape(preference: str, words: tuple[str, ...]) -> None:
+    """Help, answers, errors: not one ESC, whatever the environment asks for."""
+    assert b'\x1b' not in shown(PREFERENCES[preference], *words)
+
+
+@pytest.mark.parametrize('preference', PREFERENCES)
+@pytest.mark.parametrize('form', ['text', 'json'])
+def test_a_log_on_a_terminal_gets_no_escape(
+        preference: str, form: str, tmp_path: Path,
+) -> None:
+    """Nor does one of a file whose name holds some."""
+    conf, name = tmp_path / '\x1b[31mred', sidecar.unique()
+    conf.write_text('x')
+    with targets.start('handler', name=name):
+        seen = shown(
+            PREFERENCES[preference], 'watch', '-v', '--on-start', 'always', '--settle',
+            '0', '--min-uptime', '0', '--survive', '0', '--log-format', form,
+            '--process', name, str(conf), end=b'delivered',
+        )
+
+    assert b'\x1b' not in seen
+    assert b'signalled' in seen
+    assert b'stopped' in seen

@@ -1,0 +1,131 @@
+"""Any history of the world: what must be true of it while it goes on and in the end."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pollreload.settings import Settings
+from tests.support.simulation import Simulation
+
+Act = Callable[[Simulation], object]
+
+CONTENTS: dict[str, Act] = {
+    'A': lambda world: world.put('A'),
+    'B': lambda world: world.put('B'),
+    'C': lambda world: world.put('C'),
+    'empty': lambda world: world.put('empty'),
+    'gone': lambda world: world.put('gone'),
+    'unreadable': lambda world: world.hide(),
+    'restless': lambda world: world.put('torn', restless=True),
+}
+OTHERS: dict[str, Act] = {
+    'absent': lambda world: world.end_all(),
+    'start': lambda world: world.restart() if world.root() is None else None,
+    'second': lambda world: world.start(),
+    'restart': lambda world: world.restart(),
+    'fork': lambda world: world.fork(),
+    'dies': lambda world: world.alter_root(dies=True),
+    'refuses': lambda world: world.alter_root(refuses=True),
+    'stopped': lambda world: world.alter_root(stopped=True),
+    'goes on': lambda world: world.go_on(),
+    'deaf': lambda world: world.alter_root(deaf=True),
+    'no handler': lambda world: world.alter_root(disposition='default'),
+    'ignores': lambda world: world.alter_root(disposition='ignored'),
+    'unknown': lambda world: world.alter_root(disposition='unknown'),
+    'ready': lambda world: world.make_ready(),
+    'invalid': lambda world: world.refuse_for(validate=7.0),
+    'unverified': lambda world: world.refuse_for(verify=7.0),
+    'hang': lambda world: world.hang(12.0),
+    'restarted': lambda world: world.crash(keep=True),
+    'HUP': lambda world: world.ask(),
+}
+FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
+EVENTS = {**CONTENTS, **OTHERS, **FORGETS}
+PAUSES = st.sampled_from((0.1, 0.3, 1.0, 2.0, 4.0, 11.0, 33.0, 100.0))
+
+
+def history(*names: str) -> st.SearchStrategy[list[tuple[str, float]]]:
+    """Return any history of those events, each with the time that passes after it."""
+    return st.lists(st.tuples(st.sampled_from(names), PAUSES), max_size=14)
+
+
+@st.composite
+def watches(draw: st.DrawFn) -> Settings:
+    """Return the settings of any watch."""
+    signals = (1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM')
+    number, name = draw(st.sampled_from(signals))
+    select = draw(st.sampled_from(('root', 'roots', 'all', 'newest')))
+    return Settings(
+        paths=('/c',), process='app', signal=number, signal_name=name,
+        select=select,
+        settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
+        empty_grace=draw(st.sampled_from((6.0, 30.0, 90.0))),
+        survive=draw(st.sampled_from((1.0, 0.0, 4.0))),
+        splay=draw(st.sampled_from((0.0, 7.0))),
+        validate=draw(st.sampled_from(((), ('validate',)))),
+        verify=draw(st.sampled_from(((), ('verify',)))),
+        # Workers have no workers of their own.
+        verify_workers=draw(st.booleans()) and select.startswith('root'),
+        command_timeout=5.0,
+        on_start=draw(st.sampled_from(('auto', 'always'))),
+    )
+
+
+def played(
+        watch: Settings, layout: str, events: list[tuple[str, float]],
+        targets: int = 1,
+) -> Simulation:
+    """Return the world after a history."""
+    world = Simulation(watch, layout, targets=targets)
+    world.run(3.0)
+    for name, pause in events:
+        EVENTS[name](world)
+        world.run(pause)
+    return world
+
+
+LAYOUTS = st.sampled_from(('file', 'directory'))
+many = settings(
+    max_examples=300, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@many
+@given(watches(), LAYOUTS, history(*EVENTS))
+def test_what_is_there_in_the_end_is_told(watch, layout, events):
+    """The last content is told to whoever lives long enough and can take it.
+
+    On the way the simulation checks that nobody is told twice of one content
+    unless an attempt failed, that nobody without a handler is signalled, that
+    nothing is said that is not true, and that no step is busy.
+    """
+    world = played(watch, layout, events)
+
+    world.settle_down()
+
+
+@many
+@given(watches(), LAYOUTS, history(*OTHERS))
+def test_an_unchanged_content_is_never_told(watch, layout, events):
+    """Whatever the targets and pollreload do, nobody is told of what did not change."""
+    world = played(watch._replace(on_start='auto'), layout, events)
+
+    assert world.sent == ()
+
+
+@many
+@given(watches(), LAYOUTS, history(*EVENTS))
+def test_an_idle_poll_says_nothing(watch, layout, events):
+    """Once all is done, no poll says, sends or saves anything."""
+    world = played(watch, layout, events)
+    world.settle_down()
+    world.run(2 * watch.interval)
+    said, sent, saved = len(world.events), len(world.sent), world.ledger
+
+    world.run(100.0)
+
+    assert (len(world.events), len(world.sent)) == (said, sent)
+    assert world.ledger is saved

@@ -1,0 +1,138 @@
+"""Every history of the world up to a length: what must be true at each of them."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pollreload.settings import Settings
+from tests.support.simulation import Simulation
+
+# Short times, so that a few symbols go through all that there is.
+WATCH = Settings(
+    paths=('/c',), process='app', interval=2.0, settle=1.0, empty_grace=3.0,
+    survive=1.0, command_timeout=2.0,
+)
+PAUSE = 1.3  # s after each symbol: less than a poll, more than --settle
+
+SYMBOLS: dict[str, Callable[[Simulation], object]] = {
+    'content A': lambda world: world.put('A'),
+    'content B': lambda world: world.put('B'),
+    'empty': lambda world: world.put('empty'),
+    'unreadable': lambda world: world.hide(),
+    'torn': lambda world: world.put('torn'),
+    'absent': lambda world: world.end_all(),
+    'present': lambda world: world.make_ready() if world.root() else world.start(),
+    'restarted': lambda world: world.restart(),
+    'forked': lambda world: world.fork(),
+    'dies of it': lambda world: world.alter_root(dies=True),
+    'refuses': lambda world: world.alter_root(refuses=True),
+    'not ready': lambda world: world.alter_root(stopped=True),
+    'no handler': lambda world: world.alter_root(disposition='default'),
+    'invalid': lambda world: world.refuse_for(validate=5.0),
+    'unverified': lambda world: world.refuse_for(verify=5.0),
+    'run again': lambda world: world.crash(keep=True),
+    'run anew': lambda world: world.crash(keep=False),
+    'time passes': lambda world: world.run(14.0),
+}
+
+
+COMMANDS = ('invalid', 'unverified')  # of no effect without --validate, --verify
+
+
+def walk(
+        world: Simulation, names: Sequence[str], length: int,
+        symbols: Mapping[str, Callable[[Simulation], object]] = SYMBOLS,
+) -> int:
+    """Walk through every history that goes on from here; return how many there are.
+
+    Each world is a value that is copied where histories part, so that what they
+    have in common is played once; symbols that make the same of it are too.
+    Whatever is wrong names its history.
+    """
+    world.copy().settle_down()
+    if not length:
+        return 1
+    walked = 1
+    seen: list[tuple[Simulation, int]] = []
+    for name in names:
+        further = world.copy()
+        try:
+            symbols[name](further)
+            known = [count for other, count in seen if further.equals(other)]
+            if not known:
+                seen.append((further.copy(), 0))
+                further.run(PAUSE)
+                known = [walk(further, names, length - 1, symbols)]
+                seen[-1] = seen[-1][0], known[0]
+        except AssertionError as error:
+            raise AssertionError(f'{name} > {error}') from None
+        walked += known[0]
+    return walked
+
+
+@pytest.mark.parametrize(('changes', 'targets', 'length'), [
+    pytest.param({}, 1, 4, id='plain'),
+    pytest.param({'select': 'roots'}, 2, 3, id='roots'),
+    pytest.param(
+        {'validate': ('validate',), 'verify': ('verify',)}, 1, 3, id='commands',
+    ),
+    pytest.param({'verify_workers': True, 'settle': 0.0}, 1, 3, id='workers'),
+])
+def test_every_history(changes, targets, length, capsys):
+    """Whatever happens in whatever order, every rule of the simulation holds.
+
+    At each history: nobody is told twice of a content unless an attempt failed,
+    nobody without a handler is signalled, all that is said is true, no step is
+    busy, and once the world is well the content that is there is told.
+    """
+    watch = WATCH._replace(**changes)
+    names = [name for name in SYMBOLS if watch.verify or name not in COMMANDS]
+    world = Simulation(watch, targets=targets)
+    world.run(3.0)
+
+    walked = walk(world, names, length)
+
+    with capsys.disabled():
+        print(f'\n{walked} histories of up to {length} of {len(names)} symbols')
+    assert walked == sum(len(names) ** each for each in range(length + 1))
+
+
+@settings(max_examples=200, deadline=None, derandomize=bool(os.environ.get('CI')))
+@given(
+    st.lists(st.tuples(
+        st.sampled_from(tuple(SYMBOLS)), st.sampled_from((0.2, PAUSE, 14.0)),
+    ), max_size=8),
+    st.sampled_from((
+        {}, {'validate': ('validate',), 'verify': ('verify',)}, {'settle': 0.0},
+    )),
+)
+def test_a_poll_that_rests_is_a_look_that_saw_nothing_new(history, changes):
+    """With the short way and without, the same is said, sent and known."""
+    worlds = [Simulation(WATCH._replace(**changes)) for _ in range(2)]
+    rests = 0
+
+    def still():
+        nonlocal rests
+        found = Simulation.still(worlds[0])
+        rests += found
+        return found
+
+    worlds[0].world = worlds[0].world._replace(still=still)
+    worlds[1].world = worlds[1].world._replace(still=lambda: False)
+    for world in worlds:
+        world.run(20.0)
+    for name, pause in history:
+        for world in worlds:
+            SYMBOLS[name](world)
+            world.run(pause)
+        one, other = worlds
+        assert one.events == other.events
+        assert one.sent == other.sent
+        assert one.state._replace(dated=0.0, dated_at=0.0) == other.state._replace(
+            dated=0.0, dated_at=0.0,
+        )
+    assert rests

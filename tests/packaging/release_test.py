@@ -1,0 +1,118 @@
+"""A release that is not uploaded: sh packaging/release.sh."""
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import sidecar
+
+CI = os.environ.get('CI')
+# What pip says where there is no index, or none that has what is asked for.
+NO_INDEX = 'No matching distribution found'
+
+
+def lacking(reason: str) -> None:
+    """Fail in CI, skip elsewhere."""
+    if CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def release(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script, which puts what it builds into a directory."""
+    return subprocess.run(
+        ('sh', f'{sidecar.ROOT}/packaging/release.sh', str(directory)),
+        text=True, check=False,
+        env={**sidecar.environment(measured=False), 'PYTHON': sys.executable},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd='/', timeout=500,
+    )
+
+
+def clone() -> set[str]:
+    """Return the files that git has, or would have: those that are not ignored."""
+    said = subprocess.run(
+        ('git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'),
+        cwd=sidecar.ROOT, capture_output=True, check=False,
+    )
+    if said.returncode:
+        lacking('no git clone to release')
+    names = said.stdout.decode().split('\0')
+    return {name for name in names if os.path.isfile(os.path.join(sidecar.ROOT, name))}
+
+
+# Not in one test each: they share a build, and xdist would have several.
+@pytest.mark.timeout(600)
+def test_a_release_can_be_made(tmp_path: Path) -> None:
+    """Built, checked by twine and check-wheel-contents, installed, and tried.
+
+    The wheel has the package, the mark of its types and the license, and the
+    sdist has all that git has.
+    """
+    files = clone()
+
+    done = release(tmp_path)
+
+    if NO_INDEX in done.stdout:
+        lacking('the package index cannot be reached')
+    assert done.returncode == 0, done.stdout
+    sdist, wheel = sorted(tmp_path.iterdir(), key=lambda path: path.suffix)
+    name = sdist.name.removesuffix('.tar.gz')
+    assert wheel.name == f'{name}-py3-none-any.whl'
+    for words in (
+            f'{wheel}: OK', f'{wheel.name}: smoke: ok', f'{sdist.name}: smoke: ok',
+            f'{wheel.name} installs as {name.replace("-", " ")}', f'{name}/README.md',
+    ):
+        assert words in done.stdout
+    assert done.stdout.count('PASSED') == 2
+
+    with zipfile.ZipFile(wheel) as archive:
+        members = archive.namelist()
+        said = email.message_from_bytes(archive.read(f'{name}.dist-info/METADATA'))
+    own = {file for file in files if file.startswith('pollreload/')}
+    meta = (
+        'METADATA', 'RECORD', 'WHEEL', 'entry_points.txt', 'top_level.txt',
+        'licenses/LICENSE',
+    )
+    assert len(members) == len({*members})
+    assert {*members} == {*own, *(f'{name}.dist-info/{each}' for each in meta)}
+    assert 'pollreload/py.typed' in members
+    needs = said.get_all('Requires-Dist') or []
+    assert [each for each in needs if 'extra ==' not in each] == [
+        'click>=8.1', 'xxhash>=3.0',
+    ]
+    assert said['License-Expression'] == 'MIT'
+    assert said['Requires-Python'] == '>=3.11'
+
+    with tarfile.open(sdist) as archive:
+        held = {
+            each.name.removeprefix(f'{name}/') for each in archive if each.isfile()
+        }
+    made = {each for each in held if each.startswith('pollreload.egg-info/')}
+    assert held - made - {'PKG-INFO'} == files
+    for each in (
+            'tests/run.sh', 'docs/how-it-works.md', 'examples/quickstart.sh',
+            'packaging/schema/log.schema.json', 'packaging/man/pollreload.1', 'LICENSE',
+            'CHANGELOG.md',
+    ):
+        assert each in held
+
+
+def test_a_release_begins_with_nothing(tmp_path: Path) -> None:
+    """What is in the directory already would be uploaded too."""
+    (tmp_path / 'old.whl').write_text('x')
+
+    done = release(tmp_path)
+
+    assert done.returncode == 1
+    assert done.stdout == (
+        f'release.sh: {tmp_path} is not empty; a release begins with nothing\n'
+    )
+    assert os.listdir(tmp_path) == ['old.whl']

@@ -1,0 +1,1054 @@
+"""The config file: what each option may be, and where what is wrong stands."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pollreload.cli import config_file, config_watches, main, options, resolve
+from pollreload.errors import UsageError
+from pollreload.runtime import guard
+from pollreload.settings import Plan, Settings
+from pollreload.system import children
+
+WATCH = '[[watch]]\npath = "/a"\nprocess = "x"\n'
+SECOND = '\n[[watch]]\npath = "/b"\nprocess = "x"\n'
+CRLF = WATCH.replace('\n', '\r\n')
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing in the environment is meant for pollreload, and we are in tmp_path."""
+    for name in tuple(os.environ):
+        if name.startswith('POLLRELOAD_') or name in ('FILE', 'PROCESS', 'SIGNAL'):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def put(text: str | bytes) -> str:
+    """Write a config file; return its name."""
+    with open('w.toml', 'wb') as file:
+        file.write(text if isinstance(text, bytes) else text.encode())
+    return 'w.toml'
+
+
+def plan(text: str | bytes) -> Plan:
+    """Return what a config file says. Raises UsageError."""
+    kinds = resolve.kinds(options.WATCH)
+    return config_watches.plan(put(text), kinds, resolve.settled, {})
+
+
+def watches(text: str) -> tuple[Settings, ...]:
+    """Return the watches of a config file."""
+    return plan(text).watches
+
+
+def refusal(text: str | bytes) -> str:
+    """Return why a config file is refused, behind 'w.toml:'."""
+    with pytest.raises(UsageError) as caught:
+        plan(text)
+    said = str(caught.value)
+    assert said.startswith('w.toml:'), said
+    assert said.isprintable(), said
+    return said.removeprefix('w.toml:')
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the one line that is said about words that are wrong; the status is 2."""
+    status = main.parsed(words)
+    said = capsys.readouterr()
+    assert (status, said.out) == (2, '')
+    assert said.err.count('\n') == 1, said.err
+    assert said.err.startswith('pollreload: ')
+    return said.err
+
+
+# What is good
+
+
+def test_a_watch_has_the_names_of_the_options() -> None:
+    """And what is not written is as on a command line."""
+    got = plan(WATCH)
+
+    assert got == Plan((Settings(('/a',), 'x', name='x'),), 'w.toml')
+
+
+def test_what_stands_at_the_top_is_the_default_of_all() -> None:
+    """And a watch that has it itself has its own."""
+    first, second = watches(
+        'interval = "7s"\nsettle = 2\nverify-workers = true\n'
+        '[[watch]]\npath = "/a"\nprocess = "x"\ninterval = 8.5\n'
+        '[[watch]]\npath = "/b"\nprocess = "x"\nverify-workers = false\n',
+    )
+
+    assert (first.interval, first.settle, first.verify_workers) == (8.5, 2.0, True)
+    assert (second.interval, second.settle, second.verify_workers) == (7.0, 2.0, False)
+
+
+def test_text_or_a_list() -> None:
+    """Of paths, patterns, commands and URLs there may be one or several."""
+    one, more = watches(
+        '[[watch]]\npath = "/a"\nexec = "b \'c d\'"\nurl = "http://h/"\nignore = "i"\n'
+        '[[watch]]\npath = ["/a", "/b"]\nexec = ["b", "c d"]\n'
+        'url = ["http://h/", "http://i/"]\nignore = ["", "j"]\n',
+    )
+
+    assert (one.paths, one.exec, one.url) == (('/a',), (('b', 'c d'),), ('http://h/',))
+    assert one.ignore[-1] == 'i'
+    assert (more.paths, more.exec) == (('/a', '/b'), (('b',), ('c', 'd')))
+    assert more.url == ('http://h/', 'http://i/')
+    assert more.ignore == ('j',)
+
+
+@pytest.mark.parametrize(('written', 'seconds'), [
+    ('"250ms"', 0.25), ('"2m"', 120.0), ('3', 3.0), ('0.5', 0.5), ('"7"', 7.0),
+    ('1_000', 1000.0), ('0x10', 16.0),
+])
+def test_a_duration_is_text_or_seconds(written: str, seconds: float) -> None:
+    """As a person would write it in TOML."""
+    assert watches(f'{WATCH}interval = {written}')[0].interval == seconds
+
+
+def test_what_is_for_all_together() -> None:
+    """The format of the log is that of every watch, and the port is of none."""
+    got = plan(f'log-format = "json"\nlisten = "[::1]:9533"\n{WATCH}')
+
+    assert got.listen == ('::1', 9533)
+    assert [each.log_format for each in got.watches] == ['json']
+
+
+def test_a_url_may_hold_a_password() -> None:
+    """A file can be kept from others, unlike a command line."""
+    url = 'https://me:secret@host/?token=a'
+
+    assert watches(f'{WATCH}url = "{url}"')[0].url == (url,)
+
+
+def test_names_are_those_of_who_is_told() -> None:
+    """Each has another: a process, a pidfile, or else the number of the watch."""
+    tables = (
+        'process = "x"', 'process = "x"', 'pidfile = "/run/y.pid"', 'exec = "z"',
+        'name = "a.b-C_@:9"\nprocess = "x"', 'pidfile = "y/y"', 'process = "x"',
+    )
+    got = watches(''.join(
+        f'[[watch]]\npath = "/{number}"\n{table}\n'
+        for number, table in enumerate(tables)
+    ))
+
+    assert [each.name for each in got] == [
+        'x', 'x-2', 'y', 'watch-4', 'a.b-C_@:9', 'y-2', 'x-3',
+    ]
+
+
+def test_a_name_that_is_written_goes_before_one_that_is_not() -> None:
+    """The order of the tables says nothing about what is right."""
+    tables = [
+        '[[watch]]\npath = "/a"\nprocess = "x"\n',
+        '[[watch]]\npath = "/b"\nprocess = "y"\nname = "x"\n',
+    ]
+
+    for text in (''.join(tables), ''.join(tables[::-1])):
+        assert {each.name for each in watches(text)} == {'x', 'x-2'}
+
+
+@pytest.mark.parametrize(('path', 'below'), [
+    ('/d', True), ('d', False), ('/d/', True), ('/', True), ('/d/*', True),
+    ('/e', False), ('/d/s', False), ('/d/[a-z]*', True), ('/d/e/*', False),
+    ('/dd', False),
+])
+def test_what_others_write_is_beside_it(path: str, below: bool) -> None:
+    """Their ledgers and status files below its paths, which are no content of it."""
+    first, second, _ = watches(
+        f'[[watch]]\npath = ["/x", "{path}"]\nprocess = "x"\n'
+        f'[[watch]]\npath = "/y"\nprocess = "y"\nstate-file = "/d/sf"\n'
+        f'status-file = "/f/sf"\n'
+        f'[[watch]]\npath = "/z"\nprocess = "z"\nstatus-file = "/d/../d/sg"\n',
+    )
+    whole = ('/d/sf', '/f/sf', '/d/../d/sg') if path == '/' else (
+        '/d/sf', '/d/../d/sg',
+    )
+
+    assert first.beside == (whole if below else ())
+    assert second.beside == ()
+
+
+def test_what_is_beside_it_through_a_link_is_seen(tmp_path: Path) -> None:
+    """On the way to a path, or to a file that another writes."""
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'link').symlink_to('real')
+
+    first, second, third = watches(
+        '[[watch]]\npath = "real"\nprocess = "x"\nstatus-file = "link/s"\n'
+        '[[watch]]\npath = "link/*"\nprocess = "y"\nstate-file = "real/t"\n'
+        '[[watch]]\npath = "link/../real/"\nprocess = "z"\n',
+    )
+
+    assert first.beside == ('real/t',)
+    assert second.beside == ('link/s',)
+    assert third.beside == ('link/s', 'real/t')
+
+
+def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    """All are asked for at a time: a config is not refused, nor read for minutes."""
+    (tmp_path / 'link').symlink_to(tmp_path)
+    asked: list[int] = []
+
+    def carefully(function: Callable[[], object], *paths: str) -> object:
+        if len(paths) == 1:
+            return function()
+        asked.append(len(paths))
+        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+
+    monkeypatch.setattr(guard, 'carefully', carefully)
+
+    first = f'{WATCH}status-file = "s"\n'
+    assert len(watches(f'{first}{SECOND}status-file = "link/s"')) == 2
+    assert refusal(f'{first}{SECOND}status-file = "./s"') == (
+        "9: status-file: is that of watch 'x' (line 1) too; two would overwrite it"
+    )
+    assert asked == [6, 6]
+
+
+def test_what_it_writes_itself_is_not_beside_it() -> None:
+    """It knows that already."""
+    (only,) = watches(
+        '[[watch]]\npath = "/d"\nprocess = "x"\nstate-file = "/d/s"\n',
+    )
+
+    assert only.beside == ()
+
+
+def test_inline_tables_are_tables() -> None:
+    """TOML has several ways to write one thing."""
+    got = watches(
+        'watch = [\n  {path = "/a", process = "x"},  # c\n'
+        '  {path = "/b", process = "y"},\n]\n',
+    )
+
+    assert [each.process for each in got] == ['x', 'y']
+
+
+def test_line_ends_of_either_kind() -> None:
+    """As an editor on Windows leaves them."""
+    assert watches(CRLF) == watches(WATCH)
+
+
+def test_a_bom_is_no_part_of_it() -> None:
+    """As an editor on Windows leaves it; the lines below count as ever."""
+    assert watches(f'\ufeff{WATCH}') == watches(WATCH)
+    assert refusal(f'\ufeff{WATCH}signal = "FOO"').startswith("4: signal: 'FOO'")
+
+
+def test_many_watches_are_read_at_once() -> None:
+    """What is good is read in a time that grows with its length alone."""
+    def took(number: int) -> float:
+        text = ''.join(
+            f'[[watch]]\nname = "w{each}"\npath = "/etc/w{each}"\nprocess = "x"\n'
+            f'state-file = "s{each}"\n' for each in range(number)
+        )
+        began = time.process_time()
+        assert len(watches(text)) == number
+        return time.process_time() - began
+
+    few = took(10)
+    # 10 times as many: with each compared to each at most 100 times as long.
+    assert took(100) < 200 * few + 0.1
+
+
+# What is bad, and where
+
+
+@pytest.mark.parametrize(('text', 'says'), [
+    # A table.
+    ('', ' there is no watch in it; begin one with a line [[watch]]'),
+    ('\n# c\n', ' there is no watch in it; begin one with a line [[watch]]'),
+    ('interval = "5s"\n', ' there is no watch in it; begin one with a line [[watch]]'),
+    ('watch = []', ' there is no watch in it; begin one with a line [[watch]]'),
+    ('\n[watch]\npath = "/a"', '2: write [[watch]], in two brackets on each side'),
+    ('watch = {path = "/a"}', '1: write [[watch]], in two brackets on each side'),
+    ('# c\nwatch = 1', '2: write [[watch]] tables'),
+    ('watch = [{path = "/a", process = "x"}, 1]', '1: write [[watch]] tables'),
+    # A key.
+    (f'{WATCH}intervall = 5', '4: intervall: is no option; did you mean interval?'),
+    ('[[watches]]\npath = "/a"', '1: watches: is no option; did you mean [[watch]]?'),
+    ('\n[[wacth]]\npath = "/a"', '2: wacth: is no option; did you mean [[watch]]?'),
+    (f'{WATCH}[[watches]]\npath = "/a"', '4: watches: is no option; did you mean '
+     '[[watch]]?'),
+    ('Watch = 1\n', '1: Watch: is no option; did you mean [[watch]]?'),
+    ('intervall = 5\n', '1: intervall: is no option; did you mean interval?'),
+    (f'{WATCH}watching = 1', '4: watching: is no option; see pollreload watch --help'),
+    (f'timeout = "1s"\n{WATCH}', '1: timeout: has to be given on the command line, as '
+     '--timeout'),
+    (f'{WATCH}dry-run = true', '4: dry-run: has to be given on the command line, as '
+     '--dry-run'),
+    (f'output = 1\n{WATCH}', '1: output: has to be given on the command line, as '
+     '--output'),
+    (f'verbose = 1\n{WATCH}', '1: verbose: has to be given on the command line, as '
+     '--verbose'),
+    (f'{WATCH}min_uptime = 5', '4: min_uptime: is no option; did you mean min-uptime?'),
+    (f'{WATCH}paths = "/b"', '4: paths: is no option; did you mean path?'),
+    (f'{WATCH}proces = "y"', '4: proces: is no option; did you mean process?'),
+    (f'{WATCH}statefile = "x"', '4: statefile: is no option; did you mean '
+     'state-file?'),
+    (f'{WATCH}wwwwwww = 5', '4: wwwwwww: is no option; see pollreload watch --help'),
+    (f'{WATCH}"" = 1', '4: : is no option; see pollreload watch --help'),
+    (f'{WATCH}\n[watch.zzz]\na = 1', '5: zzz: is no option; see pollreload watch '
+     '--help'),
+    (f'{WATCH}[other]', '4: other: is no option; see pollreload watch --help'),
+    (f'{WATCH}[[other]]', '4: other: is no option; see pollreload watch --help'),
+    # Its place.
+    (f'name = "a"\n{WATCH}', '1: name: has to stand in a [[watch]]'),
+    (f'\npath = "/a"\n{WATCH}', '2: path: has to stand in a [[watch]]'),
+    (f'state-file = "a"\n{WATCH}', '1: state-file: has to stand in a [[watch]]'),
+    (f'status-file = "a"\n{WATCH}', '1: status-file: has to stand in a [[watch]]'),
+    (f'{WATCH}listen = ":1"', '4: listen: has to stand at the top, before the first '
+     '[[watch]]'),
+    (f'{WATCH}log-format = "json"', '4: log-format: has to stand at the top, before '
+     'the first [[watch]]'),
+    # Its type.
+    (f'{WATCH}signal = true', '4: signal: is true or false, and has to be text in '
+     'quotes or a whole number'),
+    (f'{WATCH}select = 5', '4: select: is a whole number, and has to be text in '
+     'quotes'),
+    (f'{WATCH}validate = ["a"]', '4: validate: is a list, and has to be text in '
+     'quotes'),
+    (f'{WATCH}splay.a = 1', '4: splay: is a table, and has to be text in quotes or a '
+     'number'),
+    (f'{WATCH}splay = 2026-01-01', '4: splay: is a date or a time, and has to be text '
+     'in quotes or a number'),
+    (f'{WATCH}all-namespaces = 1', '4: all-namespaces: is a whole number, and has to '
+     'be true or false'),
+    (f'{WATCH}exec = ["a", ["b"]]', '4: exec: is a list, and has to be text in quotes'),
+    (f'{WATCH}url = []', '4: url: is an empty list; leave it out'),
+    # Its value.
+    (f'{WATCH}signal = "FOO"', "4: signal: 'FOO' is not a signal here; write a name or "
+     'number such as HUP, SIGHUP, 1 or RTMIN+3'),
+    (f'{WATCH}signal = -1', "4: signal: '-1' is not a signal here; write a name or "
+     'number such as HUP, SIGHUP, 1 or RTMIN+3'),
+    (f'{WATCH}interval = 0', "4: interval: '0' is too short to poll at; use 10ms or "
+     'more'),
+    (f'{WATCH}settle = "soon"', "4: settle: 'soon' is not a duration; write 250ms, 5s, "
+     '2m, 1h or plain seconds'),
+    (f'{WATCH}settle = nan', "4: settle: 'nan' is not a duration; write 250ms, 5s, 2m, "
+     '1h or plain seconds'),
+    (f'{WATCH}settle = -inf', "4: settle: '-inf' is not a duration; write 250ms, 5s, "
+     '2m, 1h or plain seconds'),
+    (f'{WATCH}splay = 99_999_999', "4: splay: '99999999' is longer than a year"),
+    (f'{WATCH}select = "first"', "4: select: 'first' is none of root, roots, oldest, "
+     'newest, all'),
+    (f'{WATCH}cmdline = "("', "4: cmdline: '(' is not a regular expression: missing ), "
+     'unterminated subpattern at position 0'),
+    (f'{WATCH}cmdline = "a{{99999999999}}"', "4: cmdline: 'a{99999999999}' is not a "
+     'regular expression: the repetition number is too large'),
+    (f'{WATCH}uid = 0x{"f" * 5000}', '4: uid: is a number of too many digits'),
+    (f'{WATCH}\nuid = {"9" * 5000}\nsettle = 1', '5: has a number of too many digits'),
+    (f'{WATCH}exec = ["a", "b\\u0000"]', "4: exec: 'b\\x00' has a NUL in it, which no "
+     'program can be given'),
+    (f'{WATCH}verify = "\\u0000"', "4: verify: '\\x00' has a NUL in it, which no "
+     'program can be given'),
+    (f'{WATCH}uid = -1', "4: uid: '-1' is no user here; write a uid or a name"),
+    (f'{WATCH}name = "a b"', "4: name: 'a b' is not a name; write letters, digits, and "
+     '. _ - @ : in between'),
+    (f'{WATCH}name = "-a"', "4: name: '-a' is not a name; write letters, digits, and . "
+     '_ - @ : in between'),
+    (f'{WATCH}pidfile = ""', '4: pidfile: a path may not be empty'),
+    (f'{WATCH}state-file = "\\u0000"', '4: state-file: a path may not be empty'),
+    (f'{WATCH}exec = ["a", "b \'"]', '4: exec: "b \'" cannot be split into words: No '
+     'closing quotation'),
+    (f'{WATCH}verify = " "', '4: verify: is empty; write a command and its arguments'),
+    (f'{WATCH}url = "ftp://h/"', '4: url: ftp:// is not spoken; write '
+     'http://HOST[:PORT]/PATH, or https'),
+    (f'{WATCH}url-method = "PO ST"', "4: url-method: 'PO ST' is not a method; write "
+     'POST, PUT or GET'),
+    (f'{WATCH}url-status = "999"', "4: url-status: '999' is not a status; write 2xx, "
+     '204 or 200-299'),
+    (f'listen = "9533"\n{WATCH}', '1: listen: has no port; write :9533, HOST:9533 or '
+     '[::1]:9533'),
+    (f'listen = "me:secret@h"\n{WATCH}', '1: listen: has no port from 1 to 65535'),
+    (f'log-format = "xml"\n{WATCH}', "1: log-format: 'xml' is none of text, json"),
+    # What is not there, or does not go together.
+    ('process = "x"\n[[watch]]\n', '2: no path to watch; write path = "/etc/app", or a '
+     'list of them'),
+    ('process = "x"\n[[watch]]\npath = []', '3: path: is an empty list; leave it out'),
+    (f'{WATCH}\n\n[[watch]]\npath = "/b"\n', '6: nobody to tell; write process = '
+     '"nginx", pidfile, exec or url'),
+    ('exec = "a"\n\n[[watch]]\npath = "/a"\nuid = 1', '5: uid: is about a process, and '
+     'none is named'),
+    ('\nuid = 1\n[[watch]]\npath = "/a"\nexec = "a"', '2: uid: is about a process, and '
+     'none is named'),
+    (f'{WATCH}state-file = "/../a"', '4: state-file: /../a is a path to watch; it '
+     'would be overwritten'),
+    (f'{WATCH}\nstatus-file = "/a"', '5: status-file: /a is a path to watch; it would '
+     'be overwritten'),
+])
+def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
+    """The file, the line and the key; for a whole file there is no line."""
+    assert refusal(text) == says
+
+
+@pytest.mark.parametrize(('text', 'says'), [
+    (f'{WATCH}\n{WATCH}', "5: what it watches and whom it tells is that of watch 'x' "
+     '(line 1); leave one out'),
+    ('[[watch]]\npath = ["/a", "../b"]\nprocess = "x"\nsignal = 1\n[[watch]]\n'
+     'path = ["/x/../a", "HERE/../b"]\nprocess = "x"\nsignal = "HUP"', '5: what it '
+     "watches and whom it tells is that of watch 'x' (line 1); leave one out"),
+    (f'{WATCH}name = "q"{SECOND}name = "q"\n', "8: name: 'q' is that of watch 'q' "
+     '(line 1) too'),
+    (f'{WATCH}state-file = "s"\n{SECOND}state-file = "./s"', '9: state-file: is that '
+     "of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "s"\n{SECOND}status-file = "HERE/s"', '9: status-file: is '
+     "that of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "s"\n{SECOND}status-file = "link/s"', '9: status-file: is '
+     "that of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "t"\n{SECOND}state-file = "s"', '9: state-file: is '
+     "that of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}status-file = "s"\n{SECOND}state-file = "s"', '9: state-file: is that '
+     "of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}state-file = "s"\n{SECOND}status-file = "s"', '9: status-file: is that '
+     "of watch 'x' (line 1) too; two would overwrite it"),
+    (f'{WATCH}state-file = "s"\nstatus-file = "s"', '5: status-file: is the state-file '
+     'too'),
+    (f'{WATCH}state-file = "s"\nstatus-file = "./s"', '5: status-file: is the '
+     'state-file too'),
+    (f'{WATCH}state-file = "s"\nstatus-file = "t"', '5: status-file: is the state-file '
+     'too'),
+    (f'{WATCH}state-file = "link/w.toml"', '4: state-file: is this very file'),
+    # What another watches: before it, behind it, and through a link on either side.
+    (f'{WATCH}status-file = "/b"\n{SECOND}', '4: status-file: is a path that watch '
+     "'x-2' (line 6) watches; it would be overwritten"),
+    (f'{WATCH}{SECOND}state-file = "/a"\n', '8: state-file: is a path that watch '
+     "'x' (line 1) watches; it would be overwritten"),
+    (f'[[watch]]\npath = ["/c", "link/t"]\nprocess = "x"\n{SECOND}status-file = "s"',
+     "8: status-file: is a path that watch 'x' (line 1) watches; it would be "
+     'overwritten'),
+    (f'[[watch]]\npath = "s"\nprocess = "x"\n{SECOND}status-file = "link/t"',
+     "8: status-file: is a path that watch 'x' (line 1) watches; it would be "
+     'overwritten'),
+    (f'{WATCH}state-file = "w.toml"', '4: state-file: is this very file'),
+    (f'{WATCH}status-file = "HERE/./w.toml"', '4: status-file: is this very file'),
+])
+def test_what_two_must_not_share(text: str, says: str, tmp_path: Path) -> None:
+    """A name, a file that is written, or all that makes a watch one.
+
+    However the file is called: link leads here, and t to s.
+    """
+    (tmp_path / 'link').symlink_to(tmp_path)
+    (tmp_path / 't').symlink_to('s')
+
+    assert refusal(text.replace('HERE', str(tmp_path))) == says
+
+
+def test_what_two_may_share() -> None:
+    """The paths alone, or the target alone; another signal is another watch."""
+    assert len(watches(
+        f'{WATCH}[[watch]]\npath = "/a"\nprocess = "y"\n'
+        f'[[watch]]\npath = "/b"\nprocess = "x"\n'
+        f'[[watch]]\npath = "/a"\nprocess = "x"\nsignal = "USR1"\n'
+        f'[[watch]]\npath = "/a"\nprocess = "x"\nexec = "z"\n',
+    )) == 5
+
+
+@pytest.mark.parametrize(('text', 'line', 'says'), [
+    (f'{WATCH}name', 4, "expected '=' after a key"),
+    (f'{WATCH}name =\n', 4, 'invalid value'),
+    (f'{WATCH}name = x', 4, 'invalid value'),
+    (f'{WATCH}name = "x\n\n', 4, 'illegal character'),
+    (f'{WATCH}exec = ["x",\n"y"\nz]\n', 6, 'unclosed array'),
+    ('[watch\n', 1, "expected ']' at the end of a table"),
+    ('[[watch]\n', 1, "expected ']]' at the end of an array"),
+    ('a = {b = 1}\na.c = 2\n', 2, 'cannot mutate immutable namespace'),
+    ('a = {b = 1, b = 2}\n', 1, 'duplicate inline table key'),
+    ('a = "\\ud800"', 1, 'escaped character is not a unicode scalar value'),
+    ('\0', 1, 'invalid statement'),
+    (f'{CRLF}name = x\r\n', 4, 'invalid value'),
+    (f'{WATCH}name = "a"\rprocess = "y"', 4, 'expected newline or end of document'),
+])
+def test_what_is_no_toml_is_said_with_its_line(
+        text: str, line: int, says: str,
+) -> None:
+    """In the words of tomllib."""
+    said = refusal(text)
+
+    assert said.startswith(f'{line}: is no TOML: ')
+    assert says in said.lower()
+
+
+@pytest.mark.parametrize('opening', ['"""', "'''", '["""'])
+def test_what_is_never_closed_has_the_line_that_it_begins_at(opening: str) -> None:
+    """Not that of the end of the file, which is far away."""
+    text = f'{WATCH}\n# c\nignore = {opening}\nb\n\nuid = 1\n'
+
+    assert refusal(text).startswith('6: is no TOML: ')
+
+
+def test_a_list_that_is_never_closed_has_the_line_of_what_cannot_be_in_it() -> None:
+    """There somebody looks, and sees what is missing above."""
+    text = f'{WATCH}\nignore = [\n  "a",\n\nuid = 1\n'
+
+    assert refusal(text) == '8: is no TOML: invalid value'
+
+
+@pytest.mark.parametrize(('text', 'line', 'key'), [
+    (f'{WATCH}path = "/b"', 4, 'path'),
+    (f'{WATCH}path = "/b"\n\n# c\n', 4, 'path'),
+    (f'{WATCH}path = [\n  "/b",\n]\n', 4, 'path'),
+    (f'{WATCH}ignore = "a"\nignore = [\n  "b=c", # d=e\n\n  "f",\n]\n', 5, 'ignore'),
+    (f'{WATCH}exec = "a"\n# c\n\nexec = """\na=b\n"""\nsignal = 1\n', 7, 'exec'),
+    (f'{WATCH}path.a = 1\n', 4, 'path.a'),
+    (f'{WATCH}"path" = "/b"\n', 4, '"path"'),
+    (f'interval = 1\ninterval = 1\n{WATCH}', 2, 'interval'),
+    (f'{CRLF}path = "/b"\r\n', 4, 'path'),
+    (f'interval = 1\n\n{WATCH}\n[interval]\na = 1\n', 7, 'interval'),
+    ('interval = 1\n[[interval]]\n', 2, 'interval'),
+    (f'interval = 1\n[interval]\n{WATCH}', 2, 'interval'),
+    (f'{WATCH}\n[watch]\n', 5, '[watch]'),
+    ('[a]\n\n[ a ]\n', 3, '[ a ]'),
+])
+def test_what_is_there_twice_is_said_with_the_line_of_the_second(
+        text: str, line: int, key: str,
+) -> None:
+    """However many lines the value has."""
+    said = refusal(text)
+
+    assert said.startswith(f'{line}: ')
+    assert key in said
+    assert said.endswith(': is there already')
+
+
+@pytest.mark.parametrize('text', [
+    f'{WATCH}url = "http://h/"\nurl = [\n  "http://me:secret@h/?a=b",\n]\n',
+    f'{WATCH}url = "http://h/"\nurl = """\nhttp://me:secret@h/?a=b"""\n',
+    f'{WATCH}url = "http://h/"\nurl = "http://me:secret@h/?a=b"\n',
+    f'{WATCH}url = "http://me:secret@h/#a"\n',
+    f'{WATCH}url = "me:secret@h"\n',
+    f'{WATCH}url = ["http://h/", "http://me:secret@h:x/"]\n',
+    f'{WATCH}url = "http://me:secret@h/" "\n',
+    f'{WATCH}url = """\nhttp://me:secret@h/\n',
+    f'{WATCH}url = ["http://me:secret@h/", 1]\n',
+    f'{WATCH}urll = "http://me:secret@h/"\n',
+    f'url = "http://me:secret@h/"\n{WATCH}{WATCH}',
+    f'{WATCH}listen = "me:secret@h"\n',
+])
+def test_no_value_is_shown_that_may_be_a_secret(text: str) -> None:
+    """The line that is refused goes to a log."""
+    assert 'secret' not in refusal(text)
+
+
+@pytest.mark.parametrize('text', [
+    f'{WATCH}"a\\nb" = 1', f'{WATCH}"a\\u001b[2Jb" = 1', f'"a\\u2028" = 1\n{WATCH}',
+    f'{WATCH}"a\\nb" = 1\n"a\\nb" = 2', '"a\\rb\\n" = 1\n["a\\rb\\n"]\n',
+    f'{WATCH}name = "a\\nb"', f'{WATCH}cmdline = "(\\n"', f'{WATCH}exec = "\\n\'"',
+    f'{WATCH}interval = "\\n"', f'{WATCH}uid = "\\n"', f'{WATCH}process = "\\n"',
+    f'{WATCH}select = "\\n"', f'{WATCH}url-status = "\\n"', f'{WATCH}signal = "\\n"',
+    f'{WATCH}state-file = "/\\n/../a"', f'listen = "\\n:1"\n{WATCH}',
+    f'{WATCH}uid = "a\\u0000b"', '"\\u0000" = 1\n', 'a = "\x1b"', 'a = \x1b[2J',
+])
+def test_one_line_whatever_it_holds(text: str) -> None:
+    """What is refused is said in one line that a terminal shows as it is."""
+    assert '\n' not in refusal(text)
+
+
+@pytest.mark.parametrize(('text', 'line'), [
+    (b'\xff', 1), (b'[[watch]]\npath = "\xe9"\n', 2), (b'\n\r\n# \xc3', 3),
+    (b'\n# \xed\xa0\x80', 2),
+])
+def test_what_is_not_utf_8_is_said_with_its_line(text: bytes, line: int) -> None:
+    """Latin-1, half a character, a surrogate."""
+    assert refusal(text) == f'{line}: is not UTF-8'
+
+
+def test_a_wrong_type_says_what_is_right() -> None:
+    """In words that do not contradict themselves."""
+    for name, kind in resolve.kinds(options.WATCH).items():
+        odd: tuple[object, ...] = (True, 'x', 1, 1.5, [], {}, None)
+        for value in odd:
+            if type(value) in kind.types:
+                continue
+            with pytest.raises(ValueError) as caught:
+                config_file.converted(kind, value)
+            is_so, _, wanted = str(caught.value).partition(', and has to be ')
+            is_so = is_so.removeprefix('is ')
+            assert wanted, name
+            assert is_so not in wanted.split(' or '), f'{name}: {caught.value}'
+
+
+def test_a_pattern_that_python_warns_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """A `[[` may mean something else one day, which is no concern of its user's."""
+    assert watches(f'{WATCH}cmdline = "[[a]"')[0].cmdline == '[[a]'
+    assert capsys.readouterr().err == ''
+
+
+def test_deep_nesting_is_refused() -> None:
+    """Whatever is in the file is no fault of ours."""
+    assert refusal(f'{WATCH}a = {"[" * 5000}')
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from((
+    '[[watch]]', '[watch]', 'watch', 'path', ' = ', '"/a"', 'process', '.', '\n', '#',
+    '\r\n', '{', '}', '[', ']', ',', "'''", '"""', '"', 'interval', '5', '1e9', 'true',
+    'name', '\\', '-', 'nan', '2026-01-01', '\ufeff', '\0', 'url', 'é',
+)), max_size=25).map(''.join))
+def test_whatever_is_in_it_is_a_plan_or_one_line(text: str) -> None:
+    """No text is a fault of ours."""
+    with contextlib.suppress(UsageError):
+        assert watches(text)
+        return
+    assert refusal(text)
+
+
+# Where a key stands
+
+
+class Laid(NamedTuple):
+    """A document: its text, and where keys stand."""
+
+    text: str
+    lines: dict[tuple[str | int, ...], int]
+
+
+VALUES = (
+    '1', '"a = b # c"', "'[[watch]]'", '[1, 2]', '[\n  1,\n\n  2, # = "\n]', '[\n]',
+    '"""a\nsignal = 1\n[[watch]]\n"""', "'''\n\nname = 1'''", '{a = 1, b = [2]}',
+    '"""\\\n  """', '[ # c\n"""\n""", [\n3]]', 'true # name = 1', '2026-01-01 00:00:00',
+)
+NOTHING = ('\n', '# c\n', '  \t\n', '\t# [[watch]]\n', '# path = 1\n')
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    str, json.dumps, "'{}'".format, lambda name: f'"\\u{ord(name[0]):04x}{name[1:]}"',
+)
+OPENINGS = ('[[watch]]', ' [[ watch ]] # c', '[["watch"]]', "[['watch']]")
+KEYS = st.sampled_from(('path', 'process', 'signal', 'name', 'a', 'b-c', 'd_e'))
+
+
+@st.composite
+def laid(draw: st.DrawFn) -> Laid:
+    """Documents, written by who knows the line of each key."""
+    text = ''
+    lines: dict[tuple[str | int, ...], int] = {}
+
+    def note(*key: str | int) -> None:
+        lines.setdefault(key, text.count('\n') + 1)
+
+    def add(*at: str | int) -> None:
+        """Add the entries of a table."""
+        nonlocal text
+        for name in draw(st.lists(KEYS, unique=True, max_size=4)):
+            text += ''.join(draw(st.lists(st.sampled_from(NOTHING), max_size=2)))
+            spell = draw(st.sampled_from(SPELLINGS))
+            if draw(st.integers(0, 4)):
+                note(*at, name)
+                text += f'{spell(name)} = {draw(st.sampled_from(VALUES))}\n'
+                continue
+            for more in draw(st.lists(KEYS, unique=True, min_size=1, max_size=2)):
+                note(*at, name)
+                note(*at, name, more)
+                text += f' {spell(name)} . {more}={draw(st.sampled_from(VALUES))}\n'
+
+    add()
+    if draw(st.booleans()):
+        for number in range(draw(st.integers(0, 3))):
+            text += ''.join(draw(st.lists(st.sampled_from(NOTHING), max_size=2)))
+            note('watch')
+            note('watch', number)
+            text += f'{draw(st.sampled_from(OPENINGS))}\n'
+            add('watch', number)
+            if draw(st.integers(0, 3)) == 0:
+                note('watch', number, 'more')
+                text += '[watch.more]\n'
+                add('watch', number, 'more')
+    else:
+        note('watch')
+        text += f'watch = [{draw(st.sampled_from(("", "# c")))}\n'
+        for number in range(draw(st.integers(0, 3))):
+            text += ''.join(draw(st.lists(st.sampled_from(NOTHING), max_size=2)))
+            note('watch', number)
+            note('watch', number, 'path')
+            note('watch', number, 'ignore')
+            text += '  {path = "[", ignore = ["}", "]"]},\n'
+        text += ']\n'
+    if draw(st.booleans()):
+        text = text.removesuffix('\n')
+    if draw(st.booleans()):
+        text = text.replace('\n', '\r\n')
+    return Laid(text, lines)
+
+
+@settings(max_examples=400, deadline=None)
+@given(laid())
+@example(Laid('watch = [ {path = 1}, {path = 2},\n{path = 3} ]', {
+    ('watch',): 1, ('watch', 0): 1, ('watch', 1): 1, ('watch', 2, 'path'): 2,
+}))
+@example(Laid('\n[a.b]\nc = 1\n[a.d]\n', {
+    ('a',): 2, ('a', 'b'): 2, ('a', 'b', 'c'): 3, ('a', 'd'): 4,
+}))
+def test_the_line_is_that_of_the_key(document: Laid) -> None:
+    """In every way to write one: several lines, quotes, dots, inline, CRLF."""
+    where = config_file.Text('x', document.text)
+
+    assert {key: where.line(*key) for key in document.lines} == document.lines
+
+
+def test_a_key_that_is_not_there_has_the_first_line() -> None:
+    """As what concerns the whole; nobody asks that today."""
+    assert config_file.Text('x', 'a = 1\nb = 2').line('c') == 1
+
+
+# The same as on a command line
+
+
+class Given(NamedTuple):
+    """A value of an option: as TOML has it, and as the command line takes it."""
+
+    toml: str
+    words: tuple[str, ...]
+
+
+def quoted(text: str) -> str:
+    """Return text as a basic string of TOML."""
+    return json.dumps(text, ensure_ascii=False).replace('\x7f', '\\u007f')
+
+
+def number(value: float) -> Given:
+    """A number of seconds."""
+    return Given(repr(value), (f'{value}',))
+
+
+def flagged(value: bool) -> Given:
+    """A flag; on a command line it is there or not."""
+    return Given('true', ('',)) if value else Given('false', ())
+
+
+def word(text: str) -> Given:
+    """Text."""
+    return Given(quoted(text), (text,))
+
+
+def listed(values: st.SearchStrategy[str]) -> st.SearchStrategy[Given]:
+    """Several words, or one alone; over several lines or not."""
+    several = st.lists(values, min_size=1, max_size=3).flatmap(lambda found: st.builds(
+        lambda between: Given(
+            f'[{between}{f",{between}".join(map(quoted, found))}]', tuple(found),
+        ), st.sampled_from(('', ' ', '\n', ' # c\n  ')),
+    ))
+    return values.map(word) | several
+
+
+def chosen(*words: str) -> st.SearchStrategy[Given]:
+    """One of several words."""
+    return st.sampled_from(words).map(word)
+
+
+TEXT = st.text(st.characters(exclude_categories=['Cs'], exclude_characters='\0'))
+NAMES = st.text(
+    st.characters(exclude_categories=['Cs'], exclude_characters='\0\n/'), min_size=1,
+)
+DURATIONS = (
+    chosen('0', '250ms', '5s', ' 2 m ', '.5', '3.', '1h', '8760h', '007')
+    | st.integers(0, 31_536_000).map(number)
+    | st.integers(0, 31_536_000).map(lambda each: number(each / 1000))
+)
+COMMANDS = st.sampled_from((
+    'true', 'blue-green 1e-5', "a 'b c' d", 'x\ty', '"é" \\ z', 'a=b # c',
+))
+URLS = st.sampled_from(('http://h', 'https://h:1/a/b%20', 'HTTP://[::1]:80/'))
+VALID: dict[str, st.SearchStrategy[Given]] = {
+    'process': NAMES.map(word) | chosen('blue-green', '1e-5'),
+    'cmdline': chosen('', 'a.*b', '^/usr/bin/x( |$)', '[\\n]'),
+    'uid': chosen('0', 'root', '4294967294') | st.integers(0, 2**32 - 2).map(number),
+    'all-namespaces': st.booleans().map(flagged),
+    'select': chosen('root', 'roots', 'oldest', 'newest', 'all'),
+    'signal': chosen('HUP', 'sigusr1', '15', 'RTMIN+3', ' TERM ')
+    | st.sampled_from((1, 9, 31, 34, 64)).map(number),
+    'interval': chosen('10ms', '1h', '0.01') | st.integers(1, 3600).map(number)
+    | st.integers(10, 999).map(lambda each: number(each / 1000)),
+    **dict.fromkeys((
+        'rehash', 'settle', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
+        'splay', 'url-timeout',
+    ), DURATIONS),
+    'ignore': listed(TEXT),
+    'handler-check': chosen('enforce', 'warn', 'off'),
+    'validate': COMMANDS.map(word),
+    'verify': COMMANDS.map(word),
+    'verify-workers': st.booleans().map(flagged),
+    'on-start': chosen('auto', 'always', 'never'),
+    'exec': listed(COMMANDS),
+    'url': listed(URLS),
+    'url-method': chosen('post', 'GET'),
+    'url-status': chosen('2xx', '200, 204', '200-299,5XX'),
+}
+# These have to stand in one place alone.
+MINE: dict[str, st.SearchStrategy[Given]] = {
+    'path': listed(TEXT.filter(bool)),
+    'pidfile': TEXT.filter(bool).map(word),
+    # Not what may be a path to watch too.
+    'state-file': chosen('/nowhere/of/all/state'),
+    'status-file': chosen('/nowhere/of/all/status'),
+    'name': chosen('a', 'A.1_-@:'),
+}
+COMMON: dict[str, st.SearchStrategy[Given]] = {
+    'log-format': chosen('text', 'json'),
+    'listen': chosen(':9533', '127.0.0.1:1', '[::]:65535', 'localhost:00080'),
+}
+EVERY = [param.opts[0].removeprefix('--') for param in main.watch.params]
+
+
+def test_every_option_of_watch_is_tried() -> None:
+    """But those that say nothing of a watch; `path` is an argument there."""
+    assert {*EVERY} - {'paths', 'config', '-v', '-q'} == (
+        {*VALID, *MINE, *COMMON} - {'path', 'name'}
+    )
+    assert {*resolve.kinds(options.WATCH)} == {*VALID, *MINE, *COMMON}
+    assert {*config_watches.COMMON} == {*COMMON}
+    beside = {name.replace('_', '-') for name in resolve.BESIDE}
+    assert beside == {*COMMON, *config_file.SPOKEN, 'config'}
+
+
+@st.composite
+def tables(
+        draw: st.DrawFn, kinds: dict[str, st.SearchStrategy[Given]], *always: str,
+) -> dict[str, Given]:
+    """Options with good values, in any order."""
+    names = draw(st.lists(st.sampled_from(sorted(kinds)), unique=True))
+    return {name: draw(kinds[name]) for name in dict.fromkeys((*names, *always))}
+
+
+def toml(table: dict[str, Given]) -> str:
+    """Return the lines of a table."""
+    return ''.join(f'{name} = {value.toml}\n' for name, value in table.items())
+
+
+def line(table: dict[str, Given]) -> list[str]:
+    """Return a table as a command line."""
+    words = ['watch']
+    for name, value in table.items():
+        if name in ('path', 'name'):
+            continue
+        flag = name in ('all-namespaces', 'verify-workers')
+        words += [f'--{name}' if flag else f'--{name}={each}' for each in value.words]
+    return [*words, '--', *table['path'].words]
+
+
+@settings(deadline=None)
+@given(
+    tables(VALID), tables(COMMON), tables({**VALID, **MINE}, 'path', 'process'),
+    tables(VALID, 'process'),
+)
+def test_a_file_is_as_good_as_a_command_line(
+        top: dict[str, Given], common: dict[str, Given], mine: dict[str, Given],
+        other: dict[str, Given],
+) -> None:
+    """Each option, at the top or in a watch, is what it is as an argument."""
+    other = {'path': word('other'), **other, 'name': word('other')}
+    got = plan(
+        f'{toml({**top, **common})}[[watch]]\n{toml(mine)}[[watch]]\n{toml(other)}',
+    )
+
+    for table, found in zip((mine, other), got.watches, strict=True):
+        want = main.main(line({**top, **common, **table}))
+        assert isinstance(want, Plan)
+        assert found._replace(name='') == want.watches[0]
+        assert got.listen == want.listen
+    assert got.watches[1].name == 'other'
+
+
+# The file itself
+
+
+def test_a_file_that_is_not_there_is_refused(
+        capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In the words of the system, and with the option."""
+    assert refused(capsys, 'watch', '--config', 'none.toml') == (
+        'pollreload: none.toml: no such file (--config)\n'
+    )
+
+
+def test_what_is_no_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory, a FIFO that nobody writes to, a device; none of them hangs us."""
+    os.mkfifo('fifo')
+
+    for name, says in (
+            ('.', 'is a directory'), ('fifo', 'is a FIFO'), ('/dev/zero', 'is a '),
+    ):
+        said = refused(capsys, 'watch', '--config', name)
+        assert said.startswith(f'pollreload: {name}: {says}'), said
+        assert said.endswith(' (--config)\n')
+
+
+def test_a_file_that_is_too_long_is_refused(
+        capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake for a file of something else; up to there it is read."""
+    text = WATCH + '#' * (config_watches.LARGEST - len(WATCH) - 1) + '\n'
+    assert len(plan(text).watches) == 1
+
+    put(text + '\n')
+    assert refused(capsys, 'watch', '--config', 'w.toml') == (
+        'pollreload: w.toml: is longer than 64 KiB (--config)\n'
+    )
+
+
+def test_a_file_that_does_not_answer_is_refused(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is read with care, as whatever may lie on a server."""
+    def hang(function: object, path: str) -> None:
+        assert path == 'w.toml'
+        raise children.Stuck(1)
+
+    monkeypatch.setattr(guard, 'carefully', hang)
+
+    assert refusal(WATCH) == ' does not answer (--config)'
+
+
+# Beside a command line
+
+
+@pytest.mark.parametrize('words', [
+    ['--listen', ':9533'], ['--log-format', 'json'], ['-v'], ['-q', '-q'],
+    ['--verbose', '--quiet'],
+])
+def test_what_watch_takes_beside_it(words: list[str]) -> None:
+    """What is of all watches together; it goes before what the file says."""
+    put(f'log-format = "text"\nlisten = ":1"\n{WATCH}')
+    alone = main.main(['watch', *words, '--process', 'x', '/a'])
+
+    got = main.main(['watch', '--config', 'w.toml', *words])
+
+    assert isinstance(got, Plan)
+    assert isinstance(alone, Plan)
+    assert got.watches[0]._replace(name='') == alone.watches[0]
+    assert got.listen == (alone.listen or ('', 1))
+    assert got.config == 'w.toml'
+
+
+@pytest.mark.parametrize('command', ['watch', 'check', 'doctor'])
+def test_nothing_else_is_taken_beside_it(
+        command: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each option that says something of one watch, and a path."""
+    put(WATCH)
+    every = {**VALID, 'pidfile': 0, 'state-file': 0}
+    tried = 0
+    for param in main.pollreload.commands[command].params:
+        name = param.opts[0].removeprefix('--')
+        if name not in every:
+            continue
+        value = {
+            'interval': '5s', 'uid': '0', 'signal': 'HUP', 'select': 'root',
+            'handler-check': 'off', 'on-start': 'auto', 'url': 'http://h/',
+            'url-method': 'GET', 'url-status': '2xx',
+        }.get(name, '1')
+        flag = ['--' + name] if param.type.name == 'boolean' else [f'--{name}={value}']
+        assert refused(capsys, command, '--config', 'w.toml', *flag) == (
+            f'pollreload: --{name} cannot be used beside --config; write it in that '
+            f'file\n'
+        )
+        tried += 1
+    assert tried >= 22
+    assert refused(capsys, command, '--config', 'w.toml', '/a') == (
+        'pollreload: a PATH cannot be used beside --config; write it in that file\n'
+    )
+
+
+@pytest.mark.parametrize(('variable', 'value'), [
+    ('POLLRELOAD_INTERVAL', '5s'), ('POLLRELOAD_PROCESS', 'x'),
+    ('POLLRELOAD_FILE', '/a'), ('POLLRELOAD_SIGNAL', 'HUP'),
+    ('POLLRELOAD_STATE_FILE', '/s'), ('POLLRELOAD_VERIFY_WORKERS', '0'),
+])
+def test_nor_by_a_variable(
+        variable: str, value: str, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that is ours would be lost without a word; it is named, to be unset."""
+    put(WATCH)
+    monkeypatch.setenv(variable, value)
+
+    assert refused(capsys, 'watch', '--config', 'w.toml') == (
+        f'pollreload: the variable {variable} cannot be used beside --config; unset '
+        f'it, and write it in that file\n'
+    )
+
+
+def test_variables_that_may_be_there_for_another_reason_are_left_alone(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FILE, PROCESS and SIGNAL, what is empty, and what Kubernetes makes up."""
+    put(WATCH)
+    for name, value in (
+            ('FILE', '/b'), ('PROCESS', 'y'), ('SIGNAL', 'USR1'),
+            ('POLLRELOAD_INTERVAL', ''), ('POLLRELOAD_FILE', ''),
+            ('POLLRELOAD_PORT', 'tcp://10.0.0.1:80'), ('POLLRELOAD_LOG_FORMAT', 'json'),
+            ('POLLRELOAD_CONFIG', 'w.toml'), ('POLLRELOAD_LISTEN', ':2'),
+    ):
+        monkeypatch.setenv(name, value)
+
+    got = main.main(['watch'])
+
+    assert got == Plan(
+        (Settings(('/a',), 'x', log_format='json', name='x'),), 'w.toml', ('', 2),
+    )
+
+
+def test_smoke_and_status_have_no_config(capsys: pytest.CaptureFixture[str]) -> None:
+    """A smoke test is of one deployment."""
+    put(WATCH)
+
+    for command in ('smoke', 'digest', 'status'):
+        assert 'no such option' in refused(capsys, command, '--config', 'w.toml')
+
+
+# Read anew
+
+
+def test_reread_is_the_plan_as_plain_types() -> None:
+    """A child hands it over, as at the start."""
+    words = ['watch', '--config', put(f'listen = ":1"\n{WATCH}{SECOND}')]
+
+    got: Any = main.reread(words)
+
+    assert got == main.parsed(words)
+    assert type(got) is tuple
+    assert all(type(each) is tuple for each in got[0])
+    assert tuple(Settings(*each) for each in got[0]) == plan(
+        f'listen = ":1"\n{WATCH}{SECOND}',
+    ).watches
+    assert got[1:] == ('w.toml', ('', 1), 'w.toml:1: listen:')
+
+
+@pytest.mark.parametrize(('text', 'says'), [
+    (f'{WATCH}interval = "soon"\n', "w.toml:4: interval: 'soon' is not a duration"),
+    ('', 'w.toml: there is no watch in it'),
+])
+def test_reread_says_what_is_wrong(text: str, says: str) -> None:
+    """In one line, and without an exit."""
+    got = main.reread(['watch', '--config', put(text)])
+
+    assert isinstance(got, str)
+    assert got.startswith(says)
+
+
+def test_reread_says_what_is_wrong_with_the_words(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They were right at the start; what they name may have changed since."""
+    put(WATCH)
+    monkeypatch.setenv('POLLRELOAD_SETTLE', '5s')
+
+    got = main.reread(['watch', '--config', 'w.toml'])
+
+    assert got == (
+        'the variable POLLRELOAD_SETTLE cannot be used beside --config; unset it, and '
+        'write it in that file'
+    )

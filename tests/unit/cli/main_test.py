@@ -1,0 +1,463 @@
+"""The command line: where a value comes from, and one line for what is wrong."""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import pytest
+
+from pollreload.cli import main as cli
+from pollreload.cli import options, values
+from pollreload.commands import check, digest, smoke
+from pollreload.commands.doctor import main as doctor
+from pollreload.settings import IGNORED, Plan, Settings
+
+NEEDED = ('--process', 'nginx', '/etc/app.conf')
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the environment is meant for pollreload."""
+    for name in tuple(os.environ):
+        if name.startswith('POLLRELOAD_') or name in ('FILE', 'PROCESS', 'SIGNAL'):
+            monkeypatch.delenv(name)
+
+
+def watch(*words: str) -> Settings:
+    """Return the settings of a watch."""
+    got = cli.main(('watch', *words))
+    assert isinstance(got, Plan)
+    (only,) = got.watches
+    return only
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the one line that is said about words that are wrong."""
+    status = cli.main(words)
+    said = capsys.readouterr()
+    assert (status, said.out) == (2, '')
+    assert said.err.count('\n') == 1
+    return said.err
+
+
+# Values and defaults
+
+
+def test_defaults_are_those_of_settings() -> None:
+    """What is not given is what Settings says, in one place."""
+    assert watch(*NEEDED) == Settings(('/etc/app.conf',), 'nginx')
+
+
+@pytest.mark.parametrize(('words', 'name', 'value'), [
+    (('--cmdline', 'a.*b'), 'cmdline', 'a.*b'),
+    (('--uid', '33'), 'uid', 33),
+    (('--uid', 'root'), 'uid', 0),
+    (('--all-namespaces',), 'all_namespaces', True),
+    (('--select', 'newest'), 'select', 'newest'),
+    (('--signal', 'usr1'), 'signal', signal.SIGUSR1),
+    (('--signal', '1'), 'signal_name', 'SIGHUP'),
+    (('--signal', 'RTMIN+3'), 'signal_name', 'SIGRTMIN+3'),
+    (('--interval', '250ms'), 'interval', 0.25),
+    (('--interval', '10ms'), 'interval', 0.01),
+    (('--settle', '0'), 'settle', 0.0),
+    (('--empty-grace', '2m'), 'empty_grace', 120.0),
+    (('--ignore', '*.a', '--ignore', '*.b'), 'ignore', (*IGNORED, '*.a', '*.b')),
+    (('--ignore', '*.a', '--ignore', '', '--ignore', '*.b'), 'ignore', ('*.b',)),
+    (('--handler-check', 'warn'), 'handler_check', 'warn'),
+    (('--min-uptime', '3'), 'min_uptime', 3.0),
+    (('--survive', '1h'), 'survive', 3600.0),
+    (('--validate', "nginx -t -c '/a b'"), 'validate', ('nginx', '-t', '-c', '/a b')),
+    (('--verify', 'true'), 'verify', ('true',)),
+    (('--verify-workers',), 'verify_workers', True),
+    (('--command-timeout', '1.5s'), 'command_timeout', 1.5),
+    (('--splay', '1m'), 'splay', 60.0),
+    (('--on-start', 'always'), 'on_start', 'always'),
+    (('--state-file', '/a'), 'state_file', '/a'),
+    (('--log-format', 'json'), 'log_format', 'json'),
+    (('-v',), 'verbosity', 1),
+    (('-q', '-q', '--verbose'), 'verbosity', -1),
+    (('--pidfile', '/run/a.pid'), 'pidfile', '/run/a.pid'),
+    (('/another',), 'paths', ('/etc/app.conf', '/another')),
+])
+def test_option_becomes_a_setting(
+        words: Sequence[str], name: str, value: object,
+) -> None:
+    """Every option, in each of its forms."""
+    assert getattr(watch(*NEEDED, *words), name) == value
+
+
+def test_pidfile_is_enough_of_a_target() -> None:
+    """With --pidfile no name is needed."""
+    assert watch('--pidfile', '/a', '/b').process is None
+
+
+# Where a value comes from
+
+
+@pytest.mark.parametrize(('variables', 'words', 'interval'), [
+    ({'POLLRELOAD_INTERVAL': '7s'}, (), 7.0),
+    ({'POLLRELOAD_INTERVAL': '7s'}, ('--interval', '8s'), 8.0),
+    ({'POLLRELOAD_INTERVAL': ''}, (), 5.0),
+    ({'INTERVAL': '7s'}, (), 5.0),
+    ({'POLLRELOAD_WATCH_INTERVAL': '7s'}, (), 5.0),
+])
+def test_option_can_come_from_the_environment(
+        monkeypatch: pytest.MonkeyPatch, variables: dict[str, str],
+        words: Sequence[str], interval: float,
+) -> None:
+    """Command line, POLLRELOAD_ and its name, default; empty is unset."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert watch(*NEEDED, *words).interval == interval
+
+
+@pytest.mark.parametrize(('variables', 'words', 'process'), [
+    ({'PROCESS': 'short'}, (), 'short'),
+    ({'PROCESS': 'short', 'POLLRELOAD_PROCESS': 'long'}, (), 'long'),
+    ({'PROCESS': 'short', 'POLLRELOAD_PROCESS': ''}, (), 'short'),
+    ({'PROCESS': 'short', 'POLLRELOAD_PROCESS': 'long'}, ('--process', 'cli'), 'cli'),
+])
+def test_short_names_are_the_weakest(
+        monkeypatch: pytest.MonkeyPatch, variables: dict[str, str],
+        words: Sequence[str], process: str,
+) -> None:
+    """Command line, POLLRELOAD_PROCESS, PROCESS."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert watch('/etc/app.conf', *words).process == process
+
+
+def test_sidecar_variables_are_all_a_watch_needs(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FILE, PROCESS and SIGNAL, as the well-known image has them."""
+    for name, value in (('FILE', '/a'), ('PROCESS', 'b'), ('SIGNAL', 'SIGUSR2')):
+        monkeypatch.setenv(name, value)
+
+    assert watch() == Settings(
+        ('/a',), 'b', signal=signal.SIGUSR2, signal_name='SIGUSR2',
+    )
+
+
+@pytest.mark.parametrize('command', ['check', 'doctor'])
+def test_only_watch_reads_the_short_names(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        command: str,
+) -> None:
+    """FILE is a name that many a script has set for itself."""
+    monkeypatch.setenv('FILE', '/a')
+    monkeypatch.setenv('PROCESS', 'b')
+
+    assert 'no path to watch' in refused(capsys, command, '--process', 'c')
+    assert 'nobody to tell' in refused(capsys, command, '/d')
+
+
+def test_several_paths_in_a_variable_are_separated_by_colons(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in PATH; those on the command line take their place."""
+    monkeypatch.setenv('POLLRELOAD_FILE', '/a:/b c:/d/*.conf')
+
+    assert watch('--process', 'x').paths == ('/a', '/b c', '/d/*.conf')
+    assert watch('--process', 'x', '/e').paths == ('/e',)
+
+
+@pytest.mark.parametrize(('variable', 'value', 'name', 'expected'), [
+    ('POLLRELOAD_ALL_NAMESPACES', '1', 'all_namespaces', True),
+    ('POLLRELOAD_ALL_NAMESPACES', 'false', 'all_namespaces', False),
+    ('POLLRELOAD_VERIFY_WORKERS', 'true', 'verify_workers', True),
+    ('POLLRELOAD_VERBOSE', '2', 'verbosity', 2),
+    ('POLLRELOAD_IGNORE', '*.a:*.b', 'ignore', (*IGNORED, '*.a', '*.b')),
+    ('POLLRELOAD_HANDLER_CHECK', 'off', 'handler_check', 'off'),
+    ('POLLRELOAD_VALIDATE', 'a "b:c"', 'validate', ('a', 'b:c')),
+])
+def test_flags_and_lists_come_from_the_environment_too(
+        monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str,
+        expected: object,
+) -> None:
+    """Every option has its variable."""
+    monkeypatch.setenv(variable, value)
+
+    assert getattr(watch(*NEEDED), name) == expected
+
+
+def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes makes some up for a Service of our name."""
+    monkeypatch.setenv('POLLRELOAD_SERVICE_HOST', '10.0.0.1')
+    monkeypatch.setenv('POLLRELOAD_PORT_80_TCP', 'tcp://10.0.0.1:80')
+
+    assert watch(*NEEDED) == Settings(('/etc/app.conf',), 'nginx')
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(('words', 'says'), [
+    (('--signal', 'HUPP'), "'--signal': 'HUPP' is not a signal here; write a name or"),
+    (('--signal', '0'), 'is not a signal here'),
+    (('--signal', 'RTMIN+99'), 'is not a signal here'),
+    (('--interval', 'soon'), "'--interval': 'soon' is not a duration; write 250ms, 5s"),
+    (('--interval', '0'), "'--interval': '0' is too short to poll at; use 10ms"),
+    (('--settle', '-1s'), "'--settle': '-1s' is not a duration"),
+    (('--survive', '2y'), "'--survive': '2y' is not a duration"),
+    (('--splay', '9999999h'), 'is longer than a year'),
+    (('--cmdline', '('), "'--cmdline': '(' is not a regular expression"),
+    (('--cmdline', 'a{99999999999}'), 'is not a regular expression: the repetition n'),
+    (('--cmdline', '(' * 5000 + ')' * 5000), 'expression: it has more than 100 groups'),
+    (('--process', '/usr/sbin/nginx'), "'--process': '/usr/sbin/nginx' is not a proc"),
+    (('--process', ''), "'--process': '' is not a process name"),
+    (('--uid', 'nobody-here'), "'--uid': 'nobody-here' is no user here; write a uid"),
+    (('--uid', '9' * 5000), 'is no uid; it goes up to 4294967294'),
+    (('--uid', '4294967295'), 'is no uid; it goes up to 4294967294'),
+    (('--select', 'first'), "'--select'"),
+    (('--handler-check', 'maybe'), "'--handler-check'"),
+    (('--on-start', 'perhaps'), "'--on-start'"),
+    (('--log-format', 'xml'), "'--log-format'"),
+    (('--validate', ''), "'--validate': is empty; write a command"),
+    (('--validate', '""'), "'--validate': is empty; write a command"),
+    (('--verify', 'a "b'), 'cannot be split into words: No closing quotation'),
+    (('',), 'a path may not be empty'),
+    (('--pidfile', ''), 'a path may not be empty'),
+    (('--no-such-option',), 'no such option'),
+    (('--signal',), "'--signal' requires an argument"),
+])
+def test_bad_value_is_one_line_that_names_the_option(
+        capsys: pytest.CaptureFixture[str], words: Sequence[str], says: str,
+) -> None:
+    """And what it accepts; the status is 2."""
+    line = refused(capsys, 'watch', *NEEDED, *words)
+
+    assert line.startswith('pollreload: ')
+    assert says.lower() in line.lower()
+
+
+def test_bad_value_in_the_environment_is_2_as_well(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A manifest can be as wrong as a command line."""
+    monkeypatch.setenv('POLLRELOAD_SETTLE', 'soon')
+
+    assert "'soon' is not a duration" in refused(capsys, 'watch', *NEEDED)
+
+
+@pytest.mark.parametrize(('words', 'says'), [
+    (('watch', '--process', 'x'), 'or set FILE, PROCESS and SIGNAL'),
+    (('watch', '/a'), 'name a process with --process NAME (or PROCESS)'),
+    (('check', '--process', 'x'), 'or set POLLRELOAD_FILE'),
+    (('check', '/a'), 'name a process with --process NAME, or --pidfile FILE'),
+    (('digest',), 'missing argument'),
+    (('reload',), "no such command 'reload'"),
+])
+def test_what_is_missing_is_one_line(
+        capsys: pytest.CaptureFixture[str], words: Sequence[str], says: str,
+) -> None:
+    """No path, nobody to tell, no such command: what to write instead."""
+    assert says in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(('read', 'says'), [
+    (values.path, 'may not be empty'), (values.command, "'a.x00b' has a NUL in it"),
+    (values.process_name, "'a.x00b' is not a process name"), (values.url, 'cannot'),
+    (values.uid, "'a.x00b' is no user here"), (values.address, 'has no port'),
+    (values.watch_name, "'a.x00b' is not a name"), (values.method, 'is not a method'),
+])
+def test_nul_is_refused(read: Callable[[str], object], says: str) -> None:
+    """No execve could pass one; a config file can, and the kernel takes none."""
+    with pytest.raises(ValueError, match=says):
+        read('a\0b')
+
+
+def test_as_many_groups_as_are_taken_can_be_nested() -> None:
+    """Deep in a stack, as where a watch compiles it: 300 calls above are no matter."""
+    def below(depth: int) -> str:
+        return below(depth - 1) if depth else values.regex('(' * 100 + ')' * 100)
+
+    assert below(300).count('(') == 100
+
+
+def test_no_command_at_all_shows_the_help_and_is_2(
+        capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On stderr, for nothing was done."""
+    status = cli.main(())
+    said = capsys.readouterr()
+
+    assert (status, said.out) == (2, '')
+    assert 'watch' in said.err
+    assert 'smoke' in said.err
+
+
+@pytest.mark.parametrize('words', [
+    ('--help',), ('-h',), ('watch', '--help'), ('check', '-h'), ('doctor', '--help'),
+    ('smoke', '--help'), ('digest', '--help'),
+])
+def test_help_is_0(capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> None:
+    """On stdout, for it was asked for."""
+    assert cli.main(words) == 0
+    assert 'Usage: pollreload' in capsys.readouterr().out
+
+
+def test_interrupted_prompt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """click turns a KeyboardInterrupt into an Abort."""
+    def abort(*_: Any, **__: Any) -> None:
+        raise click.Abort
+
+    monkeypatch.setattr(cli.pollreload, 'main', abort)
+
+    assert cli.main(('digest', 'x')) == 130
+
+
+# What is run
+
+
+class Recorder:
+    """A function that remembers its arguments and returns a status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __call__(self, *arguments: Any) -> int:
+        self.calls.append(arguments)
+        return self.status
+
+
+ONLY = Settings(('/etc/app.conf',), 'nginx')
+
+
+@pytest.mark.parametrize(('command', 'module', 'given'), [
+    ('check', check, (ONLY,)), ('doctor', doctor, Plan((ONLY,))),
+    ('smoke', smoke, ONLY),
+])
+def test_command_runs_with_the_settings_and_returns_its_status(
+        monkeypatch: pytest.MonkeyPatch, command: str, module: Any, given: object,
+) -> None:
+    """Nothing is decided here."""
+    ran = Recorder(5)
+    monkeypatch.setattr(module, 'run', ran)
+
+    assert cli.main((command, *NEEDED)) == 5
+    assert ran.calls == [(given,)]
+
+
+def test_smoke_needs_neither_path_nor_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arguments it proves itself on a child of its own."""
+    ran = Recorder(0)
+    monkeypatch.setattr(smoke, 'run', ran)
+
+    assert cli.main(('smoke',)) == 0
+    assert ran.calls == [(Settings(),)]
+
+
+def test_smoke_of_a_deployment_needs_both(capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of a deployment is an error, and no silent test of something else."""
+    assert 'nobody to tell' in refused(capsys, 'smoke', '/a')
+    assert 'no path to watch' in refused(capsys, 'smoke', '--process', 'a')
+
+
+def test_digest_gets_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the names that a watch would leave out."""
+    ran = Recorder(0)
+    monkeypatch.setattr(digest, 'run', ran)
+
+    assert cli.main(('digest', '/a', '/b')) == 0
+    assert ran.calls[0][:2] == (('/a', '/b'), IGNORED)
+
+
+def test_parsed_settings_are_plain_and_whole() -> None:
+    """What the child hands over to the sidecar becomes the same settings there."""
+    got = cli.parsed(('watch', *NEEDED))
+
+    assert type(got) is tuple
+    (only,) = cast(Any, got[0])
+    assert Settings(*only) == watch(*NEEDED)
+    assert got[1:] == ('', None, '--listen')
+    assert cli.parsed(('watch', '--help')) == 0
+
+
+def test_value_that_is_one_already_stays_as_it_is() -> None:
+    """click asks that of a type: a default need not be words."""
+    assert options.DURATION.convert(5.0, None, None) == 5.0
+
+
+def test_defaults_in_help_are_as_a_person_writes_them() -> None:
+    """'5s' and '250ms'."""
+    assert [options.seconds(each) for each in (0.0, 0.25, 1.0, 30.0)] == [
+        '0s', '250ms', '1s', '30s',
+    ]
+
+
+def test_name_of_every_signal_here_is_known() -> None:
+    """By the machine's own table, for numbers differ by architecture."""
+    names = {each for each in dir(signal) if each.startswith('SIG') and '_' not in each}
+
+    assert names - set(options.NUMBERS) <= {'SIGRTMIN', 'SIGRTMAX', 'SIGIOT', 'SIGCLD',
+                                        'SIGPOLL'}
+    assert sys.platform == 'linux'
+
+
+@pytest.mark.parametrize('option', ['--state-file', '--status-file'])
+@pytest.mark.parametrize(('watched', 'file'), [
+    ('real/app.conf', 'real/../real/app.conf'), ('real/app.conf', 'link/app.conf'),
+    ('link/app.conf', 'real/app.conf'), ('real/alias', 'real/app.conf'),
+    ('real/app.conf', 'link/alias'), ('real/alias', 'link/alias'),
+])
+def test_a_file_that_is_watched_is_not_written(
+        option: str, watched: str, file: str, capsys: pytest.CaptureFixture[str],
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be taken for a corrupt ledger, and renamed; by whatever name."""
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'real' / 'app.conf').write_text('A')
+    (tmp_path / 'real' / 'alias').symlink_to('app.conf')
+    (tmp_path / 'link').symlink_to('real')
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(('watch', '--process', 'x', '/a', watched, option, file)) == 2
+    assert capsys.readouterr().err == (
+        f'pollreload: {option} {file} is a path to watch; it would be overwritten\n'
+    )
+
+
+def test_one_file_is_not_written_for_two_uses(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:
+    """A ledger that a status replaces is corrupt."""
+    (tmp_path / 'link').symlink_to(tmp_path)
+    words = (
+        '--process', 'x', '/a', '--state-file', f'{tmp_path}/s', '--status-file',
+        f'{tmp_path}/link/s',
+    )
+
+    assert cli.main(('watch', *words)) == 2
+    assert capsys.readouterr().err == (
+        'pollreload: --status-file is the state-file too\n'
+    )
+
+
+@pytest.mark.parametrize(('words', 'variables', 'says'), [
+    (('watch',), {'SIGNAL': 'x'}, 'invalid value for SIGNAL: '),
+    (('watch',), {'PROCESS': 'a/b'}, 'invalid value for PROCESS: '),
+    (('watch',), {'SIGNAL': '1', 'POLLRELOAD_SIGNAL': 'x'},
+     'invalid value for POLLRELOAD_SIGNAL: '),
+    (('check',), {'POLLRELOAD_VERIFY_WORKERS': 'maybe'},
+     'invalid value for POLLRELOAD_VERIFY_WORKERS: write 1 for yes or 0 for no'),
+    (('watch', '--signal', 'x'), {'SIGNAL': '1'}, "invalid value for '--signal': "),
+])
+def test_wrong_value_is_named_by_where_it_came_from(
+        words: tuple[str, ...], variables: dict[str, str], says: str,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody has written the option of a variable."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert cli.main((*words, '/a')) == 2
+    assert capsys.readouterr().err.startswith(f'pollreload: {says}')

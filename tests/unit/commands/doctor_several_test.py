@@ -1,0 +1,183 @@
+"""pollreload doctor --config: would each watch of a file work here?"""
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from pollreload.commands.doctor import main as command
+from pollreload.commands.doctor import rows as rows_module
+from pollreload.errors import UsageError
+from pollreload.monitoring import metrics
+from pollreload.settings import Plan, Settings
+from tests.servers.harness import free_port
+from tests.support import sidecar, targets
+from tests.support.several import put, table
+from tests.support.sidecar import unique, write
+
+
+@pytest.fixture
+def comm() -> Iterator[str]:
+    """The name of a program that is told."""
+    name = unique()
+    with targets.start('handler', name=name):
+        yield name
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> str:
+    """A file to watch."""
+    write(tmp_path / 'app.conf', 'first')
+    return str(tmp_path / 'app.conf')
+
+
+def doctor(config: str, *words: str) -> tuple[int, str]:
+    """Return the exit status, and what is said."""
+    done = subprocess.run(
+        (*sidecar.POLLRELOAD, 'doctor', '--config', config, *words), check=False,
+        env=sidecar.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=targets.DEADLINE, text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def test_each_watch_has_its_rows(tmp_path: Path, comm: str, conf: str) -> None:
+    """Below its name and whom it tells; what is of all comes first."""
+    config = put(
+        tmp_path / 'w.toml', table(name='one', path=conf, process=comm),
+        table(name='two', path=conf, process=comm, signal='USR1', exec='true'),
+    )
+
+    status, said = doctor(config)
+
+    assert status == 0, said
+    first, one, two = said.split('\n\n')
+    assert first == f'ok    config {config}'.ljust(len(first) - 9) + '2 watches'
+    assert one.startswith(f'one: {comm} and SIGHUP\nok ')
+    assert two.startswith(f'two: {comm} and SIGUSR1, then --exec true\nok ')
+    assert f'path {conf}' in one
+    assert f'path {conf}' in two
+    assert 'exec true' in two
+    assert 'exec true' not in one
+    # One table: the third column begins at one place.
+    assert len({
+        line.index('  ', line.index(conf)) for line in (one + two).splitlines()
+        if f'ok    path {conf}' in line
+    }) == 1
+
+
+def test_one_watch_is_one(tmp_path: Path, comm: str, conf: str) -> None:
+    """And is as it would be on a command line."""
+    config = put(tmp_path / 'w.toml', table(path=conf, process=comm))
+
+    status, said = doctor(config)
+
+    first, rows = said.split('\n\n')
+    assert status == 0
+    assert first.endswith(' 1 watch')
+    assert rows.startswith(f'{comm}: {comm} and SIGHUP\n')
+
+
+def test_one_that_would_fail_is_a_failure(
+        tmp_path: Path, comm: str, conf: str,
+) -> None:
+    """Of all; the rows of the others are there."""
+    config = put(
+        tmp_path / 'w.toml', table(name='one', path=f'{conf}.none', process=comm),
+        table(name='two', path=conf, process=comm),
+    )
+
+    status, said = doctor(config)
+
+    _, one, two = said.split('\n\n')
+    assert status == 1
+    assert f'fail  path {conf}.none' in one
+    assert '\nfail' not in two
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_json_is_one_object(
+        tmp_path: Path, comm: str, conf: str, fails: bool,
+) -> None:
+    """With one for each watch, and the worst status for all."""
+    config = put(
+        tmp_path / 'w.toml', table(name='one', path=conf, process=comm),
+        table(name='two', path=conf + '.none' * fails, process=comm, signal='USR1'),
+    )
+
+    status, said = doctor(config, '--output', 'json')
+    got: dict[str, Any] = json.loads(said)
+
+    assert got['status'] == status == int(fails)
+    assert got['rows'] == [{
+        'check': 'config', 'verdict': 'ok', 'about': config, 'says': '2 watches',
+        'remedy': '',
+    }]
+    assert [(each['watch'], each['status']) for each in got['watches']] == [
+        ('one', 0), ('two', int(fails)),
+    ]
+    for each in got['watches']:
+        assert {row['check'] for row in each['rows']} >= {'path', 'process', 'handler'}
+
+
+def test_a_bad_file_is_2_and_one_line(tmp_path: Path) -> None:
+    """Nothing is looked at."""
+    config = put(tmp_path / 'w.toml', table(path='/a', process='x', on_start='soon'))
+
+    assert doctor(config) == (2, (
+        f"pollreload: {config}:9: on-start: 'soon' is none of auto, always, never\n"
+    ))
+
+
+# The port
+
+
+def listened(host: str, port: int) -> rows_module.Row:
+    """Return the row of --listen."""
+    (row,) = command.several(Plan((Settings(('/a',), 'x'),), listen=(host, port)))
+    return row
+
+
+@pytest.mark.parametrize('host', ['', '127.0.0.1', '::1'])
+def test_a_port_that_is_free_can_be_had(host: str) -> None:
+    """And is free again afterwards."""
+    port = free_port()
+    about = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+    for _ in range(2):
+        assert listened(host, port) == (
+            'listen', 'ok', about, 'can be listened at', '',
+        )
+
+
+def test_a_port_in_use_may_be_ours() -> None:
+    """The doctor is asked beside a watch that runs."""
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        row = listened('127.0.0.1', taken.getsockname()[1])
+
+    assert (row.verdict, row.says) == ('warn', 'address already in use')
+    assert row.remedy == 'by a watch that runs already, or choose another port'
+
+
+def test_an_address_of_another_machine_cannot_be_had() -> None:
+    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    row = listened('192.0.2.1', 9533)
+
+    assert (row.verdict, row.says) == ('fail', 'cannot assign requested address')
+
+
+def test_what_listens_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the doctor says how."""
+    def client() -> NoReturn:
+        raise UsageError("--listen needs prometheus-client; pip install 'it'")
+
+    monkeypatch.setattr(metrics, 'client', client)
+    row = listened('', 9533)
+
+    assert (row.verdict, row.says) == ('fail', '--listen needs prometheus-client')
+    assert row.remedy == "pip install 'it'"

@@ -1,0 +1,131 @@
+"""Who has been told of a content, and when it is tried again."""
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pollreload.core import attempt
+from pollreload.core.attempt import Attempt, Told
+from pollreload.core.process import Process
+
+MASTER = Process(40, 1, 100_000, 'app')
+WORKER = Process(41, 40, 100_000, 'app')
+
+
+def test_the_table_is_complete():
+    """Every phase in flight has a written answer to all that can be seen."""
+    phases, seen = ('sent', 'pending', 'ending'), ('gone', 'pending', 'alive')
+
+    assert set(attempt.NEXT) == set(itertools.product(phases, seen))
+
+
+@pytest.mark.parametrize(('phase', 'seen', 'answer'), [
+    pytest.param(*cell, id=f'{cell[0]}, {cell[1]}') for cell in (
+        ('sent', 'gone', 'failed'),
+        ('sent', 'pending', 'pending'),
+        ('sent', 'alive', 'alive'),
+        ('pending', 'gone', 'failed'),
+        ('pending', 'pending', 'pending'),
+        ('pending', 'alive', 'alive'),
+        ('ending', 'gone', 'done'),
+        ('ending', 'pending', 'ending'),
+        ('ending', 'alive', 'ending'),
+    )
+])
+def test_the_next_phase_is(phase, seen, answer):
+    """Each cell has the answer that is written here once more."""
+    assert attempt.NEXT[phase, seen] == answer
+
+
+def test_nothing_was_done_for_a_stranger():
+    """A target that was not told yet has an entry all the same."""
+    assert attempt.of(Attempt(), MASTER) == Told(MASTER)
+
+
+def test_a_target_is_known_by_pid_and_start_time():
+    """The same pid with another start time is another target."""
+    known = Attempt(told=(Told(MASTER, sends=2),))
+
+    assert attempt.of(known, MASTER._replace(started=1)).sends == 0
+    assert attempt.of(known, MASTER._replace(comm='new')).sends == 2
+
+
+def test_an_entry_has_the_process_as_it_is_now():
+    """What is remembered is the entry; the process is the one that was found."""
+    renamed = MASTER._replace(comm='new')
+
+    assert attempt.of(Attempt(told=(Told(MASTER),)), renamed).process == renamed
+
+
+def test_record_replaces_the_entry_of_a_target():
+    """Each target has one entry."""
+    known = Attempt(told=(Told(MASTER), Told(WORKER)))
+
+    known = attempt.record(known, Told(MASTER, sends=1))
+
+    assert sorted(known.told) == [Told(MASTER, sends=1), Told(WORKER)]
+
+
+def test_unmarked_forgets_a_target_that_never_was_signalled():
+    """A signal that did not go out leaves no trace, but what went before does."""
+    known = Attempt(told=(Told(MASTER, sends=1), Told(WORKER, sends=2)))
+
+    known = attempt.unmarked(known, Told(MASTER))
+    known = attempt.unmarked(known, Told(WORKER, sends=1))
+
+    assert known.told == (Told(WORKER, sends=1),)
+
+
+@pytest.mark.parametrize(('process', 'matches', 'answer'), [
+    pytest.param(MASTER, (MASTER,), True, id='alone'),
+    pytest.param(MASTER, (MASTER, WORKER), True, id='a master with a worker'),
+    pytest.param(WORKER, (MASTER, WORKER), False, id='a worker'),
+    pytest.param(WORKER, (WORKER,), True, id='a worker whose master is no match'),
+])
+def test_needless(process, matches, answer):
+    """Only a root reads its configuration at its start."""
+    assert attempt.needless(process, matches) is answer
+
+
+@pytest.mark.parametrize(('tries', 'jitter', 'seconds'), [
+    (0, 0.0, 0.5), (0, 1.0, 1.0), (1, 0.0, 1.0), (5, 0.0, 16.0), (5, 1.0, 32.0),
+    (6, 0.0, 30.0), (6, 1.0, 60.0), (10**9, 0.5, 45.0),
+])
+def test_the_backoff_is(tries, jitter, seconds):
+    """It doubles up to 60 s, and half of it is jitter."""
+    assert attempt.backoff(tries, jitter) == seconds
+
+
+@given(st.integers(0), st.floats(0.0, 1.0, exclude_max=True))
+def test_the_backoff_is_bounded(tries, jitter):
+    """It is never none, never over 60 s, and never shorter than the one before."""
+    seconds = attempt.backoff(tries, jitter)
+
+    assert 0.5 <= seconds <= 60.0
+    assert attempt.backoff(tries + 1, jitter) >= seconds
+
+
+def test_a_failure_is_tried_again_later_and_later():
+    """Each failure counts, and the next try waits longer."""
+    first = attempt.failed(Attempt(), 100.0, 0.5)
+    second = attempt.failed(first, 100.0, 0.5)
+
+    assert (first.tries, first.again) == (1, 100.75)
+    assert (second.tries, second.again) == (2, 101.5)
+
+
+@pytest.mark.parametrize(('deaths', 'deadly', 'disposition', 'answer'), [
+    (2, 'default', 'default', False),
+    (3, 'default', 'default', True),
+    (3, 'unknown', 'unknown', True),
+    (4, 'caught', 'caught', True),
+    (3, 'default', 'caught', False),
+    (3, 'unknown', 'caught', False),
+    (3, 'caught', 'unknown', True),
+])
+def test_the_breaker(deaths, deadly, disposition, answer):
+    """Three deaths break, unless the next has a handler and the dead had none."""
+    assert attempt.broken(deaths, deadly, disposition) is answer

@@ -1,0 +1,574 @@
+"""What a look says, and what follows from it."""
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pollreload.core import change
+from pollreload.core.change import Decision, Known, Memory, Sight, Snapshot, observe
+from tests.support.simulation import blob, fingerprint
+
+A, B, C, EMPTY = blob('A'), blob('B'), blob('C'), change.EMPTY
+STATES = ('blank', 'done', 'settling', 'due')
+SIGHTS = ('nothing', 'done', 'doubtful', 'new', 'same')
+
+
+def file(digest: bytes) -> Sight:
+    """Return the sight of a path that is a file."""
+    return Sight('file', {'': digest}, {})
+
+
+def directory(files: Mapping[str, bytes], unreadable: Mapping[str, str] = {}) -> Sight:
+    """Return the sight of a path that is a directory."""
+    return Sight('directory', files, unreadable)
+
+
+def glob(files: Mapping[str, bytes]) -> Sight:
+    """Return the sight of a path that is a glob."""
+    return Sight('glob', files, {})
+
+
+def missing(reason: str = 'permission denied') -> Sight:
+    """Return the sight of a path that cannot be read."""
+    return Sight('', {}, {'': reason})
+
+
+def look(
+        memory: Memory, now: float, *sights: Sight, settle: float = 1.0,
+        grace: float = 30.0,
+) -> tuple[Memory, Decision]:
+    """Return what follows from a look that takes no time."""
+    return observe(memory, Snapshot(sights), now, now, settle, grace, fingerprint)
+
+
+def after(*looks: tuple[float, Sight]) -> Memory:
+    """Return the memory after looks at one path."""
+    memory = Memory()
+    for now, sight in looks:
+        memory, _ = look(memory, now, sight)
+    return memory
+
+
+def test_the_table_is_complete():
+    """Every state has a written answer to everything that a look can see."""
+    assert set(change.TABLE) == set(itertools.product(STATES, SIGHTS))
+
+
+ANSWERS = {
+    'blank': ('wait', 'baseline', 'wait', 'baseline', 'baseline'),
+    'done': ('wait', 'rest', 'doubt', 'begin', 'begin'),
+    'settling': ('break', 'rest', 'doubt', 'begin', 'hold on'),
+    'due': ('break', 'rest', 'doubt', 'begin', 'hold on'),
+}
+CELLS = [
+    pytest.param(state, saw, answer, id=f'{state}, {saw}')
+    for state, answers in ANSWERS.items()
+    for saw, answer in zip(SIGHTS, answers, strict=True)
+]
+
+
+@pytest.mark.parametrize(('state', 'saw', 'answer'), CELLS)
+def test_the_table_says(state, saw, answer):
+    """Each cell of the table has the answer that is written here once more."""
+    assert change.TABLE[state, saw] == answer
+
+
+# A memory in a state, and a sight that is what the table calls it then; B is
+# what was seen last, A what is done.
+KNOWN = (Known('file', {'': A}),)
+MEMORIES = {
+    'blank': Memory(),
+    'done': Memory('done', KNOWN, '=A', '=A', 5.0, '=A', looked_at=8.0, ended_at=8.0),
+    'settling': Memory(
+        'settling', KNOWN, '=A', '=B', 9.5, '=A', left=8.0, restless=9.5,
+        looked_at=9.5, ended_at=9.5,
+    ),
+    'due': Memory(
+        'due', (Known('file', {'': B}),), '=B', '=B', 5.0, '=A', left=4.0,
+        looked_at=9.5, ended_at=9.5,
+    ),
+}
+SEEN = {
+    'nothing': missing(), 'done': file(A), 'doubtful': file(EMPTY), 'new': file(C),
+    'same': file(B),
+}
+STATES_AFTER = {
+    ('blank', 'nothing'): 'blank',
+    ('blank', 'new'): 'done',
+    ('done', 'nothing'): 'done',
+    ('done', 'done'): 'done',
+    ('done', 'doubtful'): 'settling',
+    ('done', 'new'): 'settling',
+    ('settling', 'nothing'): 'settling',
+    ('settling', 'done'): 'done',
+    ('settling', 'doubtful'): 'settling',
+    ('settling', 'new'): 'settling',
+    ('settling', 'same'): 'settling',
+    ('due', 'nothing'): 'settling',
+    ('due', 'done'): 'done',
+    ('due', 'doubtful'): 'settling',
+    ('due', 'new'): 'settling',
+    ('due', 'same'): 'due',
+}
+
+
+@pytest.mark.parametrize(('state', 'saw'), [
+    pytest.param(*cell, id=', '.join(cell)) for cell in STATES_AFTER
+])
+def test_each_cell_is_acted_on(state, saw):
+    """A look in each state gives the action of the table and the state after it."""
+    memory, decision = look(MEMORIES[state], 10.0, SEEN[saw])
+
+    assert decision.action == change.TABLE[state, saw]
+    assert memory.state == STATES_AFTER[state, saw]
+    assert memory.looked_at == 10.0
+    if memory.state != 'done' or state == 'done':
+        assert memory.done == MEMORIES[state].done
+
+
+def test_a_member_unreadable_at_the_first_look_is_doubtful():
+    """In the blank state a doubtful look waits 0.25 s for a fresh file's mode."""
+    sight = directory({'a': A}, {'b': 'permission denied'})
+
+    memory, first = look(Memory(), 10.0, sight)
+    memory, second = look(memory, 10.25, sight)
+
+    assert (first.action, first.again, first.waiting) == ('wait', 10.25, 'recheck')
+    assert (second.action, memory.done) == ('baseline', 'a=A,b=unreadable')
+
+
+def test_a_blank_memory_that_has_seen_it_takes_a_baseline():
+    """What was seen before the baseline, whatever that was, is the baseline."""
+    memory, decision = look(Memory(seen='=A', seen_at=3.0), 10.0, file(A))
+
+    assert (decision.action, memory.done, memory.seen_at) == ('baseline', '=A', 3.0)
+
+
+def test_what_was_seen_before_done_was_void_begins_again():
+    """Seen in state done and not done itself: it is to settle, from where it was."""
+    memory = MEMORIES['done']._replace(seen='=B', seen_at=9.5)
+
+    memory, decision = look(memory, 10.0, file(B))
+
+    assert (decision.action, decision.again) == ('begin', 10.5)
+    assert (memory.state, memory.seen_at) == ('settling', 9.5)
+
+
+def test_a_change_is_due_at_the_second_look_after_settle():
+    """First sight settles, the look after --settle is due and names what changed."""
+    memory = after((10.0, file(A)))
+
+    memory, first = look(memory, 15.0, file(B))
+    settling = memory
+    memory, second = look(memory, 16.0, file(B))
+
+    assert (first.again, first.waiting, settling.state) == (16.0, 'settle', 'settling')
+    assert (second.again, second.changed, memory.state) == (0.0, ((0, ''),), 'due')
+
+
+def test_looks_less_than_settle_apart_do_not_settle():
+    """Two looks in a row are not enough, they have to be --settle apart."""
+    memory = after((10.0, file(A)), (15.0, file(B)))
+
+    memory, decision = look(memory, 15.9, file(B))
+
+    assert (memory.state, decision.again) == ('settling', 16.0)
+
+
+def test_settle_counts_from_the_end_of_a_look_to_the_beginning_of_another():
+    """A look of 10 s is no proof of 10 s of rest: --settle passes between two."""
+    memory, _ = observe(
+        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 25.0, 1.0, 30.0,
+        fingerprint,
+    )
+
+    memory, decision = observe(
+        memory, Snapshot((file(B),)), 25.5, 40.0, 1.0, 30.0, fingerprint,
+    )
+
+    assert (memory.state, decision.again) == ('settling', 26.0)
+
+
+def test_each_content_that_is_due_in_a_row_is_said_to_have_changed():
+    """With --settle 0 nothing is between one and the next; the same is said once."""
+    memory = after((10.0, file(A)))
+    said = []
+    for now, digest in ((15.0, B), (20.0, C), (25.0, C)):
+        memory, decision = look(memory, now, file(digest), settle=0.0)
+        said.append(decision.changed)
+
+    assert said == [((0, ''),), ((0, ''),), ()]
+
+
+def test_the_same_again_is_what_a_look_that_asks_everything_finds():
+    """At rest only the times change: still() is observe() without the questions."""
+    memory = after((10.0, directory({'a': A, 'b': EMPTY})))
+    again = directory({'a': A, 'b': EMPTY})
+
+    assert change.still(memory, 15.0, 15.0) == look(memory, 15.0, again)
+
+
+@pytest.mark.parametrize('odd', [
+    {'state': 'due'}, {'done': ''}, {'done': 'x'}, {'seen': 'x'}, {'left': 1.0},
+    {'restless': 1.0}, {'doubts': {(0, ''): (1.0, EMPTY)}},
+    {'troubles': {0: change.Trouble('gone', 1.0)}},
+])
+def test_what_is_not_at_rest_is_asked_about(odd):
+    """Anything that time may change, or that is not done."""
+    memory = after((10.0, file(A)))._replace(**odd)
+
+    assert change.still(memory, 15.0, 15.0) is None
+
+
+def test_settled_is_in_a_row():
+    """B, C, B: the second B starts anew."""
+    memory = after((10.0, file(A)), (15.0, file(B)), (15.5, file(C)), (16.2, file(B)))
+
+    assert (memory.state, memory.seen_at) == ('settling', 16.2)
+
+
+def test_an_unreadable_look_breaks_the_row():
+    """B, nothing, B: the second B starts anew, and nothing was forgotten."""
+    memory = after((10.0, file(A)), (15.0, file(B)), (15.5, missing()))
+    assert (memory.state, memory.seen, memory.known) == ('settling', '', KNOWN)
+    assert memory.restless == 0.0
+
+    memory, decision = look(memory, 16.2, file(B))
+
+    assert (decision.action, memory.seen_at) == ('begin', 16.2)
+
+
+def test_settle_0_acts_on_first_sight():
+    """Without --settle one look is enough, even a slow one."""
+    memory, decision = observe(
+        after((10.0, file(A))), Snapshot((file(B),)), 15.0, 18.0, 0.0, 30.0,
+        fingerprint,
+    )
+
+    assert (memory.state, decision.changed) == ('due', ((0, ''),))
+
+
+def test_a_due_content_is_reported_once():
+    """What changed is named when it falls due, not at each look after."""
+    memory = after((10.0, file(A)), (15.0, file(B)), (16.0, file(B)))
+
+    memory, decision = look(memory, 20.0, file(B))
+
+    assert (memory.state, decision.changed) == ('due', ())
+
+
+def test_no_digest_is_made_of_what_is_as_it_was():
+    """A look that sees what is known makes no fingerprint, which costs."""
+    memory = after((10.0, file(A)))
+
+    memory, decision = observe(
+        memory, Snapshot((file(A),)), 15.0, 15.0, 1.0, 30.0,
+        lambda files: pytest.fail('a digest was made'),
+    )
+
+    assert decision.action == 'rest'
+
+
+def test_what_came_went_and_changed_is_told_apart_by_path():
+    """Differences name each file by the position of its path."""
+    before = (Known('directory', {'a': A, 'b': B}), None)
+    behind = (
+        Known('directory', {'b': C, 'c': C}), Known('file', {'': A}),
+        Known('file', {'': A}), None,
+    )
+
+    assert change.differences(before, behind) == (
+        (0, 'a'), (0, 'b'), (0, 'c'), (1, ''), (2, ''),
+    )
+
+
+def test_what_became_empty_is_distrusted():
+    """A file that became empty is due after --empty-grace, not after --settle."""
+    memory = after((10.0, file(A)))
+
+    memory, first = look(memory, 15.0, file(EMPTY))
+    memory, second = look(memory, 44.9, file(EMPTY))
+    memory, third = look(memory, 45.0, file(EMPTY))
+
+    assert (first.action, first.again, first.waiting) == ('doubt', 45.0, 'doubt')
+    assert (second.action, third.action, memory.state) == ('doubt', 'hold on', 'due')
+
+
+@pytest.mark.parametrize(('was', 'grace'), [
+    pytest.param({}, 30.0, id='new and empty'),
+    pytest.param({'f': EMPTY}, 30.0, id='always empty'),
+    pytest.param({'f': A}, 0.0, id='no grace'),
+])
+def test_what_did_not_become_empty_is_believed(was, grace):
+    """A new file may be empty, and --empty-grace 0 believes all."""
+    memory = after((10.0, directory({**was, 'n': A})))
+
+    memory, decision = look(memory, 15.0, directory({'f': EMPTY, 'n': B}), grace=grace)
+
+    assert (decision.action, memory.doubts) == ('begin', {})
+
+
+def test_the_grace_is_each_files_own():
+    """Two files became empty one after the other: the last of them decides."""
+    memory = after((10.0, directory({'a': A, 'b': B})))
+
+    memory, _ = look(memory, 15.0, directory({'a': EMPTY, 'b': B}))
+    memory, decision = look(memory, 25.0, directory({'a': EMPTY, 'b': EMPTY}))
+
+    assert decision.again == 55.0
+    assert memory.doubts == {(0, 'a'): (15.0, EMPTY), (0, 'b'): (25.0, EMPTY)}
+
+
+def test_another_doubt_starts_anew():
+    """Unreadable for 29 s and then empty: empty is doubted for its own grace."""
+    memory = after((10.0, directory({'f': A})))
+    memory, _ = look(memory, 15.0, directory({}, {'f': 'permission denied'}))
+
+    memory, decision = look(memory, 44.0, directory({'f': EMPTY}))
+
+    assert (decision.action, memory.doubts) == ('doubt', {(0, 'f'): (44.0, EMPTY)})
+
+
+def test_a_doubt_ends_when_the_content_is_back():
+    """Empty for a moment, then as before: at rest, with no doubt left."""
+    memory = after((10.0, file(A)), (15.0, file(EMPTY)))
+
+    memory, decision = look(memory, 16.0, file(A))
+
+    assert (decision.action, memory.doubts, memory.state) == ('rest', {}, 'done')
+
+
+def test_a_member_stops_blocking_after_30_s():
+    """An unreadable member is doubted for 30 s, then it is part of what is seen."""
+    sight = directory({'n': A}, {'f': 'permission denied'})
+    memory = after((10.0, directory({'f': A, 'n': A})))
+
+    memory, first = look(memory, 15.0, sight)
+    memory, second = look(memory, 44.9, sight)
+    memory, third = look(memory, 45.0, sight)
+
+    assert (first.action, second.action, third.action) == ('doubt', 'doubt', 'hold on')
+    assert memory.known_print == 'f=unreadable,n=A'
+
+
+def test_a_member_that_is_known_as_unreadable_blocks_nobody():
+    """What has been in the fingerprint as unreadable is in doubt no more."""
+    memory, _ = look(Memory(), 10.0, directory({'n': A}, {'f': 'stale'}))
+    memory, _ = look(memory, 10.25, directory({'n': A}, {'f': 'stale'}))
+
+    memory, decision = look(memory, 15.0, directory({'n': B}, {'f': 'stale'}))
+
+    assert (decision.action, decision.again) == ('begin', 16.0)
+
+
+def test_a_neighbour_of_an_unreadable_file_is_told():
+    """A path that cannot be read does not keep another from being told."""
+    memory, _ = look(Memory(), 10.0, file(A), file(A))
+
+    memory, _ = look(memory, 15.0, missing(), file(B))
+    memory, decision = look(memory, 16.0, missing(), file(B))
+
+    assert (memory.state, decision.changed) == ('due', ((1, ''),))
+    assert memory.known_print == '=A;=B'
+
+
+def test_a_path_that_is_gone_is_no_change():
+    """The path as a whole is kept as it was known."""
+    memory = after((10.0, file(A)))
+
+    memory, decision = look(memory, 15.0, missing('is not there'))
+
+    assert (decision.action, memory.done, memory.known) == ('wait', '=A', KNOWN)
+
+
+@pytest.mark.parametrize('sight', [directory, glob])
+def test_a_member_that_is_gone_is_a_change(sight):
+    """A file that went away in a directory or a glob differs."""
+    memory = after((10.0, sight({'a': A, 'b': B})))
+
+    memory, decision = look(memory, 15.0, sight({'a': A}), settle=0.0)
+
+    assert (memory.state, decision.changed) == ('due', ((0, 'b'),))
+
+
+def test_every_member_that_is_gone_is_a_change():
+    """A glob that matched, and matches nothing now, differs."""
+    memory = after((10.0, glob({'a': A})))
+
+    memory, _ = look(memory, 15.0, glob({}), settle=0.0)
+
+    assert memory.state == 'due'
+
+
+@pytest.mark.parametrize(('sight', 'known', 'reason'), [
+    pytest.param(missing('gone'), None, 'gone', id='whole'),
+    pytest.param(Sight('', {}, {}), None, 'cannot be read', id='without a reason'),
+    pytest.param(
+        directory({}, {'': 'stale'}), None, 'stale', id='directory as a whole',
+    ),
+    pytest.param(
+        directory({'a': A}), Known('file', {'': A}),
+        'is a directory now, and was a file', id='directory where a file was',
+    ),
+    pytest.param(
+        glob({'a1': A}), Known('file', {'': A}), 'no such file',
+        id='glob where a file of that name was',
+    ),
+    pytest.param(glob({}), None, 'matches nothing', id='glob, never matched'),
+    pytest.param(glob({}), Known('glob', {'a': A}), '', id='glob, matched before'),
+    pytest.param(
+        Sight('glob', {}, {'a': 'permission denied'}), None, '', id='glob, unreadable',
+    ),
+    pytest.param(file(A), Known('directory', {'a': A}), '', id='file was directory'),
+    pytest.param(Sight('file', {}, {'': 'x'}), None, '', id='a file of its own kind'),
+    pytest.param(directory({}), None, '', id='empty directory'),
+])
+def test_what_counts_as_unreadable(sight, known, reason):
+    """A path is unreadable as a whole only where nothing can be said of it."""
+    assert change.trouble(sight, known) == reason
+
+
+@pytest.mark.parametrize(('unreadable', 'words'), [
+    ({}, ''),
+    ({'b': 'stale'}, 'b: stale'),
+    ({'b': 'stale', 'a': 'gone', 'c': 'x'}, 'a: gone (and 2 more)'),
+])
+def test_unreadable_members_are_summed_up(unreadable, words):
+    """The first by name speaks for all."""
+    assert change.summary(directory({}, unreadable)) == words
+
+
+def test_trouble_is_believed_at_the_second_look():
+    """The first look asks for another 0.25 s later, which reports it once."""
+    memory = after((10.0, file(A)))
+
+    memory, first = look(memory, 15.0, missing())
+    memory, second = look(memory, 15.25, missing())
+    memory, third = look(memory, 20.0, missing())
+
+    assert (first.failing, first.again, first.waiting) == ((), 15.25, 'recheck')
+    assert (second.failing, second.again, second.waiting) == ((0,), 0.0, '')
+    assert third.failing == ()
+    assert memory.troubles[0].reported
+
+
+def test_trouble_that_ended_unreported_is_not_mended():
+    """Nobody heard of it, so nobody hears of its end."""
+    memory = after((10.0, file(A)), (15.0, missing()))
+
+    memory, decision = look(memory, 15.25, file(A))
+
+    assert (decision.mended, memory.troubles) == ((), {})
+
+
+def test_reported_trouble_is_mended_once():
+    """What was reported is reported as readable when it is."""
+    memory = after((10.0, file(A)), (15.0, missing()), (15.25, missing()))
+
+    memory, first = look(memory, 20.0, file(A))
+    memory, second = look(memory, 25.0, file(A))
+
+    assert (first.mended, second.mended) == ((0,), ())
+
+
+def test_trouble_with_another_reason_is_reported_again():
+    """Each transition from one reason to another is a line."""
+    memory = after((10.0, file(A)), (15.0, missing()), (15.25, missing()))
+
+    memory, decision = look(memory, 20.0, missing('is not there'))
+
+    assert decision.failing == (0,)
+
+
+def test_the_next_look_is_the_first_that_is_wanted():
+    """A recheck comes before the end of a long --settle, and the other way round."""
+    memory, _ = look(Memory(), 10.0, file(A), file(A))
+
+    _, long = look(memory, 15.0, file(B), missing(), settle=9.0)
+    _, short = look(memory, 15.0, file(B), missing(), settle=0.1)
+
+    assert (long.again, short.again) == (15.25, 15.1)
+
+
+@pytest.mark.parametrize(('memory', 'now', 'answer'), [
+    pytest.param(Memory('settling', restless=1.0, seen_at=61.0, ended_at=61.0), 61.0,
+                 True, id='a new one after a minute of it'),
+    pytest.param(Memory('settling', restless=1.0, seen_at=60.9, ended_at=60.9), 60.9,
+                 False, id='less than a minute'),
+    pytest.param(Memory('settling', restless=1.0, seen_at=50.0, ended_at=61.0), 61.0,
+                 False, id='the same as before'),
+    pytest.param(Memory('settling', restless=0.0, seen_at=61.0, ended_at=61.0), 61.0,
+                 False, id='not since anything'),
+    pytest.param(Memory('due', restless=1.0, seen_at=61.0, ended_at=61.0), 61.0,
+                 False, id='due'),
+])
+def test_restless(memory, now, answer):
+    """Only one new content after another, for a minute, is worth a line."""
+    assert change.restless(memory, now) is answer
+
+
+def test_told_advances_the_memory_to_what_is_there():
+    """All targets have what was seen last: it is done."""
+    memory = change.told(MEMORIES['due'], '=B', 7.0)
+
+    assert (memory.state, memory.done) == ('done', '=B')
+
+
+def test_told_of_what_is_not_there_any_more():
+    """All targets have B while C is on its way: B is done, C stays on its way."""
+    memory = change.told(MEMORIES['settling']._replace(seen='=C'), '=B', 7.0)
+
+    assert (memory.state, memory.done, memory.seen) == ('settling', '=B', '=C')
+    assert memory.left == 7.0
+
+
+def test_void_forgets_what_is_done_and_nothing_else():
+    """Before a signal nothing counts as done."""
+    assert change.void(MEMORIES['due']) == MEMORIES['due']._replace(done='')
+
+
+def test_tell_first_makes_a_baseline_due():
+    """After tell_first what is there is told once it has settled."""
+    memory = change.tell_first(after((10.0, file(A))))
+
+    memory, decision = look(memory, 11.0, file(A))
+
+    assert (decision.action, memory.state, decision.changed) == ('hold on', 'due', ())
+
+
+def test_what_was_left_is_remembered_until_it_is_back():
+    """The last look that saw what is done is kept while something else is there."""
+    memory = after((10.0, file(A)), (15.0, file(B)), (16.0, file(B)), (20.0, missing()))
+    assert memory.left == 10.0
+
+    memory, decision = look(memory, 25.0, file(A))
+
+    assert (decision.action, memory.left) == ('rest', 10.0)
+
+
+LOOKS = st.lists(st.tuples(
+    st.sampled_from((file(A), file(B), file(EMPTY), missing())),
+    st.sampled_from((0.1, 0.25, 1.0, 5.0, 40.0)),
+))
+
+
+@given(LOOKS)
+def test_due_is_what_was_seen_twice_in_a_row(looks):
+    """In any history of looks, what falls due was seen by two looks --settle apart."""
+    memory, now, seen = Memory(), 100.0, [('', 0.0)]
+    for sight, pause in looks:
+        now += pause
+        found = fingerprint([sight.files]) if sight.kind else ''
+        if found != seen[-1][0]:
+            seen.append((found, now))
+        before = memory.state
+        memory, _ = look(memory, now, sight)
+
+        if memory.state == 'due' and before != 'due':
+            assert memory.seen == found
+            assert now - seen[-1][1] >= 1.0
+            assert memory.seen != memory.done

@@ -1,0 +1,195 @@
+"""Which process is told, and what it would do with the signal."""
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from pollreload.core import process
+from pollreload.core.process import Masks, Process, choose, disposition
+
+MODES = ('enforce', 'warn', 'off', 'ending')
+DISPOSITIONS = ('caught', 'blocked', 'ignored', 'default', 'unknown')
+HUP = 1
+BIT = 1 << (HUP - 1)
+
+
+def test_the_verdicts_are_complete():
+    """Every mode has a written answer to every disposition."""
+    assert set(process.VERDICTS) == set(itertools.product(MODES, DISPOSITIONS))
+
+
+ANSWERS = {
+    'enforce': ('send', 'send', 'hold', 'hold', 'send'),
+    'warn': ('send', 'send', 'warn', 'warn', 'send'),
+    'off': ('send',) * 5,
+    'ending': ('send',) * 5,
+}
+VERDICTS = [
+    pytest.param(mode, seen, answer, id=f'{mode}, {seen}')
+    for mode, answers in ANSWERS.items()
+    for seen, answer in zip(DISPOSITIONS, answers, strict=True)
+]
+
+
+@pytest.mark.parametrize(('mode', 'seen', 'answer'), VERDICTS)
+def test_the_verdict_is(mode, seen, answer):
+    """Each cell has the answer that is written here once more."""
+    assert process.VERDICTS[mode, seen] == answer
+
+
+@pytest.mark.parametrize(('masks', 'harmless', 'init', 'answer'), [
+    pytest.param(None, False, False, 'unknown', id='no masks: unknown, never default'),
+    pytest.param(None, True, True, 'unknown', id='no masks of init'),
+    pytest.param(Masks(BIT, 0, 0, 0), False, False, 'caught', id='caught'),
+    pytest.param(Masks(BIT, BIT, BIT, 0), False, False, 'caught', id='caught, blocked'),
+    pytest.param(Masks(0, BIT, 0, 0), False, False, 'ignored', id='ignored'),
+    pytest.param(Masks(0, BIT, BIT, 0), False, False, 'ignored', id='ignored, blocked'),
+    pytest.param(Masks(0, 0, BIT, 0), False, False, 'blocked', id='blocked'),
+    pytest.param(Masks(0, 0, BIT, 0), False, True, 'blocked', id='blocked in init'),
+    pytest.param(Masks(0, 0, 0, 0), False, False, 'default', id='default'),
+    pytest.param(Masks(0, 0, 0, BIT), False, False, 'default', id='pending is nothing'),
+    pytest.param(Masks(0, 0, 0, 0), True, False, 'ignored', id='harmless by default'),
+    pytest.param(Masks(0, 0, 0, 0), False, True, 'ignored', id='init is spared'),
+    pytest.param(
+        Masks(BIT << 1, BIT << 1, BIT << 1, 0), False, False, 'default',
+        id='masks of another signal',
+    ),
+])
+def test_the_disposition_is(masks, harmless, init, answer):
+    """The masks say what the target would do; without them it is unknown."""
+    assert disposition(masks, HUP, harmless, init) == answer
+
+
+def test_the_last_signal_has_a_bit():
+    """Signal 64 is bit 63."""
+    assert disposition(Masks(1 << 63, 0, 0, 0), 64, False, False) == 'caught'
+
+
+def called(comm: str, *cmdline: str) -> Process:
+    """Return a process of that comm and those arguments."""
+    return Process(41, 1, 500, comm, cmdline)
+
+
+@pytest.mark.parametrize(('comm', 'cmdline', 'name', 'answer'), [
+    pytest.param('nginx', (), 'nginx', True, id='short'),
+    pytest.param('nginx', (), 'ngin', False, id='a part'),
+    pytest.param('nginx', ('x',), 'nginx', True, id='arguments are not asked'),
+    pytest.param('sixteen-letters', (), 'sixteen-letters', True, id='15 bytes'),
+    pytest.param(
+        'sixteen-letters', ('/usr/bin/sixteen-letters1',), 'sixteen-letters1', True,
+        id='16 bytes, argv[0]',
+    ),
+    pytest.param(
+        'sixteen-letters', ('sixteen-letters2',), 'sixteen-letters1', False,
+        id='16 bytes, a decoy',
+    ),
+    pytest.param(
+        'sixteen-letters', (), 'sixteen-letters1', False, id='16 bytes, no arguments',
+    ),
+    pytest.param(
+        'sixteen-letters', ('python3', '-u', '/opt/sixteen-letters1', 'x'),
+        'sixteen-letters1', True, id='16 bytes, a script',
+    ),
+    pytest.param(
+        'sixteen-letters', ('python3', 'other', 'sixteen-letters1'),
+        'sixteen-letters1', False, id='16 bytes, an argument of the script',
+    ),
+    pytest.param(
+        'sixteen-letters', ('/sixteen-letters1/decoy',), 'sixteen-letters1', False,
+        id='16 bytes, a directory',
+    ),
+    pytest.param('other', ('sixteen-letters1',), 'sixteen-letters1', False, id='comm'),
+    # U+00E9 is two bytes; the kernel cuts between them.
+    pytest.param(
+        'fourteen-chars\udcc3', ('fourteen-charsé',), 'fourteen-charsé', True,
+        id='cut in a character',
+    ),
+    pytest.param(
+        'fourteen-chars\udcc3', ('fourteen-charsè',), 'fourteen-charsé', False,
+        id='cut in a character, a decoy',
+    ),
+])
+def test_named(comm, cmdline, name, answer):
+    """A name over 15 bytes is confirmed by argv[0], or by the script it runs."""
+    assert process.named(called(comm, *cmdline), name) is answer
+
+
+@pytest.mark.parametrize(('cmdline', 'answer'), [
+    ((), ()),
+    (('python3',), ()),
+    (('python3', '-u'), ()),
+    (('python3', '-u', 'a', 'b'), ('a',)),
+    (('sh', 'a'), ('a',)),
+])
+def test_the_script_is_the_first_argument_that_is_no_option(cmdline, answer):
+    """An interpreter's options come before the file that it runs."""
+    assert process.script(cmdline) == answer
+
+
+MASTER = Process(40, 1, 100, 'app')
+WORKER = Process(41, 40, 200, 'app')
+CHILD = Process(42, 41, 300, 'app')
+OTHER = Process(43, 1, 400, 'app')
+
+
+@pytest.mark.parametrize(('found', 'select', 'answer'), [
+    ((MASTER,), 'root', (MASTER,)),
+    ((CHILD, WORKER, MASTER), 'root', (MASTER,)),
+    ((WORKER, CHILD), 'root', (WORKER,)),
+    ((MASTER, OTHER), 'root', ()),
+    ((OTHER, CHILD, WORKER, MASTER), 'roots', (MASTER, OTHER)),
+    ((OTHER, MASTER, CHILD), 'all', (MASTER, CHILD, OTHER)),
+    ((OTHER, MASTER, WORKER), 'oldest', (MASTER,)),
+    ((OTHER, MASTER, WORKER), 'newest', (OTHER,)),
+])
+def test_choose(found, select, answer):
+    """Each way to select, of matches in any order; age decides, then the pid."""
+    choice = choose(found, select)
+
+    assert choice.targets == answer
+    assert set(choice.matches) == set(found)
+    assert choice.reason == ('' if answer else 'ambiguous')
+
+
+def test_the_same_tick_goes_by_pid():
+    """Of two that started in the same tick the higher pid is the newer."""
+    twin = OTHER._replace(pid=39)
+
+    assert choose((OTHER, twin), 'newest').targets == (OTHER,)
+    assert choose((OTHER, twin), 'oldest').targets == (twin,)
+
+
+@pytest.mark.parametrize('select', ['root', 'roots', 'all', 'oldest', 'newest'])
+def test_nobody_is_no_target(select):
+    """No match is a reason of its own."""
+    assert choose((), select) == process.Choice((), 'no target')
+
+
+def test_several_roots_are_listed():
+    """Ambiguity names the pids and the ways out."""
+    choice = choose((MASTER, OTHER, WORKER), 'root')
+
+    assert choice.says.startswith(
+        '2 processes match and none is the parent of the others (pids 40, 43); narrow',
+    )
+    assert '--cmdline' in choice.says
+    assert '--select roots' in choice.says
+
+
+@pytest.mark.parametrize(('count', 'words'), [
+    (1, 'pid 0'),
+    (2, 'pids 0, 1'),
+    (8, 'pids 0, 1, 2, 3, 4, 5, 6, 7'),
+    (10, 'pids 0, 1, 2, 3, 4, 5, 6, 7 and 2 more'),
+])
+def test_pids_are_listed(count, words):
+    """The first eight are named, the others counted."""
+    found = [MASTER._replace(pid=pid) for pid in range(count)]
+
+    assert process.listed(found) == words
+
+
+def test_a_process_is_called_by_comm_and_pid():
+    """In a message both its name and its pid tell which it is."""
+    assert str(MASTER) == 'app (pid 40)'

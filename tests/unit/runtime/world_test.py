@@ -1,0 +1,1239 @@
+"""The edges as a step gets them: eyes, hands, targets and what is said about them."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from pollreload.core import change, ledger_format
+from pollreload.core.change import Sight, Snapshot
+from pollreload.core.process import Choice, Masks, Process
+from pollreload.core.state import State
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
+from pollreload.runtime import guard, ledger, log, observer, runner, world
+from pollreload.runtime import targets as targets_of
+from pollreload.settings import Settings
+from pollreload.system import (
+    children,
+    ledger_file,
+    mounts,
+    pidfile,
+    procfs,
+    reader,
+    stat_cache,
+)
+from tests.support import apart, targets
+from tests.support.sidecar import unique, write
+from tests.unit.system.stat_cache_test import noted
+
+
+@pytest.fixture(autouse=True)
+def childless() -> Iterator[None]:
+    """End what a test leaves: the child that holds a ledger lives as long as we do."""
+    yield
+    for pid in procfs.pids('/proc'):
+        if procfs.parent(procfs.stat(f'/proc/{pid}')) == os.getpid():
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def failing(error: int) -> Callable[..., NoReturn]:
+    """Return a function that the kernel refuses."""
+    def call(*_: object, **__: object) -> NoReturn:
+        raise OSError(error, os.strerror(error))
+    return call
+
+
+def beside(function: Callable[[], Any]) -> Any:
+    """Return the value of a function from a child, of whom a target is no child."""
+    pid, fd = children.fork(function)
+    ended(pid)
+    assert children.ended(pid) == 0
+    return children.value(fd)
+
+
+def chosen(settings: Settings) -> tuple[tuple[int, ...], str, str]:
+    """Return the pids of the targets, the reason and its words."""
+    def choose() -> object:
+        choice = targets_of.targets(settings)
+        return tuple(each.pid for each in choice.targets), choice.reason, choice.says
+
+    got: tuple[tuple[int, ...], str, str] = beside(choose)
+    return got
+
+
+def ended(pid: int) -> None:
+    """Wait until a child is dead, and leave it to be reaped."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+# Chance, and the name of the host
+
+
+def test_jitter_is_in_0_to_1_and_differs() -> None:
+    """Two sidecars that start together must not poll together."""
+    got = {world.jitter() for _ in range(100)}
+
+    assert len(got) > 90
+    assert all(0.0 <= each < 1.0 for each in got)
+
+
+def test_splay_is_fixed_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In [0, splay), the same every time, spread over the hosts of a fleet."""
+    real = os.uname()
+
+    def share(name: str) -> float:
+        named = os.uname_result((real[0], name, *real[2:]))
+        monkeypatch.setattr(os, 'uname', lambda: named)
+        return world.splayed(60.0)
+
+    shares = [share(f'node-{number}') for number in range(100)]
+
+    assert shares == [share(f'node-{number}') for number in range(100)]
+    assert all(0.0 <= each < 60.0 for each in shares)
+    assert min(shares) < 10
+    assert max(shares) > 50
+    assert world.splayed(0.0) == 0.0
+
+
+def test_us_is_the_effective_uid() -> None:
+    """What the kernel asks for when a signal is sent."""
+    assert targets_of.us() == f'uid {os.geteuid()}'
+
+
+# What is said, and where
+
+
+@pytest.mark.parametrize(('verbosity', 'said'), [
+    (-1, ['held']), (0, ['baseline', 'held']), (1, ['polled', 'baseline', 'held']),
+])
+def test_verbosity_says_which_events_are_said(
+        capfd: pytest.CaptureFixture[str], verbosity: int, said: list[str],
+) -> None:
+    """-q leaves out what is calm, -v adds the polls."""
+    say = log.logger(Settings(verbosity=verbosity, log_format='json'))
+    for event in ('polled', 'baseline', 'held'):
+        say(event, 'a message', extra=1)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    assert [line['event'] for line in lines] == said
+    assert all((line['message'], line['extra']) == ('a message', 1) for line in lines)
+
+
+def test_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk: there is no one left to tell, and no reason to stop."""
+    monkeypatch.setattr(os, 'write', failing(errno.ENOSPC))
+
+    log.put(b'line', patient=True)
+    log.put(b'line', patient=False)
+
+
+# Eyes
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file system is one that can hang."""
+    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
+
+
+def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
+    """No child is needed for it."""
+    write(tmp_path / 'a', 'x')
+    eyes = observer.Eyes(Settings((str(tmp_path / 'a'), '/nowhere')))
+    got = eyes.look(True)
+
+    assert got is not None
+    assert [sight.kind for sight in got.sights] == ['file', '']
+    assert got.newest > 0.0
+    assert eyes.pid == 0
+
+
+@pytest.mark.usefixtures('far')
+def test_look_where_it_can_hang_is_made_by_a_child(tmp_path: Path) -> None:
+    """It is asked for until it has ended, and is the same as one made at once."""
+    for name in ('a', 'b'):
+        write(tmp_path / name, 'x')
+    paths = (str(tmp_path), '/nowhere')
+    eyes = observer.Eyes(Settings(paths))
+    first = eyes.look(True)
+    ended(eyes.pid)
+    got = eyes.look(True)
+
+    assert first is None
+    assert got == reader.look(paths, (), True)
+    assert eyes.pid == 0
+
+
+@pytest.mark.usefixtures('far')
+def test_look_that_goes_on_is_none_and_can_be_ended(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The child is killed, and nothing of it is left."""
+    monkeypatch.setattr(reader, 'look', lambda *_, **__: signal.pause())
+    eyes = observer.Eyes(Settings(('/a',)))
+    looks = [eyes.look(False), eyes.look(False)]
+    pid = eyes.pid
+    eyes.close()
+    eyes.close()
+
+    assert looks == [None, None]
+    assert eyes.pid == 0
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    assert procfs.started(pid) is None
+
+
+@pytest.mark.usefixtures('far')
+def test_child_that_dies_is_a_path_that_cannot_be_read(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing from the world stops the loop: the next poll has another child."""
+    monkeypatch.setattr(
+        reader, 'look', lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL),
+    )
+    eyes = observer.Eyes(Settings(('/a', '/b')))
+    eyes.look(False)
+    ended(eyes.pid)
+    got = eyes.look(False)
+
+    assert got == Snapshot(
+        (Sight('', {}, {'': 'a child ended with status -9'}),) * 2,
+    )
+    assert eyes.pid == 0
+
+
+@pytest.mark.usefixtures('far')
+@pytest.mark.parametrize('error', [errno.EAGAIN, errno.ENOMEM])
+def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
+        monkeypatch: pytest.MonkeyPatch, error: int,
+) -> None:
+    """No process or no memory to spare now."""
+    monkeypatch.setattr(os, 'fork', failing(error))
+    got = observer.Eyes(Settings(('/a',))).look(False)
+
+    assert got is not None
+    assert got.sights[0].unreadable[''].startswith('no child to read it: ')
+
+
+def test_path_for_which_there_is_no_memory_cannot_be_read(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A directory that has grown too large stops nobody."""
+    def look(*_: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(reader, 'look', look)
+    got = observer.Eyes(Settings(('/a',))).look(False)
+
+    assert got == Snapshot((Sight('', {}, {'': 'not enough memory to read it'}),))
+
+
+def test_stop_ends_a_look(tmp_path: Path) -> None:
+    """TERM, which is blocked while we work, is seen by the look all the same."""
+    write(tmp_path / 'a', 'x' * (2 << 20))
+
+    def look() -> object:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return observer.Eyes(Settings((str(tmp_path / 'a'),))).look(False) is None
+
+    assert beside(look) is True
+
+
+# Eyes that go by what they saw before
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is read here, path by path; stat is believed as soon as can be."""
+    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
+    return noted(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(
+        request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[None]:
+    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here, nor
+    what did not answer in another test.
+    """
+    monkeypatch.setattr(guard, 'STUCK', {})
+    if 'mounted' not in request.fixturenames:
+        kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
+        monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
+        mounts.watched.cache_clear()
+    yield
+    mounts.watched.cache_clear()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
+        Callable[..., None]
+]:
+    """A function that pretends that these are the mount points and types."""
+    def mount(**types: str) -> None:
+        lines = ''.join(
+            f'36 35 98:0 / {point} rw - {kind} server:/export rw\n'
+            for point, kind in types.items()
+        )
+        (tmp_path / 'mountinfo').write_text(lines)
+        monkeypatch.setattr(mounts, 'MOUNTINFO', str(tmp_path / 'mountinfo'))
+        # A plain file does not say that it is another.
+        mounts.watched.cache_clear()
+
+    yield mount
+    mounts.watched.cache_clear()
+
+
+def saw(eyes: observer.Eyes) -> str:
+    """Return where the next look is made, 'here' or 'child', once it has ended."""
+    if eyes.look(False) is not None:
+        return 'here'
+    ended(eyes.pid)
+    assert eyes.look(False) is not None
+    return 'child'
+
+
+@pytest.mark.parametrize(('rehash', 'interval', 'rounds'), [
+    (60.0, 5.0, 12), (60.0, 60.0, 1), (60.0, 31.0, 1), (60.0, 3600.0, 1),
+    (0.0, 5.0, 1), (0.01, 0.01, 1), (61.0, 2.0, 30), (1.0, 0.1, 10),
+])
+def test_rounds_are_as_many_polls_as_there_are_in_rehash(
+        rehash: float, interval: float, rounds: int,
+) -> None:
+    """Rounded down, so that no file waits longer; one at least."""
+    eyes = observer.Eyes(Settings(('/a',), rehash=rehash, interval=interval))
+
+    assert eyes.rounds == rounds
+
+
+@pytest.mark.parametrize('rehash', [0.0, 4.0])
+def test_rehash_within_an_interval_reads_all_at_each_look(
+        tmp_path: Path, reads: list[str], rehash: float,
+) -> None:
+    """0 and any other: every poll is later than that."""
+    write(tmp_path / 'a', 'x')
+    write(tmp_path / 'b', 'x')
+    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
+    for _ in range(4):
+        eyes.look(False)
+
+    assert len(reads) == 8
+
+
+def test_each_look_here_is_another_turn_and_each_file_has_one(
+        tmp_path: Path, reads: list[str],
+) -> None:
+    """The turns go round; each file is read once in one."""
+    for number in range(10):
+        write(tmp_path / str(number), 'x')
+    clock = Clock()
+    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
+    turns = []
+    for _ in range(8):
+        turns.append(eyes.turn)
+        eyes.look(False)
+        clock.seconds += 5.0
+
+    assert turns == list(range(8))
+    # All in the first two looks, and then each in each of two rounds.
+    assert len(reads) == 2 * 10 + 2 * 10
+
+
+@pytest.mark.parametrize('late', [0.0, 4.9, 5.0, 7.0, 31.0, 3600.0])
+def test_rehash_is_a_time_also_where_looks_come_late(
+        tmp_path: Path, reads: list[str], late: float,
+) -> None:
+    """A look that takes longer than the interval, a machine that slept: whose turn has
+    come meanwhile is read at the next look, and no file waits for longer than that.
+    """
+    for number in range(20):
+        write(tmp_path / str(number), 'x')
+    clock = Clock()
+    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    read = {f'{tmp_path}/{number}': 0.0 for number in range(20)}
+    for number in range(120):
+        reads.clear()
+        eyes.look(False)
+        read.update(dict.fromkeys(reads, clock.seconds))
+        if clock.seconds > 1120.0 + 2 * late:
+            assert min(read.values()) >= clock.seconds - 65.0 - late
+        clock.seconds += 5.0 + (late if number % 2 else 0.0)
+
+
+def test_a_look_before_its_time_reads_nothing(
+        tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No turn has come, as after HUP; nor is one lost."""
+    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
+    write(tmp_path / 'a', 'x')
+    clock = Clock()
+    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    for _ in range(2):
+        eyes.look(False)
+    reads.clear()
+    for _ in range(5):
+        assert eyes.still()
+        eyes.look(False)
+    assert (reads, eyes.turn) == ([], 1)
+
+    clock.seconds += 59.0
+    eyes.look(False)
+    assert eyes.turn == 12
+
+
+def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was due then is due at the next."""
+    write(tmp_path / 'a', 'x')
+    eyes = observer.Eyes(Settings((str(tmp_path),)))
+    eyes.look(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, 'look', lambda *_: None)
+        stopped = eyes.look(False)
+
+    def look(*_: object) -> NoReturn:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, 'look', look)
+        eyes.look(False)
+
+    assert stopped is None
+    assert eyes.turn == 1
+
+
+def test_what_rests_is_seen_without_a_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str],
+) -> None:
+    """By stat alone; where that may not do there is a look, which takes the turn."""
+    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
+    for number in range(3):
+        write(tmp_path / str(number), 'x')
+    path = str(tmp_path)
+    clock = Clock()
+    eyes = observer.Eyes(Settings((path,), rehash=1e6), clock)
+    assert not eyes.still()  # nothing is known
+    eyes.look(False)
+    eyes.look(False)
+    turn = eyes.turn
+    reads.clear()
+
+    clock.seconds += 5.0
+    assert eyes.still()
+    assert (eyes.turn, reads) == (turn + 1, [])
+    clock.seconds += 5.0
+    due = eyes.shelves[0].due
+    eyes.shelves[0].due = {turn + 1: stat_cache.Due(['0'], {})}
+    assert not eyes.still()
+    assert eyes.turn == turn + 1
+    eyes.shelves[0].due = due
+    eyes.turn = eyes.rounds
+    clock.seconds += 1e6
+    assert not eyes.still()  # links may lead elsewhere, see can_hang
+    eyes.look(False)
+    monkeypatch.setattr(stat_cache, 'FEW', 2)
+    assert not eyes.still()
+    monkeypatch.setattr(stat_cache, 'FEW', 3)
+    assert eyes.still()
+    write(tmp_path / '1', 'y')
+    assert not eyes.still()
+    eyes.look(False)
+    eyes.look(False)
+    assert eyes.still()
+    os.remove(tmp_path / '2')
+    assert not eyes.still()
+    eyes.look(False)
+    eyes.look(False)
+    assert eyes.still()
+    write(tmp_path / 'new', 'y')
+    assert not eyes.still()
+    shutil.rmtree(tmp_path)
+    assert not eyes.still()
+
+
+@pytest.mark.parametrize('pattern', ['*', '[0]'])
+def test_a_glob_is_looked_at(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str,
+) -> None:
+    """A file of that very name may be there by now."""
+    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
+    write(tmp_path / '0', 'x')
+    eyes = observer.Eyes(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
+    eyes.look(False)
+    eyes.look(False)
+
+    assert not eyes.still()
+
+
+def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a directory, a file, and below; what was seen before is not gone by."""
+    at = str(tmp_path)
+    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
+    for name in ('d/f', 'd/sub/f', 'other'):
+        os.makedirs(os.path.dirname(f'{at}/{name}'), exist_ok=True)
+        write(f'{at}/{name}', name)
+    paths = (f'{at}/d', f'{at}/d/f', f'{at}/d/s*/f')
+
+    def seen() -> str:
+        eyes = observer.Eyes(Settings(paths, rehash=1e6))
+
+        def right() -> bool:
+            return eyes.look(False) == reader.look(paths, ())
+
+        assert right()
+        assert right()
+        for kind, over, words, what in (
+                ('tmpfs', 'd/sub', (), 'none'), ('', 'd/f', ('--bind',), 'other'),
+                ('tmpfs', 'd', (), 'none'),
+        ):
+            before = eyes.shelves
+            trouble = apart.mount(kind, f'{at}/{over}', *words, what=f'{at}/{what}')
+            assert trouble == '', trouble
+            assert right(), f'{over} is mounted'
+            assert eyes.shelves is not before
+        write(f'{at}/d/g', 'x')
+        assert right()
+        for over in ('d', 'd/f', 'd/sub'):
+            before = eyes.shelves
+            apart.unmount(f'{at}/{over}')
+            assert right(), f'{over} is mounted no more'
+            assert eyes.shelves is not before
+        last = eyes.shelves
+        assert right()
+        assert eyes.shelves is last
+        return 'seen'
+
+    assert apart.apart(seen) == 'seen'
+
+
+def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At whatever turn."""
+    write(tmp_path / 'a', 'x')
+    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
+    mounted(**{'/': 'ext4'})
+    first = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', str(tmp_path): 'nfs4'})
+    second = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', '/mnt': 'nfs4'})
+
+    assert first == ['here', 'here']
+    assert second == ['child', 'child']
+    assert [saw(eyes), saw(eyes)] == ['here', 'here']
+
+
+def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At the next look, where there is such a mount."""
+    for name in ('near/a', 'far/a'):
+        (tmp_path / name).parent.mkdir()
+        write(tmp_path / name, name)
+    link = tmp_path / 'link'
+    link.symlink_to('near/a')
+    mounted(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
+    eyes = observer.Eyes(Settings((str(link),)))
+    places = []
+    for target in ('near/a', 'far/a', 'far/a', 'near/a', 'far/a', 'near/a'):
+        link.unlink()
+        link.symlink_to(target)
+        places.append(saw(eyes))
+
+    assert places == ['here', 'child', 'child', 'here', 'child', 'here']
+
+
+def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
+        tmp_path: Path, mounted: Callable[..., None],
+) -> None:
+    """At the first turn at the latest, where no mount of ours can hang; back at once,
+    also where the first of these looks was at another turn.
+    """
+    write(tmp_path / 'a', 'x')
+    link = tmp_path / 'link'
+    link.symlink_to('a')
+    mounted(**{'/': 'ext4', '/proc': 'proc'})
+    clock = Clock()
+    eyes = observer.Eyes(Settings((str(link),), rehash=15.0, interval=5.0), clock)
+    saw(eyes)
+    link.unlink()
+    link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
+    places = []
+    for _ in range(4):
+        clock.seconds += 5.0
+        places.append(saw(eyes))
+    link.unlink()
+    link.symlink_to('a')
+    back = [saw(eyes), saw(eyes)]
+    mounted(**{'/': 'ext4', '/proc': 'proc', '/run': 'tmpfs'})
+    link.unlink()
+    link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
+    turn = eyes.turn
+    anew = saw(eyes)
+    link.unlink()
+    link.symlink_to('a')
+
+    assert places[-2:] == ['child', 'child']
+    assert back == ['here', 'here']
+    assert turn
+    assert anew == 'child'
+    assert saw(eyes) == 'here'
+
+
+def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: Callable[..., None],
+) -> None:
+    """And once they can, the looks are made here again."""
+    write(tmp_path / 'a', 'x')
+    mounted(**{'/': 'ext4'})
+    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
+    before = saw(eyes)
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, 'table', lambda: None)
+        places = [saw(eyes), saw(eyes)]
+
+    assert before == 'here'
+    assert places == ['child', 'child']
+    assert saw(eyes) == 'here'
+
+
+def test_shelves_outlive_looks_that_were_made_by_children(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A change that only a child saw is seen here too."""
+    write(tmp_path / 'a', 'x')
+    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
+    eyes.look(False)
+    with monkeypatch.context() as patch:
+        patch.setattr(mounts, 'can_hang', lambda paths: True)
+        eyes.hangs = True
+        write(tmp_path / 'a', 'y')
+        place = saw(eyes)
+
+    assert place == 'child'
+    assert eyes.look(False) == reader.look((str(tmp_path / 'a'),), ())
+
+
+# What may hang besides a look
+
+
+@pytest.mark.usefixtures('far')
+def test_value_of_what_may_hang_comes_from_a_child() -> None:
+    """Whatever it would do to us, it does to the child."""
+    assert guard.carefully(os.getppid, '/a') == os.getpid()
+
+
+@pytest.mark.usefixtures('far')
+def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each would stay as the first, or cost its seconds, and the other watches wait."""
+    hangs, clock, asked = True, 1000.0, 0
+    stuck = children.Stuck(41)
+
+    def within(*_: object) -> str:
+        if hangs:
+            raise stuck
+        return 'answers'
+
+    def ended(pid: int) -> int | None:
+        nonlocal asked
+        asked += 1
+        assert pid == 41
+        return None if hangs else 0
+
+    monkeypatch.setattr(children, 'within', within)
+    monkeypatch.setattr(children, 'ended', ended)
+    monkeypatch.setattr(procfs, 'now', lambda: clock)
+
+    def refused() -> BaseException:
+        with pytest.raises(TimeoutError) as caught:
+            guard.carefully(lambda: None, '/a', '/b')
+        return caught.value
+
+    assert refused() is stuck
+    assert refused() is not stuck
+    clock += 60.0
+    assert refused() is not stuck  # it hangs still
+    hangs = False
+    clock -= 55.0
+    assert [refused() is stuck for _ in range(3)] == [False] * 3
+    assert asked == 3  # its pid may be another's by then
+    guard.ask_anew()
+    hangs = True
+    assert refused() is stuck  # asked at once, as after HUP
+    hangs = False
+    assert refused() is not stuck
+    clock += 10.0
+    assert guard.carefully(lambda: None, '/a', '/b') == 'answers'
+    assert guard.STUCK == {}
+
+
+def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
+    """A ledger below a directory that is watched would be told of for ever."""
+    names = ('led[1].json', 'led[1].json.lock', 'led[1].json.7.new', 'status')
+    for name in (*names, 'led[1].json.kept-2026', 'led1.json', 'app.conf'):
+        write(tmp_path / name, 'x')
+    eyes = observer.Eyes(Settings(
+        (str(tmp_path),), ignore=(), state_file='/elsewhere/led[1].json',
+        status_file=str(tmp_path / 'status'),
+    ))
+    got = eyes.look(False)
+
+    assert got is not None
+    assert sorted(got.sights[0].files) == ['app.conf', 'led1.json']
+
+
+@pytest.mark.usefixtures('far')
+def test_a_directory_of_path_that_may_hang_is_tried_by_a_child(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To spawn is to wait for each of them."""
+    monkeypatch.setenv('PATH', f'{tmp_path}::/bin')
+    tried: list[tuple[str, ...]] = []
+    monkeypatch.setattr(runner, 'carefully', lambda _, *paths: tried.append(paths))
+    hands = runner.Hands()
+    trouble = hands.run(('true',), {})
+    ended(hands.pid)
+
+    assert (trouble, hands.ran()) == ('', 0)
+    assert tried == [(str(tmp_path), '.', '/bin')]
+    assert runner.reach(('true',)) == runner.reach(('/nowhere/true',)) == ''
+
+
+def test_a_fifo_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open it would be to wait for a writer: the next one of PATH is it."""
+    os.mkfifo(tmp_path / 'true')
+    monkeypatch.setenv('PATH', f'{tmp_path}:/bin')
+    hands = runner.Hands()
+
+    assert runner.reach((f'{tmp_path}/true',)) == ''
+    assert hands.run(('true',), {}) == ''
+    ended(hands.pid)
+    assert hands.ran() == 0
+
+
+def test_a_program_with_a_lease_is_not_waited_for(tmp_path: Path) -> None:
+    """The kernel would wait for its holder, and the loop for the kernel."""
+    path = tmp_path / 'program'
+    path.write_bytes(b'#!/bin/true\n')
+    path.chmod(0o755)
+    holder = subprocess.Popen(
+        [sys.executable, '-ISc', 'import fcntl, os, signal, sys\n'
+         'signal.signal(signal.SIGIO, signal.SIG_IGN)\n'
+         'fd = os.open(sys.argv[1], os.O_RDWR)\n'
+         'fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n'
+         'print("leased", flush=True)\n'
+         'sys.stdin.read()\n', str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b'leased\n'
+        trouble = runner.Hands().run((str(path),), {})
+
+    assert trouble == f'{path}: somebody has a lease on it'
+
+
+@pytest.mark.parametrize(('beginning', 'program'), [
+    (b'#!/bin/sh -e\nx', '/bin/sh'), (b'#! /bin/sh', '/bin/sh'), (b'#!\n/bin/sh', ''),
+    (b'#!sh\n', './sh'), (b'\x7fELF /bin/sh', ''), (b'', ''), (b'#!/a\0b', '/a'),
+])
+def test_an_interpreter_is_what_execve_reads(beginning: bytes, program: str) -> None:
+    """Of the first line the first word, and not from PATH."""
+    assert runner.interpreter(beginning) == program
+
+
+def test_an_interpreter_is_reached_too(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be on a disk that hangs, whatever the script is on; and so may its own."""
+    for name, by in ('a', 'b'), ('b', 'c'), ('loop', 'loop'):
+        (tmp_path / name).write_text(f'#!{tmp_path}/{by}\n')
+    tried: list[str] = []
+
+    def carefully(function: Callable[[], Any], *paths: str) -> Any:
+        tried.extend(path.removeprefix(f'{tmp_path}/') for path in paths)
+        return function()
+
+    monkeypatch.setattr(runner, 'carefully', carefully)
+    runner.reach_all((f'{tmp_path}/a',))
+    runner.reach_all((f'{tmp_path}/loop',))
+
+    assert tried == ['a', 'b', 'c', *['loop'] * runner.INTERPRETERS]
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
+    """What is read or written on a file system that can hang does hang."""
+    monkeypatch.setattr(guard, 'PATIENCE', 0.05)
+    monkeypatch.setattr(runner, 'reach', lambda path: signal.pause())
+    monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
+    monkeypatch.setattr(ledger_file, 'read', lambda path: signal.pause())
+    monkeypatch.setattr(ledger_file, 'save', lambda path, kept: signal.pause())
+    monkeypatch.setattr(ledger_file, 'lock', lambda path: signal.pause())
+
+
+@pytest.mark.usefixtures('stuck')
+def test_pidfile_that_cannot_be_reached_holds() -> None:
+    """It is named, and the loop goes on."""
+    got = targets_of.targets(Settings(pidfile='/a'))
+
+    assert (got.targets, got.reason) == ((), 'pidfile')
+    assert got.says.startswith('/a ')
+
+
+@pytest.mark.usefixtures('stuck')
+def test_ledger_that_cannot_be_reached_is_an_error_that_names_it(
+        tmp_path: Path,
+) -> None:
+    """Neither to begin with nor to write to is it waited for."""
+    path = str(tmp_path / 'memory')
+    with pytest.raises(LedgerError, match=path):
+        ledger.claim(path)
+    with pytest.raises(LedgerError, match=path):
+        ledger.store(path, {})
+
+
+@pytest.mark.usefixtures('stuck')
+def test_program_that_cannot_be_reached_is_not_run() -> None:
+    """To start it would be to wait for it."""
+    hands = runner.Hands()
+
+    assert hands.run(('/bin/true',), {}).startswith('/bin/true: ')
+    assert hands.pid == 0
+
+
+@pytest.mark.usefixtures('far')
+def test_ledger_and_program_that_can_be_reached_are_used(tmp_path: Path) -> None:
+    """By way of a child, and with the same result."""
+    path = str(tmp_path / 'memory')
+    ledger.claim(path)
+    ledger.store(path, {'key': 'x'})
+    hands = runner.Hands()
+    trouble = hands.run(('/bin/true',), {})
+    ended(hands.pid)
+
+    assert ledger_file.load(path) == {'key': 'x'}
+    assert (trouble, hands.ran()) == ('', 0)
+
+
+@pytest.mark.usefixtures('far')
+def test_ledger_that_may_hang_is_held_by_a_child(tmp_path: Path) -> None:
+    """It holds it for as long as we live, and says who else does."""
+    path = str(tmp_path / 'memory')
+    pid = os.fork()
+    if not pid:
+        ledger.claim(path)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    with pytest.raises(LedgerBusy, match=path):
+        ledger.claim(path)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    # Let go of once the child has seen that: a lock that waits says when.
+    with open(f'{path}.lock', 'rb') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+@pytest.mark.usefixtures('far')
+def test_ledger_that_may_hang_is_recalled_by_way_of_a_child(tmp_path: Path) -> None:
+    """With what is wrong with it, in its words and its kind."""
+    path = tmp_path / 'memory'
+    blank = recalled(path)
+    path.write_text('{')
+
+    assert blank == State()
+    with pytest.raises(LedgerKept, match='corrupt'):
+        recalled(path)
+
+
+def test_ledger_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    """As the ledger itself says it."""
+    with pytest.raises(LedgerError, match='no such file or directory'):
+        ledger.store(str(tmp_path / 'none' / 'memory'), {})
+
+
+def test_nothing_is_sent_once_a_stop_was_asked_for(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody would see what came of it."""
+    monkeypatch.setattr(targets_of, 'stopping', lambda: True)
+    with targets.start('handler') as target:
+        process = procfs.read(target.pid)
+        assert process is not None
+        how = targets_of.send(process, signal.SIGHUP)
+        target.signal(signal.SIGUSR1)
+
+        assert target.read() == 'USR1'
+        assert how == 'gone'
+
+
+@pytest.mark.parametrize(('ours', 'health'), [([b'R'], 'gone'), (None, 'pending')])
+def test_nobody_is_gone_where_nothing_can_be_read(
+        monkeypatch: pytest.MonkeyPatch, ours: list[bytes] | None, health: str,
+) -> None:
+    """Without a descriptor to spare every process looks as if it had ended."""
+    monkeypatch.setattr(procfs, 'started', lambda pid: None)
+    monkeypatch.setattr(procfs, 'stat', lambda directory: ours)
+
+    assert targets_of.health(Process(41, 1, 100, 'x'), signal.SIGHUP) == health
+
+
+@pytest.mark.parametrize(('uid', 'bounded', 'says'), [
+    (0, True, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, False, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, True, 'run as the same uid, or as root with CAP_KILL, which is not in '
+     'effect for uid 65534'),
+])
+def test_what_would_permit_us_depends_on_who_we_are(
+        monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
+) -> None:
+    """To add a capability is of no use to who is not root, who may not get it."""
+    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
+
+    assert targets_of.entitle() == says
+
+
+def test_hidden_processes_are_named_for_a_pidfile_too(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process that it names may well be there."""
+    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
+    says = targets_of.absent(Settings(pidfile='/run/a.pid'))
+
+    assert says == f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; unhide them'
+
+
+# Hands
+
+
+def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:
+    """The end of what it printed, of each command anew."""
+    hands = runner.Hands()
+    nothing = hands.said()
+    assert hands.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
+                     {'EXTRA': 'more'}) == ''
+    ended(hands.pid)
+    status, said = hands.ran(), hands.said()
+    hands.run(('sh', '-c', 'seq 1 9999; echo end'), {})
+    ended(hands.pid)
+    hands.ran()
+
+    assert nothing == ''
+    assert (status, said) == (3, 'first\nmore')
+    assert hands.said().endswith('9999\nend')
+    assert len(hands.said()) <= runner.SAID
+
+
+def test_command_that_runs_has_no_status_yet_and_can_be_cancelled() -> None:
+    """With all of its group; to cancel nothing is nothing."""
+    hands = runner.Hands()
+    hands.run(('sleep', '600'), {})
+    running = hands.ran()
+    hands.cancel()
+    hands.cancel()
+
+    assert running is None
+    assert hands.pid == 0
+
+
+def test_command_that_cannot_be_run_says_why(tmp_path: Path) -> None:
+    """Named, and in words."""
+    hands = runner.Hands()
+    directory = str(tmp_path)
+
+    assert hands.run(('/nowhere',), {}) == '/nowhere: no such file or directory'
+    assert hands.run((directory,), {}) == f'{directory}: permission denied'
+    assert hands.pid == 0
+
+
+# Targets
+
+
+def test_proc_that_is_not_ours_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 9: what another namespace's /proc says is about other processes."""
+    monkeypatch.setattr(procfs, 'trouble', lambda: 'it is not ours')
+
+    choice = targets_of.targets(Settings(process='x'))
+
+    assert choice == Choice((), 'proc', 'it is not ours')
+
+
+def test_missing_pidfile_is_a_missing_target(tmp_path: Path) -> None:
+    """The program has not started yet."""
+    path = str(tmp_path / 'none')
+    got = targets_of.targets(Settings(pidfile=path))
+
+    assert (got.targets, got.reason) == ((), 'no target')
+    assert path in got.says
+
+
+def test_pidfile_with_rubbish_holds(tmp_path: Path) -> None:
+    """It is named, with what is wrong with it."""
+    path = tmp_path / 'app.pid'
+    path.write_text('rubbish')
+    got = targets_of.targets(Settings(pidfile=str(path)))
+
+    assert got == Choice((), 'pidfile', f'{path} does not hold a pid')
+
+
+@pytest.mark.parametrize('process', [None, 'x'])
+def test_pidfile_of_a_process_that_ended_is_a_missing_target(
+        tmp_path: Path, process: str | None,
+) -> None:
+    """Its pid is said, and what to do; a zombie does not run either."""
+    path = tmp_path / 'app.pid'
+    settings = Settings(pidfile=str(path), process=process)
+    pid = os.posix_spawn('/bin/true', ['true'], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    path.write_text(f'{pid}\n')
+    zombie = targets_of.targets(settings)
+    os.waitpid(pid, 0)
+    got = targets_of.targets(settings)
+
+    assert zombie == got == Choice(
+        (), 'no target', f'{path} names pid {pid}, which does not run; start the '
+        f'program, or remove the file',
+    )
+
+
+def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With hidepid nobody can know."""
+    path = tmp_path / 'app.pid'
+    path.write_text('41\n')
+    monkeypatch.setattr(procfs, 'started', lambda pid: None)
+    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
+
+    assert targets_of.targets(Settings(pidfile=str(path))) == Choice((), 'no target')
+
+
+def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
+    """It must belong to root, to us or to the target's uid."""
+    path = tmp_path / 'app.pid'
+    settings = Settings(pidfile=str(path))
+    with targets.start('handler', name=unique()) as target:
+        path.write_text(f'{target.pid}\n')
+        ours = chosen(settings)
+        os.chown(path, 4321, -1)
+        pids, reason, says = chosen(settings)
+
+    assert ours == ((target.pid,), '', '')
+    assert (pids, reason) == ((), 'pidfile')
+    assert 'belongs to uid 4321' in says
+
+
+@pytest.mark.parametrize('above', [False, True])
+def test_pidfile_by_the_link_of_a_stranger_holds(tmp_path: Path, above: bool) -> None:
+    """Who owns a link can have it lead to the pidfile of any other process."""
+    there, link = tmp_path / 'there', tmp_path / 'link'
+    there.mkdir()
+    link.symlink_to(there if above else 'there/app.pid')
+    settings = Settings(pidfile=str(link / 'app.pid' if above else link))
+    with targets.start('handler', name=unique()) as target:
+        (there / 'app.pid').write_text(f'{target.pid}\n')
+        ours = chosen(settings)
+        os.lchown(link, 4321, -1)
+        pids, reason, says = chosen(settings)
+
+    assert ours == ((target.pid,), '', '')
+    assert (pids, reason) == ((), 'pidfile')
+    assert 'is reached by a link of uid 4321' in says
+
+
+def test_pidfile_of_the_targets_user_is_believed(tmp_path: Path) -> None:
+    """A program that drops its privileges writes it as itself."""
+    path = tmp_path / 'app.pid'
+    with targets.start('handler', name=unique(), uid=65534) as target:
+        path.write_text(f'{target.pid}\n')
+        os.chown(path, 65534, -1)
+        got = chosen(Settings(pidfile=str(path)))
+
+    assert got == ((target.pid,), '', '')
+
+
+def test_pidfile_may_be_a_second_older_than_its_process() -> None:
+    """Coarse time stamps, and start times that are cut to clock ticks."""
+    process = Process(1, 0, 500 * procfs.ticks(), 'x', uid=0)
+    born = targets_of.born(process)
+
+    assert targets_of.doubted(0, born - 0.9, [process]) == ''
+    assert 'is older than x (pid 1)' in targets_of.doubted(0, born - 1.1, [process])
+
+
+@pytest.mark.parametrize(('settings', 'says'), [
+    (Settings(pidfile='/a'), 'no process meets --pidfile /a'),
+    (Settings(cmdline='^x', uid=7), 'no process meets --cmdline ^x --uid 7'),
+    (Settings(process='no-such', uid=7), "no process is called 'no-such'"),
+])
+def test_absent_target_is_described_by_its_conditions(
+        settings: Settings, says: str,
+) -> None:
+    """So that the user sees which of them fails."""
+    assert targets_of.absent(settings).startswith(says)
+
+
+def test_absent_target_whose_name_is_there() -> None:
+    """The name is right, and another condition is not met."""
+    name = unique()
+    with targets.start('handler', name=name):
+        got = beside(lambda: targets_of.absent(Settings(process=name, uid=4321)))
+
+    assert got == f"no process called '{name}' meets --uid 4321"
+
+
+def test_absent_target_that_is_our_child() -> None:
+    """It is not told, and that is why, whatever else is asked for."""
+    name = unique()
+    with targets.start('handler', name=name):
+        got = targets_of.absent(Settings(process=name, uid=4321))
+
+    assert 'was started below pollreload' in got
+
+
+# A target after the signal
+
+
+def test_health_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gone, pending, or alive; a pid whose start time differs is another's."""
+    with targets.start('blocked-unread', name=unique()) as target:
+        started = procfs.started(target.pid)
+        assert started is not None
+        process = Process(target.pid, 0, started, 'x')
+        alive = targets_of.health(process, signal.SIGHUP)
+        other = targets_of.health(process._replace(started=started - 1), signal.SIGHUP)
+        target.signal(signal.SIGHUP)
+        pending = targets_of.health(process, signal.SIGHUP)
+        monkeypatch.setattr(procfs, 'masks', lambda pid: None)
+        unknown = targets_of.health(process, signal.SIGHUP)
+        target.zombie()
+        gone = targets_of.health(process, signal.SIGHUP)
+
+    assert (alive, other, pending, gone) == ('alive', 'gone', 'pending', 'gone')
+    assert unknown == 'alive'
+
+
+def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what ends nobody by default is ignored as well."""
+    monkeypatch.setattr(procfs, 'masks', lambda pid: Masks(0, 0, 0, 0))
+    settings = Settings()
+
+    assert targets_of.disposed(settings, Process(1, 0, 0, 'x', init=True)) == 'ignored'
+    assert targets_of.disposed(settings, Process(2, 0, 0, 'x')) == 'default'
+
+
+# The ledger
+
+
+def recalled(path: Path, paths: tuple[str, ...] = ('/a',), **rest: Any) -> State:
+    """Return what a run recalls from a ledger."""
+    settings = Settings(paths, 'x', state_file=str(path), **rest)
+    return ledger.recall(settings, str(path), ledger.whereabouts(settings))
+
+
+def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
+    """Blank where there is no ledger; that of another watch is left alone."""
+    path = tmp_path / 'memory'
+    none = recalled(path)
+    here = ledger.whereabouts(Settings(('/a',), 'x'))
+    content = change.Memory(
+        'done', (change.Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0, 'done',
+    )
+    ledger_file.save(str(path), ledger_format.dump(State(content=content), here))
+
+    assert none == State()
+    assert recalled(path).content.done == 'done'
+    with pytest.raises(LedgerError, match='is of another watch'):
+        recalled(path, ('/another',))
+    assert path.exists()
+
+
+@pytest.mark.parametrize('dry_run', [False, True])
+def test_ledger_of_an_odd_shape_is_kept_aside(tmp_path: Path, dry_run: bool) -> None:
+    """Unless nothing may be written: then it is only reported."""
+    path = tmp_path / 'memory'
+    here = ledger.whereabouts(Settings(('/a',), 'x'))
+    ledger_file.save(str(path), {'key': here.key, 'known': 7})
+    text = path.read_bytes()
+    with pytest.raises(LedgerKept, match='corrupt'):
+        recalled(path, dry_run=dry_run)
+
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [text]
+    assert path.exists() == dry_run
+
+
+def test_whereabouts_without_a_working_directory(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was removed: an absolute path has the same key as ever."""
+    settings = Settings(('/a',), 'x')
+    before = ledger.whereabouts(settings)
+    monkeypatch.setattr(os, 'getcwd', failing(errno.ENOENT))
+
+    assert ledger.whereabouts(settings) == before
+    assert before.boot == procfs.boot()
+
+
+def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
+    """Its times are of another clock, and would never come."""
+    path = str(tmp_path / 'memory')
+    here = ledger_format.Here('key', procfs.boot(), procfs.pid_namespace())
+    known = change.Known('file', {'': b'0' * 16})
+    state = State(content=change.Memory(
+        state='done', known=(known,), seen='a', done='a', seen_at=procfs.now() + 60.0,
+    ))
+    ledger_file.save(path, ledger_format.dump(state, here))
+
+    with pytest.raises(LedgerKept, match='kept as'):
+        ledger.recall(Settings(), path, here)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize('path', [None, '/run/a.pid'])
+def test_what_is_needed_later_is_imported_at_the_start(
+        monkeypatch: pytest.MonkeyPatch, path: str | None,
+) -> None:
+    """An upgrade may move the package away under a watch; and nothing for nobody."""
+    name = 'pollreload.system.pidfile'
+    monkeypatch.delattr(name)
+    monkeypatch.delitem(sys.modules, name)
+    settings = Settings(('/a',), pidfile=path)
+    world.world(
+        settings, observer.Eyes(settings), runner.Hands(), lambda *_, **__: None,
+        lambda _: True,
+    )
+
+    assert (name in sys.modules) == (path is not None)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import resource
+import tempfile
+
+import pytest
+
+from pollreload.system import mounts
+from pollreload.system.mounts import can_hang
+from tests.support.apart import apart, mount, unmount
+
+
+@pytest.fixture
+def at():
+    """Return a directory whose name has no letter of a glob."""
+    with tempfile.TemporaryDirectory() as name:
+        yield os.path.realpath(name)
+
+
+@pytest.fixture
+def mounted(at, monkeypatch):
+    """Return a function that pretends these mount points and types."""
+    def mount(**types):
+        with open(f'{at}/mountinfo', 'w', encoding='utf-8') as file:
+            for point, kind in types.items():
+                file.write(
+                    f'36 35 98:0 / {point} rw,noatime shared:1 master:2 - {kind} '
+                    f'server:/export - rw\n',
+                )
+        monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+        # A plain file has no POLLPRI to say that it is another.
+        mounts.watched.cache_clear()
+    return mount
+
+
+@pytest.mark.parametrize('kind', [
+    'nfs', 'nfs4', 'cifs', 'smb3', 'fuse', 'fuse.sshfs', 'fuseblk', '9p', 'ceph',
+    'afs', 'virtiofs', 'autofs', 'gofer', 'new',
+])
+def test_a_path_on_another_machine_or_process_can_hang(mounted, kind):
+    """What is not known to be local is not; the others' paths do not matter."""
+    mounted(**{'/': 'ext4', '/mnt/share': kind})
+
+    assert can_hang(('/mnt/share/app.conf',))
+    assert can_hang(('/etc/passwd', '/mnt/share'))
+    assert not can_hang(('/etc/passwd', '/mnt/shared/app.conf', '/mnt/app.conf'))
+
+
+@pytest.mark.parametrize('kind', ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlay', 'proc'])
+def test_a_path_on_a_local_file_system_cannot_hang(mounted, at, kind):
+    """A file, a directory and a glob, there or not."""
+    mounted(**{'/': 'overlay', at: kind})
+
+    assert not can_hang((at, f'{at}/*.conf', f'{at}/mountinfo', f'{at}/none/x', '/'))
+
+
+def test_a_local_mount_below_one_that_can_hang_can_hang(mounted):
+    """The name of the mount point itself is looked up on the mount above."""
+    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4', '/mnt/nfs/tmp': 'tmpfs'})
+
+    assert can_hang(('/mnt/nfs/tmp/app.conf',))
+
+
+def test_the_root_itself_may_hang_or_be_unknown(mounted):
+    """In a chroot that is no mount point, its own mount is not listed."""
+    mounted(**{'/': 'nfs4'})
+    assert can_hang(('/etc/app.conf',))
+
+    mounted(**{'/proc': 'proc'})
+    assert can_hang(('/etc/app.conf',))
+
+
+def test_links_are_followed_to_what_can_hang(mounted, at):
+    """Of a file, of a directory on the way, relative, and in a row."""
+    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    os.symlink('/mnt/nfs/app.conf', f'{at}/app.conf')
+    os.symlink('/mnt', f'{at}/mnt')
+    os.symlink('./mnt/../mnt/nfs', f'{at}/rel')
+    os.symlink('rel', f'{at}/row')
+
+    for name in ('app.conf', 'mnt/nfs/x', 'mnt/../mnt/nfs', 'rel/x', 'row/x'):
+        assert can_hang((f'{at}/{name}',)), name
+    assert not can_hang((f'{at}/mnt/app.conf',))
+
+
+def test_what_can_hang_is_never_touched(mounted, at, monkeypatch):
+    """The answer must not hang itself."""
+    touched = []
+
+    def readlink(path, real=os.readlink):
+        touched.append(path)
+        return real(path)
+    mounted(**{'/': 'ext4', f'{at}/nfs': 'nfs4'})
+    os.symlink(f'{at}/nfs/d', f'{at}/link')
+    monkeypatch.setattr(os, 'readlink', readlink)
+    monkeypatch.setattr(os, 'stat', touched.append)
+
+    assert can_hang((f'{at}/link/x',))
+    assert f'{at}/link' in touched
+    assert not [path for path in touched if path.startswith(f'{at}/nfs')]
+
+
+def test_a_directory_may_hold_links_to_any_mount(mounted, at):
+    """So it can hang where another mount can; those below /proc do not count."""
+    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    assert can_hang((at,))
+    assert can_hang((f'{at}/*',))
+
+    mounted(**{'/': 'ext4', '/proc/uptime': 'fuse.lxcfs'})
+    assert not can_hang((at, f'{at}/*'))
+
+
+def test_links_in_a_circle_end(mounted, at):
+    """The kernel gives up after 40, too."""
+    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    os.symlink('loop', f'{at}/loop')
+
+    assert not can_hang((f'{at}/loop',))
+    assert len(list(mounts.steps(f'{at}/loop'))) < 100
+
+
+def test_mount_points_are_unescaped(mounted):
+    """Blank, tab, newline and backslash are octal; other bytes are as they are."""
+    mounted(**{'/': 'ext4', r'/mnt/my\040share\134é': 'nfs'})
+
+    assert can_hang(('/mnt/my share\\é/app.conf',))
+
+
+def test_the_root_of_another_process_can_hang(mounted):
+    """/proc/PID/root leads into mounts that are not listed here."""
+    mounted(**{'/': 'ext4', '/proc': 'proc'})
+
+    assert can_hang(('/proc/self/root/etc/passwd',))
+    assert can_hang((f'/proc/{os.getpid()}/cwd/x',))
+    assert not can_hang(('/proc/self/status',))
+
+
+def test_the_root_of_another_process_is_not_taken_for_ours():
+    """readlink says '/', but the names go on below it."""
+    *_, last = mounts.steps('/proc/self/root/etc/none')
+
+    assert last == (f'/proc/{os.getpid()}/root/etc/none', '', True)
+
+
+def test_a_relative_path_can_hang_where_the_working_directory_can(
+        mounted, at, monkeypatch,
+):
+    """Its names begin there; where it is gone, there is nothing to read."""
+    os.mkdir(f'{at}/d')
+    monkeypatch.chdir(f'{at}/d')
+    mounted(**{'/': 'ext4', f'{at}/d': 'nfs'})
+    assert can_hang(('app.conf',))
+
+    os.rmdir(f'{at}/d')
+    assert not can_hang(('app.conf',))
+
+
+def test_what_cannot_be_known_can_hang(at, monkeypatch):
+    """Without /proc there is no telling."""
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/none')
+
+    assert can_hang(('/etc/passwd',))
+
+
+def test_the_mounts_of_this_machine_can_be_read():
+    """Whatever it is, there is an answer."""
+    assert can_hang(('/etc/passwd',)) in (True, False)
+    known = mounts.table()
+    assert known is not None
+    assert '/proc' not in known.risky
+
+
+@pytest.mark.parametrize(('options', 'hangs'), [
+    ('rw,lowerdir=/mnt/nfs/a:/usr,upperdir=/tmp/u', True),
+    ('rw,lowerdir=/usr,upperdir=/mnt/nfs/u', True),
+    ('rw,lowerdir+=/usr,datadir+=/mnt/nfs/d', True),
+    ('rw,lowerdir=/usr,upperdir=/tmp/u,workdir=/mnt/nfs/w', False),
+    ('rw,lowerdir=/nowhere/1:/nowhere/2', False),
+])
+def test_an_overlay_can_hang_as_its_layers_can(at, monkeypatch, options, hangs):
+    """And so can an overlay on that overlay, in whichever order they are listed."""
+    rows = [
+        ('/', '8:1', 'ext4', 'rw'), ('/mnt/second', '0:51', 'overlay', (
+            'rw,lowerdir=/mnt/first/a,upperdir=/tmp/u'
+        )),
+        ('/mnt/first', '0:50', 'overlay', options), ('/mnt/nfs', '0:40', 'nfs4', 'rw'),
+    ]
+    with open(f'{at}/mountinfo', 'w', encoding='utf-8') as file:
+        for point, device, kind, more in rows:
+            file.write(f'36 35 {device} / {point} rw shared:1 - {kind} none {more}\n')
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+
+    assert can_hang(('/mnt/first/app.conf',)) is hangs
+    assert can_hang(('/mnt/second/app.conf',)) is hangs
+    assert not can_hang(('/etc/app.conf',))
+
+
+@pytest.mark.parametrize('image', ['/mnt/nfs/image', '/srv/image', ''])
+def test_a_loop_device_can_hang_as_its_image_can(at, monkeypatch, image):
+    """/sys says which file it is; one that is gone says nothing."""
+    with open(f'{at}/mountinfo', 'w', encoding='utf-8') as file:
+        file.write('1 0 8:1 / / rw - ext4 none rw\n')
+        file.write('2 1 7:99 / /mnt/loop rw - ext4 /dev/loop99 rw\n')
+        file.write('3 1 0:40 / /mnt/nfs rw - nfs4 server: rw\n')
+    if image:
+        with open(f'{at}/backing', 'w', encoding='utf-8') as file:
+            file.write(f'{image}\n')
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+    monkeypatch.setattr(mounts, 'BACKING', f'{at}/backing')
+
+    assert can_hang(('/mnt/loop/app.conf',)) is (image == '/mnt/nfs/image')
+
+
+def inexact(table: mounts.Table | None) -> frozenset[int]:
+    """Return the devices of a table, that must be there."""
+    assert table is not None
+    return table.inexact
+
+
+def test_the_table_is_the_same_object_while_nothing_changes():
+    """So that whoever goes by it sees at a glance that nothing has."""
+    first = mounts.table()
+
+    assert first is not None
+    assert all(mounts.table() is first for _ in range(5))
+
+
+def test_a_mount_makes_another_table_and_so_does_its_end(at):
+    """At the next question, whatever the mount is; it is in none but the one."""
+    def tables():
+        asked = [mounts.table()]
+        for change in (lambda: mount('proc', at), lambda: unmount(at)):
+            assert not change()
+            asked.extend((mounts.table(), mounts.table()))
+        device = inexact(asked[1]) - inexact(asked[0])
+        same = [one is other for one, other in itertools.pairwise(asked)]
+        return same, len(device), asked[0] == asked[-1]
+
+    assert apart(tables) == ([False, True, False, True], 1, True)
+
+
+def test_a_mount_that_could_not_be_read_is_read_at_the_next_question(at):
+    """The kernel says only once that there is news."""
+    def tables():
+        before = mounts.table()
+        assert not mount('proc', at)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # No descriptor is to be had; poll(2) itself must have one at least.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        asked = [mounts.table(), mounts.table()]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        after = mounts.table()
+        return asked, len(inexact(after) - inexact(before)), mounts.table() is after
+
+    assert apart(tables) == ([None, None], 1, True)
+
+
+def test_a_device_is_inexact_where_its_file_system_is(mounted):
+    """One that cannot hang may be so as well."""
+    mounted(**{'/': 'ext4'})
+    assert mounts.table() == mounts.Table(frozenset(), False, frozenset())
+
+    for kind in ('vfat', 'proc', 'nfs4', 'new'):
+        mounted(**{'/': 'ext4', '/mnt': kind})
+        assert inexact(mounts.table()) == {os.makedev(98, 0)}, kind
+
+
+def test_a_table_that_is_no_more_needed_is_closed(at, mounted):
+    """And opened once, however often it is asked for."""
+    mounted(**{'/': 'ext4'})
+    mounts.table()
+    before = os.listdir('/proc/self/fd')
+    for _ in range(5):
+        mounted(**{'/': 'ext4'})
+        mounts.table()
+
+    assert os.listdir('/proc/self/fd') == before
+
+
+def test_a_table_that_cannot_be_read_leaves_nothing_open(at, monkeypatch):
+    """It was opened, and then there was no memory for it."""
+    def rows(path):
+        raise OSError(errno.ENOMEM, path)
+
+    mounts.watched.cache_clear()
+    before = os.listdir('/proc/self/fd')
+    monkeypatch.setattr(mounts, 'rows', rows)
+
+    assert mounts.table() is None
+    assert os.listdir('/proc/self/fd') == before

@@ -1,0 +1,843 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pollreload.core.process import Masks, Process, disposition
+from pollreload.system import children, procfs
+from tests.support import targets
+
+HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
+MASKS = {'SigPnd': 0, 'ShdPnd': 0, 'SigBlk': 0, 'SigIgn': 0, 'SigCgt': 0}
+
+
+def plant(
+        root: Path, pid: int, comm: str = 'app', *, state: str = 'S', ppid: int = 1,
+        started: int = 100, cmdline: Sequence[str] = (), lines: Sequence[str] = (),
+        masks: dict[str, int] | None = None,
+) -> Path:
+    """Put a process, or as a path below task a thread, into a tree; return where."""
+    place = root / str(pid)
+    place.mkdir(parents=True)
+    (place / 'comm').write_text(f'{comm}\n')
+    numbers = ' '.join(str(number) for number in range(5, 22))
+    (place / 'stat').write_text(
+        f'{pid} ({comm}) {state} {ppid} {numbers} {started} 23 24\n',
+    )
+    (place / 'cmdline').write_text(''.join(f'{word}\0' for word in cmdline))
+    signals = [f'{name}:\t{mask:016x}' for name, mask in (masks or {}).items()]
+    (place / 'status').write_text(
+        '\n'.join(['Name:\tx', f'State:\t{state} (x)', *lines, *signals, '']),
+    )
+    return place
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
+    plant(tmp_path, 1, 'init', ppid=0)
+    plant(tmp_path, 40, 'shell', ppid=1)
+    plant(tmp_path, 50, 'pollreload', ppid=40, lines=['NSpid:\t50'])
+    (tmp_path / 'self').symlink_to('50')
+    (tmp_path / 'meminfo').write_text('')
+    return str(tmp_path)
+
+
+def beside(function: Callable[[], Any]) -> Any:
+    """Return the value of a function from a child of ours, no parent of targets."""
+    pid, fd = children.fork(function)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert children.ended(pid) == 0
+    return children.value(fd)
+
+
+def found(*conditions: Any) -> set[int]:
+    """Return the pids that match, seen from beside."""
+    return set(beside(lambda: [each.pid for each in procfs.matches(*conditions)]))
+
+
+def unique(name: str) -> str:
+    """Return a name that no other run of these tests uses at the same time."""
+    return f'{name}{os.getpid()}'
+
+
+# matches
+
+
+def test_matches_by_the_whole_comm(root: str) -> None:
+    """A name is neither a prefix nor a part of comm, and all of its bytes count."""
+    tree = Path(root)
+    plant(tree, 60, 'app')
+    plant(tree, 61, 'apps')
+    plant(tree, 62, 'ap')
+    plant(tree, 63, 'app ')
+    plant(tree, 9, 'app')
+
+    matches = procfs.matches('app', None, None, False, root)
+
+    assert [each.pid for each in matches] == [9, 60]
+
+
+def test_candidates_differ_in_what_follows(root: str) -> None:
+    """A comm that goes on after a newline is another name, and read as such."""
+    plant(Path(root), 60, 'app\nx')
+    plant(Path(root), 61, 'app')
+
+    assert procfs.candidates('app', root) == [61]
+
+
+def test_what_matches_is_told_in_full(root: str) -> None:
+    """A row has every field of Process."""
+    plant(
+        Path(root), 60, 'app', ppid=40, started=321, cmdline=('/bin/app', '-x y'),
+        lines=['Uid:\t7\t8\t9\t10', 'NSpid:\t60'],
+    )
+
+    matches = procfs.matches('app', None, None, False, root)
+
+    assert matches == (Process(60, 40, 321, 'app', ('/bin/app', '-x y'), 8),)
+
+
+def test_long_name_is_confirmed_by_its_arguments(root: str) -> None:
+    """A decoy with the same 15 bytes never matches a longer name."""
+    tree = Path(root)
+    plant(tree, 60, 'config-reloader', cmdline=('/bin/config-reloader-x',))
+    plant(tree, 61, 'config-reloader', cmdline=('/bin/config-reloader-y',))
+    plant(tree, 62, 'config-reloader', cmdline=('python', '-u', '/config-reloader-x'))
+
+    matches = procfs.matches('config-reloader-x', None, None, False, root)
+
+    assert [each.pid for each in matches] == [60, 62]
+
+
+def test_every_condition_must_hold(root: str) -> None:
+    """The regular expression is searched in the joined arguments; uid is effective."""
+    tree = Path(root)
+    plant(tree, 60, cmdline=('app', '-c', 'a.conf'), lines=['Uid:\t0\t5\t0\t0'])
+    plant(tree, 61, cmdline=('app', '-c', 'b.conf'), lines=['Uid:\t0\t5\t0\t0'])
+    plant(tree, 62, cmdline=('app', '-c', 'a.conf'), lines=['Uid:\t5\t0\t5\t5'])
+    plant(tree, 63, cmdline=('app', '-c', 'a.conf'))
+
+    def pids(cmdline: str | None, uid: int | None) -> list[int]:
+        matches = procfs.matches('app', cmdline, uid, False, root)
+        return [each.pid for each in matches]
+
+    assert pids(r'-c a\.', 5) == [60]
+    assert pids(r'-c a\.', None) == [60, 62, 63]
+    assert pids(None, 5) == [60, 61]
+    assert pids('^c', None) == []
+
+
+def test_no_more_of_the_arguments_is_read_than_a_bound(root: str) -> None:
+    """A process can have gigabytes of its memory shown as them: also for its name."""
+    tree = Path(root)
+    plant(tree, 60, cmdline=('app', '-c', 'a.conf', 'x' * 20000, 'behind'))
+    plant(tree, 61, 'other', cmdline=('x' * 100000,))
+
+    first, = procfs.matches('app', r'-c a\.', None, False, root)
+
+    assert len('\0'.join(first.cmdline)) == procfs.ARGUMENTS == 16384
+    assert first.cmdline[:3] == ('app', '-c', 'a.conf')
+    assert procfs.matches('app', 'behind', None, False, root) == ()
+    assert len(procfs.others(root)[-1].cmdline[0]) == 16384
+
+
+def test_arguments_of_whom_no_condition_leaves_are_not_read(
+        monkeypatch: pytest.MonkeyPatch, root: str,
+) -> None:
+    """Of another user or name: it could hold us up by what they are."""
+    tree = Path(root)
+    plant(tree, 60, lines=['Uid:\t0\t5\t0\t0'])
+    plant(tree, 61, lines=['Uid:\t0\t6\t0\t0'])
+    plant(tree, 62, 'other', lines=['Uid:\t0\t5\t0\t0'])
+    read: list[str] = []
+
+    def cmdline(place: str) -> tuple[str, ...]:
+        read.append(place)
+        return ()
+
+    monkeypatch.setattr(procfs, 'cmdline', cmdline)
+
+    assert [each.pid for each in procfs.matches('app', None, 5, False, root)] == [60]
+    assert procfs.matches('app', None, 5, False, root, only=62) == ()
+    assert read == [f'{root}/60']
+
+
+def test_without_a_name_all_are_candidates(root: str) -> None:
+    """None stands for any name; ourselves still excepted."""
+    matches = procfs.matches(None, None, None, False, root)
+
+    assert [(each.pid, each.ancestor) for each in matches] == [(1, True), (40, True)]
+
+
+def test_only_one_pid_is_looked_at(root: str) -> None:
+    """A pidfile names one; the name must match all the same."""
+    tree = Path(root)
+    plant(tree, 60, 'app')
+    plant(tree, 61, 'app')
+
+    def pids(name: str | None, only: int) -> list[int]:
+        matches = procfs.matches(name, None, None, False, root, only=only)
+        return [each.pid for each in matches]
+
+    assert pids('app', 61) == [61]
+    assert pids(None, 61) == [61]
+    assert pids('other', 61) == []
+    assert pids('app', 62) == []
+
+
+def test_never_ourselves_nor_what_we_started(root: str) -> None:
+    """Descendants of any depth are no targets, whatever they are called."""
+    tree = Path(root)
+    plant(tree, 60, 'pollreload', ppid=50)
+    plant(tree, 61, 'pollreload', ppid=60)
+    plant(tree, 62, 'pollreload', ppid=40)
+
+    matches = procfs.matches('pollreload', None, None, True, root)
+
+    assert [each.pid for each in matches] == [62]
+
+
+def test_a_ring_of_parents_ends(root: str) -> None:
+    """Pids reused between two readings can make a ring; nothing hangs."""
+    tree = Path(root)
+    plant(tree, 60, 'app', ppid=61)
+    plant(tree, 61, 'app', ppid=60)
+
+    matches = procfs.matches('app', None, None, False, root)
+
+    assert [each.pid for each in matches] == [60, 61]
+
+
+def test_nested_only_with_all_namespaces(root: str) -> None:
+    """A longer NSpid than ours is a container below us; its last number its own pid."""
+    plant(Path(root), 60, lines=['NSpid:\t60\t1'])
+    plant(Path(root), 61, lines=['NSpid:\t61\t7'])
+    plant(Path(root), 62, lines=['NSpid:\t62'])
+
+    here = procfs.matches('app', None, None, False, root)
+    everywhere = procfs.matches('app', None, None, True, root)
+
+    assert [each.pid for each in here] == [62]
+    assert [(each.pid, each.nested, each.init) for each in everywhere] == [
+        (60, True, True), (61, True, False), (62, False, False),
+    ]
+
+
+def test_nested_is_counted_from_where_we_are(root: str) -> None:
+    """In a /proc from above ours, what is as deep as we are is not below us."""
+    tree = Path(root)
+    (tree / '50' / 'status').write_text('NSpid:\t50\t5\n')
+    plant(tree, 60, lines=['NSpid:\t60\t6'])
+    plant(tree, 61, lines=['NSpid:\t61\t7\t1'])
+
+    matches = procfs.matches('app', None, None, True, root)
+
+    assert [(each.pid, each.nested) for each in matches] == [(60, False), (61, True)]
+
+
+def test_without_nspid_nothing_is_nested(tmp_path: Path) -> None:
+    """gVisor prints no NSpid: there only pid 1 is an init."""
+    plant(tmp_path, 1, 'app', ppid=0)
+    plant(tmp_path, 2, 'app')
+
+    matches = procfs.matches('app', None, None, False, str(tmp_path))
+
+    assert [(each.pid, each.nested, each.init) for each in matches] == [
+        (1, False, True), (2, False, False),
+    ]
+
+
+def test_what_vanishes_or_is_refused_does_not_match(
+        root: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither gone at the open (ENOENT) nor at the read (ESRCH) is an error."""
+    plant(Path(root), 60, 'app')
+    plant(Path(root), 61, 'app')
+    plant(Path(root), 62, 'app')
+    (Path(root) / '60' / 'comm').unlink()
+    open_, read = os.open, os.read
+    gone: set[int] = set()
+
+    def opened(path: str, *rest: int) -> int:
+        fd = open_(path, *rest)
+        gone.difference_update({fd})
+        gone.update({fd} if '/61/' in path else ())
+        return fd
+
+    def got(fd: int, size: int) -> bytes:
+        if fd in gone:
+            raise ProcessLookupError(errno.ESRCH, 'No such process')
+        return read(fd, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'open', opened)
+        patch.setattr(os, 'read', got)
+        matches = procfs.matches('app', None, None, False, root)
+        unread = procfs.read(61, root)
+
+    assert [each.pid for each in matches] == [62]
+    assert unread is None
+
+
+def test_no_proc_no_processes(tmp_path: Path) -> None:
+    """Where nothing is mounted there is nobody, and no error."""
+    root = str(tmp_path / 'none')
+
+    assert procfs.matches('app', None, None, False, root) == ()
+    assert procfs.names(root) == {}
+
+
+def test_real_names_of_any_bytes_match() -> None:
+    """Spaces, parentheses and newlines are letters like any other."""
+    for name in ('a) R (b', ' a b ', '(', 'a\nb', 'x\udcff'):
+        with targets.start('handler', name=name) as target:
+            process = procfs.read(target.pid)
+            matched = found(name, None, None, False)
+
+        assert process is not None
+        assert (process.comm, process.ppid) == (name, os.getpid())
+        assert target.pid in matched
+
+
+def test_real_descendants_never_match() -> None:
+    """Our own child is no target; seen from beside, the same one is."""
+    name = unique('own')
+    with targets.start('handler', name=name) as target:
+        assert procfs.matches(name, None, None, True) == ()
+        assert found(name, None, None, False) == {target.pid}
+
+
+def test_real_decoys_have_the_same_15_bytes(tmp_path: Path) -> None:
+    """Of two programs that comm cannot tell apart only the one named matches."""
+    wanted, decoy = unique('long-program-name-a'), unique('long-program-name-b')
+    for name in (wanted, decoy):
+        (tmp_path / name).symlink_to(sys.executable)
+    with (
+        targets.start('handler', program=str(tmp_path / wanted)) as right,
+        targets.start('handler', program=str(tmp_path / decoy)) as wrong,
+    ):
+        both = found(wanted[:15], None, None, False)
+        one = found(wanted, None, None, False)
+
+    assert {right.pid, wrong.pid} <= both
+    assert one == {right.pid}
+
+
+def test_real_workers_have_the_name_of_their_master() -> None:
+    """All of them match, and the ppid of a worker is its master."""
+    name = unique('forker')
+    with targets.start('forking', name=name) as target:
+        rows = beside(lambda: [
+            (each.pid, each.ppid) for each in procfs.matches(name, None, None, False)
+        ])
+
+    assert dict(rows).keys() == {target.pid, *target.workers}
+    assert {dict(rows)[pid] for pid in target.workers} == {target.pid}
+
+
+def test_real_conditions() -> None:
+    """uid and arguments of a real process, one of another user."""
+    name = unique('cond')
+    with (
+        targets.start('handler', name=name, uid=65534, arguments=['one']) as one,
+        targets.start('handler', name=name, arguments=['two']) as two,
+    ):
+        assert found(name, None, 65534, False) == {one.pid}
+        assert found(name, None, os.geteuid(), False) == {two.pid}
+        assert found(name, 'two$', None, False) == {two.pid}
+
+
+def test_real_pid_namespace() -> None:
+    """The pid 1 of a namespace below ours is nested and an init, its child no init."""
+    name = unique('nest')
+    with targets.start('forking', name=name, namespace=True, workers=1) as target:
+        init = procfs.read(target.pid)
+        worker = procfs.new_child(target.pid, 0)
+        here = found(name, None, None, False)
+        everywhere = found(name, None, None, True)
+        child = procfs.read(worker or 0)
+
+    assert init is not None
+    assert (init.nested, init.init) == (True, True)
+    assert child is not None
+    assert (child.nested, child.init) == (True, False)
+    assert here == set()
+    assert everywhere == {target.pid, worker}
+
+
+def test_we_descend_from_our_parent() -> None:
+    """ancestor is true up the chain, and of nobody else."""
+    parent = procfs.read(os.getppid())
+    with targets.start('handler') as target:
+        child = procfs.read(target.pid)
+
+    assert parent is not None
+    assert child is not None
+    assert (parent.ancestor, child.ancestor) == (True, False)
+
+
+# read, started: who is alive
+
+
+def test_zombies_are_not_there(root: str) -> None:
+    """State Z or X, and no other thread alive."""
+    tree = Path(root)
+    for pid, state in ((60, 'Z'), (61, 'X'), (62, 'x')):
+        place = plant(tree, pid, state=state)
+        plant(place / 'task', pid, state=state)
+        plant(place / 'task', pid + 100, state='Z')
+        (place / 'task' / '999').mkdir()
+
+    for pid in (60, 61, 62, 63):
+        assert procfs.read(pid, root) is None
+        assert procfs.started(pid, root) is None
+        assert procfs.masks(pid, root) is None
+
+
+def test_leader_may_exit_before_its_threads(root: str) -> None:
+    """A Z with a live thread is alive, and its arguments are that thread's."""
+    place = plant(Path(root), 60, state='Z', started=7)
+    plant(place / 'task', 60, state='Z', masks={**MASKS, 'SigBlk': 0})
+    plant(
+        place / 'task', 61, started=9, cmdline=('app', '-x'),
+        masks={**MASKS, 'SigBlk': 1},
+    )
+
+    process = procfs.read(60, root)
+    masks = procfs.masks(60, root)
+
+    assert process is not None
+    assert (process.started, process.cmdline) == (7, ('app', '-x'))
+    assert procfs.started(60, root) == 7
+    assert masks == Masks(0, 0, 1, 0)
+
+
+def test_gone_between_stat_and_comm(root: str) -> None:
+    """Half a process is none."""
+    (plant(Path(root), 60) / 'comm').unlink()
+
+    assert procfs.read(60, root) is None
+
+
+def test_real_zombie() -> None:
+    """One that nobody has reaped is gone for us, though kill(2) to it succeeds."""
+    with targets.start('handler') as target:
+        before = procfs.started(target.pid)
+        target.zombie()
+        os.kill(target.pid, 0)
+
+        assert before is not None
+        assert procfs.started(target.pid) is None
+        assert procfs.read(target.pid) is None
+        assert procfs.masks(target.pid) is None
+
+
+def test_real_leader_that_exited() -> None:
+    """It looks like a zombie, still matches, and its threads say what it blocks."""
+    name = unique('headless')
+    with targets.start('leaderless', name=name, arguments=['word']) as target:
+        state = targets.states(target.pid)
+        matched = found(name, 'word$', None, False)
+        masks = procfs.masks(target.pid)
+
+    assert b'Z' in state
+    assert matched == {target.pid}
+    assert masks is not None
+    assert not masks.caught & 1
+
+
+def test_real_start_time_is_on_our_clock() -> None:
+    """ticks() and now() are the units that start times are in."""
+    before = procfs.now()
+    with targets.start('handler') as target:
+        started = procfs.started(target.pid)
+    after = procfs.now()
+
+    assert started is not None
+    assert before - 0.02 <= started / procfs.ticks() <= after
+
+
+# masks
+
+
+def test_no_masks_without_evidence(root: str) -> None:
+    """gVisor prints no Sig* lines: unknown, never default."""
+    plant(plant(Path(root), 60) / 'task', 60)
+
+    assert procfs.masks(60, root) is None
+
+
+def test_masks_of_all_threads(root: str) -> None:
+    """Blocked is what every thread blocks; pending, what is for any of them."""
+    task = plant(Path(root), 60) / 'task'
+    shared = {'ShdPnd': 0x100, 'SigIgn': 0x10, 'SigCgt': 0x20}
+    plant(task, 60, masks={**shared, 'SigPnd': 0x200, 'SigBlk': 0x3})
+    plant(task, 61, masks={**shared, 'SigPnd': 0x400, 'SigBlk': 0x5})
+
+    assert procfs.masks(60, root) == Masks(0x20, 0x10, 0x1, 0x700)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'expected'),
+    [
+        ('handler', 'caught'),
+        ('default', 'default'),
+        ('ignored', 'ignored'),
+        ('blocked', 'blocked'),
+        ('blocked-unread', 'blocked'),
+        ('sigwait', 'default'),
+        ('forking', 'caught'),
+        ('exits', 'caught'),
+        ('late', 'default'),
+        ('leaderless', 'default'),
+    ],
+)
+def test_real_dispositions(kind: str, expected: str) -> None:
+    """The kernel says what a process would do; sigwait looks like the default."""
+    with targets.start(kind) as target:
+        masks = procfs.masks(target.pid)
+
+    assert disposition(masks, HUP, False, False) == expected
+
+
+def test_real_disposition_changes() -> None:
+    """A handler that is installed late is seen then, and not before."""
+    with targets.start('late') as target:
+        before = procfs.masks(target.pid)
+        target.tell('handle')
+        assert target.read() == 'handling'
+        after = procfs.masks(target.pid)
+
+    assert disposition(before, HUP, False, False) == 'default'
+    assert disposition(after, HUP, False, False) == 'caught'
+
+
+def test_real_stopped_process_keeps_its_signal_pending() -> None:
+    """To a stopped process a signal is pending until it goes on."""
+    with targets.start('handler') as target:
+        target.stop()
+        target.signal(HUP)
+        stopped = procfs.masks(target.pid)
+        target.signal(signal.SIGCONT)
+        assert target.read() == 'HUP'
+        going = procfs.masks(target.pid)
+
+    assert stopped is not None
+    assert going is not None
+    assert (stopped.pending, going.pending) == (1, 0)
+
+
+def test_real_blocked_and_unread_stays_pending() -> None:
+    """A blocked signal that nobody reads is pending for ever, and no other is."""
+    with targets.start('blocked-unread') as target:
+        target.signal(HUP)
+        target.signal(USR1)
+        assert target.read() == 'USR1'
+        masks = procfs.masks(target.pid)
+
+    assert masks is not None
+    assert masks.pending == 1
+
+
+# new_child
+
+
+def test_new_child_is_live_ours_and_young_enough(root: str) -> None:
+    """Its parent, start time and state all count; the same tick is new."""
+    tree = Path(root)
+    plant(tree, 60)
+    plant(tree, 61, ppid=60, started=199)
+    plant(tree, 62, ppid=60, started=300, state='Z')
+    plant(tree, 63, ppid=1, started=300)
+    (tree / '64').mkdir()
+    before = procfs.new_child(60, 200, root)
+    plant(tree, 65, ppid=60, started=200)
+
+    assert before is None
+    assert procfs.new_child(60, 200, root) == 65
+
+
+def test_real_reload_starts_new_children() -> None:
+    """After the HUP of a forking server there is a child younger than the HUP."""
+    with targets.start('forking') as target:
+        newest = max(procfs.started(pid) or 0 for pid in target.workers)
+        assert procfs.new_child(target.pid, newest + 1) is None
+        target.signal(HUP)
+        assert target.read() == 'HUP'
+        child = procfs.new_child(target.pid, newest)
+
+    assert child is not None
+
+
+# trouble, names, alone
+
+
+def test_no_trouble_here() -> None:
+    """The /proc of this machine names us."""
+    assert procfs.trouble() == ''
+
+
+def test_trouble_with_a_proc_that_is_not_ours(tmp_path: Path) -> None:
+    """Not mounted, another's, or that of a pid namespace above ours."""
+    assert procfs.trouble(str(tmp_path)) == f'{tmp_path} is not mounted'
+    us = os.getpid()
+    plant(tmp_path, us + 1)
+    place = plant(tmp_path, us, lines=[f'NSpid:\t{us}'])
+    link = tmp_path / 'self'
+    other = f'{tmp_path} is of another pid namespace; mount a new one there'
+
+    link.symlink_to('nobody')
+    assert procfs.trouble(str(tmp_path)) == other
+    link.unlink()
+    link.symlink_to(str(us + 1))
+    assert procfs.trouble(str(tmp_path)) == other
+    link.unlink()
+    link.symlink_to(str(us))
+    assert procfs.trouble(str(tmp_path)) == ''
+    (place / 'status').write_text(f'NSpid:\t{us}\t{us}\n')
+    assert procfs.trouble(str(tmp_path)) == other
+
+
+def test_real_proc_of_another_namespace() -> None:
+    """In a new pid namespace with the old /proc everything is in doubt."""
+    code = 'from pollreload.system import procfs; print(procfs.trouble())'
+    said = subprocess.run(
+        ['unshare', '--pid', '--fork', sys.executable, '-c', code],
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
+    ).stdout
+
+    assert said == '/proc is of another pid namespace; mount a new one there\n'
+
+
+def test_names_counts_all_but_ours(root: str) -> None:
+    """Neither we, nor our descendants, nor zombies, nor half a process."""
+    tree = Path(root)
+    plant(tree, 60, 'app')
+    plant(tree, 61, 'app')
+    plant(tree, 62, 'app', ppid=50)
+    plant(tree, 63, 'app', state='Z')
+    (plant(tree, 64, 'app') / 'comm').unlink()
+    (plant(tree, 65, 'app') / 'stat').unlink()
+
+    assert procfs.names(root) == {'init': 1, 'shell': 1, 'app': 2}
+
+
+def test_alone_with_ancestors_and_descendants(root: str) -> None:
+    """Another process that is neither makes us not alone."""
+    plant(Path(root), 60, ppid=50)
+    before = procfs.alone(root)
+    plant(Path(root), 61, ppid=1)
+
+    assert before
+    assert not procfs.alone(root)
+
+
+def test_real_loneliness() -> None:
+    """In a pid namespace of our own we are alone; here we are not."""
+    code = (
+        'from pollreload.system import procfs; '
+        'print(procfs.alone(), procfs.trouble())'
+    )
+    said = subprocess.run(
+        ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', code],
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
+    ).stdout
+    with targets.start('handler'):
+        here = beside(procfs.alone)
+
+    assert said == 'True \n'
+    assert not here
+
+
+# absent
+
+
+def test_absent_names_what_is_there(root: str) -> None:
+    """Where there are but a few, all are named, the nearest first."""
+    plant(Path(root), 60, 'sleep')
+    plant(Path(root), 61, 'nginx: master')
+
+    said = procfs.absent('nginx', root)
+
+    assert said == (
+        "no process is called 'nginx'; "
+        "there are 'nginx: master', 'init', 'shell' and 'sleep'"
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'near'),
+    [
+        ('nginy', "is 'nginx'"),
+        ('gunicorn', "is 'gunicorn: maste'"),
+        ('server.js', "is 'MainThread'"),
+        ('java', "is 'worker-1'"),
+        ('Nginx', "is 'nginx'"),
+        ('nginx-ingress', "is 'nginx'"),
+        ('num', "are 'num0', 'num1', 'num2', 'num3' and 'num4'"),
+    ],
+)
+def test_absent_names_the_nearest(root: str, name: str, near: str) -> None:
+    """Like the name, part of it or it part of them, or a program or script of it."""
+    tree = Path(root)
+    for pid in range(100, 108):
+        plant(tree, pid, f'num{pid - 100}')
+    plant(tree, 60, 'nginx')
+    plant(tree, 61, 'gunicorn: maste')
+    plant(tree, 62, 'MainThread', cmdline=('node', '--x', '/srv/server.js'))
+    plant(tree, 63, 'worker-1', cmdline=('/usr/bin/java', '-jar'))
+    plant(tree, 64, '')
+
+    said = procfs.absent(name, root)
+
+    assert said == f'no process is called {name!r}; there {near}'
+
+
+def test_absent_of_nothing_like_it(root: str) -> None:
+    """Among many processes none of which is near, none is named."""
+    for pid in range(100, 108):
+        plant(Path(root), pid, f'num{pid}')
+
+    assert procfs.absent('xyzzy', root) == "no process is called 'xyzzy'"
+
+
+def test_absent_only_when_alone_speaks_of_kubernetes(root: str) -> None:
+    """The advice would be wrong where other containers are visible."""
+    said = procfs.absent('nginx', root)
+
+    assert said == (
+        "no process is called 'nginx'; there are 'init' and 'shell'; "
+        'in Kubernetes set shareProcessNamespace: true'
+    )
+
+
+def test_absent_does_not_deny_what_is_there(root: str) -> None:
+    """A process of that name that fails another condition is spoken of as such."""
+    plant(Path(root), 60, 'app')
+    one = procfs.absent('app', root)
+    plant(Path(root), 61, 'app')
+    two = procfs.absent('app', root)
+
+    assert one == "the process called 'app' does not meet every other condition"
+    assert two == "none of the 2 processes called 'app' meets every other condition"
+
+
+MOUNT = '23 1 0:5 / {at} rw,nosuid shared:9 - {kind} proc {options}'
+
+
+@pytest.mark.parametrize(
+    ('mounts', 'gids', 'effective', 'hides'),
+    [
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '0', True),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=invisible')], (65534,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=0')], (65534,), '0', False),
+        ([('/proc', 'proc', 'rw,hidepid=off')], (65534,), '0', False),
+        ([('/proc', 'proc', 'rw')], (65534,), '0', False),
+        ([('/mnt', 'proc', 'rw,hidepid=2')], (65534,), '0', False),
+        ([('/proc', 'tmpfs', 'rw,hidepid=2')], (65534,), '0', False),
+        (
+            [('/proc', 'proc', 'rw,hidepid=2'), ('/proc', 'proc', 'rw')], (65534,),
+            '0', False,
+        ),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '80000', False),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (0,), '0', False),
+        ([('/proc', 'proc', 'rw,hidepid=2')], (65534, 0), '0', False),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (5,), '0', False),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (0,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=4')], (65534, 0), '0', True),
+        ([('/proc', 'proc', 'rw,gid=5,hidepid=ptraceable')], (5,), '0', True),
+        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '80000', False),
+        (
+            [('/proc', 'proc', 'rw,hidepid=ptraceable'), ('/proc', 'proc', 'rw')],
+            (0,), '0', False,
+        ),
+        ([], (65534,), '0', False),
+    ],
+)
+def test_absent_says_when_others_are_hidden(
+        root: str, monkeypatch: pytest.MonkeyPatch,
+        mounts: list[tuple[str, str, str]], gids: tuple[int, ...], effective: str,
+        hides: bool,
+) -> None:
+    """hidepid on the topmost /proc hides what is not ours, except from CAP_SYS_PTRACE
+    and, but for `ptraceable`, from its group; then nothing else is guessed, and
+    gid= is offered where it is of use.
+    """
+    (Path(root) / '50' / 'mountinfo').write_text(''.join(
+        MOUNT.format(at=at, kind=kind, options=options) + '\n'
+        for at, kind, options in mounts
+    ))
+    status = Path(root) / '50' / 'status'
+    status.write_text(f'{status.read_text()}CapEff:\t{effective}\n')
+    monkeypatch.setattr(os, 'getegid', lambda: gids[0])
+    monkeypatch.setattr(os, 'getgroups', lambda: list(gids[1:]))
+
+    said = procfs.absent('nginx', root)
+
+    asks = not any('ptraceable' in options or '=4' in options for *_, options in mounts)
+    assert said.startswith(procfs.HIDDEN) == hides
+    assert ('no process is called' in said) != hides
+    assert said.endswith('or gid= one of ours') == (hides and asks)
+
+
+# boot, pid_namespace
+
+
+def test_where_and_since_when_we_are(root: str) -> None:
+    """The ids of this boot and namespace; '' where they cannot be read."""
+    assert len(procfs.boot()) == 36
+    assert procfs.pid_namespace().startswith('pid:[')
+    assert procfs.boot(root) == ''
+    assert procfs.pid_namespace(root) == ''
+
+
+def test_no_descriptor_is_left_open(root: str) -> None:
+    """A sidecar runs for months."""
+    first = os.dup(0)
+    os.close(first)
+
+    procfs.matches(None, '.', None, True)
+    procfs.absent('nginx')
+
+    with open(os.devnull, encoding='ascii') as file:
+        assert file.fileno() == first
+        assert fcntl.fcntl(file, fcntl.F_GETFD) == fcntl.FD_CLOEXEC
+
+
+def test_the_boot_of_a_sandbox_is_its_time(tmp_path: Path) -> None:
+    """gVisor, without Sig* lines, makes up a boot id for each of its containers."""
+    (tmp_path / 'sys/kernel/random').mkdir(parents=True)
+    (tmp_path / 'sys/kernel/random/boot_id').write_text('made-up\n')
+    (tmp_path / 'self').mkdir()
+    (tmp_path / 'self/status').write_text('Name:\tx\n')
+    nothing = procfs.boot(str(tmp_path))
+    (tmp_path / 'stat').write_text('cpu 1 2\nbtime 1795459133\n')
+
+    assert nothing == ''
+    assert procfs.boot(str(tmp_path)) == 'btime 1795459133'
+
+
+@pytest.mark.parametrize(('bounding', 'effective', 'bounded'), [
+    ('20', '0', True), ('20', '20', False), ('1ffffffffff', '0', True),
+    ('df', '0', False),
+])
+def test_a_capability_that_is_allowed_may_not_be_in_effect(
+        tmp_path: Path, bounding: str, effective: str, bounded: bool,
+) -> None:
+    """CAP_KILL is bit 5."""
+    (tmp_path / 'self').mkdir()
+    lines = f'CapBnd:\t{bounding}\nCapEff:\t{effective}\n'
+    (tmp_path / 'self/status').write_text(lines)
+
+    assert procfs.bounded(5, str(tmp_path)) is bounded

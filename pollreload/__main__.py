@@ -87,7 +87,7 @@ def sidecar(words: list[str]) -> int:
     long as it lives.
     """
     from pollreload.commands import watch
-    from pollreload.settings import Plan, Settings
+    from pollreload.settings import unpack
     from pollreload.system import children
     watch.block()
     try:
@@ -107,10 +107,7 @@ def sidecar(words: list[str]) -> int:
         got = cast(Any, children.value(fd))
     if isinstance(got, int):
         return got
-    watches, *rest = got
-    return watch.run(
-        Plan(tuple(Settings(*each) for each in watches), *rest), lambda: reread(words),
-    )
+    return watch.run(unpack(got), lambda: reread(words))
 
 
 def reread(words: list[str]) -> object:

@@ -33,9 +33,9 @@ from pollreload.cli.options import (
     option,
     timed,
 )
-from pollreload.cli.resolve import flat, planned, settings
+from pollreload.cli.resolve import planned, settings
 from pollreload.errors import UsageError
-from pollreload.settings import Plan
+from pollreload.settings import Plan, pack
 
 COMPLETE = '_POLLRELOAD_COMPLETE'  # by which a shell asks, as click names it
 
@@ -236,7 +236,7 @@ def parsed(words: Sequence[str]) -> int | tuple[object, ...]:
         got = error.status
     sys.stdout.flush()
     sys.stderr.flush()
-    return flat(got) if isinstance(got, Plan) else got
+    return pack(got) if isinstance(got, Plan) else got
 
 
 def reread(words: Sequence[str]) -> str | tuple[object, ...]:
@@ -247,4 +247,4 @@ def reread(words: Sequence[str]) -> str | tuple[object, ...]:
         return worded(error)
     except UsageError as error:
         return str(error)
-    return flat(got)
+    return pack(got)

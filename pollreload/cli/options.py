@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pollreload.cli import values
-from pollreload.cli.values import duration, signal_number
+from pollreload.cli.values import duration
 from pollreload.settings import Settings
 
 NUMBERS = {
@@ -69,7 +69,7 @@ PATH = Words('PATH', values.path, 'file')
 FILE = Words('FILE', values.path, 'file')
 DIRECTORY = Words('DIR', values.path, 'dir')
 NAME = Words('NAME', values.process_name)
-SIGNAL = Words('NAME', lambda text: signal_number(text, NUMBERS, *REAL_TIME))
+SIGNAL = Words('NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME))
 REGEX = Words('REGEX', values.regex)
 UID = Words('UID', values.uid)
 GLOB = Words('GLOB', str)

@@ -13,14 +13,11 @@ from pollreload.cli.options import (
     DEFAULTS,
     DURATION,
     INTERVAL,
-    NUMBERS,
-    REAL_TIME,
     SIGNAL,
     UID,
     WATCH,
     Words,
 )
-from pollreload.cli.values import signal_name
 from pollreload.settings import Plan, Settings
 
 if TYPE_CHECKING:
@@ -159,15 +156,8 @@ def settled(given: Mapping[str, Any], needs: bool = True) -> Settings:
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()
-    number = given.get('signal', DEFAULTS.signal)
     return Settings(**{
         **{name: value for name, value in given.items() if name in Settings._fields},
         'ignore': ignore,
-        'signal_name': signal_name(number, NUMBERS, *REAL_TIME),
         'verbosity': given.get('verbose', 0) - given.get('quiet', 0),
     })
-
-
-def flat(plan: Plan) -> tuple[object, ...]:
-    """Return a plan as plain types."""
-    return (tuple(map(tuple, plan.watches)), *plan[1:])

@@ -4,6 +4,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pollreload.settings import Signal
+
 LONGEST = 2000  # letters of a URL
 GROUPS = 100  # of a regular expression; more may be more than Python's stack holds
 
@@ -203,6 +205,12 @@ def duration(text: str) -> float:
     if seconds > 31_536_000:
         raise ValueError(f'{text!r} is longer than a year')
     return seconds
+
+
+def signal(text: str, numbers: Mapping[str, int], first: int, last: int) -> Signal:
+    """Return --signal; see signal_number for the arguments."""
+    number = signal_number(text, numbers, first, last)
+    return Signal(number, signal_name(number, numbers, first, last))
 
 
 def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) -> int:

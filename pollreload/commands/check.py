@@ -178,7 +178,7 @@ class Run(One):
 
     def would(self, process: Process, number: int) -> str:
         """Say who would be sent the signal."""
-        name = self.settings.signal_name
+        name = self.settings.signal.name
         self.say('would', f'send {name} to {process}', pid=process.pid)
         return 'gone'
 
@@ -216,7 +216,7 @@ def outlook(settings: Settings, state: State, world: World) -> str:
             seen = Told(process, disposition=disposed(settings, process, world))
             kept = obstacle(settings, state, seen, world)
             if kept is None or kept.again:  # a hold that ends by itself
-                who.append(f'{process} by {settings.signal_name}')
+                who.append(f'{process} by {settings.signal.name}')
             else:
                 held.append(kept.says)
         if not who:

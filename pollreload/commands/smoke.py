@@ -127,9 +127,9 @@ def run(settings: Settings) -> int:
     """Run the smoke test; return 0, or 1 where something is not as it has to be."""
     if settings.paths:
         return deployment(settings)
-    if settings.signal_name in (*ENDING, 'SIGSTOP'):
+    if settings.signal.name in (*ENDING, 'SIGSTOP'):
         raise UsageError(
-            f'{settings.signal_name} is no signal to reload on; name another with '
+            f'{settings.signal.name} is no signal to reload on; name another with '
             f'--signal, or a PATH and a process to try it on',
         )
     return alone(settings)
@@ -210,12 +210,12 @@ def stage(settings: Settings, stack: ExitStack, log: list[str]) -> Scene:
     os.symlink('..data/app.conf', f'{directory}/app.conf')
     name = f'smoke-{os.getpid()}'
     target = started(stack, [
-        *interpreter(), '-I', '-S', '-c', TARGET, str(settings.signal), name,
+        *interpreter(), '-I', '-S', '-c', TARGET, str(settings.signal.number), name,
     ], dict(os.environ))
     expect(target, 'ready', 'the target is not ready')
     watch = started(stack, [
         *interpreter(), '-m', 'pollreload', 'watch', f'{directory}/app.conf',
-        '--process', name, '--signal', str(settings.signal), *POLL,
+        '--process', name, '--signal', str(settings.signal.number), *POLL,
         '--min-uptime', '0', '--on-start', 'never', '--log-format', 'json',
     ], environment(), stderr=True)
     watch.said = log
@@ -430,12 +430,12 @@ def delivery(settings: Settings, failed: bool) -> list[Row]:
     """Return what came of one real signal, or that none was sent."""
     if not settings.deliver:
         return [Row(
-            'deliver', 'skip', settings.signal_name, 'nothing was sent',
+            'deliver', 'skip', settings.signal.name, 'nothing was sent',
             '--deliver sends one real signal',
         )]
     if failed:
         return [Row(
-            'deliver', 'skip', settings.signal_name, 'nothing was sent, for what '
+            'deliver', 'skip', settings.signal.name, 'nothing was sent, for what '
             'fails above would keep it back',
         )]
     return delivered(settings)
@@ -462,7 +462,7 @@ def delivered(settings: Settings) -> list[Row]:
             held = message
         elif event in check.ANSWERS:
             verdict = 'fail' if event == 'failed' else 'ok'
-            rows.append(Row('deliver', verdict, settings.signal_name, message))
+            rows.append(Row('deliver', verdict, settings.signal.name, message))
 
     eyes, hands = observer.Eyes(settings), runner.Hands()
     around = world.world(settings, eyes, hands, say, lambda state: True)
@@ -475,5 +475,5 @@ def delivered(settings: Settings) -> list[Row]:
         hands.cancel()
     if state.outcome != 'done' and not rows_module.status(rows):
         says = held or status(state, around.now())
-        rows.append(Row('deliver', 'fail', settings.signal_name, f'held: {says}'))
+        rows.append(Row('deliver', 'fail', settings.signal.name, f'held: {says}'))
     return rows

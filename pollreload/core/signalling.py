@@ -75,7 +75,7 @@ def tell(settings: Settings, state: State, world: World) -> State:
         round=tuple((each.pid, each.started) for each in choice.targets),
     )
     if any(entry.phase == 'pending' and world.health(
-            entry.process, settings.signal,
+            entry.process, settings.signal.number,
     ) != 'pending' for entry in todo):
         # The signal of the last time was taken at last, or died with its target.
         return state._replace(stage='survive', until=now, next=now, waiting='survive')
@@ -127,8 +127,8 @@ def beyond(settings: Settings, state: State, world: World) -> State:
 def disposed(settings: Settings, process: Process, world: World) -> str:
     """Return the disposition of a target for the signal, as it is now."""
     return disposition(
-        world.masks(process.pid), settings.signal, settings.signal_name in HARMLESS,
-        process.init,
+        world.masks(process.pid), settings.signal.number,
+        settings.signal.name in HARMLESS, process.init,
     )
 
 
@@ -165,7 +165,7 @@ def spare(
             continue
         world.say(
             'baseline', f'{process} started after this content was there and has '
-            f'read it; no {settings.signal_name} is needed',
+            f'read it; no {settings.signal.name} is needed',
             pid=process.pid, reason='needless',
         )
         entry = of(state.attempt, process)._replace(phase='done')
@@ -206,7 +206,7 @@ def obstacle(
         settings: Settings, state: State, entry: Told, world: World,
 ) -> Obstacle | None:
     """Return what keeps the signal from one target now, or None."""
-    process, name = entry.process, settings.signal_name
+    process, name = entry.process, settings.signal.name
     if entry.phase == 'pending':
         return Obstacle(
             f'pending {process.pid}', 'pending',
@@ -256,7 +256,7 @@ def later(settings: Settings, state: State, world: World) -> State:
     if state.hold:
         # Why it failed was said, and will be again.
         return state._replace(next=again, waiting='backoff')
-    what = settings.signal_name if signals(settings) else 'it'
+    what = settings.signal.name if signals(settings) else 'it'
     return hold(
         state, world, 'backoff', 'backoff',
         f'{what} is tried again in {again - world.now():.0f} s '
@@ -325,7 +325,7 @@ def send(
     """Return the state after the signal went to each target that can take it."""
     if settings.dry_run:
         for entry in ready:
-            world.send(entry.process, settings.signal)
+            world.send(entry.process, settings.signal.number)
         return beyond(settings, state, world) if acts(settings) else state
     before = state
     marked = state.attempt
@@ -345,7 +345,7 @@ def send(
         # A slow disk lay between, and exec(2) keeps the start time and not the
         # handlers: what must be held now is looked for anew, as if it were gone.
         held = verdict(settings, disposed(settings, entry.process, world)) == 'hold'
-        how = 'gone' if held else world.send(entry.process, settings.signal)
+        how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
             sent = True
             state = signalled(settings, state, entry, how, since, world)
@@ -377,7 +377,7 @@ def signalled(
 
     since: the clock tick just before it went.
     """
-    process, name = entry.process, settings.signal_name
+    process, name = entry.process, settings.signal.name
     warning = ''
     if verdict(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
@@ -396,7 +396,7 @@ def unsent(
         world: World,
 ) -> State:
     """Return the state after signals that could not be sent; why is said once."""
-    name = settings.signal_name
+    name = settings.signal.name
     reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
     says = []
     for how, _ in failures[1:]:

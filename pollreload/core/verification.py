@@ -16,7 +16,7 @@ END_PAUSE = 0.1  # s between two looks at a target that is to end
 
 def ending(settings: Settings) -> bool:
     """Return whether the signal is meant to end the target."""
-    return settings.signal_name in ENDING
+    return settings.signal.name in ENDING
 
 
 def checks(settings: Settings) -> bool:
@@ -50,7 +50,7 @@ def surviving(settings: Settings, state: State, world: World) -> State:
     for entry in in_flight:
         seen = 'alive'
         if settings.survive or entry.phase == 'pending':
-            seen = world.health(entry.process, settings.signal)
+            seen = world.health(entry.process, settings.signal.number)
         if entry.phase == 'ending':
             state = ended(settings, state, entry, seen, world)
         else:
@@ -64,7 +64,7 @@ def fields(settings: Settings, entry: Told, reason: str = '') -> dict[str, objec
     """Return what the JSON line of an event says of a target."""
     said: dict[str, object] = {
         'pid': entry.process.pid, 'comm': entry.process.comm,
-        'signal': settings.signal_name,
+        'signal': settings.signal.name,
     }
     return {**said, 'reason': reason} if reason else said
 
@@ -73,7 +73,7 @@ def survived(
         settings: Settings, state: State, entry: Told, seen: str, world: World,
 ) -> State:
     """Return the state after one target was looked at, and say how it is."""
-    process, name = entry.process, settings.signal_name
+    process, name = entry.process, settings.signal.name
     phase = NEXT[entry.phase, seen]
     state = state._replace(attempt=record(state.attempt, entry._replace(phase=phase)))
     if phase == 'failed' and entry.phase == 'pending':
@@ -109,7 +109,7 @@ def ended(
         settings: Settings, state: State, entry: Told, seen: str, world: World,
 ) -> State:
     """Return the state after looking whether a target ended, as it was told to."""
-    process, name = entry.process, settings.signal_name
+    process, name = entry.process, settings.signal.name
     phase = 'done' if not settings.survive else NEXT['ending', seen]
     if phase == 'ending' and world.now() - entry.at >= settings.command_timeout:
         phase = 'failed'
@@ -177,7 +177,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         state = state._replace(running=False, retry=now + VERIFY_PAUSE)
         if status == 0:
             return checked(settings, state, entry, 'verified', world)
-    if world.health(process, settings.signal) == 'gone':
+    if world.health(process, settings.signal.number) == 'gone':
         world.say(
             'failed', f'{process} died while its reload was being verified',
             **fields(settings, entry, 'died'),
@@ -231,7 +231,7 @@ def confirming(settings: Settings, state: State, world: World) -> State:
     for entry in state.attempt.told:
         if entry.phase == 'verified' and seen == state.attempt.fingerprint:
             world.say(
-                'verified', f'{entry.process} reloaded after {settings.signal_name}',
+                'verified', f'{entry.process} reloaded after {settings.signal.name}',
                 **fields(settings, entry),
             )
         elif entry.phase == 'verified':

@@ -18,7 +18,7 @@ from pollreload.runtime import log as log_module
 from pollreload.runtime.handover import elsewhere, known
 from pollreload.runtime.log import printable
 from pollreload.runtime.watch import Begin, Watch
-from pollreload.settings import Plan, Settings
+from pollreload.settings import Plan, Settings, unpack
 from pollreload.system import children, ledger_file
 
 # What the watch of the file says of itself that means something to a person.
@@ -67,17 +67,11 @@ class Reader(runner.Hands):
             self.trouble = children.fault(status, fd)
             return 1
         got = cast(Any, children.value(fd))
-        self.trouble = got if isinstance(got, str) else self.take(revived(got))
+        self.trouble = got if isinstance(got, str) else self.take(unpack(got))
         if self.trouble:
             return 1
         self.taken = time.time()
         return 0
-
-
-def revived(got: Sequence[Any]) -> Plan:
-    """Return the plan that cli.flat took apart."""
-    watches, *rest = got
-    return Plan(tuple(Settings(*each) for each in watches), *rest)
 
 
 def watch(

@@ -55,7 +55,7 @@ def told(settings: Settings) -> dict[str, object]:
     said: dict[str, object] = {
         'paths': settings.paths, 'process': settings.process,
         'pidfile': settings.pidfile,
-        'signal': settings.signal_name if signals(settings) else None,
+        'signal': settings.signal.name if signals(settings) else None,
     }
     if acts(settings):
         said['exec'] = [command[0] for command in settings.exec]
@@ -67,7 +67,7 @@ def audience(settings: Settings) -> str:
     """Return who is told, for a person."""
     who = []
     if signals(settings):
-        who.append(f'{settings.process or settings.pidfile} and {settings.signal_name}')
+        who.append(f'{settings.process or settings.pidfile} and {settings.signal.name}')
     if acts(settings):
         from pollreload.core import actions
         who += [

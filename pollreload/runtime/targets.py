@@ -116,8 +116,8 @@ def absent(settings: Settings) -> str:
 def disposed(settings: Settings, process: Process) -> str:
     """Return the disposition of a process for the signal."""
     return disposition(
-        procfs.masks(process.pid), settings.signal, settings.signal_name in HARMLESS,
-        process.init,
+        procfs.masks(process.pid), settings.signal.number,
+        settings.signal.name in HARMLESS, process.init,
     )
 
 

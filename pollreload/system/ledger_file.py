@@ -62,7 +62,7 @@ def key(settings: Settings, cwd: str) -> str:
         settings.uid,
         settings.all_namespaces,
         settings.select,
-        settings.signal,
+        settings.signal.number,
         *((
             settings.exec, [bare(url) for url in settings.url], settings.url_method,
         ) if acts(settings) else ()),

@@ -302,5 +302,5 @@ def test_yaml_runs_the_sidecar(monkeypatch):
     (only,) = got.watches
     assert only.paths == (given['FILE'],)
     assert f'mountPath: {given["FILE"]}}}' in manifest
-    assert (only.process, only.signal_name) == ('nginx', 'SIGHUP')
+    assert (only.process, only.signal.name) == ('nginx', 'SIGHUP')
     assert 'shareProcessNamespace: true' in manifest

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
 Act = Callable[[Simulation], object]
@@ -58,7 +58,7 @@ def watches(draw: st.DrawFn) -> Settings:
     number, name = draw(st.sampled_from(signals))
     select = draw(st.sampled_from(('root', 'roots', 'all', 'newest')))
     return Settings(
-        paths=('/c',), process='app', signal=number, signal_name=name,
+        paths=('/c',), process='app', signal=Signal(number, name),
         select=select,
         settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
         empty_grace=draw(st.sampled_from((6.0, 30.0, 90.0))),

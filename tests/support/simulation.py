@@ -295,7 +295,7 @@ class Simulation:
         target = self.targets[pid]._replace(pending=False)
         self.targets[pid] = target
         if target.dies or target.disposition == 'default' or (
-                self.settings.signal_name in ENDING and not target.deaf
+                self.settings.signal.name in ENDING and not target.deaf
         ):
             self.end(pid)
         elif target.disposition != 'ignored':
@@ -467,7 +467,7 @@ class Simulation:
     def masks(self, pid: int) -> Masks | None:
         """Return the masks that a target shows."""
         target = self.targets.get(pid)
-        bit = 1 << (self.settings.signal - 1)
+        bit = 1 << (self.settings.signal.number - 1)
         if target is None or target.disposition == 'unknown':
             return None
         return Masks(
@@ -510,7 +510,7 @@ class Simulation:
         where = f'{self.now}: {target} of {self.marked}'
         assert target.told != self.marked or target.again, f'told twice: {where}'
         if self.settings.handler_check == 'enforce' and (
-                self.settings.signal_name not in ENDING
+                self.settings.signal.name not in ENDING
         ):
             harmed = target.disposition in ('default', 'ignored')
             assert not harmed, f'has no handler: {where}'
@@ -691,7 +691,7 @@ class Simulation:
 
     def is_delivered(self, target: Target | None) -> bool:
         """Return whether a target took the signal, and did what it should."""
-        if self.settings.signal_name in ENDING:
+        if self.settings.signal.name in ENDING:
             return target is None
         return target is not None and not target.pending and target.at > 0
 
@@ -769,7 +769,7 @@ class Simulation:
         for process in self.choice().targets:
             target = self.targets[process.pid]
             if self.settings.select == 'newest' and (
-                    target.ppid in self.targets or self.settings.signal_name in ENDING
+                    target.ppid in self.targets or self.settings.signal.name in ENDING
             ):
                 continue  # another was the newest when this content was told
             if not self.settings.survive and target.told == self.content:

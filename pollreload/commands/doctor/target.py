@@ -149,7 +149,7 @@ def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
     """Say what each target would do with the signal, and what is made of that."""
-    name, mode = settings.signal_name, settings.handler_check
+    name, mode = settings.signal.name, settings.handler_check
     if not choice.targets:
         yield Row('handler', 'skip', name, 'no target')
     for process in choice.targets[:MOST_MATCHES]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pollreload.cli import config_file, config_watches, main, options, resolve
 from pollreload.errors import UsageError
 from pollreload.runtime import guard
-from pollreload.settings import Plan, Settings
+from pollreload.settings import Plan, Settings, unpack
 from pollreload.system import children
 
 WATCH = '[[watch]]\npath = "/a"\nprocess = "x"\n'
@@ -1021,7 +1021,7 @@ def test_reread_is_the_plan_as_plain_types() -> None:
     assert got == main.parsed(words)
     assert type(got) is tuple
     assert all(type(each) is tuple for each in got[0])
-    assert tuple(Settings(*each) for each in got[0]) == plan(
+    assert unpack(got).watches == plan(
         f'listen = ":1"\n{WATCH}{SECOND}',
     ).watches
     assert got[1:] == ('w.toml', ('', 1), 'w.toml:1: listen:')

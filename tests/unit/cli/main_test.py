@@ -15,7 +15,7 @@ from pollreload.cli import main as cli
 from pollreload.cli import options, values
 from pollreload.commands import check, digest, smoke
 from pollreload.commands.doctor import main as doctor
-from pollreload.settings import IGNORED, Plan, Settings
+from pollreload.settings import IGNORED, Plan, Settings, Signal, unpack
 
 NEEDED = ('--process', 'nginx', '/etc/app.conf')
 
@@ -59,9 +59,9 @@ def test_defaults_are_those_of_settings() -> None:
     (('--uid', 'root'), 'uid', 0),
     (('--all-namespaces',), 'all_namespaces', True),
     (('--select', 'newest'), 'select', 'newest'),
-    (('--signal', 'usr1'), 'signal', signal.SIGUSR1),
-    (('--signal', '1'), 'signal_name', 'SIGHUP'),
-    (('--signal', 'RTMIN+3'), 'signal_name', 'SIGRTMIN+3'),
+    (('--signal', 'usr1'), 'signal', (signal.SIGUSR1, 'SIGUSR1')),
+    (('--signal', '1'), 'signal', (1, 'SIGHUP')),
+    (('--signal', 'RTMIN+3'), 'signal', (signal.SIGRTMIN + 3, 'SIGRTMIN+3')),
     (('--interval', '250ms'), 'interval', 0.25),
     (('--interval', '10ms'), 'interval', 0.01),
     (('--settle', '0'), 'settle', 0.0),
@@ -142,7 +142,7 @@ def test_sidecar_variables_are_all_a_watch_needs(
         monkeypatch.setenv(name, value)
 
     assert watch() == Settings(
-        ('/a',), 'b', signal=signal.SIGUSR2, signal_name='SIGUSR2',
+        ('/a',), 'b', signal=Signal(signal.SIGUSR2, 'SIGUSR2'),
     )
 
 
@@ -376,9 +376,7 @@ def test_parsed_settings_are_plain_and_whole() -> None:
     got = cli.parsed(('watch', *NEEDED))
 
     assert type(got) is tuple
-    (only,) = cast(Any, got[0])
-    assert Settings(*only) == watch(*NEEDED)
-    assert got[1:] == ('', None, '--listen')
+    assert unpack(cast(Any, got)) == Plan((watch(*NEEDED),))
     assert cli.parsed(('watch', '--help')) == 0
 
 

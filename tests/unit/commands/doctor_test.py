@@ -26,7 +26,7 @@ from pollreload.core import actions
 from pollreload.core.process import Choice, Process
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, ledger
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from pollreload.system import children, ledger_file, mounts, procfs, reader, signals
 from tests.support.targets import start
 
@@ -476,7 +476,7 @@ def test_a_signal_that_ends_is_not_checked(comm, conf):
     """TERM is meant to end its target, handler or not."""
     with start('default', name=comm):
         row = one(rows(
-            paths=(conf,), process=comm, signal=15, signal_name='SIGTERM',
+            paths=(conf,), process=comm, signal=Signal(15, 'SIGTERM'),
         ), 'handler')
 
     assert row.verdict == 'ok'

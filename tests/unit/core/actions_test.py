@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pollreload.core import actions, change, ledger_format, step
 from pollreload.core.attempt import Attempt
 from pollreload.core.state import State, finish
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from tests.model.walk_test import walk
 from tests.support.simulation import HERE, Simulation, fingerprint
 
@@ -436,7 +436,7 @@ def test_who_has_read_it_already_need_not_be_told_for_it():
 
 def test_what_ends_need_not_be_there_again():
     """--signal TERM --exec 'start it': its end is the delivery; the rest follows."""
-    world = world_of(BOTH, targets=1, signal=15, signal_name='SIGTERM')
+    world = world_of(BOTH, targets=1, signal=Signal(15, 'SIGTERM'))
 
     world.put('B')
     world.run(60.0)
@@ -917,7 +917,7 @@ def watches(draw: st.DrawFn) -> Settings:
     kinds = (1, 'SIGHUP'), (1, 'SIGHUP'), (15, 'SIGTERM')
     number, name = draw(st.sampled_from(kinds))
     return Settings(
-        paths=('/c',), exec=commands, url=urls, signal=number, signal_name=name,
+        paths=('/c',), exec=commands, url=urls, signal=Signal(number, name),
         process=draw(st.sampled_from((None, None, 'app'))),
         settle=draw(st.sampled_from((1.0, 0.0, 3.0))),
         splay=draw(st.sampled_from((0.0, 7.0))),

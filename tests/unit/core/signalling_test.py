@@ -8,7 +8,7 @@ import pytest
 from pollreload.core import observation
 from pollreload.core.process import Process
 from pollreload.core.verification import exit_words
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
 WATCH = Settings(paths=('/c',), process='app')
@@ -181,7 +181,7 @@ def test_a_signal_is_said_with_all_that_is_known(mode):
 @pytest.mark.parametrize('disposition', ['default', 'ignored', 'caught', 'unknown'])
 def test_what_is_meant_to_end_is_sent_without_a_handler(disposition):
     """TERM is not checked, and the end is the success."""
-    world = world_of(signal=15, signal_name='SIGTERM', handler_check='enforce')
+    world = world_of(signal=Signal(15, 'SIGTERM'), handler_check='enforce')
     world.alter_root(disposition=disposition)
     world.put('B')
 
@@ -461,7 +461,7 @@ def test_restarting_targets_that_refuse_do_not_pile_up():
 def ending(**changes: Any) -> Simulation:
     """Return a world in which pollreload ended when TERM was out."""
     world = world_of(
-        targets=2, signal=15, signal_name='SIGTERM', select='roots', **changes,
+        targets=2, signal=Signal(15, 'SIGTERM'), select='roots', **changes,
     )
     world.alter(101, deaf=True)
     world.alter(102, refuses=True)
@@ -528,7 +528,7 @@ def test_a_successor_that_read_something_else_is_told():
 
 def test_who_was_spared_has_no_successor():
     """One is spared by its age; another that is not old enough is told to end."""
-    world = world_of(targets=0, signal=15, signal_name='SIGTERM', select='roots')
+    world = world_of(targets=0, signal=Signal(15, 'SIGTERM'), select='roots')
     world.put('B')
     world.run(20.0)
     world.start()
@@ -547,7 +547,7 @@ def test_who_was_spared_has_no_successor():
 def test_a_worker_is_no_successor():
     """A worker was forked with the old content by one that has not ended yet."""
     world = world_of(
-        targets=1, signal=15, signal_name='SIGTERM', select='all', command_timeout=5.0,
+        targets=1, signal=Signal(15, 'SIGTERM'), select='all', command_timeout=5.0,
     )
     world.alter(101, stopped=True)
     world.put('B')

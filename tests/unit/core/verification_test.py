@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
 WATCH = Settings(paths=('/c',), process='app', command_timeout=5.0)
-TERM: dict[str, Any] = {'signal': 15, 'signal_name': 'SIGTERM'}
+TERM: dict[str, Any] = {'signal': Signal(15, 'SIGTERM')}
 
 
 def world_of(*, targets: int = 1, **changes: Any) -> Simulation:

@@ -9,11 +9,10 @@ from typing import Any, NoReturn, cast
 
 import pytest
 
-from pollreload.cli import resolve
 from pollreload.runtime import config_reload
 from pollreload.runtime.config_reload import Reader
 from pollreload.runtime.watch import Watch
-from pollreload.settings import Plan, Settings
+from pollreload.settings import Plan, Settings, Signal, pack
 from pollreload.system import children, ledger_file
 from tests.servers.harness import until
 from tests.support.sidecar import write
@@ -58,8 +57,8 @@ def ended(reader: Reader) -> int:
 
 
 @pytest.mark.parametrize(('again', 'take', 'trouble'), [
-    (lambda: resolve.flat(Plan((Settings(('/a',), 'x'),), 'c')), '', ''),
-    (lambda: resolve.flat(Plan((Settings(('/a',), 'x'),), 'c')), 'no port', 'no port'),
+    (lambda: pack(Plan((Settings(('/a',), 'x'),), 'c')), '', ''),
+    (lambda: pack(Plan((Settings(('/a',), 'x'),), 'c')), 'no port', 'no port'),
     (lambda: 'c:1: no', '', 'c:1: no'),
     (lambda: 1 // 0, '', 'ZeroDivisionError: integer division or modulo by zero'),
     (lambda: os._exit(3), '', 'a child ended with status 3'),
@@ -174,7 +173,7 @@ def test_what_it_says_is_so_for_itself_too(
     new = [Plan((first._replace(**changes),), conf)]
     watches = [Watch(first, Log())]
     itself, reader = config_reload.watch(
-        plan, lambda: resolve.flat(new[0]) if new else 'c:1: no', watches, begun(Log()),
+        plan, lambda: pack(new[0]) if new else 'c:1: no', watches, begun(Log()),
     )
     watches.append(itself)
     eyes = itself.eyes
@@ -206,7 +205,7 @@ def test_it_is_read_once_more_at_the_start(
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf)
     itself, reader = config_reload.watch(
-        plan, lambda: resolve.flat(Plan((second,), conf)), watches, begun(Log()),
+        plan, lambda: pack(Plan((second,), conf)), watches, begun(Log()),
     )
     watches.append(itself)
 
@@ -233,7 +232,7 @@ def test_another_port_is_refused(
     plan = Plan((first,), conf, ('', 1))
     new = plan._replace(listen=listen, where=where, watches=())
     itself, reader = config_reload.watch(
-        plan, lambda: resolve.flat(new), watches, begun(Log()),
+        plan, lambda: pack(new), watches, begun(Log()),
     )
 
     def stepped() -> bool:
@@ -282,14 +281,15 @@ def test_who_tells_the_same_of_the_same_goes_on(conf: str) -> None:
 def test_who_has_the_name_goes_on_as_another(conf: str, tmp_path: Path) -> None:
     """Whatever it watches and tells now; but not by another name."""
     a, b = made(conf, 'a'), made(conf, 'b')
-    other = a._replace(signal=10)
+    other = a._replace(signal=Signal(10, 'SIGUSR1'))
 
     assert pairs([a, b], [other, b]) == ['a', 'b']
     assert pairs([a, b], [other._replace(paths=(f'{tmp_path}/b',))]) == ['a']
     assert pairs([a, b], [other._replace(name='c')]) == [None]
     # Nobody goes on as two.
     assert pairs([a], [other, a]) == [None, 'a']
-    assert pairs([a], [other, other._replace(signal=12)]) == ['a', None]
+    third = other._replace(signal=Signal(12, 'SIGUSR2'))
+    assert pairs([a], [other, third]) == ['a', None]
     assert pairs([], [a]) == [None]
 
 

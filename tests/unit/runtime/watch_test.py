@@ -15,7 +15,7 @@ from pollreload.core.state import State
 from pollreload.errors import LedgerError
 from pollreload.runtime import describe, ledger
 from pollreload.runtime.watch import Watch
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from pollreload.system import (
     children,
     ledger_file,
@@ -392,7 +392,7 @@ CALM: dict[str, Any] = {
 }
 OTHER: dict[str, Any] = {
     'paths': ('/a',), 'process': 'y', 'pidfile': '/p', 'cmdline': 'y', 'uid': 7,
-    'all_namespaces': True, 'select': 'all', 'signal': 10, 'signal_name': 'SIGUSR1',
+    'all_namespaces': True, 'select': 'all', 'signal': Signal(10, 'SIGUSR1'),
     'handler_check': 'off', 'validate': ('y',), 'verify': ('y',),
     'verify_workers': True, 'exec': (('y',),), 'url': ('http://y/',),
     'url_method': 'GET', 'url_status': ((204, 204),),
@@ -645,7 +645,7 @@ def test_who_is_told_is_said_in_order() -> None:
     assert describe.audience(settings) == (
         'x and SIGHUP, then --exec a, then POST http://host/a'
     )
-    assert describe.audience(Settings(pidfile='/p', signal_name='SIGUSR1')) == (
+    assert describe.audience(Settings(pidfile='/p', signal=Signal(10, 'SIGUSR1'))) == (
         '/p and SIGUSR1'
     )
     assert describe.told(settings) == {

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollreload.errors import LedgerBusy, LedgerError
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from pollreload.system import ledger_file
 
 NOBODY = 65534
@@ -134,7 +134,7 @@ WATCH = Settings(paths=('/etc/app', '/etc/b'), process='app', pidfile='/run/app.
         WATCH._replace(uid=0),
         WATCH._replace(all_namespaces=True),
         WATCH._replace(select='all'),
-        WATCH._replace(signal=2),
+        WATCH._replace(signal=Signal(2, 'SIGINT')),
     ],
 )
 def test_another_watch_has_another_key(other):

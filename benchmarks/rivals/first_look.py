@@ -2,10 +2,10 @@
 import sys
 import time
 
-from pollreload.runtime.observer import Eyes
+from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 
-eyes = Eyes(Settings(paths=(sys.argv[1],)))
+observer = Observer(Settings(paths=(sys.argv[1],)))
 before = time.process_time_ns()
-eyes.look(True)
+observer.look(True)
 print(time.process_time_ns() - before)

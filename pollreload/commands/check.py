@@ -17,7 +17,7 @@ from pollreload.runtime import log
 from pollreload.runtime.interrupt import answering, ended
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
 from pollreload.runtime.log import CALM, TALK, logger
-from pollreload.runtime.observer import Eyes
+from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Hands
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, acts, signals
@@ -79,7 +79,7 @@ def together(watches: Sequence[Settings]) -> int:
         attempt(runs)
     finally:
         for each in runs:
-            each.eyes.close()
+            each.observer.close()
             each.hands.cancel()
     for each in runs:
         status = each.status or verdict(each.state)
@@ -98,11 +98,11 @@ class One:
     """One watch of which there is one attempt."""
 
     def __init__(
-            self, settings: Settings, state: State, around: World, eyes: Eyes,
+            self, settings: Settings, state: State, around: World, observer: Observer,
             hands: Hands,
     ) -> None:
         self.settings, self.state, self.around = settings, state, around
-        self.eyes, self.hands = eyes, hands
+        self.observer, self.hands = observer, hands
         self.deadline = procfs.now() + settings.timeout
 
     def step(self) -> bool:
@@ -149,12 +149,12 @@ class Run(One):
             )
             settings = settings._replace(on_start='never')
             self.status = LedgerError.status
-        eyes, hands = Eyes(settings._replace(state_file=self.path)), Hands()
-        around = world(settings, eyes, hands, self.say, self.save)
+        observer, hands = Observer(settings._replace(state_file=self.path)), Hands()
+        around = world(settings, observer, hands, self.say, self.save)
         if settings.dry_run:
             settings = settings._replace(validate=())
             around = around._replace(send=self.would)
-        super().__init__(settings, state, around, eyes, hands)
+        super().__init__(settings, state, around, observer, hands)
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
         """Log an event, and keep it for the answer."""
@@ -189,7 +189,7 @@ def attempt(runs: Sequence[One]) -> None:
     while going := [each for each in going if each.step()]:
         ended(max(0.0, min(each.wake() for each in going) - procfs.now()))
         children.reap({
-            pid for each in going for pid in (each.eyes.pid, each.hands.pid)
+            pid for each in going for pid in (each.observer.pid, each.hands.pid)
         })
 
 

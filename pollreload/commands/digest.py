@@ -49,10 +49,10 @@ def printed(
 
 def sight(path: str, ignore: Sequence[str]) -> change.Sight:
     """Return what is at a path, however long that takes. Raises Ended on a signal."""
-    eyes = observer.Eyes(Settings((path,), ignore=tuple(ignore)))
+    observer = observer.Observer(Settings((path,), ignore=tuple(ignore)))
     try:
-        while (snapshot := eyes.look(False)) is None:
+        while (snapshot := observer.look(False)) is None:
             interrupt.ended(PATIENCE)
     finally:
-        eyes.close()
+        observer.close()
     return snapshot.sights[0]

@@ -464,14 +464,14 @@ def delivered(settings: Settings) -> list[Row]:
             verdict = 'fail' if event == 'failed' else 'ok'
             rows.append(Row('deliver', verdict, settings.signal.name, message))
 
-    eyes, hands = observer.Eyes(settings), runner.Hands()
-    around = world.world(settings, eyes, hands, say, lambda state: True)
+    observer, hands = observer.Observer(settings), runner.Hands()
+    around = world.world(settings, observer, hands, say, lambda state: True)
     try:
-        one = check.One(settings, State(), around, eyes, hands)
+        one = check.One(settings, State(), around, observer, hands)
         check.attempt([one])
         state = one.state
     finally:
-        eyes.close()
+        observer.close()
         hands.cancel()
     if state.outcome != 'done' and not rows_module.status(rows):
         says = held or status(state, around.now())

@@ -208,7 +208,7 @@ class Scraped:
             record = Record()
         record.name, record.settings = label(settings), settings
         watch = self.begin(settings, before, record.hears)
-        record.tallies.append(watch.eyes.tally)
+        record.tallies.append(watch.observer.tally)
         watch.around = watch.around._replace(unsaid=record.unsaid)
         watch.after.append(record.after)
         watch.record = record

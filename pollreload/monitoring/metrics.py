@@ -42,7 +42,7 @@ class Record:
     ended: when the last one ended, boot seconds; until there is one, when the
         watch began.
     state: that after the last step; reason: why it is held, '' if it is not.
-    tallies: how many files and bytes were read, of one pair of eyes after another.
+    tallies: how many files and bytes were read, of one observer after another.
     """
 
     def __init__(self) -> None:

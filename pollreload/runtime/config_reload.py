@@ -119,14 +119,14 @@ def alter(itself: Watch, settings: Settings) -> None:
     """Give the watch of the config file other settings, in the middle of its step.
 
     It acts, so it will not look once more in that step: from the next one on it
-    does so with other eyes.
+    does so with another observer.
     """
-    itself.eyes.close()
-    itself.eyes = observer.Eyes(settings)
+    itself.observer.close()
+    itself.observer = observer.Observer(settings)
     itself.asked = settings
     itself.settings = settings._replace(on_start=itself.settings.on_start)
     itself.around = itself.around._replace(
-        still=itself.eyes.still, look=itself.eyes.look,
+        still=itself.observer.still, look=itself.observer.look,
     )
 
 

@@ -49,7 +49,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     Where it cannot go on with what is under way that is broken off, and what is
     known of it is what a ledger would have kept; None: nothing is known yet.
     """
-    before.eyes.close()
+    before.observer.close()
     if not akin(before.asked, settings):
         before.hands.cancel()
     old, path, content = before.asked, settings.state_file, before.state.content

@@ -28,7 +28,7 @@ def own(settings: Settings) -> list[str]:
     ]
 
 
-class Eyes:
+class Observer:
     """The look of one watch: here, or in a child where a read may hang for ever.
 
     A child costs a fork at each look, about a millisecond; a thread would cost

@@ -12,7 +12,7 @@ from pollreload.runtime.guard import ask_anew
 from pollreload.runtime.handover import akin, handed
 from pollreload.runtime.ledger import remembered
 from pollreload.runtime.log import logger
-from pollreload.runtime.observer import Eyes
+from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Hands
 from pollreload.runtime.world import world
 from pollreload.settings import Settings
@@ -45,7 +45,7 @@ class Watch:
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
         self.record: Any = None
-        self.eyes, self.hands = Eyes(settings), hands or Hands()
+        self.observer, self.hands = Observer(settings), hands or Hands()
         if before is not None and akin(before.asked, settings):
             self.hands = before.hands
         kept = handed(before, settings, self.say) if before else None
@@ -55,13 +55,13 @@ class Watch:
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.book.on_start)
         self.behind = 0.0
-        self.around = world(settings, self.eyes, self.hands, self.say, self.save)
+        self.around = world(settings, self.observer, self.hands, self.say, self.save)
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
 
     def due(self, now: float) -> bool:
         """Return whether it is to be stepped: it is time, or a child may have ended."""
-        return self.at <= now or self.eyes.pid > 0 or self.hands.pid > 0
+        return self.at <= now or self.observer.pid > 0 or self.hands.pid > 0
 
     @property
     def state(self) -> State:
@@ -104,7 +104,7 @@ class Watch:
 
     def close(self) -> None:
         """End what is under way."""
-        self.eyes.close()
+        self.observer.close()
         self.hands.cancel()
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from pollreload.core.state import Say, State, World
-from pollreload.runtime.observer import Eyes
+from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Hands
 from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
 from pollreload.settings import Settings
@@ -24,7 +24,7 @@ def splayed(splay: float) -> float:
 
 
 def world(
-        settings: Settings, eyes: Eyes, hands: Hands, say: Say,
+        settings: Settings, observer: Observer, hands: Hands, say: Say,
         save: Callable[[State], bool],
 ) -> World:
     """Return the world of a watch."""
@@ -34,8 +34,8 @@ def world(
     return World(
         now=procfs.now,
         jitter=jitter,
-        still=eyes.still,
-        look=eyes.look,
+        still=observer.still,
+        look=observer.look,
         digest=reader.fingerprint,
         targets=lambda: targets(settings),
         absent=lambda: absent(settings),

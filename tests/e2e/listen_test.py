@@ -736,7 +736,7 @@ def test_a_scrape_while_a_config_is_taken_over_misses_no_watch(port: int) -> Non
         shown.append([each.name for each in it.records()])
         around = Simulation(settings).world
         return Fake(
-            eyes=Fake(tally=[0, 0]), after=[], record=None, around=around,
+            observer=Fake(tally=[0, 0]), after=[], record=None, around=around,
         )
 
     it = http_module.Scraped(Plan((), '', ('127.0.0.1', port)), begin)

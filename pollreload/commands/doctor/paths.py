@@ -60,25 +60,25 @@ def sights(settings: Settings) -> list[change.Sight | None]:
 
     Raises SystemExit on TERM and INT, which the caller has blocked.
     """
-    eyes = [
-        observer.Eyes(settings._replace(paths=(path,))) for path in settings.paths
+    observer = [
+        observer.Observer(settings._replace(paths=(path,))) for path in settings.paths
     ]
     seen: dict[int, change.Sight] = {}
     deadline = procfs.now() + PATIENCE
     try:
         while True:
-            for place, each in enumerate(eyes):
+            for place, each in enumerate(observer):
                 snapshot = None if place in seen else each.look(False)
                 if snapshot is not None:
                     seen[place] = snapshot.sights[0]
             left = deadline - procfs.now()
-            if len(seen) == len(eyes) or left <= 0:
-                return [seen.get(place) for place in range(len(eyes))]
+            if len(seen) == len(observer) or left <= 0:
+                return [seen.get(place) for place in range(len(observer))]
             got = signal.sigtimedwait(SIGNALS, left)
             if got is not None and got.si_signo != signal.SIGCHLD:
                 raise SystemExit(128 + got.si_signo)
     finally:
-        for each in eyes:
+        for each in observer:
             each.close()
 
 

@@ -445,7 +445,7 @@ def test_paths_that_cannot_be_read_are_counted() -> None:
     assert value(samples(it), 'unreadable_paths') == 2.0
 
 
-def test_what_was_read_goes_on_with_another_pair_of_eyes() -> None:
+def test_what_was_read_goes_on_with_another_observer() -> None:
     """As after a config file was read anew: a counter never goes back."""
     it = record()
     it.tallies += [[3, 1000], [1, 24]]

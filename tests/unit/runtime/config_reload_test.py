@@ -176,7 +176,7 @@ def test_what_it_says_is_so_for_itself_too(
         plan, lambda: pack(new[0]) if new else 'c:1: no', watches, begun(Log()),
     )
     watches.append(itself)
-    eyes = itself.eyes
+    observer = itself.observer
 
     def stepped() -> bool:
         itself.step()
@@ -185,7 +185,7 @@ def test_what_it_says_is_so_for_itself_too(
     until(stepped, 'it is read')
     assert (itself.asked.interval, itself.settings.interval) == (interval, interval)
     assert itself.settings.on_start == 'always'
-    assert (itself.eyes is eyes) == (itself.asked.interval == 2.0 and form == 'text')
+    assert (itself.observer is observer) == (itself.asked.interval == 2.0 and form == 'text')
 
     new.clear()
     write(conf, 'second')

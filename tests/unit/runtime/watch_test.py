@@ -100,9 +100,9 @@ def test_a_watch_is_due_when_it_is_time(settings: Settings, log: Log) -> None:
 
     assert not watch.due(watch.at - 0.1)
     assert watch.due(watch.at)
-    watch.eyes.pid = 1
+    watch.observer.pid = 1
     assert watch.due(0.0)
-    watch.eyes.pid, watch.hands.pid = 0, 1
+    watch.observer.pid, watch.hands.pid = 0, 1
     assert watch.due(0.0)
 
 
@@ -437,10 +437,10 @@ def test_what_is_under_way_goes_on_where_it_is_the_same(
 def test_a_look_that_hangs_is_begun_anew(
         more: dict[str, Any], settings: Settings, log: Log,
 ) -> None:
-    """With other eyes: who reads for the old ones is ended."""
+    """The child of the old observer is ended."""
     before = due(settings, log)
-    pid, before.eyes.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
-    before.eyes.pid = pid
+    pid, before.observer.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
+    before.observer.pid = pid
     began = procfs.now() - 100.0
     before.known = before.state._replace(looking=began, stalled=began)
     log.events.clear()

@@ -1,4 +1,4 @@
-"""The edges as a step gets them: eyes, hands, targets and what is said about them."""
+"""The edges as a step gets them: observer, hands, targets and what is said about them."""
 from __future__ import annotations
 
 import contextlib
@@ -140,7 +140,7 @@ def test_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) ->
     log.put(b'line', patient=False)
 
 
-# Eyes
+# Observer
 
 
 @pytest.fixture
@@ -152,13 +152,13 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
     """No child is needed for it."""
     write(tmp_path / 'a', 'x')
-    eyes = observer.Eyes(Settings((str(tmp_path / 'a'), '/nowhere')))
-    got = eyes.look(True)
+    observer = observer.Observer(Settings((str(tmp_path / 'a'), '/nowhere')))
+    got = observer.look(True)
 
     assert got is not None
     assert [sight.kind for sight in got.sights] == ['file', '']
     assert got.newest > 0.0
-    assert eyes.pid == 0
+    assert observer.pid == 0
 
 
 @pytest.mark.usefixtures('far')
@@ -167,14 +167,14 @@ def test_look_where_it_can_hang_is_made_by_a_child(tmp_path: Path) -> None:
     for name in ('a', 'b'):
         write(tmp_path / name, 'x')
     paths = (str(tmp_path), '/nowhere')
-    eyes = observer.Eyes(Settings(paths))
-    first = eyes.look(True)
-    ended(eyes.pid)
-    got = eyes.look(True)
+    observer = observer.Observer(Settings(paths))
+    first = observer.look(True)
+    ended(observer.pid)
+    got = observer.look(True)
 
     assert first is None
     assert got == reader.look(paths, (), True)
-    assert eyes.pid == 0
+    assert observer.pid == 0
 
 
 @pytest.mark.usefixtures('far')
@@ -183,14 +183,14 @@ def test_look_that_goes_on_is_none_and_can_be_ended(
 ) -> None:
     """The child is killed, and nothing of it is left."""
     monkeypatch.setattr(reader, 'look', lambda *_, **__: signal.pause())
-    eyes = observer.Eyes(Settings(('/a',)))
-    looks = [eyes.look(False), eyes.look(False)]
-    pid = eyes.pid
-    eyes.close()
-    eyes.close()
+    observer = observer.Observer(Settings(('/a',)))
+    looks = [observer.look(False), observer.look(False)]
+    pid = observer.pid
+    observer.close()
+    observer.close()
 
     assert looks == [None, None]
-    assert eyes.pid == 0
+    assert observer.pid == 0
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
     assert procfs.started(pid) is None
@@ -204,15 +204,15 @@ def test_child_that_dies_is_a_path_that_cannot_be_read(
     monkeypatch.setattr(
         reader, 'look', lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL),
     )
-    eyes = observer.Eyes(Settings(('/a', '/b')))
-    eyes.look(False)
-    ended(eyes.pid)
-    got = eyes.look(False)
+    observer = observer.Observer(Settings(('/a', '/b')))
+    observer.look(False)
+    ended(observer.pid)
+    got = observer.look(False)
 
     assert got == Snapshot(
         (Sight('', {}, {'': 'a child ended with status -9'}),) * 2,
     )
-    assert eyes.pid == 0
+    assert observer.pid == 0
 
 
 @pytest.mark.usefixtures('far')
@@ -222,7 +222,7 @@ def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
 ) -> None:
     """No process or no memory to spare now."""
     monkeypatch.setattr(os, 'fork', failing(error))
-    got = observer.Eyes(Settings(('/a',))).look(False)
+    got = observer.Observer(Settings(('/a',))).look(False)
 
     assert got is not None
     assert got.sights[0].unreadable[''].startswith('no child to read it: ')
@@ -236,7 +236,7 @@ def test_path_for_which_there_is_no_memory_cannot_be_read(
         raise MemoryError
 
     monkeypatch.setattr(reader, 'look', look)
-    got = observer.Eyes(Settings(('/a',))).look(False)
+    got = observer.Observer(Settings(('/a',))).look(False)
 
     assert got == Snapshot((Sight('', {}, {'': 'not enough memory to read it'}),))
 
@@ -248,12 +248,12 @@ def test_stop_ends_a_look(tmp_path: Path) -> None:
     def look() -> object:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         os.kill(os.getpid(), signal.SIGTERM)
-        return observer.Eyes(Settings((str(tmp_path / 'a'),))).look(False) is None
+        return observer.Observer(Settings((str(tmp_path / 'a'),))).look(False) is None
 
     assert beside(look) is True
 
 
-# Eyes that go by what they saw before
+# An observer that goes by what it saw before
 
 
 class Clock:
@@ -308,12 +308,12 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     mounts.watched.cache_clear()
 
 
-def saw(eyes: observer.Eyes) -> str:
+def saw(observer: observer.Observer) -> str:
     """Return where the next look is made, 'here' or 'child', once it has ended."""
-    if eyes.look(False) is not None:
+    if observer.look(False) is not None:
         return 'here'
-    ended(eyes.pid)
-    assert eyes.look(False) is not None
+    ended(observer.pid)
+    assert observer.look(False) is not None
     return 'child'
 
 
@@ -325,9 +325,9 @@ def test_rounds_are_as_many_polls_as_there_are_in_rehash(
         rehash: float, interval: float, rounds: int,
 ) -> None:
     """Rounded down, so that no file waits longer; one at least."""
-    eyes = observer.Eyes(Settings(('/a',), rehash=rehash, interval=interval))
+    observer = observer.Observer(Settings(('/a',), rehash=rehash, interval=interval))
 
-    assert eyes.rounds == rounds
+    assert observer.rounds == rounds
 
 
 @pytest.mark.parametrize('rehash', [0.0, 4.0])
@@ -337,9 +337,9 @@ def test_rehash_within_an_interval_reads_all_at_each_look(
     """0 and any other: every poll is later than that."""
     write(tmp_path / 'a', 'x')
     write(tmp_path / 'b', 'x')
-    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
+    observer = observer.Observer(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
     for _ in range(4):
-        eyes.look(False)
+        observer.look(False)
 
     assert len(reads) == 8
 
@@ -351,11 +351,11 @@ def test_each_look_here_is_another_turn_and_each_file_has_one(
     for number in range(10):
         write(tmp_path / str(number), 'x')
     clock = Clock()
-    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
+    observer = observer.Observer(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
     turns = []
     for _ in range(8):
-        turns.append(eyes.turn)
-        eyes.look(False)
+        turns.append(observer.turn)
+        observer.look(False)
         clock.seconds += 5.0
 
     assert turns == list(range(8))
@@ -373,11 +373,11 @@ def test_rehash_is_a_time_also_where_looks_come_late(
     for number in range(20):
         write(tmp_path / str(number), 'x')
     clock = Clock()
-    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    observer = observer.Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
     read = {f'{tmp_path}/{number}': 0.0 for number in range(20)}
     for number in range(120):
         reads.clear()
-        eyes.look(False)
+        observer.look(False)
         read.update(dict.fromkeys(reads, clock.seconds))
         if clock.seconds > 1120.0 + 2 * late:
             assert min(read.values()) >= clock.seconds - 65.0 - late
@@ -391,18 +391,18 @@ def test_a_look_before_its_time_reads_nothing(
     monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
     write(tmp_path / 'a', 'x')
     clock = Clock()
-    eyes = observer.Eyes(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    observer = observer.Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
     for _ in range(2):
-        eyes.look(False)
+        observer.look(False)
     reads.clear()
     for _ in range(5):
-        assert eyes.still()
-        eyes.look(False)
-    assert (reads, eyes.turn) == ([], 1)
+        assert observer.still()
+        observer.look(False)
+    assert (reads, observer.turn) == ([], 1)
 
     clock.seconds += 59.0
-    eyes.look(False)
-    assert eyes.turn == 12
+    observer.look(False)
+    assert observer.turn == 12
 
 
 def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
@@ -410,21 +410,21 @@ def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
 ) -> None:
     """What was due then is due at the next."""
     write(tmp_path / 'a', 'x')
-    eyes = observer.Eyes(Settings((str(tmp_path),)))
-    eyes.look(False)
+    observer = observer.Observer(Settings((str(tmp_path),)))
+    observer.look(False)
     with monkeypatch.context() as patch:
         patch.setattr(reader, 'look', lambda *_: None)
-        stopped = eyes.look(False)
+        stopped = observer.look(False)
 
     def look(*_: object) -> NoReturn:
         raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr(reader, 'look', look)
-        eyes.look(False)
+        observer.look(False)
 
     assert stopped is None
-    assert eyes.turn == 1
+    assert observer.turn == 1
 
 
 def test_what_rests_is_seen_without_a_look(
@@ -436,44 +436,44 @@ def test_what_rests_is_seen_without_a_look(
         write(tmp_path / str(number), 'x')
     path = str(tmp_path)
     clock = Clock()
-    eyes = observer.Eyes(Settings((path,), rehash=1e6), clock)
-    assert not eyes.still()  # nothing is known
-    eyes.look(False)
-    eyes.look(False)
-    turn = eyes.turn
+    observer = observer.Observer(Settings((path,), rehash=1e6), clock)
+    assert not observer.still()  # nothing is known
+    observer.look(False)
+    observer.look(False)
+    turn = observer.turn
     reads.clear()
 
     clock.seconds += 5.0
-    assert eyes.still()
-    assert (eyes.turn, reads) == (turn + 1, [])
+    assert observer.still()
+    assert (observer.turn, reads) == (turn + 1, [])
     clock.seconds += 5.0
-    due = eyes.shelves[0].due
-    eyes.shelves[0].due = {turn + 1: stat_cache.Due(['0'], {})}
-    assert not eyes.still()
-    assert eyes.turn == turn + 1
-    eyes.shelves[0].due = due
-    eyes.turn = eyes.rounds
+    due = observer.shelves[0].due
+    observer.shelves[0].due = {turn + 1: stat_cache.Due(['0'], {})}
+    assert not observer.still()
+    assert observer.turn == turn + 1
+    observer.shelves[0].due = due
+    observer.turn = observer.rounds
     clock.seconds += 1e6
-    assert not eyes.still()  # links may lead elsewhere, see can_hang
-    eyes.look(False)
+    assert not observer.still()  # links may lead elsewhere, see can_hang
+    observer.look(False)
     monkeypatch.setattr(stat_cache, 'FEW', 2)
-    assert not eyes.still()
+    assert not observer.still()
     monkeypatch.setattr(stat_cache, 'FEW', 3)
-    assert eyes.still()
+    assert observer.still()
     write(tmp_path / '1', 'y')
-    assert not eyes.still()
-    eyes.look(False)
-    eyes.look(False)
-    assert eyes.still()
+    assert not observer.still()
+    observer.look(False)
+    observer.look(False)
+    assert observer.still()
     os.remove(tmp_path / '2')
-    assert not eyes.still()
-    eyes.look(False)
-    eyes.look(False)
-    assert eyes.still()
+    assert not observer.still()
+    observer.look(False)
+    observer.look(False)
+    assert observer.still()
     write(tmp_path / 'new', 'y')
-    assert not eyes.still()
+    assert not observer.still()
     shutil.rmtree(tmp_path)
-    assert not eyes.still()
+    assert not observer.still()
 
 
 @pytest.mark.parametrize('pattern', ['*', '[0]'])
@@ -483,11 +483,11 @@ def test_a_glob_is_looked_at(
     """A file of that very name may be there by now."""
     monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
     write(tmp_path / '0', 'x')
-    eyes = observer.Eyes(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
-    eyes.look(False)
-    eyes.look(False)
+    observer = observer.Observer(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
+    observer.look(False)
+    observer.look(False)
 
-    assert not eyes.still()
+    assert not observer.still()
 
 
 def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
@@ -502,10 +502,10 @@ def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
     paths = (f'{at}/d', f'{at}/d/f', f'{at}/d/s*/f')
 
     def seen() -> str:
-        eyes = observer.Eyes(Settings(paths, rehash=1e6))
+        observer = observer.Observer(Settings(paths, rehash=1e6))
 
         def right() -> bool:
-            return eyes.look(False) == reader.look(paths, ())
+            return observer.look(False) == reader.look(paths, ())
 
         assert right()
         assert right()
@@ -513,21 +513,21 @@ def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
                 ('tmpfs', 'd/sub', (), 'none'), ('', 'd/f', ('--bind',), 'other'),
                 ('tmpfs', 'd', (), 'none'),
         ):
-            before = eyes.shelves
+            before = observer.shelves
             trouble = apart.mount(kind, f'{at}/{over}', *words, what=f'{at}/{what}')
             assert trouble == '', trouble
             assert right(), f'{over} is mounted'
-            assert eyes.shelves is not before
+            assert observer.shelves is not before
         write(f'{at}/d/g', 'x')
         assert right()
         for over in ('d', 'd/f', 'd/sub'):
-            before = eyes.shelves
+            before = observer.shelves
             apart.unmount(f'{at}/{over}')
             assert right(), f'{over} is mounted no more'
-            assert eyes.shelves is not before
-        last = eyes.shelves
+            assert observer.shelves is not before
+        last = observer.shelves
         assert right()
-        assert eyes.shelves is last
+        assert observer.shelves is last
         return 'seen'
 
     assert apart.apart(seen) == 'seen'
@@ -538,16 +538,16 @@ def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
 ) -> None:
     """At whatever turn."""
     write(tmp_path / 'a', 'x')
-    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
+    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
     mounted(**{'/': 'ext4'})
-    first = [saw(eyes), saw(eyes)]
+    first = [saw(observer), saw(observer)]
     mounted(**{'/': 'ext4', str(tmp_path): 'nfs4'})
-    second = [saw(eyes), saw(eyes)]
+    second = [saw(observer), saw(observer)]
     mounted(**{'/': 'ext4', '/mnt': 'nfs4'})
 
     assert first == ['here', 'here']
     assert second == ['child', 'child']
-    assert [saw(eyes), saw(eyes)] == ['here', 'here']
+    assert [saw(observer), saw(observer)] == ['here', 'here']
 
 
 def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
@@ -560,12 +560,12 @@ def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
     link = tmp_path / 'link'
     link.symlink_to('near/a')
     mounted(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
-    eyes = observer.Eyes(Settings((str(link),)))
+    observer = observer.Observer(Settings((str(link),)))
     places = []
     for target in ('near/a', 'far/a', 'far/a', 'near/a', 'far/a', 'near/a'):
         link.unlink()
         link.symlink_to(target)
-        places.append(saw(eyes))
+        places.append(saw(observer))
 
     assert places == ['here', 'child', 'child', 'here', 'child', 'here']
 
@@ -581,22 +581,22 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     link.symlink_to('a')
     mounted(**{'/': 'ext4', '/proc': 'proc'})
     clock = Clock()
-    eyes = observer.Eyes(Settings((str(link),), rehash=15.0, interval=5.0), clock)
-    saw(eyes)
+    observer = observer.Observer(Settings((str(link),), rehash=15.0, interval=5.0), clock)
+    saw(observer)
     link.unlink()
     link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
     places = []
     for _ in range(4):
         clock.seconds += 5.0
-        places.append(saw(eyes))
+        places.append(saw(observer))
     link.unlink()
     link.symlink_to('a')
-    back = [saw(eyes), saw(eyes)]
+    back = [saw(observer), saw(observer)]
     mounted(**{'/': 'ext4', '/proc': 'proc', '/run': 'tmpfs'})
     link.unlink()
     link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
-    turn = eyes.turn
-    anew = saw(eyes)
+    turn = observer.turn
+    anew = saw(observer)
     link.unlink()
     link.symlink_to('a')
 
@@ -604,7 +604,7 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     assert back == ['here', 'here']
     assert turn
     assert anew == 'child'
-    assert saw(eyes) == 'here'
+    assert saw(observer) == 'here'
 
 
 def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
@@ -613,15 +613,15 @@ def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
     """And once they can, the looks are made here again."""
     write(tmp_path / 'a', 'x')
     mounted(**{'/': 'ext4'})
-    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
-    before = saw(eyes)
+    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
+    before = saw(observer)
     with monkeypatch.context() as patch:
         patch.setattr(mounts, 'table', lambda: None)
-        places = [saw(eyes), saw(eyes)]
+        places = [saw(observer), saw(observer)]
 
     assert before == 'here'
     assert places == ['child', 'child']
-    assert saw(eyes) == 'here'
+    assert saw(observer) == 'here'
 
 
 def test_shelves_outlive_looks_that_were_made_by_children(
@@ -629,16 +629,16 @@ def test_shelves_outlive_looks_that_were_made_by_children(
 ) -> None:
     """A change that only a child saw is seen here too."""
     write(tmp_path / 'a', 'x')
-    eyes = observer.Eyes(Settings((str(tmp_path / 'a'),)))
-    eyes.look(False)
+    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
+    observer.look(False)
     with monkeypatch.context() as patch:
         patch.setattr(mounts, 'can_hang', lambda paths: True)
-        eyes.hangs = True
+        observer.hangs = True
         write(tmp_path / 'a', 'y')
-        place = saw(eyes)
+        place = saw(observer)
 
     assert place == 'child'
-    assert eyes.look(False) == reader.look((str(tmp_path / 'a'),), ())
+    assert observer.look(False) == reader.look((str(tmp_path / 'a'),), ())
 
 
 # What may hang besides a look
@@ -701,11 +701,11 @@ def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
     names = ('led[1].json', 'led[1].json.lock', 'led[1].json.7.new', 'status')
     for name in (*names, 'led[1].json.kept-2026', 'led1.json', 'app.conf'):
         write(tmp_path / name, 'x')
-    eyes = observer.Eyes(Settings(
+    observer = observer.Observer(Settings(
         (str(tmp_path),), ignore=(), state_file='/elsewhere/led[1].json',
         status_file=str(tmp_path / 'status'),
     ))
-    got = eyes.look(False)
+    got = observer.look(False)
 
     assert got is not None
     assert sorted(got.sights[0].files) == ['app.conf', 'led1.json']
@@ -1232,7 +1232,7 @@ def test_what_is_needed_later_is_imported_at_the_start(
     monkeypatch.delitem(sys.modules, name)
     settings = Settings(('/a',), pidfile=path)
     world.world(
-        settings, observer.Eyes(settings), runner.Hands(), lambda *_, **__: None,
+        settings, observer.Observer(settings), runner.Hands(), lambda *_, **__: None,
         lambda _: True,
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
 from pollreload.core import change
-from pollreload.runtime import interrupt, observer
+from pollreload.runtime import interrupt
+from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import globs
 
@@ -49,7 +50,7 @@ def printed(
 
 def sight(path: str, ignore: Sequence[str]) -> change.Sight:
     """Return what is at a path, however long that takes. Raises Ended on a signal."""
-    observer = observer.Observer(Settings((path,), ignore=tuple(ignore)))
+    observer = Observer(Settings((path,), ignore=tuple(ignore)))
     try:
         while (snapshot := observer.look(False)) is None:
             interrupt.ended(PATIENCE)

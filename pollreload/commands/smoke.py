@@ -26,8 +26,9 @@ from pollreload.core.process import ENDING
 from pollreload.core.state import State
 from pollreload.core.step import status
 from pollreload.errors import UsageError
-from pollreload.runtime import interrupt, observer, runner, world
+from pollreload.runtime import interrupt, runner, world
 from pollreload.runtime import log as log_module
+from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import procfs
 
@@ -464,7 +465,7 @@ def delivered(settings: Settings) -> list[Row]:
             verdict = 'fail' if event == 'failed' else 'ok'
             rows.append(Row('deliver', verdict, settings.signal.name, message))
 
-    observer, hands = observer.Observer(settings), runner.Hands()
+    observer, hands = Observer(settings), runner.Hands()
     around = world.world(settings, observer, hands, say, lambda state: True)
     try:
         one = check.One(settings, State(), around, observer, hands)

@@ -69,7 +69,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 watch.say('status', status(watch.state, procfs.now()))
         else:
             children.reap({
-                pid for watch in watches for pid in (watch.observer.pid, watch.hands.pid)
+                pid for watch in watches
+                for pid in (watch.observer.pid, watch.hands.pid)
             })
             for watch in watches:
                 if not watch.known.idle:

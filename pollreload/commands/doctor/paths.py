@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import change
-from pollreload.runtime import observer, targets
+from pollreload.runtime import targets
+from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import mounts, procfs, reader
 
@@ -60,25 +61,25 @@ def sights(settings: Settings) -> list[change.Sight | None]:
 
     Raises SystemExit on TERM and INT, which the caller has blocked.
     """
-    observer = [
-        observer.Observer(settings._replace(paths=(path,))) for path in settings.paths
+    observers = [
+        Observer(settings._replace(paths=(path,))) for path in settings.paths
     ]
     seen: dict[int, change.Sight] = {}
     deadline = procfs.now() + PATIENCE
     try:
         while True:
-            for place, each in enumerate(observer):
+            for place, each in enumerate(observers):
                 snapshot = None if place in seen else each.look(False)
                 if snapshot is not None:
                     seen[place] = snapshot.sights[0]
             left = deadline - procfs.now()
-            if len(seen) == len(observer) or left <= 0:
-                return [seen.get(place) for place in range(len(observer))]
+            if len(seen) == len(observers) or left <= 0:
+                return [seen.get(place) for place in range(len(observers))]
             got = signal.sigtimedwait(SIGNALS, left)
             if got is not None and got.si_signo != signal.SIGCHLD:
                 raise SystemExit(128 + got.si_signo)
     finally:
-        for each in observer:
+        for each in observers:
             each.close()
 
 

@@ -185,7 +185,8 @@ def test_what_it_says_is_so_for_itself_too(
     until(stepped, 'it is read')
     assert (itself.asked.interval, itself.settings.interval) == (interval, interval)
     assert itself.settings.on_start == 'always'
-    assert (itself.observer is observer) == (itself.asked.interval == 2.0 and form == 'text')
+    kept = itself.asked.interval == 2.0 and form == 'text'
+    assert (itself.observer is observer) == kept
 
     new.clear()
     write(conf, 'second')

@@ -1,4 +1,4 @@
-"""The edges as a step gets them: observer, hands, targets and what is said about them."""
+"""The edges as a step gets them: observer, hands, targets and their messages."""
 from __future__ import annotations
 
 import contextlib
@@ -21,8 +21,9 @@ from pollreload.core.change import Sight, Snapshot
 from pollreload.core.process import Choice, Masks, Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.runtime import guard, ledger, log, observer, runner, world
+from pollreload.runtime import guard, ledger, log, runner, world
 from pollreload.runtime import targets as targets_of
+from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import (
     children,
@@ -152,7 +153,7 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
     """No child is needed for it."""
     write(tmp_path / 'a', 'x')
-    observer = observer.Observer(Settings((str(tmp_path / 'a'), '/nowhere')))
+    observer = Observer(Settings((str(tmp_path / 'a'), '/nowhere')))
     got = observer.look(True)
 
     assert got is not None
@@ -167,7 +168,7 @@ def test_look_where_it_can_hang_is_made_by_a_child(tmp_path: Path) -> None:
     for name in ('a', 'b'):
         write(tmp_path / name, 'x')
     paths = (str(tmp_path), '/nowhere')
-    observer = observer.Observer(Settings(paths))
+    observer = Observer(Settings(paths))
     first = observer.look(True)
     ended(observer.pid)
     got = observer.look(True)
@@ -183,7 +184,7 @@ def test_look_that_goes_on_is_none_and_can_be_ended(
 ) -> None:
     """The child is killed, and nothing of it is left."""
     monkeypatch.setattr(reader, 'look', lambda *_, **__: signal.pause())
-    observer = observer.Observer(Settings(('/a',)))
+    observer = Observer(Settings(('/a',)))
     looks = [observer.look(False), observer.look(False)]
     pid = observer.pid
     observer.close()
@@ -204,7 +205,7 @@ def test_child_that_dies_is_a_path_that_cannot_be_read(
     monkeypatch.setattr(
         reader, 'look', lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL),
     )
-    observer = observer.Observer(Settings(('/a', '/b')))
+    observer = Observer(Settings(('/a', '/b')))
     observer.look(False)
     ended(observer.pid)
     got = observer.look(False)
@@ -222,7 +223,7 @@ def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
 ) -> None:
     """No process or no memory to spare now."""
     monkeypatch.setattr(os, 'fork', failing(error))
-    got = observer.Observer(Settings(('/a',))).look(False)
+    got = Observer(Settings(('/a',))).look(False)
 
     assert got is not None
     assert got.sights[0].unreadable[''].startswith('no child to read it: ')
@@ -236,7 +237,7 @@ def test_path_for_which_there_is_no_memory_cannot_be_read(
         raise MemoryError
 
     monkeypatch.setattr(reader, 'look', look)
-    got = observer.Observer(Settings(('/a',))).look(False)
+    got = Observer(Settings(('/a',))).look(False)
 
     assert got == Snapshot((Sight('', {}, {'': 'not enough memory to read it'}),))
 
@@ -248,7 +249,7 @@ def test_stop_ends_a_look(tmp_path: Path) -> None:
     def look() -> object:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         os.kill(os.getpid(), signal.SIGTERM)
-        return observer.Observer(Settings((str(tmp_path / 'a'),))).look(False) is None
+        return Observer(Settings((str(tmp_path / 'a'),))).look(False) is None
 
     assert beside(look) is True
 
@@ -308,7 +309,7 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     mounts.watched.cache_clear()
 
 
-def saw(observer: observer.Observer) -> str:
+def saw(observer: Observer) -> str:
     """Return where the next look is made, 'here' or 'child', once it has ended."""
     if observer.look(False) is not None:
         return 'here'
@@ -325,7 +326,7 @@ def test_rounds_are_as_many_polls_as_there_are_in_rehash(
         rehash: float, interval: float, rounds: int,
 ) -> None:
     """Rounded down, so that no file waits longer; one at least."""
-    observer = observer.Observer(Settings(('/a',), rehash=rehash, interval=interval))
+    observer = Observer(Settings(('/a',), rehash=rehash, interval=interval))
 
     assert observer.rounds == rounds
 
@@ -337,7 +338,7 @@ def test_rehash_within_an_interval_reads_all_at_each_look(
     """0 and any other: every poll is later than that."""
     write(tmp_path / 'a', 'x')
     write(tmp_path / 'b', 'x')
-    observer = observer.Observer(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
+    observer = Observer(Settings((str(tmp_path),), rehash=rehash, interval=5.0))
     for _ in range(4):
         observer.look(False)
 
@@ -351,7 +352,7 @@ def test_each_look_here_is_another_turn_and_each_file_has_one(
     for number in range(10):
         write(tmp_path / str(number), 'x')
     clock = Clock()
-    observer = observer.Observer(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
+    observer = Observer(Settings((str(tmp_path),), rehash=15.0, interval=5.0), clock)
     turns = []
     for _ in range(8):
         turns.append(observer.turn)
@@ -373,7 +374,7 @@ def test_rehash_is_a_time_also_where_looks_come_late(
     for number in range(20):
         write(tmp_path / str(number), 'x')
     clock = Clock()
-    observer = observer.Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    observer = Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
     read = {f'{tmp_path}/{number}': 0.0 for number in range(20)}
     for number in range(120):
         reads.clear()
@@ -391,7 +392,7 @@ def test_a_look_before_its_time_reads_nothing(
     monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
     write(tmp_path / 'a', 'x')
     clock = Clock()
-    observer = observer.Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
+    observer = Observer(Settings((str(tmp_path),), rehash=60.0, interval=5.0), clock)
     for _ in range(2):
         observer.look(False)
     reads.clear()
@@ -410,7 +411,7 @@ def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
 ) -> None:
     """What was due then is due at the next."""
     write(tmp_path / 'a', 'x')
-    observer = observer.Observer(Settings((str(tmp_path),)))
+    observer = Observer(Settings((str(tmp_path),)))
     observer.look(False)
     with monkeypatch.context() as patch:
         patch.setattr(reader, 'look', lambda *_: None)
@@ -436,7 +437,7 @@ def test_what_rests_is_seen_without_a_look(
         write(tmp_path / str(number), 'x')
     path = str(tmp_path)
     clock = Clock()
-    observer = observer.Observer(Settings((path,), rehash=1e6), clock)
+    observer = Observer(Settings((path,), rehash=1e6), clock)
     assert not observer.still()  # nothing is known
     observer.look(False)
     observer.look(False)
@@ -483,7 +484,7 @@ def test_a_glob_is_looked_at(
     """A file of that very name may be there by now."""
     monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
     write(tmp_path / '0', 'x')
-    observer = observer.Observer(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
+    observer = Observer(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
     observer.look(False)
     observer.look(False)
 
@@ -502,7 +503,7 @@ def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
     paths = (f'{at}/d', f'{at}/d/f', f'{at}/d/s*/f')
 
     def seen() -> str:
-        observer = observer.Observer(Settings(paths, rehash=1e6))
+        observer = Observer(Settings(paths, rehash=1e6))
 
         def right() -> bool:
             return observer.look(False) == reader.look(paths, ())
@@ -538,7 +539,7 @@ def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
 ) -> None:
     """At whatever turn."""
     write(tmp_path / 'a', 'x')
-    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
+    observer = Observer(Settings((str(tmp_path / 'a'),)))
     mounted(**{'/': 'ext4'})
     first = [saw(observer), saw(observer)]
     mounted(**{'/': 'ext4', str(tmp_path): 'nfs4'})
@@ -560,7 +561,7 @@ def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
     link = tmp_path / 'link'
     link.symlink_to('near/a')
     mounted(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
-    observer = observer.Observer(Settings((str(link),)))
+    observer = Observer(Settings((str(link),)))
     places = []
     for target in ('near/a', 'far/a', 'far/a', 'near/a', 'far/a', 'near/a'):
         link.unlink()
@@ -581,7 +582,7 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     link.symlink_to('a')
     mounted(**{'/': 'ext4', '/proc': 'proc'})
     clock = Clock()
-    observer = observer.Observer(Settings((str(link),), rehash=15.0, interval=5.0), clock)
+    observer = Observer(Settings((str(link),), rehash=15.0, interval=5.0), clock)
     saw(observer)
     link.unlink()
     link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
@@ -613,7 +614,7 @@ def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
     """And once they can, the looks are made here again."""
     write(tmp_path / 'a', 'x')
     mounted(**{'/': 'ext4'})
-    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
+    observer = Observer(Settings((str(tmp_path / 'a'),)))
     before = saw(observer)
     with monkeypatch.context() as patch:
         patch.setattr(mounts, 'table', lambda: None)
@@ -629,7 +630,7 @@ def test_shelves_outlive_looks_that_were_made_by_children(
 ) -> None:
     """A change that only a child saw is seen here too."""
     write(tmp_path / 'a', 'x')
-    observer = observer.Observer(Settings((str(tmp_path / 'a'),)))
+    observer = Observer(Settings((str(tmp_path / 'a'),)))
     observer.look(False)
     with monkeypatch.context() as patch:
         patch.setattr(mounts, 'can_hang', lambda paths: True)
@@ -701,7 +702,7 @@ def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
     names = ('led[1].json', 'led[1].json.lock', 'led[1].json.7.new', 'status')
     for name in (*names, 'led[1].json.kept-2026', 'led1.json', 'app.conf'):
         write(tmp_path / name, 'x')
-    observer = observer.Observer(Settings(
+    observer = Observer(Settings(
         (str(tmp_path),), ignore=(), state_file='/elsewhere/led[1].json',
         status_file=str(tmp_path / 'status'),
     ))
@@ -1232,7 +1233,7 @@ def test_what_is_needed_later_is_imported_at_the_start(
     monkeypatch.delitem(sys.modules, name)
     settings = Settings(('/a',), pidfile=path)
     world.world(
-        settings, observer.Observer(settings), runner.Hands(), lambda *_, **__: None,
+        settings, Observer(settings), runner.Hands(), lambda *_, **__: None,
         lambda _: True,
     )
 

@@ -169,7 +169,7 @@ def over(
                 settings is None or settings.state_file != watch.asked.state_file
         ):
             # First of all of them, for another may have it now.
-            watch.book.let_go()
+            watch.ledger.let_go()
     # Last, for it is in the middle of its step.
     watches[:] = [
         *(

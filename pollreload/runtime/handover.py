@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pollreload.core import change, ledger_format
 from pollreload.core.state import Say, State
 from pollreload.runtime.ledger import (
-    Book,
+    Ledger,
     directory,
     nowhere,
     remembered,
@@ -43,7 +43,7 @@ def elsewhere(old: Settings, new: Settings) -> bool:
     return one != other
 
 
-def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
+def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     """Return what a watch begins with that goes on where another left off.
 
     Where it cannot go on with what is under way that is broken off, and what is
@@ -55,7 +55,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
     old, path, content = before.asked, settings.state_file, before.state.content
     moved = elsewhere(old, settings)
     if path != old.state_file or content.state == 'blank':
-        before.book.let_go()
+        before.ledger.let_go()
     if content.state == 'blank':
         return None
     state, on_start = inherited(before, settings), settings.on_start
@@ -67,10 +67,10 @@ def handed(before: Watch, settings: Settings, say: Say) -> Book | None:
         if moved:
             state = begun.state  # that of just this watch, if there is one
         return begun._replace(state=state, on_start=on_start)
-    save = before.book.save
+    save = before.ledger.save
     if path is not None and save is not nowhere:
-        save = saving(settings, path, say, before.book.held)
-    return Book(state, save, before.book.held, on_start)
+        save = saving(settings, path, say, before.ledger.held)
+    return Ledger(state, save, before.ledger.held, on_start)
 
 
 def inherited(before: Watch, settings: Settings) -> State:

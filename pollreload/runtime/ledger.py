@@ -13,7 +13,7 @@ from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, reader
 
 
-class Book(NamedTuple):
+class Ledger(NamedTuple):
     """What a watch begins with, and its ledger if there is one.
 
     save: writes the ledger; returns whether it holds what is known.
@@ -36,32 +36,32 @@ def nowhere(_: State) -> bool:
     return True
 
 
-def remembered(settings: Settings, say: Say) -> Book:
+def remembered(settings: Settings, say: Say) -> Ledger:
     """Return what a watch begins with.
 
     Nothing about the ledger ends a watch: it goes on with what it remembers
     itself, and says so once.
     """
     path, on_start = settings.state_file, settings.on_start
-    book = Book(State(), nowhere, [], on_start)
+    found = Ledger(State(), nowhere, [], on_start)
     if path is None:
-        return book
+        return found
     try:
-        book.held.append(claim(path))
+        found.held.append(claim(path))
         state = recall(settings, path, whereabouts(settings))
-        return book._replace(state=state, save=saving(settings, path, say, book.held))
+        return found._replace(state=state, save=saving(settings, path, say, found.held))
     except LedgerKept as error:
         say('failed', f'{error}; taking a baseline', reason='ledger')
-        save = saving(settings, path, say, book.held)
-        return book._replace(save=save, on_start='never')
+        save = saving(settings, path, say, found.held)
+        return found._replace(save=save, on_start='never')
     except LedgerBusy as error:
         say('failed', f'{error}; going on without it', reason='ledger')
         # Until the other one ends: what it leaves is older than what is known here.
-        return book._replace(save=saving(settings, path, say, book.held, str(error)))
+        return found._replace(save=saving(settings, path, say, found.held, str(error)))
     except LedgerError as error:
-        book.let_go()
+        found.let_go()
         say('failed', f'{error}; going on without it', reason='ledger')
-        return book
+        return found
 
 
 def saving(
@@ -70,7 +70,7 @@ def saving(
 ) -> Callable[[State], bool]:
     """Return what writes a ledger; a fault of it is said once, and ends nothing.
 
-    held: as in Book; claimed first, where it is not. trouble: what has been said.
+    held: as in Ledger; claimed first, where it is not. trouble: what has been said.
     """
     here = whereabouts(settings)
 

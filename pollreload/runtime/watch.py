@@ -49,11 +49,11 @@ class Watch:
         if before is not None and akin(before.asked, settings):
             self.hands = before.hands
         kept = handed(before, settings, self.say) if before else None
-        self.book = kept or remembered(settings, self.say)
-        self.known = self.book.state
+        self.ledger = kept or remembered(settings, self.say)
+        self.known = self.ledger.state
         self.rested: tuple[float, float, float] | None = None
         # A ledger that was of no use is a reason to tell nobody at first.
-        self.settings = settings._replace(on_start=self.book.on_start)
+        self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
         self.around = world(settings, self.observer, self.hands, self.say, self.save)
         if settings.status_file is not None:
@@ -93,7 +93,7 @@ class Watch:
 
         It is tried again, for who believes an old one later tells too little.
         """
-        self.behind = 0.0 if self.book.save(state) else procfs.now() + BEHIND
+        self.behind = 0.0 if self.ledger.save(state) else procfs.now() + BEHIND
         return True
 
     def poll_now(self) -> None:

@@ -331,7 +331,7 @@ def test_what_is_new_begins_after_what_is_gone_has_ended(
     assert log.events[0][1]['reason'] == 'config'
     assert [each.asked for each in watches] == [new, config.asked]
     assert ledger_file.busy(path)
-    watches[0].book.let_go()
+    watches[0].ledger.let_go()
 
 
 def test_two_that_swap_their_ledgers_have_them(
@@ -358,4 +358,4 @@ def test_two_that_swap_their_ledgers_have_them(
     kept = [cast(Any, ledger_file.peek(path))['key'] for path in (second, first)]
     assert kept == [ledger_file.key(each, os.getcwd()) for each in (a, b)]
     for watch in watches[:2]:
-        watch.book.let_go()
+        watch.ledger.let_go()

@@ -178,12 +178,12 @@ def test_a_ledger_that_is_of_no_use_ends_nothing(
     (failed,) = log.named('failed')
     assert failed['reason'] == 'ledger'
     assert str(failed['message']).endswith(says)
-    assert (watch.book.save is not ledger.nowhere) is saves
+    assert (watch.ledger.save is not ledger.nowhere) is saves
     assert watch.settings.on_start == on_start
     assert watch.asked == settings
     # Where it is not used, another may have it.
     assert ledger_file.busy(path) is saves
-    watch.book.let_go()
+    watch.ledger.let_go()
     assert not ledger_file.busy(path)
 
 
@@ -197,7 +197,7 @@ def test_a_ledger_that_another_holds_is_left_to_it_until_it_ends(
     watch = rested(settings._replace(state_file=path), log)
 
     assert 'going on without it' in str(log.named('failed')[0]['message'])
-    assert not watch.book.save(watch.state)
+    assert not watch.ledger.save(watch.state)
     assert not os.path.exists(path)
     assert watch.save(watch.state)  # that keeps from nothing
     assert len(log.named('failed')) == 1
@@ -212,7 +212,7 @@ def test_a_ledger_that_another_holds_is_left_to_it_until_it_ends(
     kept = ledger_file.load(path)
     assert kept is not None
     assert kept['done'] == watch.state.content.done
-    watch.book.let_go()
+    watch.ledger.let_go()
     assert not ledger_file.busy(path)
 
 
@@ -231,13 +231,13 @@ def test_a_ledger_that_breaks_is_said_once(
 
     monkeypatch.setattr(ledger, 'store', store)
 
-    assert [watch.book.save(watch.state) for _ in range(5)] == [
+    assert [watch.ledger.save(watch.state) for _ in range(5)] == [
         False, False, False, True, False,
     ]
     assert [each['message'] for each in log.named('failed')] == [
         f'{fault}; going on without it' for fault in 'abb'
     ]
-    watch.book.let_go()
+    watch.ledger.let_go()
 
 
 def test_a_ledger_that_could_not_be_written_is_written_later(
@@ -271,7 +271,7 @@ def test_a_ledger_that_could_not_be_written_is_written_later(
     assert after is not None
     assert after['seen'] == watch.state.content.seen
     assert watch.behind == 0.0
-    watch.book.let_go()
+    watch.ledger.let_go()
 
 
 # What it hands on
@@ -290,10 +290,10 @@ def test_what_knows_nothing_hands_on_nothing(
     after = Watch(settings._replace(**more), log, before=before)
 
     assert after.state == State()
-    assert after.book.save is not ledger.nowhere
+    assert after.ledger.save is not ledger.nowhere
     assert not log.events
     assert ledger_file.busy(f'{tmp_path}/ledger')
-    after.book.let_go()
+    after.ledger.let_go()
 
 
 def test_what_is_known_goes_on_as_over_a_restart(
@@ -303,7 +303,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
     settings = settings._replace(state_file=f'{tmp_path}/ledger')
     before = due(settings, log)
     attempted(before)
-    before.book.save(before.state)
+    before.ledger.save(before.state)
     run = ledger.recall(settings, f'{tmp_path}/ledger', ledger.whereabouts(settings))
 
     after = Watch(settings._replace(validate=('true',)), log, before=before)
@@ -315,7 +315,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
         (2, 'pending'), (2, 'done'),
     ]
     assert after.state.stage == ''
-    after.book.let_go()
+    after.ledger.let_go()
 
 
 def test_what_is_done_stays_done(settings: Settings, log: Log) -> None:
@@ -429,7 +429,7 @@ def test_what_is_under_way_goes_on_where_it_is_the_same(
     else:
         assert (after.hands.pid, after.state.stage) == (0, '')
     after.close()
-    after.book.let_go()
+    after.ledger.let_go()
     until(lambda: children.ended(pid) == children.LOST, 'it has ended')
 
 
@@ -487,7 +487,7 @@ def test_other_paths_may_have_a_ledger_already(
         paths=(f'{tmp_path}/other.conf',), state_file=f'{tmp_path}/other',
     )
     earlier = rested(other, log)
-    earlier.book.let_go()
+    earlier.ledger.let_go()
     before = rested(settings, log)
     log.events.clear()
 
@@ -496,7 +496,7 @@ def test_other_paths_may_have_a_ledger_already(
 
     assert after.state.content.done == earlier.state.content.done
     assert not log.named('baseline')
-    after.book.let_go()
+    after.ledger.let_go()
 
 
 def test_a_ledger_that_stays_is_held_all_the_time(
@@ -518,7 +518,7 @@ def test_a_ledger_that_stays_is_held_all_the_time(
     after.step()
 
     assert os.stat(path).st_ino != written
-    after.book.let_go()
+    after.ledger.let_go()
     assert not ledger_file.busy(path)
 
 
@@ -535,7 +535,7 @@ def test_a_ledger_that_stays_is_of_the_new_watch(
     after.step()
 
     assert (ledger_file.peek(path) or {})['key'] == ledger.whereabouts(other).key
-    after.book.let_go()
+    after.ledger.let_go()
 
 
 def test_a_ledger_that_was_of_no_use_stays_so(
@@ -585,7 +585,7 @@ def test_a_ledger_may_become_another(
         assert path
         assert ledger_file.busy(path)
         assert (ledger_file.peek(path) or {})['done'] == before.state.content.done
-    after.book.let_go()
+    after.ledger.let_go()
 
 
 # What it shows

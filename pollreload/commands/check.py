@@ -18,7 +18,7 @@ from pollreload.runtime.interrupt import answering, ended
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
 from pollreload.runtime.log import CALM, TALK, logger
 from pollreload.runtime.observer import Observer
-from pollreload.runtime.runner import Hands
+from pollreload.runtime.runner import Runner
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, acts, signals
 from pollreload.system import children, ledger_file, procfs
@@ -80,7 +80,7 @@ def together(watches: Sequence[Settings]) -> int:
     finally:
         for each in runs:
             each.observer.close()
-            each.hands.cancel()
+            each.runner.cancel()
     for each in runs:
         status = each.status or verdict(each.state)
         if each.settings.dry_run and not status:
@@ -99,10 +99,10 @@ class One:
 
     def __init__(
             self, settings: Settings, state: State, around: World, observer: Observer,
-            hands: Hands,
+            runner: Runner,
     ) -> None:
         self.settings, self.state, self.around = settings, state, around
-        self.observer, self.hands = observer, hands
+        self.observer, self.runner = observer, runner
         self.deadline = procfs.now() + settings.timeout
 
     def step(self) -> bool:
@@ -149,12 +149,12 @@ class Run(One):
             )
             settings = settings._replace(on_start='never')
             self.status = LedgerError.status
-        observer, hands = Observer(settings._replace(state_file=self.path)), Hands()
-        around = world(settings, observer, hands, self.say, self.save)
+        observer, runner = Observer(settings._replace(state_file=self.path)), Runner()
+        around = world(settings, observer, runner, self.say, self.save)
         if settings.dry_run:
             settings = settings._replace(validate=())
             around = around._replace(send=self.would)
-        super().__init__(settings, state, around, observer, hands)
+        super().__init__(settings, state, around, observer, runner)
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
         """Log an event, and keep it for the answer."""
@@ -189,7 +189,7 @@ def attempt(runs: Sequence[One]) -> None:
     while going := [each for each in going if each.step()]:
         ended(max(0.0, min(each.wake() for each in going) - procfs.now()))
         children.reap({
-            pid for each in going for pid in (each.observer.pid, each.hands.pid)
+            pid for each in going for pid in (each.observer.pid, each.runner.pid)
         })
 
 

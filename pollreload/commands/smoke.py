@@ -465,15 +465,15 @@ def delivered(settings: Settings) -> list[Row]:
             verdict = 'fail' if event == 'failed' else 'ok'
             rows.append(Row('deliver', verdict, settings.signal.name, message))
 
-    observer, hands = Observer(settings), runner.Hands()
-    around = world.world(settings, observer, hands, say, lambda state: True)
+    observer, commands = Observer(settings), runner.Runner()
+    around = world.world(settings, observer, commands, say, lambda state: True)
     try:
-        one = check.One(settings, State(), around, observer, hands)
+        one = check.One(settings, State(), around, observer, commands)
         check.attempt([one])
         state = one.state
     finally:
         observer.close()
-        hands.cancel()
+        commands.cancel()
     if state.outcome != 'done' and not rows_module.status(rows):
         says = held or status(state, around.now())
         rows.append(Row('deliver', 'fail', settings.signal.name, f'held: {says}'))

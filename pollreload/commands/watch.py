@@ -70,7 +70,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
         else:
             children.reap({
                 pid for watch in watches
-                for pid in (watch.observer.pid, watch.hands.pid)
+                for pid in (watch.observer.pid, watch.runner.pid)
             })
             for watch in watches:
                 if not watch.known.idle:

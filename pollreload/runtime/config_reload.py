@@ -25,7 +25,7 @@ from pollreload.system import children, ledger_file
 HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
 
 
-class Reader(runner.Hands):
+class Reader(runner.Runner):
     """Reads the config file in a child, as a command that may fail.
 
     again: reads it, in a child; returns the plan as plain types, or why not.

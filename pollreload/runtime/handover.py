@@ -51,7 +51,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     """
     before.observer.close()
     if not akin(before.asked, settings):
-        before.hands.cancel()
+        before.runner.cancel()
     old, path, content = before.asked, settings.state_file, before.state.content
     moved = elsewhere(old, settings)
     if path != old.state_file or content.state == 'blank':

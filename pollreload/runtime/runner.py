@@ -17,7 +17,7 @@ INTERPRETERS = 6  # in a row: five, and a program (exec_binprm in fs/exec.c)
 SHOWN = 256  # bytes of a program, BINPRM_BUF_SIZE in linux/binfmts.h
 
 
-class Hands:
+class Runner:
     """The command or request of one watch that is under way, and what came of it.
 
     fd: what the command prints. answer: what the request returned will be there.

@@ -13,7 +13,7 @@ from pollreload.runtime.handover import akin, handed
 from pollreload.runtime.ledger import remembered
 from pollreload.runtime.log import logger
 from pollreload.runtime.observer import Observer
-from pollreload.runtime.runner import Hands
+from pollreload.runtime.runner import Runner
 from pollreload.runtime.world import world
 from pollreload.settings import Settings
 from pollreload.system import procfs
@@ -33,11 +33,11 @@ class Watch:
 
     def __init__(
             self, settings: Settings, say: Say | None = None,
-            hands: Hands | None = None, before: Watch | None = None,
+            runner: Runner | None = None, before: Watch | None = None,
     ) -> None:
         """Begin a watch, or go on with what another one knew.
 
-        say: where its events go; None: to stderr. hands: what acts for it.
+        say: where its events go; None: to stderr. runner: what acts for it.
         before: the same watch with other settings, which ends.
         """
         self.asked = settings
@@ -45,9 +45,9 @@ class Watch:
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
         self.record: Any = None
-        self.observer, self.hands = Observer(settings), hands or Hands()
+        self.observer, self.runner = Observer(settings), runner or Runner()
         if before is not None and akin(before.asked, settings):
-            self.hands = before.hands
+            self.runner = before.runner
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
         self.known = self.ledger.state
@@ -55,13 +55,13 @@ class Watch:
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
-        self.around = world(settings, self.observer, self.hands, self.say, self.save)
+        self.around = world(settings, self.observer, self.runner, self.say, self.save)
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
 
     def due(self, now: float) -> bool:
         """Return whether it is to be stepped: it is time, or a child may have ended."""
-        return self.at <= now or self.observer.pid > 0 or self.hands.pid > 0
+        return self.at <= now or self.observer.pid > 0 or self.runner.pid > 0
 
     @property
     def state(self) -> State:
@@ -105,7 +105,7 @@ class Watch:
     def close(self) -> None:
         """End what is under way."""
         self.observer.close()
-        self.hands.cancel()
+        self.runner.cancel()
 
 
 class Begin(Protocol):

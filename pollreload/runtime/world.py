@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pollreload.core.state import Say, State, World
 from pollreload.runtime.observer import Observer
-from pollreload.runtime.runner import Hands
+from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
 from pollreload.settings import Settings
 from pollreload.system import procfs, reader
@@ -24,7 +24,7 @@ def splayed(splay: float) -> float:
 
 
 def world(
-        settings: Settings, observer: Observer, hands: Hands, say: Say,
+        settings: Settings, observer: Observer, runner: Runner, say: Say,
         save: Callable[[State], bool],
 ) -> World:
     """Return the world of a watch."""
@@ -44,11 +44,11 @@ def world(
         health=health,
         send=send,
         new_child=procfs.new_child,
-        run=hands.run,
-        ask=lambda url: hands.ask(settings, url),
-        ran=hands.ran,
-        cancel=hands.cancel,
-        said=hands.said,
+        run=runner.run,
+        ask=lambda url: runner.ask(settings, url),
+        ran=runner.ran,
+        cancel=runner.cancel,
+        said=runner.said,
         save=save,
         say=say,
         ticks=procfs.ticks(),

@@ -151,7 +151,7 @@ def test_it_is_looked_at_as_often_as_any(
 
     itself, reader = config_reload.watch(plan, lambda: '', [], begun(Log()))
 
-    assert itself.hands is reader
+    assert itself.runner is reader
     assert itself.asked.paths == (conf,)
     assert (itself.asked.interval, itself.asked.settle) == (interval, settle)
     assert (itself.asked.log_format, itself.asked.verbosity) == ('json', 1)

@@ -102,7 +102,7 @@ def test_a_watch_is_due_when_it_is_time(settings: Settings, log: Log) -> None:
     assert watch.due(watch.at)
     watch.observer.pid = 1
     assert watch.due(0.0)
-    watch.observer.pid, watch.hands.pid = 0, 1
+    watch.observer.pid, watch.runner.pid = 0, 1
     assert watch.due(0.0)
 
 
@@ -413,8 +413,8 @@ def test_what_is_under_way_goes_on_where_it_is_the_same(
     """Else the command ends, with its group, and is begun anew."""
     before = due(settings, log)
     attempted(before)
-    assert before.hands.run(('sleep', '1000'), {}) == ''
-    pid, attempt = before.hands.pid, before.state.attempt
+    assert before.runner.run(('sleep', '1000'), {}) == ''
+    pid, attempt = before.runner.pid, before.state.attempt
     more: dict[str, Any] = {name: (CALM | OTHER)[name]}
     if name == 'state_file':
         more = {name: f'{tmp_path}/ledger'}
@@ -423,11 +423,11 @@ def test_what_is_under_way_goes_on_where_it_is_the_same(
     after = Watch(other, log, before=before)
 
     if name in CALM:
-        assert after.hands.pid == pid
+        assert after.runner.pid == pid
         assert (after.state.stage, after.state.attempt) == ('survive', attempt)
         assert children.ended(pid) is None
     else:
-        assert (after.hands.pid, after.state.stage) == (0, '')
+        assert (after.runner.pid, after.state.stage) == (0, '')
     after.close()
     after.ledger.let_go()
     until(lambda: children.ended(pid) == children.LOST, 'it has ended')

@@ -1,4 +1,4 @@
-"""The edges as a step gets them: observer, hands, targets and their messages."""
+"""The edges as a step gets them: observer, runner, targets and their messages."""
 from __future__ import annotations
 
 import contextlib
@@ -720,11 +720,11 @@ def test_a_directory_of_path_that_may_hang_is_tried_by_a_child(
     monkeypatch.setenv('PATH', f'{tmp_path}::/bin')
     tried: list[tuple[str, ...]] = []
     monkeypatch.setattr(runner, 'carefully', lambda _, *paths: tried.append(paths))
-    hands = runner.Hands()
-    trouble = hands.run(('true',), {})
-    ended(hands.pid)
+    running = runner.Runner()
+    trouble = running.run(('true',), {})
+    ended(running.pid)
 
-    assert (trouble, hands.ran()) == ('', 0)
+    assert (trouble, running.ran()) == ('', 0)
     assert tried == [(str(tmp_path), '.', '/bin')]
     assert runner.reach(('true',)) == runner.reach(('/nowhere/true',)) == ''
 
@@ -733,12 +733,12 @@ def test_a_fifo_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """To open it would be to wait for a writer: the next one of PATH is it."""
     os.mkfifo(tmp_path / 'true')
     monkeypatch.setenv('PATH', f'{tmp_path}:/bin')
-    hands = runner.Hands()
+    running = runner.Runner()
 
     assert runner.reach((f'{tmp_path}/true',)) == ''
-    assert hands.run(('true',), {}) == ''
-    ended(hands.pid)
-    assert hands.ran() == 0
+    assert running.run(('true',), {}) == ''
+    ended(running.pid)
+    assert running.ran() == 0
 
 
 def test_a_program_with_a_lease_is_not_waited_for(tmp_path: Path) -> None:
@@ -758,7 +758,7 @@ def test_a_program_with_a_lease_is_not_waited_for(tmp_path: Path) -> None:
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b'leased\n'
-        trouble = runner.Hands().run((str(path),), {})
+        trouble = runner.Runner().run((str(path),), {})
 
     assert trouble == f'{path}: somebody has a lease on it'
 
@@ -826,10 +826,10 @@ def test_ledger_that_cannot_be_reached_is_an_error_that_names_it(
 @pytest.mark.usefixtures('stuck')
 def test_program_that_cannot_be_reached_is_not_run() -> None:
     """To start it would be to wait for it."""
-    hands = runner.Hands()
+    running = runner.Runner()
 
-    assert hands.run(('/bin/true',), {}).startswith('/bin/true: ')
-    assert hands.pid == 0
+    assert running.run(('/bin/true',), {}).startswith('/bin/true: ')
+    assert running.pid == 0
 
 
 @pytest.mark.usefixtures('far')
@@ -838,12 +838,12 @@ def test_ledger_and_program_that_can_be_reached_are_used(tmp_path: Path) -> None
     path = str(tmp_path / 'memory')
     ledger.claim(path)
     ledger.store(path, {'key': 'x'})
-    hands = runner.Hands()
-    trouble = hands.run(('/bin/true',), {})
-    ended(hands.pid)
+    running = runner.Runner()
+    trouble = running.run(('/bin/true',), {})
+    ended(running.pid)
 
     assert ledger_file.load(path) == {'key': 'x'}
-    assert (trouble, hands.ran()) == ('', 0)
+    assert (trouble, running.ran()) == ('', 0)
 
 
 @pytest.mark.usefixtures('far')
@@ -935,47 +935,47 @@ def test_hidden_processes_are_named_for_a_pidfile_too(
     assert says == f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; unhide them'
 
 
-# Hands
+# Runner
 
 
 def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:
     """The end of what it printed, of each command anew."""
-    hands = runner.Hands()
-    nothing = hands.said()
-    assert hands.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
+    running = runner.Runner()
+    nothing = running.said()
+    assert running.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
                      {'EXTRA': 'more'}) == ''
-    ended(hands.pid)
-    status, said = hands.ran(), hands.said()
-    hands.run(('sh', '-c', 'seq 1 9999; echo end'), {})
-    ended(hands.pid)
-    hands.ran()
+    ended(running.pid)
+    status, said = running.ran(), running.said()
+    running.run(('sh', '-c', 'seq 1 9999; echo end'), {})
+    ended(running.pid)
+    running.ran()
 
     assert nothing == ''
     assert (status, said) == (3, 'first\nmore')
-    assert hands.said().endswith('9999\nend')
-    assert len(hands.said()) <= runner.SAID
+    assert running.said().endswith('9999\nend')
+    assert len(running.said()) <= runner.SAID
 
 
 def test_command_that_runs_has_no_status_yet_and_can_be_cancelled() -> None:
     """With all of its group; to cancel nothing is nothing."""
-    hands = runner.Hands()
-    hands.run(('sleep', '600'), {})
-    running = hands.ran()
-    hands.cancel()
-    hands.cancel()
+    running = runner.Runner()
+    running.run(('sleep', '600'), {})
+    status = running.ran()
+    running.cancel()
+    running.cancel()
 
-    assert running is None
-    assert hands.pid == 0
+    assert status is None
+    assert running.pid == 0
 
 
 def test_command_that_cannot_be_run_says_why(tmp_path: Path) -> None:
     """Named, and in words."""
-    hands = runner.Hands()
+    running = runner.Runner()
     directory = str(tmp_path)
 
-    assert hands.run(('/nowhere',), {}) == '/nowhere: no such file or directory'
-    assert hands.run((directory,), {}) == f'{directory}: permission denied'
-    assert hands.pid == 0
+    assert running.run(('/nowhere',), {}) == '/nowhere: no such file or directory'
+    assert running.run((directory,), {}) == f'{directory}: permission denied'
+    assert running.pid == 0
 
 
 # Targets
@@ -1233,7 +1233,7 @@ def test_what_is_needed_later_is_imported_at_the_start(
     monkeypatch.delitem(sys.modules, name)
     settings = Settings(('/a',), pidfile=path)
     world.world(
-        settings, Observer(settings), runner.Hands(), lambda *_, **__: None,
+        settings, Observer(settings), runner.Runner(), lambda *_, **__: None,
         lambda _: True,
     )
 

@@ -589,18 +589,18 @@ def test_https_needs_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hands() -> Iterator[runner.Hands]:
+def running() -> Iterator[runner.Runner]:
     """What a watch acts with; idle again after the test."""
-    it = runner.Hands()
+    it = runner.Runner()
     yield it
     it.cancel()
     assert (it.pid, it.fd, it.answer) == (0, -1, -1)
 
 
-def over(hands: runner.Hands) -> int:
+def over(running: runner.Runner) -> int:
     """Return what ran() does once the child has ended."""
-    os.waitid(os.P_PID, hands.pid, os.WEXITED | os.WNOWAIT)
-    status = hands.ran()
+    os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
+    status = running.ran()
     assert status is not None
     return status
 
@@ -609,48 +609,49 @@ def over(hands: runner.Hands) -> int:
     ('204 No Content', 0, 'answered 204'), ('500 No', 1, 'answered 500: why'),
 ])
 def test_a_child_asks(
-        hands: runner.Hands, status: str, code: int, says: str,
+        running: runner.Runner, status: str, code: int, says: str,
 ) -> None:
     """It runs until there is an answer, and then 0 is a success."""
     with listening() as listener:
         settings = Settings(url_method='PUT')
         url = f'http://127.0.0.1:{listener.getsockname()[1]}/x'
-        assert hands.ask(settings, url) == ''
+        assert running.ask(settings, url) == ''
         with accepted(listener) as client:
-            assert hands.ran() is None
+            assert running.ran() is None
             assert heard(client).startswith(b'PUT /x ')
             client.sendall(f'HTTP/1.1 {status}\r\n\r\nwhy'.encode())
-    assert (over(hands), hands.said()) == (code, says)
+    assert (over(running), running.said()) == (code, says)
 
 
-def test_a_child_that_is_ended_hangs_up(hands: runner.Hands) -> None:
+def test_a_child_that_is_ended_hangs_up(running: runner.Runner) -> None:
     """TERM need not wait for a server; and nothing is left open."""
     before = os.listdir('/proc/self/fd')
     with listening() as listener:
         url = f'http://127.0.0.1:{listener.getsockname()[1]}/x'
-        assert hands.ask(Settings(), url) == ''
+        assert running.ask(Settings(), url) == ''
         with accepted(listener) as client:
             heard(client)
             began = time.monotonic()
-            hands.cancel()
+            running.cancel()
             assert client.recv(1) == b''
     assert time.monotonic() - began < DEADLINE
     assert os.listdir('/proc/self/fd') == before
 
 
-def test_a_child_that_dies_is_a_failure(hands: runner.Hands) -> None:
+def test_a_child_that_dies_is_a_failure(running: runner.Runner) -> None:
     """For want of memory, say."""
     with listening() as listener:
         url = f'http://127.0.0.1:{listener.getsockname()[1]}/x'
-        assert hands.ask(Settings(), url) == ''
+        assert running.ask(Settings(), url) == ''
         with accepted(listener) as client:
             heard(client)
-            os.kill(hands.pid, 9)
-    assert (over(hands), hands.said()) == (1, 'failed: a child ended with status -9')
+            os.kill(running.pid, 9)
+    assert over(running) == 1
+    assert running.said() == 'failed: a child ended with status -9'
 
 
 def test_no_child_to_spare_is_said(
-        hands: runner.Hands, monkeypatch: pytest.MonkeyPatch,
+        running: runner.Runner, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be begun is tried again, as what fails."""
     def fork(*_: object) -> NoReturn:
@@ -658,16 +659,16 @@ def test_no_child_to_spare_is_said(
 
     monkeypatch.setattr(children, 'fork', fork)
 
-    says = hands.ask(Settings(), 'http://127.0.0.1/')
+    says = running.ask(Settings(), 'http://127.0.0.1/')
 
     assert says == 'no child for it: resource temporarily unavailable'
 
 
-def test_a_request_leaves_nothing_of_itself(hands: runner.Hands) -> None:
+def test_a_request_leaves_nothing_of_itself(running: runner.Runner) -> None:
     """A command after a request is a command, and its words are its own."""
     url = f'http://127.0.0.1:{closed_port()}/'
-    assert hands.ask(Settings(), url) == ''
-    assert (over(hands), hands.said()) == (1, 'failed: connection refused')
+    assert running.ask(Settings(), url) == ''
+    assert (over(running), running.said()) == (1, 'failed: connection refused')
 
-    assert hands.run(('echo', 'here'), {}) == ''
-    assert (over(hands), hands.said()) == (0, 'here')
+    assert running.run(('echo', 'here'), {}) == ''
+    assert (over(running), running.said()) == (0, 'here')

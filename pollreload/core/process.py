@@ -40,12 +40,15 @@ class Masks(NamedTuple):
 
     blocked: what every thread blocks (task/*/status).
     pending: what is pending for the process or for any thread.
+    awaited: what a thread may be waiting for in sigwait(3). The kernel unblocks
+        that for as long as it waits, so its own mask says nothing about it.
     """
 
     caught: int
     ignored: int
     blocked: int
     pending: int
+    awaited: int = 0
 
 
 class Choice(NamedTuple):
@@ -82,6 +85,10 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
     bit = 1 << (signal - 1)
     if masks.caught & bit:
         return 'caught'
+    if masks.awaited & bit:
+        # A signal that was blocked before the wait is never ignored nor fatal
+        # (sig_ignored in kernel/signal.c); whether it was cannot be read.
+        return 'unknown'
     if masks.ignored & bit:
         return 'ignored'
     if masks.blocked & bit:

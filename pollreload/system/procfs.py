@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pollreload.core.process import Masks, Process, named, script, short
 
 MOST_NAMES = 5
+MAPS = 1 << 16  # bytes of maps that are read: the program comes early
 ARGUMENTS = 1 << 14  # bytes of a cmdline that are read
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 HIDDEN = "other users' processes are hidden (/proc is mounted with hidepid)"
 UNHIDE = 'run as the uid of the target, or mount /proc with hidepid=0'
 PTRACEABLE = (b'4', b'ptraceable')  # of hidepid, since Linux 5.8
 DEAD = (b'Z', b'X', b'x')
+RT_SIGTIMEDWAIT = {'x86_64': b'128', 'aarch64': b'137'}  # asm/unistd.h
+EVERY_SIGNAL = (1 << 64) - 1
 SIGNALS = {b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'}
 
 
@@ -243,27 +246,47 @@ def started(pid: int, root: str = '/proc') -> int | None:
 
 
 def masks(pid: int, root: str = '/proc') -> Masks | None:
-    """Return the signal masks of a live process.
+    """Return the signal masks of a live process, over all of its threads.
 
-    None where it is gone, and where status has no Sig* lines (gVisor): the
-    zeros in stat there are no evidence.
+    None if it has exited, and if status has no Sig* lines (gVisor): the zeros in
+    stat there are no evidence.
     """
     directory = f'{root}/{pid}/task'
     threads = [
-        {name: int(lines[name], 16) for name in SIGNALS}
-        for thread in pids(directory)
-        if (lines := status(f'{directory}/{thread}')).keys() >= SIGNALS
+        ({name: int(lines[name], 16) for name in SIGNALS}, waits_in(thread))
+        for thread in (f'{directory}/{number}' for number in pids(directory))
+        if (lines := status(thread)).keys() >= SIGNALS
         # A leader that exited blocks nothing and takes nothing any more.
         and lines.get(b'State', b'')[:1] not in DEAD
     ]
     if not threads:
         return None
-    caught, ignored = threads[0][b'SigCgt'], threads[0][b'SigIgn']
-    blocked, pending = -1, 0
-    for thread in threads:
+    blocked, some, pending, awaited = -1, 0, 0, 0
+    for thread, function in threads:
         blocked &= thread[b'SigBlk']
+        some |= thread[b'SigBlk']
         pending |= thread[b'SigPnd'] | thread[b'ShdPnd']
-    return Masks(caught, ignored, blocked, pending)
+        if 'sigtimedwait' in function:
+            awaited |= ~thread[b'SigBlk'] & EVERY_SIGNAL
+    if not any(function for _, function in threads):
+        # A server that leaves its signals to one thread blocks them in the others.
+        awaited = some & ~blocked
+    first = threads[0][0]
+    return Masks(first[b'SigCgt'], first[b'SigIgn'], blocked, pending, awaited)
+
+
+def waits_in(thread: str) -> str:
+    """Return the kernel function that a thread sleeps in; '' if that is not known.
+
+    wchan is '0' for a thread that runs, for every thread of a process that we may
+    not trace (proc_pid_wchan in fs/proc/base.c), and since Linux 6.12 for a moment
+    after a thread fell asleep; the number of the system call is shown then.
+    """
+    function = content(f'{thread}/wchan', 64) or b'0'
+    if function != b'0':
+        return os.fsdecode(function)
+    number = (content(f'{thread}/syscall', 64) or b'').partition(b' ')[0]
+    return 'sigtimedwait' if number == RT_SIGTIMEDWAIT.get(os.uname().machine) else ''
 
 
 def new_child(pid: int, since: int, root: str = '/proc') -> int | None:
@@ -279,6 +302,24 @@ def new_child(pid: int, since: int, root: str = '/proc') -> int | None:
         ):
             return child
     return None
+
+
+def program(pid: int, root: str = '/proc') -> str:
+    """Return what identifies the program file of a process: path, device, inode.
+
+    '' if we may not read that. The file itself is not touched: it may be on a
+    file system that does not answer.
+    """
+    try:
+        path = os.fsencode(os.readlink(f'{root}/{pid}/exe'))
+    except OSError:
+        return ''
+    for line in (content(f'{root}/{pid}/maps', MAPS) or b'').split(b'\n'):
+        # address, permissions, offset, device, inode, path
+        fields = line.split(maxsplit=5)
+        if fields[5:] == [path]:
+            return os.fsdecode(b' '.join((path, *fields[3:5])))
+    return ''
 
 
 def boot(root: str = '/proc') -> str:

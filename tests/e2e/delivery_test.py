@@ -162,30 +162,17 @@ def test_signal_that_stays_pending_fails_and_is_not_sent_again(
     assert it.count('delivered') == 0
 
 
-def test_sigwait_looks_like_the_default_and_is_held(name: str, conf: str) -> None:
-    """In /proc it cannot be told from a target that would die."""
-    with targets.start('sigwait', name=name) as target, watching(name, conf) as it:
+@pytest.mark.parametrize('kind', ['sigwait', 'sigwait-thread'])
+def test_process_in_sigwait_is_signalled(name: str, conf: str, kind: str) -> None:
+    """Its masks are those of a process that would die, and it is not held."""
+    with targets.start(kind, name=name) as target, watching(name, conf) as it:
         write(conf, 'second')
         it.poll()
-        held = it.until('held')
-        alone = untold(target)
-
-    assert alone
-    assert held['reason'] == 'no handler'
-    assert 'in sigwait, use --handler-check off' in held['message']
-
-
-def test_sigwait_is_told_with_the_check_off(name: str, conf: str) -> None:
-    """What the held line recommends works."""
-    with (
-        targets.start('sigwait', name=name) as target,
-        watching(name, conf, '--handler-check', 'off') as it,
-    ):
-        write(conf, 'second')
-        it.poll()
+        signalled = it.until('signalled')
         it.until('delivered', pid=target.pid)
         told = target.read()
 
+    assert signalled['disposition'] == 'unknown'
     assert told == 'HUP'
 
 

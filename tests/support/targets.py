@@ -2,16 +2,17 @@
 
 start('handler') returns once its target is ready for signals. Each target
 reports on a line of its own every signal that reaches it, in order; that one
-did not is proved by sending USR1 next and reading that first. All but 'sigwait'
-and 'leaderless' handle USR1, whatever they do with HUP.
+did not is proved by sending USR1 next and reading that first. All but 'sigwait',
+'sigwait-thread' and 'leaderless' handle USR1, whatever they do with HUP.
 
     handler         HUP has a handler
     default         HUP has its default, and kills
     ignored         HUP is ignored
     blocked         HUP and USR1 are blocked and read from a signalfd(2)
     blocked-unread  HUP is blocked and nobody reads it
-    sigwait         HUP and USR1 are blocked and awaited in sigwaitinfo(2), which
-                    looks like the default in /proc
+    sigwait         HUP and USR1 are blocked and awaited in sigwaitinfo(2), whose
+                    masks are those of the default in /proc
+    sigwait-thread  a thread is as in sigwait, the first one blocks HUP and USR1
     late            HUP has its default until tell('handle'), answered 'handling'
     forking         a master handles HUP: it starts new workers, reports, and ends
                     the old; they have its name, and HUP has its default in them
@@ -276,7 +277,7 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if name:
         prctl(PR_SET_NAME, os.fsencode(name))
-    if kind in ('blocked', 'sigwait', 'leaderless'):
+    if kind in ('blocked', 'sigwait', 'sigwait-thread', 'leaderless'):
         signal.pthread_sigmask(signal.SIG_BLOCK, REPORTED)
     match kind:
         case 'blocked':
@@ -284,6 +285,10 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
         case 'sigwait':
             say('ready')
             wait_in_turn()
+        case 'sigwait-thread':
+            threading.Thread(target=wait_in_turn).start()
+            say('ready')
+            threading.Event().wait()
         case 'leaderless':
             threading.Thread(target=outlive).start()
             # exit(2), not exit_group(2): of this thread alone. CDLL has let go

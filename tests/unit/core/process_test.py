@@ -51,6 +51,10 @@ def test_the_verdict_is(mode, seen, answer):
     pytest.param(Masks(0, 0, 0, BIT), False, False, 'default', id='pending is nothing'),
     pytest.param(Masks(0, 0, 0, 0), True, False, 'ignored', id='harmless by default'),
     pytest.param(Masks(0, 0, 0, 0), False, True, 'ignored', id='init is spared'),
+    pytest.param(Masks(0, 0, 0, 0, BIT), False, False, 'unknown', id='sigwait'),
+    pytest.param(Masks(0, 0, 0, 0, BIT), False, True, 'unknown', id='sigwait in init'),
+    pytest.param(Masks(BIT, 0, 0, 0, BIT), False, False, 'caught', id='both'),
+    pytest.param(Masks(0, 0, 0, 0, BIT << 1), False, False, 'default', id='other wait'),
     pytest.param(
         Masks(BIT << 1, BIT << 1, BIT << 1, 0), False, False, 'default',
         id='masks of another signal',

@@ -60,6 +60,14 @@ def beside(function: Callable[[], Any]) -> Any:
     return children.value(fd)
 
 
+def as_nobody(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that gives up root first; for beside()."""
+    def run() -> Any:
+        os.setuid(65534)
+        return function()
+    return run
+
+
 def found(*conditions: Any) -> set[int]:
     """Return the pids that match, seen from beside."""
     return set(beside(lambda: [each.pid for each in procfs.matches(*conditions)]))
@@ -484,7 +492,98 @@ def test_masks_of_all_threads(root: str) -> None:
     plant(task, 60, masks={**shared, 'SigPnd': 0x200, 'SigBlk': 0x3})
     plant(task, 61, masks={**shared, 'SigPnd': 0x400, 'SigBlk': 0x5})
 
-    assert procfs.masks(60, root) == Masks(0x20, 0x10, 0x1, 0x700)
+    assert procfs.masks(60, root) == Masks(0x20, 0x10, 0x1, 0x700, 0x6)
+
+
+@pytest.mark.parametrize(('functions', 'awaited'), [
+    (('do_sigtimedwait', 'futex_wait_queue'), 0b1010),
+    (('do_sigtimedwait.isra.0', '0'), 0b1010),
+    # We may see where each thread waits, and none is in sigwait.
+    (('do_sys_poll', 'futex_wait_queue'), 0),
+    (('0', 'futex_wait_queue'), 0),
+    # We may not: another thread leaves these signals to it.
+    (('0', '0'), 0b1000),
+    ((None, None), 0b1000),
+])
+def test_sigwait_is_seen_where_threads_wait_or_in_what_others_block(
+        root: str, functions: Sequence[str | None], awaited: int,
+) -> None:
+    """A thread in sigwait shows the signals it waits for as not blocked."""
+    task = plant(Path(root), 60) / 'task'
+    blocked = (0b0101, 0b1101)
+    for pid, function, mask in zip((60, 61), functions, blocked, strict=True):
+        place = plant(task, pid, masks={**MASKS, 'SigBlk': mask})
+        if function is not None:
+            (place / 'wchan').write_text(function)
+
+    masks = procfs.masks(60, root)
+
+    assert masks is not None
+    assert masks.awaited & 0b1111 == awaited
+
+
+@pytest.mark.parametrize(('machine', 'call', 'awaited'), [
+    ('x86_64', '128 0x7f 0x0', 2), ('aarch64', '137 0x7f 0x0', 2),
+    ('x86_64', '137 0x7f 0x0', 0), ('x86_64', 'running', 0), ('m68k', '128 0x7f', 0),
+])
+def test_sigwait_is_seen_in_the_system_call(
+        root: str, monkeypatch: pytest.MonkeyPatch, machine: str, call: str,
+        awaited: int,
+) -> None:
+    """A thread that fell asleep a moment ago shows no wchan on a new kernel."""
+    monkeypatch.setattr(os, 'uname', lambda: os.uname_result(['', '', '', '', machine]))
+    place = plant(plant(Path(root), 60) / 'task', 60, masks={**MASKS, 'SigBlk': 5})
+    (place / 'wchan').write_text('0')
+    (place / 'syscall').write_text(call)
+
+    masks = procfs.masks(60, root)
+
+    assert masks is not None
+    assert masks.awaited & 0b111 == awaited
+
+
+def test_real_sigwait_of_a_process_that_we_may_not_trace() -> None:
+    """Another user sees no wchan; what the other threads block is left."""
+    with targets.start('sigwait-thread') as target:
+        masks = beside(as_nobody(lambda: tuple(procfs.masks(target.pid) or ())))
+
+    assert disposition(Masks(*masks), HUP, False, False) == 'unknown'
+    assert disposition(Masks(*masks), signal.SIGUSR2, False, False) == 'default'
+
+
+def test_real_program_is_known_by_its_file() -> None:
+    """The same for the same file; '' if we may not read it, or it is gone."""
+    with targets.start('handler') as target, targets.start('default') as other:
+        with open('/bin/sleep', 'rb') as file:
+            sleep = os.fstat(file.fileno())
+        child = subprocess.Popen(['/bin/sleep', '600'])
+        try:
+            mine, theirs = procfs.program(target.pid), procfs.program(other.pid)
+            # Between fork and exec it is another program still.
+            targets.settle(child.pid)
+            slept = procfs.program(child.pid)
+        finally:
+            child.kill()
+            child.wait()
+        refused = beside(as_nobody(lambda: procfs.program(target.pid)))
+
+    assert mine == theirs != ''
+    assert slept.split()[0] == os.path.realpath('/bin/sleep')
+    assert slept.split()[2] == str(sleep.st_ino)
+    assert refused == procfs.program(child.pid) == ''
+
+
+def test_program_without_a_mapping_is_unknown(root: str) -> None:
+    """What maps does not show says nothing about the file."""
+    place = plant(Path(root), 60)
+    (place / 'exe').symlink_to('/bin/app')
+    (place / 'maps').write_text('55-56 r-xp 0 08:01 7 /bin/other\n\n')
+    before = procfs.program(60, root)
+    with open(place / 'maps', 'a', encoding='ascii') as maps:
+        maps.write('57-58 r--p 0 08:01 9                 /bin/app\n')
+
+    assert before == ''
+    assert procfs.program(60, root) == '/bin/app 08:01 9'
 
 
 @pytest.mark.parametrize(
@@ -495,15 +594,16 @@ def test_masks_of_all_threads(root: str) -> None:
         ('ignored', 'ignored'),
         ('blocked', 'blocked'),
         ('blocked-unread', 'blocked'),
-        ('sigwait', 'default'),
+        ('sigwait', 'unknown'),
+        ('sigwait-thread', 'unknown'),
         ('forking', 'caught'),
         ('exits', 'caught'),
         ('late', 'default'),
-        ('leaderless', 'default'),
+        ('leaderless', 'unknown'),
     ],
 )
 def test_real_dispositions(kind: str, expected: str) -> None:
-    """The kernel says what a process would do; sigwait looks like the default."""
+    """The kernel shows what a process would do, and whether it is in sigwait."""
     with targets.start(kind) as target:
         masks = procfs.masks(target.pid)
 

@@ -118,7 +118,7 @@ def reread(words: list[str]) -> object:
 
 def parsed(words: list[str]) -> Any:
     """Return the exit status or the plan that the words stand for."""
-    from pollreload.cli.main import parsed as read
+    from pollreload.cli.main import run_packed as read
     try:
         return read(words)
     except OSError as error:

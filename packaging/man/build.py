@@ -197,7 +197,7 @@ def table(heading: str) -> list[list[str]]:
 def page(date: str) -> str:
     """Return the page, as of a date."""
     number = version('pollreload')
-    short = 'tell a process that its configuration has changed'
+    short = 'reload a program when its files change'
     lines = [
         '.\\" Made by packaging/man/build.py from --help and README.md; do not edit.',
         f'.TH POLLRELOAD 1 {date} "pollreload {number}" "User Commands"',

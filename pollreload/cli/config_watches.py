@@ -1,4 +1,4 @@
-"""From a config file to watches: names, and what two of them must not share."""
+"""From a configuration file to a plan: names, and conflicts between watches."""
 from __future__ import annotations
 
 import os
@@ -20,57 +20,57 @@ from pollreload.system import ledger_file, reader
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
-LARGEST = 1 << 16  # bytes; a file of watches is not that long
+LARGEST = 1 << 16  # bytes; no configuration file is longer
 
 
 def plan(
         path: str, kinds: Mapping[str, config_file.Kind],
-        settle: Callable[[Mapping[str, Any]], Settings], given: Mapping[str, Any],
+        merge: Callable[[Mapping[str, Any]], Settings], given: Mapping[str, Any],
 ) -> Plan:
-    """Return what a config file says.
+    """Return the plan that a configuration file describes.
 
-    kinds: as in config.read. settle: what is given by the names of parameters ->
-        settings; raises ValueError with an attribute `option`.
-    given: what a command line says besides.
+    kinds: as in config_file.read. merge: values by parameter name -> settings;
+        raises ValueError with an attribute `option`.
+    given: values from the command line, for all watches.
     Raises UsageError with file, line and key.
     """
-    text = content(path)
+    text = read_bytes(path)
     common, tables = config_file.read(path, text, kinds, COMMON, ALONE)
-    where = config_file.Text(path, config_file.decoded(text))
+    source = config_file.Source(path, config_file.decoded(text))
     written = {str(table.given['name']) for table in tables if 'name' in table.given}
     watches: list[Settings] = []
     for table in tables:
-        words = {
+        values = {
             name.replace('-', '_'): value
             for name, value in {**common, **table.given}.items()
         }
-        words['paths'] = words.pop('path', ())
+        values['paths'] = values.pop('path', ())
         at = ('watch', table.number)
         try:
-            made = settle({**words, **given})
+            made = merge({**values, **given})
         except ValueError as error:
-            raise misfit(where, table, error) from None
+            raise conflict(source, table, error) from None
         made = made._replace(name=made.name or default_name(made, watches, written))
-        shared(where, at, made, watches)
+        distinct(source, at, made, watches)
         watches.append(made)
     files = touched(watches)
-    alone(where, path, watches, files)
+    check_written_files(source, path, watches, files)
     watches = [
         each._replace(beside=beside(number, watches, files))
         for number, each in enumerate(watches)
     ]
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
-        says = f'{where.path}:{where.line("listen")}: listen:'
-        return Plan(tuple(watches), path, cast(Any, common['listen']), says)
+        where = f'{source.path}:{source.line("listen")}: listen:'
+        return Plan(tuple(watches), path, cast(Any, common['listen']), where)
     return Plan(tuple(watches), path, listen)
 
 
-def alone(
-        where: config_file.Text, path: str, watches: Sequence[Settings],
+def check_written_files(
+        source: config_file.Source, path: str, watches: Sequence[Settings],
         files: Sequence[Files],
 ) -> None:
-    """Raise UsageError for a file that a watch writes and that has another use."""
+    """Raise UsageError if a file that a watch writes is used for something else."""
     (itself,) = known((path,))
     watching = {
         name: number for number, each in enumerate(files) for name in each.watched
@@ -79,19 +79,19 @@ def alone(
     for number, (settings, mine) in enumerate(zip(watches, files, strict=True)):
         trouble = overwritten(settings, mine)
         if trouble:
-            raise where.wrong(trouble[1], 'watch', number, trouble[0])
+            raise source.error(trouble[1], 'watch', number, trouble[0])
         for option, names in mine.written.items():
             at = 'watch', number, option
             if names & itself:
-                raise where.wrong('is this very file', *at)
+                raise source.error('is this very file', *at)
             for name in names & {*watching}:
-                other = identified(where, watches, watching[name])
-                raise where.wrong(
+                other = identified(source, watches, watching[name])
+                raise source.error(
                     f'is a path that {other} watches; it would be overwritten', *at,
                 )
             for name in names & {*writing}:
-                other = identified(where, watches, writing[name])
-                raise where.wrong(
+                other = identified(source, watches, writing[name])
+                raise source.error(
                     f'is that of {other} too; two would overwrite it', *at,
                 )
         for names in mine.written.values():
@@ -99,10 +99,10 @@ def alone(
 
 
 def identified(
-        where: config_file.Text, watches: Sequence[Settings], number: int,
+        source: config_file.Source, watches: Sequence[Settings], number: int,
 ) -> str:
-    """Return which watch that is, for a message about another."""
-    return f'watch {watches[number].name!r} (line {where.line("watch", number)})'
+    """Return the name and line of a watch, for a message about another."""
+    return f'watch {watches[number].name!r} (line {source.line("watch", number)})'
 
 
 def beside(
@@ -121,14 +121,14 @@ def beside(
     )
 
 
-def content(path: str) -> bytes:
-    """Return what a config file holds. Raises UsageError."""
+def read_bytes(path: str) -> bytes:
+    """Return the bytes of a configuration file. Raises UsageError."""
     try:
         text = guard.carefully(lambda: opened(path), path)
     except OSError as error:
         stuck = isinstance(error, TimeoutError)
-        says = 'does not answer' if stuck else reader.reason(error)
-        raise UsageError(f'{log.printable(path)}: {says} (--config)') from error
+        reason = 'does not answer' if stuck else reader.reason(error)
+        raise UsageError(f'{log.printable(path)}: {reason} (--config)') from error
     if len(text) > LARGEST:
         path = log.printable(path)
         raise UsageError(f'{path}: is longer than {LARGEST >> 10} KiB (--config)')
@@ -144,52 +144,52 @@ def opened(path: str) -> bytes:
         return file.read(LARGEST + 1)
 
 
-def misfit(
-        where: config_file.Text, table: config_file.Table, error: ValueError,
+def conflict(
+        source: config_file.Source, table: config_file.Table, error: ValueError,
 ) -> UsageError:
-    """Return the error about options of one watch that do not go together."""
+    """Return the error about options of one watch that contradict each other."""
     option = getattr(error, 'option', '')
     hints = {
         'path': 'write path = "/etc/app", or a list of them',
         'process': 'write process = "nginx", pidfile, exec or url',
     }
     if option in hints and option not in table.given:
-        return where.wrong(f'{error}; {hints[option]}', 'watch', table.number)
+        return source.error(f'{error}; {hints[option]}', 'watch', table.number)
     at: tuple[str | int, ...] = ('watch', table.number, option)
     if option not in table.own:
         at = (option,)
-    return where.wrong(str(error), *at)
+    return source.error(str(error), *at)
 
 
 def default_name(
         made: Settings, others: Sequence[Settings], written: Collection[str],
 ) -> str:
-    """Return a name that no other watch has, after who is told.
+    """Return a name that no other watch has, taken from the target.
 
-    written: those that are given in the file.
+    written: the names that are given in the file.
     """
-    who = made.process or os.path.basename(made.pidfile or '')
-    who = who.removesuffix('.pid') or f'watch-{len(others) + 1}'
+    target = made.process or os.path.basename(made.pidfile or '')
+    target = target.removesuffix('.pid') or f'watch-{len(others) + 1}'
     taken = {*written, *(other.name for other in others)}
-    name, number = who, 2
+    name, number = target, 2
     while name in taken:
-        name, number = f'{who}-{number}', number + 1
+        name, number = f'{target}-{number}', number + 1
     return name
 
 
-def shared(
-        where: config_file.Text, at: tuple[str, int], made: Settings,
+def distinct(
+        source: config_file.Source, at: tuple[str, int], made: Settings,
         others: Sequence[Settings],
 ) -> None:
-    """Raise UsageError for what makes two watches one."""
+    """Raise UsageError if two watches have the same name, or the same job."""
     here = ledger.directory()
     for number, other in enumerate(others):
-        told = ledger_file.key(made, here) == ledger_file.key(other, here)
-        if not (told or made.name == other.name):
+        same = ledger_file.key(made, here) == ledger_file.key(other, here)
+        if not (same or made.name == other.name):
             continue
-        of = f'that of {identified(where, others, number)}'
-        if told:
-            raise where.wrong(
-                f'what it watches and whom it tells is {of}; leave one out', *at,
+        of = f'that of {identified(source, others, number)}'
+        if same:
+            raise source.error(
+                f'its paths and its target are {of}; leave one out', *at,
             )
-        raise where.wrong(f'{made.name!r} is {of} too', *at, 'name')
+        raise source.error(f'{made.name!r} is {of} too', *at, 'name')

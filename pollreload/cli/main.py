@@ -1,4 +1,4 @@
-"""The command line: words in, settings out, one line for what is wrong."""
+"""The command line: parses arguments, runs a command, prints errors on one line."""
 from __future__ import annotations
 
 import errno
@@ -17,45 +17,95 @@ from pollreload.cli.options import (
     DEFAULTS,
     DELIVERY,
     DIRECTORY,
-    DURATION,
+    DRY_RUN,
     FILE,
+    GROUPS,
     HELP,
     LISTEN,
     LOG,
+    MAX_AGE,
     OUTPUT,
     PATH,
     POLLING,
     SHOWN,
     STATE,
     TARGET,
+    TIMEOUT,
     VERSION,
     WATCH,
+    Option,
     option,
-    timed,
 )
-from pollreload.cli.resolve import planned, settings
+from pollreload.cli.resolve import make_plan, make_settings
+from pollreload.cli.suggest import unknown_option
 from pollreload.errors import UsageError
 from pollreload.settings import Plan, pack
 
 COMPLETE = '_POLLRELOAD_COMPLETE'  # by which a shell asks, as click names it
 
 
-class Helped:
-    """A command with our --help: click would look for a translation of its own,
-    which takes 3 ms of every check. So it would for its --version.
+class OwnHelp:
+    """Use our --help option: click would look up a translation for its own.
+
+    That takes 3 ms of every check, and as much for --version.
     """
 
     def get_help_option(self, _: click.Context) -> click.Option:
-        """Return the option."""
+        """Return our option."""
         return HELP
 
 
-class Command(Helped, click.Command):
-    """See Helped."""
+class Command(OwnHelp, click.Command):
+    """A command whose --help begins with an example and groups its options."""
+
+    def __init__(self, *args: Any, example: str = '', **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.example = example
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an option that takes one value may come only once."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        seen: set[str | None] = set()
+        for param in order:
+            if isinstance(param, click.Option) and not (
+                    param.multiple or param.count or param.is_flag
+            ):
+                if param.name in seen:
+                    raise click.UsageError(
+                        f'{param.opts[-1]} takes one value, and is given twice',
+                        ctx,
+                    )
+                seen.add(param.name)
+        return super().parse_args(ctx, args)
+
+    def format_help_text(
+            self, ctx: click.Context, formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the example, then the description."""
+        if self.example:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(f'Example: {self.example}')
+        super().format_help_text(ctx, formatter)
+
+    def format_options(
+            self, ctx: click.Context, formatter: click.HelpFormatter,
+    ) -> None:
+        """Write the options by group, each group with its sentence."""
+        for group, sentence in GROUPS.items():
+            rows = [
+                row for param in self.get_params(ctx)
+                if isinstance(param, Option) and param.group == group
+                and (row := param.get_help_record(ctx)) is not None
+            ]
+            if rows:
+                with formatter.section(group):
+                    formatter.write_text(sentence)
+                    formatter.write_dl(rows)
 
 
-class Group(Helped, click.Group):
-    """See Helped."""
+class Group(OwnHelp, click.Group):
+    """The group of all commands."""
 
     command_class = Command
 
@@ -64,100 +114,117 @@ class Group(Helped, click.Group):
     cls=Group, params=[VERSION], context_settings={'max_content_width': 100},
 )
 def pollreload() -> None:
-    """Tell a process that its configuration has changed, by polling and hashing.
+    """Reload a program when its files change: poll, hash, signal.
 
-    Every option can come from the environment: POLLRELOAD_ and its name, as in
-    POLLRELOAD_HANDLER_CHECK. An empty variable is an unset one.
+    Every option can also be set by an environment variable: POLLRELOAD_ and its
+    name, as in POLLRELOAD_HANDLER_CHECK. An empty variable counts as unset.
     """
 
 
-@pollreload.command(params=[*WATCH])
+@pollreload.command(
+    params=[*WATCH], short_help='Poll until stopped (the sidecar).',
+    example="pollreload watch --process nginx --validate 'nginx -t' /etc/nginx",
+)
 def watch(**given: Any) -> Plan:
-    """Poll for ever (the sidecar).
+    """Poll until stopped (the sidecar).
 
-    PATH is a file, a directory or a quoted glob; several in POLLRELOAD_FILE are
-    separated by ':'. FILE, PROCESS and SIGNAL are read from the environment
-    too, after POLLRELOAD_*. TERM and INT stop it, HUP polls now, USR1 logs the
-    status.
+    PATH is a file, a directory or a quoted glob; in POLLRELOAD_FILE, several are
+    separated by ':'. The variables FILE, PROCESS and SIGNAL are read as well, after
+    POLLRELOAD_*. TERM and INT stop it, HUP polls now, USR1 logs the status.
     """
-    return planned(given)
+    return make_plan(given)
 
 
-@pollreload.command(params=[
-    CONFIG, *TARGET, *CONTENT, *DELIVERY, *ACTIONS, STATE,
-    timed('timeout', 'For all of it, one attempt.', DEFAULTS.timeout),
-    option('dry-run', 'Say what would be told to whom; tell nobody, write nothing.',
-           is_flag=True),
-    OUTPUT, *LOG,
-])
+@pollreload.command(
+    params=[
+        CONFIG, *TARGET, *CONTENT, *DELIVERY, *ACTIONS, STATE, TIMEOUT, DRY_RUN, OUTPUT,
+        *LOG,
+    ],
+    short_help='Poll once, deliver what is due, exit (cron, CI).',
+    example='pollreload check -q --process nginx /etc/nginx',
+)
 def check(**given: Any) -> int:
-    """Look once, tell what is due, exit (cron, systemd timer, CI).
+    """Poll once, deliver what is due, exit (cron, systemd timer, CI).
 
-    Silent when nothing is due. Exit status: 0 nothing was due, or all is done;
-    1 something was due and is not done; 2 usage; 3 a path could not be read;
+    Silent if nothing is due. Exit status: 0 nothing was due, or all was delivered;
+    1 something was due and was not delivered; 2 usage; 3 a path could not be read;
     4 the ledger is unusable; 75 another run holds it.
     """
     from pollreload.commands.check import run
-    return run(planned(given).watches)
+    return run(make_plan(given).watches)
 
 
-@pollreload.command(params=[
-    CONFIG, *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, LISTEN,
-    OUTPUT, *LOG,
-])
+@pollreload.command(
+    params=[
+        CONFIG, *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, LISTEN,
+        OUTPUT, *LOG,
+    ],
+    short_help='Check whether it would work here.',
+    example='pollreload doctor --process nginx /etc/nginx',
+)
 def doctor(**given: Any) -> int:
-    """Would it work here? Sends nothing, changes nothing.
+    """Check whether it would work here. Sends nothing, changes nothing.
 
     Exit status: 0, or 1 if something would fail.
     """
     from pollreload.commands.doctor.main import run
-    return run(planned(given))
+    return run(make_plan(given))
 
 
-@pollreload.command(params=[
-    *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE,
-    option('deliver', 'Send one real signal, and prove that the target lives.',
-           is_flag=True),
-    OUTPUT, *LOG,
-])
+@pollreload.command(
+    params=[
+        *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE,
+        option('Checks', 'deliver', 'Send one real signal, and check that the target '
+               'lives.', is_flag=True),
+        OUTPUT, *LOG,
+    ],
+    short_help='Test this machine: real file, real child, real signal.',
+)
 def smoke(**given: Any) -> int:
-    """Prove it on this machine: real file, real child, real signal.
+    """Test this machine: real file, real child, real signal.
 
     With a PATH and --process or --pidfile: everything that doctor checks, and
     with --deliver one real signal. Exit status: 0, or 1.
     """
     from pollreload.commands.smoke import run
     named = bool(given['paths'] or given['process'] or given['pidfile'])
-    return run(settings(given, needs=named))
+    return run(make_settings(given, needs=named))
 
 
-@pollreload.command(params=[
-    click.Argument(('file',), metavar='FILE', type=FILE),
-    option('max-age', 'How old the last look may be; by default 30s, or three '
-           'intervals of the watch where that is longer.', type=DURATION), OUTPUT,
-])
+@pollreload.command(
+    params=[
+        click.Argument(('file',), metavar='FILE', type=FILE), MAX_AGE, OUTPUT,
+    ],
+    short_help='Show the --status-file of a watch (probes).',
+    example='pollreload status /run/pollreload/status',
+)
 def status(file: str, max_age: float | None, output: str) -> int:
     """Show what a watch last wrote to its --status-file FILE (exec probes).
 
-    Exit status: 0, or 1 where its last look ended longer ago than --max-age or in
-    the future, or there is no such file.
+    Exit status: 0, or 1 if the last poll ended longer ago than --max-age or in the
+    future, or if there is no such file.
     """
     from pollreload.commands.status import run
     return run(file, max_age, output)
 
 
-@pollreload.command()
+@pollreload.command(
+    short_help='Print digests of files.', example='pollreload digest /etc/nginx',
+)
 @click.argument('paths', nargs=-1, required=True, metavar='PATH...', type=PATH)
 def digest(paths: tuple[str, ...]) -> int:
-    """Print XXH3-128 digests as `xxhsum -H2` does, for `xxhsum -c`."""
+    """Print XXH3-128 digests in the format of `xxhsum -H2`, for `xxhsum -c`."""
     from pollreload.commands.digest import run
     return run(paths, DEFAULTS.ignore, sys.stdout.buffer, sys.stderr)
 
 
-@pollreload.command('install-to')
+@pollreload.command(
+    'install-to', short_help='Copy the program of the image into a volume.',
+    example='pollreload install-to /shared',
+)
 @click.argument('directory', metavar='DIR', type=DIRECTORY)
 def install_to(directory: str) -> int:
-    """Copy what is in the image into DIR, for an initContainer.
+    """Copy the program of this image into DIR, for an initContainer.
 
     DIR is a volume, and any other image that mounts it runs DIR/pollreload, or
     without a shell: DIR/lib/pollreload --library-path DIR/lib DIR/lib/python3
@@ -167,20 +234,20 @@ def install_to(directory: str) -> int:
     return run(directory, sys.stdout, sys.stderr)
 
 
-def main(words: Sequence[str]) -> int | Plan:
-    """Run a command; return its exit status, or what a watch is to do.
+def main(arguments: Sequence[str]) -> int | Plan:
+    """Run a command; return its exit status, or the plan of a watch.
 
-    A watch is run by the caller, which need not have click in its memory.
+    The caller runs the watch, without click in its memory.
     """
     if os.environ.get(COMPLETE):
-        return completed(os.environ[COMPLETE])
+        return complete(os.environ[COMPLETE])
     try:
-        got = pollreload.main(words, 'pollreload', standalone_mode=False)
+        result = pollreload.main(arguments, 'pollreload', standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        line = worded(error)
+        line = error_line(error)
         print(f'pollreload: {line[:1].lower()}{line[1:]}', file=sys.stderr)
         return 2
     except click.Abort:
@@ -188,63 +255,66 @@ def main(words: Sequence[str]) -> int | Plan:
     except SystemExit as error:
         if error.code != 1:
             raise
-        # What click makes of a reader of our output that went away.
+        # click exits with 1 if the reader of our output has gone away.
         raise BrokenPipeError(errno.EPIPE, 'broken pipe') from error
-    return got if isinstance(got, (int, Plan)) else 0
+    return result if isinstance(result, (int, Plan)) else 0
 
 
-def worded(error: click.ClickException) -> str:
-    """Return what is wrong on one line, by the variable that it came from if any."""
+def error_line(error: click.ClickException) -> str:
+    """Return an error on one line; it names the variable that a value came from."""
+    if isinstance(error, click.NoSuchOption):
+        return unknown_option(error, WATCH)
     if isinstance(error, click.BadParameter) and error.ctx and error.param:
         name = error.param.name or ''
         if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
             variables = error.param.envvar or ()
             error.param_hint = next(each for each in variables if os.environ.get(each))
             if isinstance(error.param.type, click.types.BoolParamType):
-                # click lists a dozen words, the first of them empty.
+                # click lists a dozen spellings, the first of them empty.
                 error = click.BadParameter(
                     'write 1 for yes or 0 for no', param_hint=error.param_hint,
                 )
     return ' '.join(error.format_message().split())
 
 
-def completed(asked: str) -> int:
-    """Print what a shell asks for: its function, or how to complete a line.
+def complete(instruction: str) -> int:
+    """Print what a shell asks for: its completion script, or completions.
 
-    Here and not in click's main, which would end us in the middle.
+    Not in click's main(), which would exit here.
     """
     from click.shell_completion import shell_complete
     try:
-        status = shell_complete(pollreload, {}, 'pollreload', COMPLETE, asked)
+        status = shell_complete(pollreload, {}, 'pollreload', COMPLETE, instruction)
     except (KeyError, ValueError, IndexError):
-        # No COMP_WORDS, or a COMP_CWORD that is no number: no shell has set them.
+        # No COMP_WORDS, or a COMP_CWORD that is no number: not set by a shell.
         status = 1
     if status:
         print(
-            f'pollreload: {COMPLETE} is for shells, and none asks by {asked!r}; unset '
+            f'pollreload: {COMPLETE} is for shells, and none sets {instruction!r}; '
+            f'unset '
             f'it, or use bash_source, zsh_source or fish_source', file=sys.stderr,
         )
     return 2 if status else 0
 
 
-def parsed(words: Sequence[str]) -> int | tuple[object, ...]:
-    """Return what main does, as plain types that marshal can write."""
+def run_packed(arguments: Sequence[str]) -> int | tuple[object, ...]:
+    """Do what main() does, and return plain types that marshal can write."""
     try:
-        got = main(words)
+        result = main(arguments)
     except UsageError as error:
         print(f'pollreload: {error}', file=sys.stderr)
-        got = error.status
+        result = error.status
     sys.stdout.flush()
     sys.stderr.flush()
-    return pack(got) if isinstance(got, Plan) else got
+    return pack(result) if isinstance(result, Plan) else result
 
 
-def reread(words: Sequence[str]) -> str | tuple[object, ...]:
-    """Return the plan that a watch would begin with now, or why it would not."""
+def reread(arguments: Sequence[str]) -> str | tuple[object, ...]:
+    """Return the packed plan that these arguments stand for now, or the error."""
     try:
-        got = pollreload.main(words, 'pollreload', standalone_mode=False)
+        result = pollreload.main(arguments, 'pollreload', standalone_mode=False)
     except click.ClickException as error:
-        return worded(error)
+        return error_line(error)
     except UsageError as error:
         return str(error)
-    return pack(got)
+    return pack(result)

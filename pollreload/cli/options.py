@@ -1,4 +1,4 @@
-"""Options."""
+"""The options of every command: names, types, defaults and help texts."""
 from __future__ import annotations
 
 import signal
@@ -17,192 +17,241 @@ NUMBERS = {
 REAL_TIME = int(signal.SIGRTMIN), int(signal.SIGRTMAX)
 DEFAULTS = Settings()
 
+# The sections of --help, in this order, each with a sentence about it.
+GROUPS = {
+    'What to watch': 'The files whose contents count.',
+    'What to notify': 'The process, and the commands and requests.',
+    'When': 'How often to poll, and how long to wait.',
+    'Checks': 'What has to hold before a notification, and after it.',
+    'Files and output': 'What pollreload itself reads, writes and prints.',
+}
 
-class Words(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since 8.2
-    """A kind of value: a name for --help and a function that may raise ValueError.
 
-    completes: what a shell completes it as: 'file', 'dir' or '' for nothing.
+class ValueType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # since 8.2
+    """The type of an option: a name for --help, and a function that parses text.
+
+    parse: text -> value; raises ValueError with what is accepted.
+    completes: 'file' or 'dir' for what a shell completes by itself, else ''.
     """
 
     envvar_list_splitter = ':'
 
     def __init__(
-            self, name: str, read: Callable[[str], object], completes: str = '',
+            self, name: str, parse: Callable[[str], object], completes: str = '',
     ) -> None:
         self.name = name
-        self.read = read
+        self.parse = parse
         self.completes = completes
 
     def convert(
             self, value: Any, param: click.Parameter | None, ctx: click.Context | None,
     ) -> Any:
-        """Return the value that a word stands for; a default is a value already."""
+        """Return the value of an argument; a default that is no text is one already."""
         if not isinstance(value, str):
             return value
         try:
-            return self.read(value)
+            return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
     def shell_complete(
             self, ctx: click.Context, param: click.Parameter, incomplete: str,
     ) -> list[Any]:
-        """Return what the shell is to complete by itself, if it is to."""
+        """Ask the shell to complete a file or directory, if the value is one."""
         from click.shell_completion import CompletionItem
-        # click writes UTF-8, and fish alone reads it: the others know the word.
-        word = incomplete.encode('utf-8', 'replace').decode()
-        return [CompletionItem(word, self.completes)] if self.completes else []
+        # click writes UTF-8. fish reads it back; the other shells ignore it.
+        text = incomplete.encode('utf-8', 'replace').decode()
+        return [CompletionItem(text, self.completes)] if self.completes else []
 
 
-class Lines(Words):
-    """Words of which several come on lines of one variable."""
+class LinesType(ValueType):
+    """A type of which a variable holds several values, one a line."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Return the lines that are not empty."""
         return [line for line in rv.splitlines() if line.strip()]
 
 
-DURATION = Words('DURATION', duration)
-INTERVAL = Words('DURATION', values.interval)
-COMMAND = Words('CMD', values.command)
-PATH = Words('PATH', values.path, 'file')
-FILE = Words('FILE', values.path, 'file')
-DIRECTORY = Words('DIR', values.path, 'dir')
-NAME = Words('NAME', values.process_name)
-SIGNAL = Words('NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME))
-REGEX = Words('REGEX', values.regex)
-UID = Words('UID', values.uid)
-GLOB = Words('GLOB', str)
-COMMANDS = Lines('CMD', values.command)
-URLS = Lines('URL', values.url)
+DURATION = ValueType('DURATION', duration)
+INTERVAL = ValueType('DURATION', values.interval)
+COMMAND = ValueType('CMD', values.command)
+PATH = ValueType('PATH', values.path, 'file')
+FILE = ValueType('FILE', values.path, 'file')
+DIRECTORY = ValueType('DIR', values.path, 'dir')
+NAME = ValueType('NAME', values.process_name)
+SIGNAL = ValueType('NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME))
+REGEX = ValueType('REGEX', values.regex)
+UID = ValueType('UID', values.uid)
+GLOB = ValueType('GLOB', str)
+COMMANDS = LinesType('CMD', values.command)
+URLS = LinesType('URL', values.url)
+
+
+class Option(click.Option):
+    """An option of pollreload.
+
+    group: the section of --help that shows it.
+    """
+
+    def __init__(self, *args: Any, group: str, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.group = group
 
 
 def variables(name: str, sidecar: bool = False) -> list[str]:
-    """Return the variables an option is read from, the strongest first.
+    """Return the environment variables of an option, in order of precedence.
 
-    sidecar: also the name that the well-known inotify sidecar has for it.
+    sidecar: also the short name that the well-known inotify sidecar uses.
     """
     variable = name.upper().replace('-', '_')
     return [f'POLLRELOAD_{variable}', variable][:1 + sidecar]
 
 
 def option(
-        name: str, help: str, *short: str, sidecar: bool = False, **rest: Any,
-) -> click.Option:
-    """Return an option that can also come from the environment."""
-    return click.Option(
-        (*short, f'--{name}'), help=help, envvar=variables(name, sidecar), **rest,
+        group: str, name: str, help: str, *short: str, sidecar: bool = False,
+        **rest: Any,
+) -> Option:
+    """Return an option that can also be set by an environment variable."""
+    return Option(
+        (*short, f'--{name}'), group=group, help=help, envvar=variables(name, sidecar),
+        **rest,
     )
 
 
 def seconds(value: float) -> str:
-    """Return a default as a person would write it: '5s', '250ms'."""
+    """Return a duration as a user would write it: '5s', '250ms'."""
     return f'{value:g}s' if value >= 1 or not value else f'{value * 1000:g}ms'
 
 
-def timed(name: str, help: str, default: float, kind: Words = DURATION) -> click.Option:
+def timed(
+        group: str, name: str, help: str, default: float, kind: ValueType = DURATION,
+) -> Option:
     """Return an option whose value is a duration."""
-    return option(name, help, type=kind, default=seconds(default), show_default=True)
+    return option(
+        group, name, help, type=kind, default=seconds(default), show_default=True,
+    )
+
+
+WHAT, NOTIFY, WHEN, CHECKS, FILES = GROUPS
 
 
 def target(sidecar: bool = False) -> list[click.Parameter]:
-    """Return the paths, and the options that say whom to tell, and how.
+    """Return the PATH argument and the options that select the process.
 
-    sidecar: with the short names of the environment.
+    sidecar: also read them from the short variables FILE, PROCESS and SIGNAL.
     """
     return [
         click.Argument(
             ('paths',), nargs=-1, required=False, metavar='[PATH]...', type=PATH,
             envvar=variables('file', sidecar),
         ),
-        option('process', 'The process to tell, named as in /proc/PID/comm.',
+        option(NOTIFY, 'process', 'Name of the process, as in /proc/PID/comm.',
                type=NAME, sidecar=sidecar),
-        option('pidfile', 'Take the pid from a file.', type=FILE),
-        option('cmdline', 'Only a process whose arguments match.', type=REGEX),
-        option('uid', 'Only a process of this user.', type=UID),
-        option('all-namespaces', 'Also processes of nested pid namespaces.',
+        option(NOTIFY, 'pidfile', 'Read the pid of the process from this file.',
+               type=FILE),
+        option(NOTIFY, 'cmdline', 'Only a process whose arguments match.', type=REGEX),
+        option(NOTIFY, 'uid', 'Only a process of this user.', type=UID),
+        option(NOTIFY, 'all-namespaces', 'Also processes in nested pid namespaces.',
                is_flag=True),
         option(
-            'select', 'Of several matches: the one whose parent is none (root), all '
-            'such (roots), the oldest, the newest, or all.',
+            NOTIFY, 'select', 'If several match: the one whose parent does not match '
+            '(root), all of these (roots), the oldest, the newest, or all.',
             type=click.Choice(('root', 'roots', 'oldest', 'newest', 'all')),
             default='root', show_default=True,
         ),
-        option('signal', 'The signal to send.', type=SIGNAL, default='HUP',
+        option(NOTIFY, 'signal', 'Signal to send.', type=SIGNAL, default='HUP',
                show_default=True, sidecar=sidecar),
     ]
 
 
 TARGET = target()
 CONTENT = [
-    timed('settle', 'Act on a content that is seen twice, this far apart.',
+    timed(WHEN, 'settle', 'A version counts once two polls this far apart saw it.',
           DEFAULTS.settle),
-    timed('empty-grace', 'How long a file that became empty is distrusted.',
-          DEFAULTS.empty_grace),
+    timed(WHEN, 'empty-grace', 'How long to distrust a file or directory that became '
+          'empty.', DEFAULTS.empty_grace),
     option(
-        'ignore', 'Leave out names below a directory, besides the usual litter; an '
-        'empty GLOB forgets those before it.', type=GLOB, multiple=True,
+        WHAT, 'ignore', 'Skip names below a directory, in addition to temporary and '
+        'backup files; an empty GLOB clears the list so far.', type=GLOB, multiple=True,
     ),
 ]
 DELIVERY = [
     option(
-        'handler-check', 'Hold a signal that the target would die of or ignores.',
-        type=click.Choice(('enforce', 'warn', 'off')), default='enforce',
+        CHECKS, 'handler-check', 'Hold a signal that the target ignores or would die '
+        'of.', type=click.Choice(('enforce', 'warn', 'off')), default='enforce',
         show_default=True,
     ),
-    option('min-uptime', 'Spare a target that is younger; by default 1s, or 10s where '
-           'the disposition is unknown.', type=DURATION),
-    timed('survive', 'Watch the target this long after the signal.', DEFAULTS.survive),
-    option('validate', 'Run before telling; non-zero holds.', type=COMMAND),
-    option('verify', 'Run after, until it agrees; POLLRELOAD_PID is set.',
+    option(WHEN, 'min-uptime', 'Do not signal a younger target; by default 1s, or 10s '
+           'if the disposition is unknown.', type=DURATION),
+    timed(CHECKS, 'survive', 'How long the target has to live after the signal.',
+          DEFAULTS.survive),
+    option(CHECKS, 'validate', 'Run before notifying; a failure holds the version.',
            type=COMMAND),
-    option('verify-workers', 'After: the target has a new child.', is_flag=True),
-    timed('command-timeout', 'For --validate, --exec and --verify each.',
+    option(CHECKS, 'verify', 'Run after notifying until it succeeds; POLLRELOAD_PID '
+           'is set.', type=COMMAND),
+    option(CHECKS, 'verify-workers', 'After the signal, the target has to start a new '
+           'child.', is_flag=True),
+    timed(CHECKS, 'command-timeout', 'Limit for each --validate, --exec and --verify.',
           DEFAULTS.command_timeout),
-    timed('splay', 'Wait up to this long before telling, fixed for this host.',
+    timed(WHEN, 'splay', 'Wait up to this long before notifying, fixed for each host.',
           DEFAULTS.splay),
     option(
-        'on-start', 'Without a memory: tell once, never, or if the content is newer '
-        'than the target.', type=click.Choice(('auto', 'always', 'never')),
-        default='auto', show_default=True,
+        WHEN, 'on-start', 'Without a memory: always notify once, never, or only if '
+        'the files are newer than the target (auto).',
+        type=click.Choice(('auto', 'always', 'never')), default='auto',
+        show_default=True,
     ),
 ]
 ACTIONS = [
-    option('exec', 'Run this after the signal, or without one; several in order.',
-           type=COMMANDS, multiple=True),
-    option('url', 'Send a request after that, or this alone; several in order.',
-           type=URLS, multiple=True),
-    option('url-method', 'Its method.', type=Words('NAME', values.method),
-           default='POST', show_default=True),
-    option('url-status', 'The answers that are a success: 2xx, 204 or 200-299, and '
-           'more with a comma.', type=Words('STATUS', values.statuses), default='2xx',
-           show_default=True),
-    timed('url-timeout', 'How long all of the answer may take.', DEFAULTS.url_timeout),
+    option(NOTIFY, 'exec', 'Run after the signal, or instead of one; several run in '
+           'order.', type=COMMANDS, multiple=True),
+    option(NOTIFY, 'url', 'Send a request after these, or instead; several are sent '
+           'in order.', type=URLS, multiple=True),
+    option(NOTIFY, 'url-method', 'Method of the request.',
+           type=ValueType('NAME', values.method), default='POST', show_default=True),
+    option(NOTIFY, 'url-status', 'Statuses that mean success: 2xx, 204 or 200-299, '
+           'separated by commas.', type=ValueType('STATUS', values.statuses),
+           default='2xx', show_default=True),
+    timed(NOTIFY, 'url-timeout', 'Limit for the whole response.', DEFAULTS.url_timeout),
 ]
 POLLING = [
-    timed('interval', 'Time between polls, start to start.', DEFAULTS.interval,
-          INTERVAL),
-    timed('rehash', 'Read again after this long also what stat says is unchanged.',
+    timed(WHEN, 'interval', 'Time between polls, from start to start.',
+          DEFAULTS.interval, INTERVAL),
+    timed(WHEN, 'rehash', 'Also read files that stat reports unchanged, this often.',
           DEFAULTS.rehash),
 ]
-CONFIG = option('config', 'Take the watches from a TOML file, [[watch]] by [[watch]].',
-                type=FILE)
-LISTEN = option(
-    'listen', 'Answer /metrics, /healthz and /readyz here, [HOST]:PORT; without a HOST '
-    'at all addresses.', type=Words('ADDRESS', values.address),
+CONFIG = option(
+    FILES, 'config', 'Read the watches from a TOML file, one [[watch]] each.',
+    type=FILE,
 )
-STATE = option('state-file', 'Keep the memory between runs here.', type=FILE)
-SHOWN = option('status-file', 'Show here, after each look, what was seen.', type=FILE)
+LISTEN = option(
+    FILES, 'listen', 'Serve /metrics, /healthz and /readyz at [HOST]:PORT; without '
+    'HOST on all addresses.', type=ValueType('ADDRESS', values.address),
+)
+STATE = option(FILES, 'state-file', 'Keep the memory between runs in this file.',
+               type=FILE)
+SHOWN = option(FILES, 'status-file', 'Write the result of each poll to this file.',
+               type=FILE)
 OUTPUT = option(
-    'output', 'What to print on stdout.', type=click.Choice(('text', 'json')),
+    FILES, 'output', 'Format on stdout.', type=click.Choice(('text', 'json')),
     default='text', show_default=True,
 )
 LOG = [
-    option('log-format', 'Lines on stderr.', type=click.Choice(('text', 'json')),
-           default='text', show_default=True),
-    option('verbose', 'Log more.', '-v', count=True),
-    option('quiet', 'Log only what is wrong.', '-q', count=True),
+    option(FILES, 'log-format', 'Format on stderr.',
+           type=click.Choice(('text', 'json')), default='text', show_default=True),
+    option(FILES, 'verbose', 'Log more.', '-v', count=True),
+    option(FILES, 'quiet', 'Log only problems.', '-q', count=True),
 ]
+TIMEOUT = timed(WHEN, 'timeout', 'Limit for the whole run, one attempt.',
+                DEFAULTS.timeout)
+DRY_RUN = option(
+    FILES, 'dry-run', 'Print what would be notified; send and write nothing.',
+    is_flag=True,
+)
+MAX_AGE = option(
+    WHEN, 'max-age', 'How old the last poll may be; by default 30s, or three intervals '
+    'of the watch if that is longer.', type=DURATION,
+)
 WATCH = [
     CONFIG, *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE,
     SHOWN, LISTEN, *LOG,
@@ -210,25 +259,25 @@ WATCH = [
 
 
 def show_help(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    """Print the help of a command and exit, if that is what is wanted."""
+    """Print the help of a command and exit."""
     if wanted and not context.resilient_parsing:
         click.echo(context.get_help())
         context.exit()
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    """Print the version and exit, if that is what is wanted."""
+    """Print the version and exit."""
     if wanted and not context.resilient_parsing:
         from importlib.metadata import version
         click.echo(f'pollreload {version("pollreload")}')
         context.exit()
 
 
-HELP = click.Option(
-    ('-h', '--help'), help='Show this message and exit.', is_flag=True,
+HELP = Option(
+    ('-h', '--help'), group=FILES, help='Show this message and exit.', is_flag=True,
     is_eager=True, expose_value=False, callback=show_help,
 )
-VERSION = click.Option(
-    ('--version',), help='Show the version and exit.', is_flag=True,
+VERSION = Option(
+    ('--version',), group=FILES, help='Show the version and exit.', is_flag=True,
     is_eager=True, expose_value=False, callback=show_version,
 )

@@ -1,4 +1,4 @@
-"""Resolve."""
+"""From parsed arguments, or a configuration file, to the settings of a watch."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ from pollreload.cli.options import (
     SIGNAL,
     UID,
     WATCH,
-    Words,
+    ValueType,
 )
 from pollreload.settings import Plan, Settings
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pollreload.cli import config_file
 
 
-def settings(given: dict[str, Any], needs: bool = True) -> Settings:
-    """Return the settings for what was given; the rest is the default.
+def make_settings(given: dict[str, Any], needs: bool = True) -> Settings:
+    """Return the settings for the parsed arguments of a command.
 
-    needs: whether a path and a process must be named. Raises UsageError.
+    needs: whether a path and a target are required. Raises UsageError.
     """
     context = click.get_current_context()
     sidecar = context.info_name == 'watch'
@@ -39,17 +39,17 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
         + (', or use --exec or --url' if 'exec' in given else ''),
     }
     try:
-        made = settled(given, needs)
-    except Wrong as error:
+        made = merge(given, needs)
+    except OptionError as error:
         hint = hints.get(error.option)
         name = f'--{error.option} ' if hint is None else ''
         says = f'{error}: {hint}' if hint else str(error)
         raise click.UsageError(name + says) from error
     if context.get_parameter_source('url') is ParameterSource.COMMANDLINE:
-        for letter, what in ('@', 'a name or a password'), ('?', 'a query'):
+        for letter, what in ('@', 'a user or a password'), ('?', 'a query'):
             if any(letter in each for each in made.url):
                 raise click.UsageError(
-                    f'--url has {what} in it, which every list of processes would '
+                    f'--url contains {what}, which every list of processes would '
                     f'show; set POLLRELOAD_URL, or write it in a --config file',
                 )
     if made.state_file or made.status_file:
@@ -60,18 +60,18 @@ def settings(given: dict[str, Any], needs: bool = True) -> Settings:
     return made
 
 
-# What a command line says beside a config file, of all its watches together.
+# Options that may be combined with --config: they concern all its watches.
 BESIDE = frozenset((
     'config', 'listen', 'log_format', 'verbose', 'quiet', 'timeout', 'dry_run',
     'output',
 ))
 
 
-def planned(given: dict[str, Any]) -> Plan:
-    """Return what is given, by options or in a config file. Raises UsageError."""
+def make_plan(given: dict[str, Any]) -> Plan:
+    """Return the plan of a run, from options or a config file. Raises UsageError."""
     path = given.pop('config')
     if path is None:
-        return Plan((settings(given),), '', given.get('listen'))
+        return Plan((make_settings(given),), '', given.get('listen'))
     context = click.get_current_context()
     beside = {}
     for param in context.command.params:
@@ -82,22 +82,22 @@ def planned(given: dict[str, Any]) -> Plan:
         if name in BESIDE:
             beside[name] = given[name]
             continue
-        what, also = 'a PATH' if name == 'paths' else param.opts[0], ''
+        what, advice = 'a PATH' if name == 'paths' else param.opts[0], ''
         if source is not ParameterSource.COMMANDLINE:
-            # The short names of the well-known sidecar may be there for another reason.
+            # FILE, PROCESS and SIGNAL may be set for another program.
             variable = str(param.envvar[0] if param.envvar else '')
             if not os.environ.get(variable):
                 continue
-            what, also = f'the variable {variable}', 'unset it, and '
+            what, advice = f'the variable {variable}', 'unset it, and '
         raise click.UsageError(
-            f'{what} cannot be used beside --config; {also}write it in that file',
+            f'{what} cannot be combined with --config; {advice}write it in that file',
         )
     from pollreload.cli import config_watches
-    return config_watches.plan(path, kinds(WATCH), settled, beside)
+    return config_watches.plan(path, kinds(WATCH), merge, beside)
 
 
 def kinds(params: Sequence[click.Parameter]) -> dict[str, config_file.Kind]:
-    """Return what each option may be in a config file.
+    """Return the type of each key of a config file, by name.
 
     params: those of `watch`.
     """
@@ -114,45 +114,45 @@ def kinds(params: Sequence[click.Parameter]) -> dict[str, config_file.Kind]:
 
 
 def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., Any]]:
-    """Return the types of an option in TOML, if there are several, and its reader."""
+    """Return the TOML types of an option, whether it repeats, and its parser."""
     if isinstance(param.type, click.Choice):
         choices = tuple(map(str, param.type.choices))
-        return (str,), False, lambda word: values.choice(word, choices)
-    if not isinstance(param.type, Words):
+        return (str,), False, lambda text: values.choice(text, choices)
+    if not isinstance(param.type, ValueType):
         return (bool,), False, bool
     types: tuple[type, ...] = (str,)
     if param.type in (DURATION, INTERVAL):
         types = (str, int, float)
     elif param.type in (UID, SIGNAL):
         types = (str, int)
-    read = param.type.read
-    return types, param.multiple, lambda value: read(values.plain(value))
+    parse = param.type.parse
+    return types, param.multiple, lambda value: parse(values.plain(value))
 
 
-class Wrong(ValueError):
-    """What was given does not go together; option: which of it."""
+class OptionError(ValueError):
+    """Options that contradict each other; option: the name of the one at fault."""
 
-    def __init__(self, option: str, says: str) -> None:
-        super().__init__(says)
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
         self.option = option
 
 
-def settled(given: Mapping[str, Any], needs: bool = True) -> Settings:
-    """Return the settings for what was given, by the names of parameters.
+def merge(given: Mapping[str, Any], needs: bool = True) -> Settings:
+    """Return the settings for values by parameter name, over the defaults.
 
-    What is None or missing is the default. Raises Wrong.
+    A value of None counts as missing. Raises OptionError.
     """
     given = {name: value for name, value in given.items() if value is not None}
     signals = given.get('process') or given.get('pidfile')
     acts = given.get('exec') or given.get('url')
     if needs and not given.get('paths'):
-        raise Wrong('path', 'no path to watch')
+        raise OptionError('path', 'no path to watch')
     if needs and not (signals or acts):
-        raise Wrong('process', 'nobody to tell')
+        raise OptionError('process', 'nothing to notify')
     for name in ('cmdline', 'uid', 'all-namespaces', 'verify-workers'):
         wanted = given.get(name.replace('-', '_'), False) is not False
         if wanted and acts and not signals:
-            raise Wrong(name, 'is about a process, and none is named')
+            raise OptionError(name, 'selects a process, and none is named')
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()

@@ -1,4 +1,4 @@
-"""What a word of a person means, for every option; ValueError says what is accepted."""
+"""Parse the value of each option; a ValueError says what is accepted."""
 from __future__ import annotations
 
 import re
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pollreload.settings import Signal
 
-LONGEST = 2000  # letters of a URL
-GROUPS = 100  # of a regular expression; more may be more than Python's stack holds
+LONGEST_URL = 2000  # characters
+MOST_GROUPS = 100  # of a regular expression; more can overflow Python's stack
 
 
 def interval(text: str) -> float:
@@ -19,7 +19,7 @@ def interval(text: str) -> float:
 
 
 def process_name(text: str) -> str:
-    """Return --process: a name, as in /proc/PID/comm, and no path."""
+    """Return --process: a name as in /proc/PID/comm, not a path."""
     if not text or {*'/\n\0'} & {*text}:
         raise ValueError(
             f'{text!r} is not a process name; write it as `ps -o comm` shows it, '
@@ -29,66 +29,68 @@ def process_name(text: str) -> str:
 
 
 def regex(text: str) -> str:
-    """Return --cmdline, once it compiles."""
+    """Return --cmdline, a regular expression that compiles."""
     import warnings
     try:
-        if text.count('(') > GROUPS:
-            raise OverflowError(f'it has more than {GROUPS} groups')
+        if text.count('(') > MOST_GROUPS:
+            raise OverflowError(f'it has more than {MOST_GROUPS} groups')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             re.compile(text)
     except (re.error, OverflowError) as error:
-        # OverflowError also from Python, of a{99999999999}.
+        # Python itself raises OverflowError for a{99999999999}.
         raise ValueError(f'{text!r} is not a regular expression: {error}') from error
     return text
 
 
 def uid(text: str) -> int:
-    """Return the number of a user, given by number or by name."""
+    """Return --uid: the number of a user, given by number or by name."""
     import pwd
     if text.isascii() and text.isdigit():
         if len(text) < 100 and int(text) < 2**32 - 1:
             return int(text)
-        raise ValueError(f'{text} is no uid; it goes up to {2**32 - 2}')
+        raise ValueError(f'{text} is not a uid; the largest is {2**32 - 2}')
     try:
         return pwd.getpwnam(text).pw_uid
     except (KeyError, ValueError):
-        # ValueError: it has a NUL in it.
-        raise ValueError(f'{text!r} is no user here; write a uid or a name') from None
+        # ValueError: the name contains a NUL.
+        raise ValueError(f'there is no user {text!r}; write a uid or a name') from None
 
 
 def command(text: str) -> tuple[str, ...]:
-    """Return a command split as a shell splits it."""
+    """Return the arguments of a command, split as a shell splits them."""
     import shlex
     if '\0' in text:
-        raise ValueError(f'{text!r} has a NUL in it, which no program can be given')
+        raise ValueError(f'{text!r} contains a NUL, which no argument can')
     try:
-        words = tuple(shlex.split(text))
+        arguments = tuple(shlex.split(text))
     except ValueError as error:
-        raise ValueError(f'{text!r} cannot be split into words: {error}') from error
-    if not words or not words[0]:
+        raise ValueError(f'{text!r} cannot be split into arguments: {error}') from error
+    if not arguments or not arguments[0]:
         raise ValueError('is empty; write a command and its arguments')
-    return words
+    return arguments
 
 
 def path(text: str) -> str:
-    """Return a path that the kernel can take."""
+    """Return a path: not empty, and without NUL (path_resolution(7))."""
     if not text or '\0' in text:
         raise ValueError('a path may not be empty')
     return text
 
 
 def url(text: str) -> str:
-    """Return --url. What is wrong with it is said without it: it may be a secret."""
+    """Return --url. Errors do not quote it, because it may contain a secret."""
     from urllib.parse import urlsplit
     if not (text.isascii() and text.isprintable()) or ' ' in text:
-        raise ValueError('holds what a URL cannot; write it as %XX')
-    if len(text) > LONGEST:
-        raise ValueError(f'is longer than {LONGEST} letters')
-    place = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
-    if place.count(':') > 1 and not place.startswith('['):
+        raise ValueError('contains a character that a URL cannot; write it as %XX')
+    if len(text) > LONGEST_URL:
+        raise ValueError(f'is longer than {LONGEST_URL} characters')
+    authority = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
+    if authority.count(':') > 1 and not authority.startswith('['):
         raise ValueError('has an IPv6 address without brackets; write [::1]')
-    if place.startswith('[') and not re.fullmatch(r'\[[^]]*\](:[0-9]*)?', place):
+    if authority.startswith('[') and not re.fullmatch(
+            r'\[[^]]*\](:[0-9]*)?', authority,
+    ):
         raise ValueError('has no port from 1 to 65535, or no address in []')
     try:
         parts = urlsplit(text)
@@ -96,12 +98,14 @@ def url(text: str) -> str:
     except ValueError:
         raise ValueError('has no port from 1 to 65535, or no address in []') from None
     if parts.scheme not in ('http', 'https') or '://' not in text:
-        known = f'{parts.scheme}:// is not spoken' if '://' in text else 'has no scheme'
-        raise ValueError(f'{known}; write http://HOST[:PORT]/PATH, or https')
+        problem = 'has no scheme'
+        if '://' in text:
+            problem = f'{parts.scheme}:// is not supported'
+        raise ValueError(f'{problem}; write http://HOST[:PORT]/PATH, or https')
     if not parts.hostname or port == 0:
         raise ValueError('names no host, or port 0')
     if '@' in text.partition('://')[2].removeprefix(parts.netloc):
-        raise ValueError('has an @ behind its host; write %40')
+        raise ValueError('has an @ after its host; write %40')
     if parts.fragment or text.endswith('#'):
         raise ValueError('has a #, which is never sent; leave out what follows it')
     if parts.scheme == 'https':
@@ -109,7 +113,7 @@ def url(text: str) -> str:
             import ssl  # noqa: F401
         except ImportError:
             raise ValueError(
-                'is https, for which this Python has no OpenSSL; use http, or --exec',
+                'is https, and this Python has no OpenSSL; use http, or --exec',
             ) from None
     return text
 
@@ -124,49 +128,49 @@ def method(text: str) -> str:
 def statuses(text: str) -> tuple[tuple[int, int], ...]:
     """Return --url-status: '2xx', '200,204', '200-299'."""
     found = []
-    for word in text.lower().replace(' ', '').split(','):
-        first, _, last = word.replace('x', '0').partition('-')
-        last = last or word.replace('x', '9')
-        whole = re.fullmatch('[1-5](xx|[0-9]{2})|[1-5][0-9]{2}-[1-5][0-9]{2}', word)
+    for part in text.lower().replace(' ', '').split(','):
+        first, _, last = part.replace('x', '0').partition('-')
+        last = last or part.replace('x', '9')
+        whole = re.fullmatch('[1-5](xx|[0-9]{2})|[1-5][0-9]{2}-[1-5][0-9]{2}', part)
         if not whole or first > last:
-            raise ValueError(f'{word!r} is not a status; write 2xx, 204 or 200-299')
+            raise ValueError(f'{part!r} is not a status; write 2xx, 204 or 200-299')
         found.append((int(first), int(last)))
     return tuple(found)
 
 
 def watch_name(text: str) -> str:
-    """Return the name of a watch, which a log shows."""
+    """Return the name of a watch, which the log shows."""
     if not re.fullmatch(r'[A-Za-z0-9][\w.@:-]{0,63}', text, re.ASCII):
         raise ValueError(
-            f'{text!r} is not a name; write letters, digits, and . _ - @ : in between',
+            f'{text!r} is not a name; write letters, digits and . _ - @ : in between',
         )
     return text
 
 
 def choice(text: str, choices: tuple[str, ...]) -> str:
-    """Return a word that is one of several."""
+    """Return the value of an option that has several choices."""
     if text not in choices:
-        raise ValueError(f'{text!r} is none of {", ".join(choices)}')
+        raise ValueError(f'{text!r} is not one of {", ".join(choices)}')
     return text
 
 
 def plain(value: str | float) -> str:
-    """Return a number of a file as a person would write it; text as it is."""
+    """Return a number from a file as a user would write it; text unchanged."""
     if not isinstance(value, float):
         try:
             return str(value)
         except ValueError:
-            # sys.set_int_max_str_digits: in base 16 TOML takes any number.
-            raise ValueError('is a number of too many digits') from None
+            # sys.set_int_max_str_digits; hexadecimal TOML numbers have no limit.
+            raise ValueError('is a number with too many digits') from None
     text = repr(value)
-    # Far from 1 it is no number that a person would write: it is refused as it is.
+    # 1e-07 stays as it is, and is refused: no user writes such a duration.
     return f'{value:.12f}' if 'e-' in text else text
 
 
 def address(text: str) -> tuple[str, int]:
-    """Return --listen: a host, '' for all addresses of this one, and a port.
+    """Return --listen: a host, '' for all addresses, and a port.
 
-    What is wrong with it is said without it: it may be a URL with a secret.
+    Errors do not quote it, because it may be a URL with a secret.
     """
     if '://' in text:
         raise ValueError('is a URL; write :9533, or HOST:9533')
@@ -180,28 +184,28 @@ def address(text: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError('has no port from 1 to 65535')
     if not (host.isascii() and host.isprintable()) or {*' /[]@'} & {*host}:
-        raise ValueError('has no name or address of a host')
+        raise ValueError('has no host name or address')
     return host, int(port)
 
 
-# In the order in which they are tried: 'ms' ends with 's'.
-SECONDS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
+# In this order, because 'ms' ends with 's'.
+UNITS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
 
 
 def duration(text: str) -> float:
-    """Return the seconds that '250ms', '5s', '2m', '1h' or '5' means.
+    """Return the seconds of '250ms', '5s', '2m', '1h' or '5'.
 
     Raises ValueError with what is accepted.
     """
-    word = text.strip()
-    unit = next(unit for unit in SECONDS if word.endswith(unit))
-    number = word.removesuffix(unit).rstrip()
+    written = text.strip()
+    unit = next(unit for unit in UNITS if written.endswith(unit))
+    number = written.removesuffix(unit).rstrip()
     digits = number.replace('.', '', 1)
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValueError(
             f'{text!r} is not a duration; write 250ms, 5s, 2m, 1h or plain seconds',
         )
-    seconds = float(number) * SECONDS[unit]
+    seconds = float(number) * UNITS[unit]
     if seconds > 31_536_000:
         raise ValueError(f'{text!r} is longer than a year')
     return seconds
@@ -238,7 +242,7 @@ def signal_number(text: str, numbers: Mapping[str, int], first: int, last: int) 
 
 
 def real_time(step: str) -> bool:
-    """Return whether text is a small number, perhaps with a minus."""
+    """Return whether text is a small number, with or without a minus."""
     digits = step.removeprefix('-')
     return digits.isascii() and digits.isdigit() and len(digits) < 4
 

@@ -171,7 +171,7 @@ def test_commands_are_listed(shell: Shell) -> None:
 
 
 def test_an_option_is_completed(shell: Shell) -> None:
-    """Of the command that was named: --dry-run is none of watch."""
+    """Of the command that was named: --dry-run is not one of watch."""
     assert shell.completed('pollreload check --dry') == 'pollreload check --dry-run'
     assert shell.completed('pollreload watch --dry') == 'pollreload watch --dry'
 

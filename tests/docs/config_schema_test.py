@@ -44,20 +44,20 @@ DEFS = SCHEMA['$defs']
 # What the schema takes and the program refuses, by what the program says of it.
 UNSAID = {
     'one name for two watches': "name: '.*' is that of watch",
-    'one watch twice': 'what it watches and whom it tells is that of watch',
+    'one watch twice': 'its paths and its target are that of watch',
     'one file for two uses': (
         'two would overwrite it|is the state-file too|is this very file'
         '|is a path to watch; it would be overwritten'
         '|is a path that watch .* watches; it would be overwritten'
     ),
-    'a user that is not here': 'uid: .* is no (user here|uid)',
+    'a user that is not here': 'uid: (there is no user|.* is not a uid)',
     'what is no regular expression': 'is not a regular expression',
-    'the quotes of a command': 'cannot be split into words|verify: is empty|'
+    'the quotes of a command': 'cannot be split into arguments|verify: is empty|'
     'validate: is empty|exec: is empty',
     'how long a duration is that is text': 'is longer than a year|is too short',
     'statuses from high to low': "'[1-5]..-[1-5]..' is not a status",
     'an address in brackets that is none': 'no address in \\[\\]',
-    'a whole number with a point': 'is a number, and has to be .*a whole number',
+    'a whole number with a point': 'is a number, and must be .*a whole number',
     'a number that is none': "'nan' is not a duration",
 }
 

@@ -310,9 +310,9 @@ def accepted(call: Call) -> Settings | None:
         if given.get('config'):
             # In place of what a reader copies there.
             (file,) = EXAMPLES.glob(f'*/{os.path.basename(given["config"])}')
-            return resolve.planned({**given, 'config': str(file)}).watches[0]
+            return resolve.make_plan({**given, 'config': str(file)}).watches[0]
         named = given['paths'] or given['process'] or given['pidfile']
-        return resolve.settings(given, needs=name != 'smoke' or bool(named))
+        return resolve.make_settings(given, needs=name != 'smoke' or bool(named))
 
 
 @pytest.mark.parametrize('source', SOURCES)

@@ -117,8 +117,8 @@ def test_a_reader_learns_which_command_has_an_option() -> None:
     """What is said of an option is what the commands have."""
     page = plain(readable())
 
-    assert 'For all of it, one attempt. Default: 60s. Of check only.' in page
-    assert 'The signal to send. Default: HUP. --interval' in page
+    assert 'Limit for the whole run, one attempt. Default: 60s. Of check only.' in page
+    assert 'Signal to send. Default: HUP. --interval' in page
 
 
 @pytest.mark.parametrize('heading', ['Exit status', 'Log'])

@@ -170,7 +170,7 @@ def test_every_option_can_come_from_the_environment():
 def test_exit_table_has_the_statuses_of_check_help():
     """The statuses that check --help lists are those of check in the table."""
     said = CliRunner().invoke(main.pollreload, ['check', '--help']).output
-    said = ' '.join(said.split('Exit status:')[1].split('Options:')[0].split())
+    said = ' '.join(said.split('Exit status:')[1].split('What to watch:')[0].split())
     listed = {int(word) for word in re.findall(r'(?:^|; )(\d+)', said.strip())}
     rows = {int(row[0]) for row in table('Exit status') if 'check' in row[1]}
 
@@ -213,7 +213,7 @@ def test_every_command_line_is_accepted(words, monkeypatch):
     with context:
         given = dict(context.params)
         if whole and words[0] not in ('digest', 'status') and not given.get('config'):
-            got = resolve.settings(given)
+            got = resolve.make_settings(given)
             assert got.paths
             assert got.process or got.pidfile or got.exec or got.url
 

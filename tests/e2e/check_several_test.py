@@ -299,5 +299,5 @@ def test_a_bad_file_is_2_and_one_line(watched: Watched) -> None:
 
     assert (run.status, run.out) == (2, '')
     assert [each['message'] for each in run.events] == [
-        f'pollreload: {watched.config}:11: uidd: is no option; did you mean uid?',
+        f'pollreload: {watched.config}:11: uidd: is not an option; did you mean uid?',
     ]

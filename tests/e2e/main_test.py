@@ -127,7 +127,7 @@ def test_fault_in_the_child_is_70(
         monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The child says what it was, and the parent does not go on."""
-    monkeypatch.setattr(main, 'parsed', failing(ZeroDivisionError('ours')))
+    monkeypatch.setattr(main, 'run_packed', failing(ZeroDivisionError('ours')))
 
     assert ran('watch') == 70
     assert 'ZeroDivisionError: ours' in capfd.readouterr().err
@@ -140,7 +140,7 @@ def test_child_that_was_killed_shows_its_signal(
     def killed(words: object) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(main, 'parsed', killed)
+    monkeypatch.setattr(main, 'run_packed', killed)
 
     assert ran('watch') == 128 + signal.SIGKILL
 

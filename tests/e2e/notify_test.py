@@ -963,15 +963,16 @@ def run(
     ('http://host:pa55word/', 'has no port from 1 to 65535'),
     ('http://host:-1/pa55word', 'has no port from 1 to 65535'),
     ('http://us3r:pa55/word@host/', 'has no port from 1 to 65535'),
-    ('http://us3r:5/pa55word@host/', 'has an @ behind its host; write %40'),
-    ('http://us3r:5?pa55word@host/', 'has an @ behind its host; write %40'),
-    ('http://host/?to=pa55word@host', 'has an @ behind its host; write %40'),
+    ('http://us3r:5/pa55word@host/', 'has an @ after its host; write %40'),
+    ('http://us3r:5?pa55word@host/', 'has an @ after its host; write %40'),
+    ('http://host/?to=pa55word@host', 'has an @ after its host; write %40'),
     ('http://::1/pa55word', 'has an IPv6 address without brackets; write [::1]'),
     ('http://::1:81/pa55word', 'has an IPv6 address without brackets'),
     ('http://us3r:pa55word@fe80::1/', 'has an IPv6 address without brackets'),
     ('http://[::1/pa55word', 'no address in []'),
     ('http://[pa55word]/', 'no address in []'),
-    ('http://host/pa55 word', 'holds what a URL cannot; write it as %XX'),
+    ('http://host/pa55 word', 'contains a character that a URL cannot; write it as '
+     '%XX'),
     ('http://host/pa55word\n', 'holds what a URL cannot'),
     ('http://host/\tpa55word', 'holds what a URL cannot'),
     ('http://host/\x7fpa55word', 'holds what a URL cannot'),
@@ -982,7 +983,7 @@ def run(
     ('http://host/pa55word#', 'has a #, which is never sent'),
     ('', 'has no scheme'),
     pytest.param(
-        'http://host/' + 'pa55word' * 250, 'is longer than 2000 letters', id='long',
+        'http://host/' + 'pa55word' * 250, 'is longer than 2000 characters', id='long',
     ),
 ])
 @pytest.mark.parametrize('command', ['watch', 'check', 'doctor'])
@@ -1080,9 +1081,9 @@ def test_a_query_in_a_variable_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
     (('--url-timeout', 'soon'), "'soon' is not a duration"),
     (('--exec', ''), 'is empty'),
     (('--exec', '""'), 'is empty'),
-    (('--exec', 'sh -c "x'), 'cannot be split into words'),
-    (('--cmdline', 'x'), '--cmdline is about a process, and none is named'),
-    (('--uid', '0'), '--uid is about a process, and none is named'),
+    (('--exec', 'sh -c "x'), 'cannot be split into arguments'),
+    (('--cmdline', 'x'), '--cmdline selects a process, and none is named'),
+    (('--uid', '0'), '--uid selects a process, and none is named'),
     (('--all-namespaces',), '--all-namespaces is about a process'),
     (('--verify-workers',), '--verify-workers is about a process'),
 ])

@@ -404,7 +404,7 @@ def test_a_bad_file_is_2_and_one_line(config: str) -> None:
         assert it.wait() == 2
 
     assert [each['message'] for each in it.seen] == [
-        f'pollreload: {config}:9: intervall: is no option; did you mean interval?',
+        f'pollreload: {config}:9: intervall: is not an option; did you mean interval?',
     ]
 
 
@@ -870,7 +870,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
         assert it.poll() == []
 
     assert 'watch' not in held
-    says = f'{config}:14: intervall: is no option; did you mean interval?'
+    says = f'{config}:14: intervall: is not an option; did you mean interval?'
     assert held['message'] == f'{says}; what was there before goes on'
     assert status.endswith(f', held: {says}')
     assert 'exec' not in status
@@ -893,7 +893,7 @@ def test_a_bad_file_that_is_as_before_again_is_nothing(
         assert told(it, one)
         assert told(it, two)
 
-    assert f"{config}:1: is no TOML: expected '=' after a key" in held['message']
+    assert f"{config}:1: is not TOML: expected '=' after a key" in held['message']
     assert it.count('started') == 2
     assert it.count('held') == 1
 
@@ -939,7 +939,7 @@ def test_another_format_is_that_of_every_line(
         *_, stopped = it.seen
 
     assert ' started: one: polling ' in begun['message']
-    assert f' held: {config}:1: is no TOML' in held['message']
+    assert f' held: {config}:1: is not TOML' in held['message']
     assert stopped['message'].endswith(' stopped: on SIGTERM')
 
 

@@ -192,7 +192,7 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('wach', 2, "no such command 'wach'"),
     ('watch --intervall 5s', 2, '--interval'),
     ('watch --interval fast', 2, 'fast'),
-    ('watch --uid nobody-here /a', 2, 'is no user here'),
+    ('watch --uid nobody-here /a', 2, 'there is no user'),
     ('watch --cmdline ( /a', 2, 'is not a regular expression'),
     ("watch --validate ' /a", 2, 'cannot be split'),
     ('watch --signal NOSUCH /a', 2, 'NOSUCH'),

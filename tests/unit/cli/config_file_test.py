@@ -44,7 +44,7 @@ def put(text: str | bytes) -> str:
 def plan(text: str | bytes) -> Plan:
     """Return what a config file says. Raises UsageError."""
     kinds = resolve.kinds(options.WATCH)
-    return config_watches.plan(put(text), kinds, resolve.settled, {})
+    return config_watches.plan(put(text), kinds, resolve.merge, {})
 
 
 def watches(text: str) -> tuple[Settings, ...]:
@@ -64,7 +64,7 @@ def refusal(text: str | bytes) -> str:
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Return the one line that is said about words that are wrong; the status is 2."""
-    status = main.parsed(words)
+    status = main.run_packed(words)
     said = capsys.readouterr()
     assert (status, said.out) == (2, '')
     assert said.err.count('\n') == 1, said.err
@@ -271,65 +271,69 @@ def test_many_watches_are_read_at_once() -> None:
 
 @pytest.mark.parametrize(('text', 'says'), [
     # A table.
-    ('', ' there is no watch in it; begin one with a line [[watch]]'),
-    ('\n# c\n', ' there is no watch in it; begin one with a line [[watch]]'),
-    ('interval = "5s"\n', ' there is no watch in it; begin one with a line [[watch]]'),
-    ('watch = []', ' there is no watch in it; begin one with a line [[watch]]'),
+    ('', ' contains no watch; begin one with a line [[watch]]'),
+    ('\n# c\n', ' contains no watch; begin one with a line [[watch]]'),
+    ('interval = "5s"\n', ' contains no watch; begin one with a line [[watch]]'),
+    ('watch = []', ' contains no watch; begin one with a line [[watch]]'),
     ('\n[watch]\npath = "/a"', '2: write [[watch]], in two brackets on each side'),
     ('watch = {path = "/a"}', '1: write [[watch]], in two brackets on each side'),
     ('# c\nwatch = 1', '2: write [[watch]] tables'),
     ('watch = [{path = "/a", process = "x"}, 1]', '1: write [[watch]] tables'),
     # A key.
-    (f'{WATCH}intervall = 5', '4: intervall: is no option; did you mean interval?'),
-    ('[[watches]]\npath = "/a"', '1: watches: is no option; did you mean [[watch]]?'),
-    ('\n[[wacth]]\npath = "/a"', '2: wacth: is no option; did you mean [[watch]]?'),
-    (f'{WATCH}[[watches]]\npath = "/a"', '4: watches: is no option; did you mean '
+    (f'{WATCH}intervall = 5', '4: intervall: is not an option; did you mean interval?'),
+    ('[[watches]]\npath = "/a"', '1: watches: is not an option; did you mean '
      '[[watch]]?'),
-    ('Watch = 1\n', '1: Watch: is no option; did you mean [[watch]]?'),
-    ('intervall = 5\n', '1: intervall: is no option; did you mean interval?'),
-    (f'{WATCH}watching = 1', '4: watching: is no option; see pollreload watch --help'),
-    (f'timeout = "1s"\n{WATCH}', '1: timeout: has to be given on the command line, as '
-     '--timeout'),
-    (f'{WATCH}dry-run = true', '4: dry-run: has to be given on the command line, as '
-     '--dry-run'),
-    (f'output = 1\n{WATCH}', '1: output: has to be given on the command line, as '
-     '--output'),
-    (f'verbose = 1\n{WATCH}', '1: verbose: has to be given on the command line, as '
-     '--verbose'),
-    (f'{WATCH}min_uptime = 5', '4: min_uptime: is no option; did you mean min-uptime?'),
-    (f'{WATCH}paths = "/b"', '4: paths: is no option; did you mean path?'),
-    (f'{WATCH}proces = "y"', '4: proces: is no option; did you mean process?'),
-    (f'{WATCH}statefile = "x"', '4: statefile: is no option; did you mean '
-     'state-file?'),
-    (f'{WATCH}wwwwwww = 5', '4: wwwwwww: is no option; see pollreload watch --help'),
-    (f'{WATCH}"" = 1', '4: : is no option; see pollreload watch --help'),
-    (f'{WATCH}\n[watch.zzz]\na = 1', '5: zzz: is no option; see pollreload watch '
+    ('\n[[wacth]]\npath = "/a"', '2: wacth: is not an option; did you mean [[watch]]?'),
+    (f'{WATCH}[[watches]]\npath = "/a"', '4: watches: is not an option; did you mean '
+     '[[watch]]?'),
+    ('Watch = 1\n', '1: Watch: is not an option; did you mean [[watch]]?'),
+    ('intervall = 5\n', '1: intervall: is not an option; did you mean interval?'),
+    (f'{WATCH}watching = 1', '4: watching: is not an option; see pollreload watch '
      '--help'),
-    (f'{WATCH}[other]', '4: other: is no option; see pollreload watch --help'),
-    (f'{WATCH}[[other]]', '4: other: is no option; see pollreload watch --help'),
+    (f'timeout = "1s"\n{WATCH}', '1: timeout: must be given on the command line, as '
+     '--timeout'),
+    (f'{WATCH}dry-run = true', '4: dry-run: must be given on the command line, as '
+     '--dry-run'),
+    (f'output = 1\n{WATCH}', '1: output: must be given on the command line, as '
+     '--output'),
+    (f'verbose = 1\n{WATCH}', '1: verbose: must be given on the command line, as '
+     '--verbose'),
+    (f'{WATCH}min_uptime = 5', '4: min_uptime: is not an option; did you mean '
+     'min-uptime?'),
+    (f'{WATCH}paths = "/b"', '4: paths: is not an option; did you mean path?'),
+    (f'{WATCH}proces = "y"', '4: proces: is not an option; did you mean process?'),
+    (f'{WATCH}statefile = "x"', '4: statefile: is not an option; did you mean '
+     'state-file?'),
+    (f'{WATCH}wwwwwww = 5', '4: wwwwwww: is not an option; see pollreload watch '
+     '--help'),
+    (f'{WATCH}"" = 1', '4: : is not an option; see pollreload watch --help'),
+    (f'{WATCH}\n[watch.zzz]\na = 1', '5: zzz: is not an option; see pollreload watch '
+     '--help'),
+    (f'{WATCH}[other]', '4: other: is not an option; see pollreload watch --help'),
+    (f'{WATCH}[[other]]', '4: other: is not an option; see pollreload watch --help'),
     # Its place.
-    (f'name = "a"\n{WATCH}', '1: name: has to stand in a [[watch]]'),
-    (f'\npath = "/a"\n{WATCH}', '2: path: has to stand in a [[watch]]'),
-    (f'state-file = "a"\n{WATCH}', '1: state-file: has to stand in a [[watch]]'),
-    (f'status-file = "a"\n{WATCH}', '1: status-file: has to stand in a [[watch]]'),
-    (f'{WATCH}listen = ":1"', '4: listen: has to stand at the top, before the first '
+    (f'name = "a"\n{WATCH}', '1: name: must stand in a [[watch]]'),
+    (f'\npath = "/a"\n{WATCH}', '2: path: must stand in a [[watch]]'),
+    (f'state-file = "a"\n{WATCH}', '1: state-file: must stand in a [[watch]]'),
+    (f'status-file = "a"\n{WATCH}', '1: status-file: must stand in a [[watch]]'),
+    (f'{WATCH}listen = ":1"', '4: listen: must stand at the top, before the first '
      '[[watch]]'),
-    (f'{WATCH}log-format = "json"', '4: log-format: has to stand at the top, before '
+    (f'{WATCH}log-format = "json"', '4: log-format: must stand at the top, before '
      'the first [[watch]]'),
     # Its type.
-    (f'{WATCH}signal = true', '4: signal: is true or false, and has to be text in '
+    (f'{WATCH}signal = true', '4: signal: is true or false, and must be text in '
      'quotes or a whole number'),
-    (f'{WATCH}select = 5', '4: select: is a whole number, and has to be text in '
+    (f'{WATCH}select = 5', '4: select: is a whole number, and must be text in '
      'quotes'),
-    (f'{WATCH}validate = ["a"]', '4: validate: is a list, and has to be text in '
+    (f'{WATCH}validate = ["a"]', '4: validate: is a list, and must be text in '
      'quotes'),
-    (f'{WATCH}splay.a = 1', '4: splay: is a table, and has to be text in quotes or a '
+    (f'{WATCH}splay.a = 1', '4: splay: is a table, and must be text in quotes or a '
      'number'),
-    (f'{WATCH}splay = 2026-01-01', '4: splay: is a date or a time, and has to be text '
+    (f'{WATCH}splay = 2026-01-01', '4: splay: is a date or a time, and must be text '
      'in quotes or a number'),
-    (f'{WATCH}all-namespaces = 1', '4: all-namespaces: is a whole number, and has to '
+    (f'{WATCH}all-namespaces = 1', '4: all-namespaces: is a whole number, and must '
      'be true or false'),
-    (f'{WATCH}exec = ["a", ["b"]]', '4: exec: is a list, and has to be text in quotes'),
+    (f'{WATCH}exec = ["a", ["b"]]', '4: exec: is a list, and must be text in quotes'),
     (f'{WATCH}url = []', '4: url: is an empty list; leave it out'),
     # Its value.
     (f'{WATCH}signal = "FOO"', "4: signal: 'FOO' is not a signal here; write a name or "
@@ -345,29 +349,32 @@ def test_many_watches_are_read_at_once() -> None:
     (f'{WATCH}settle = -inf', "4: settle: '-inf' is not a duration; write 250ms, 5s, "
      '2m, 1h or plain seconds'),
     (f'{WATCH}splay = 99_999_999', "4: splay: '99999999' is longer than a year"),
-    (f'{WATCH}select = "first"', "4: select: 'first' is none of root, roots, oldest, "
+    (f'{WATCH}select = "first"', "4: select: 'first' is not one of root, roots, "
+     "oldest, "
      'newest, all'),
     (f'{WATCH}cmdline = "("', "4: cmdline: '(' is not a regular expression: missing ), "
      'unterminated subpattern at position 0'),
     (f'{WATCH}cmdline = "a{{99999999999}}"', "4: cmdline: 'a{99999999999}' is not a "
      'regular expression: the repetition number is too large'),
-    (f'{WATCH}uid = 0x{"f" * 5000}', '4: uid: is a number of too many digits'),
-    (f'{WATCH}\nuid = {"9" * 5000}\nsettle = 1', '5: has a number of too many digits'),
-    (f'{WATCH}exec = ["a", "b\\u0000"]', "4: exec: 'b\\x00' has a NUL in it, which no "
-     'program can be given'),
-    (f'{WATCH}verify = "\\u0000"', "4: verify: '\\x00' has a NUL in it, which no "
-     'program can be given'),
-    (f'{WATCH}uid = -1', "4: uid: '-1' is no user here; write a uid or a name"),
-    (f'{WATCH}name = "a b"', "4: name: 'a b' is not a name; write letters, digits, and "
+    (f'{WATCH}uid = 0x{"f" * 5000}', '4: uid: is a number with too many digits'),
+    (f'{WATCH}\nuid = {"9" * 5000}\nsettle = 1', '5: has a number with too many '
+     'digits'),
+    (f'{WATCH}exec = ["a", "b\\u0000"]', "4: exec: 'b\\x00' contains a NUL, which no "
+     'argument can'),
+    (f'{WATCH}verify = "\\u0000"', "4: verify: '\\x00' contains a NUL, which no "
+     'argument can'),
+    (f'{WATCH}uid = -1', "4: uid: there is no user '-1'; write a uid or a name"),
+    (f'{WATCH}name = "a b"', "4: name: 'a b' is not a name; write letters, digits and "
      '. _ - @ : in between'),
-    (f'{WATCH}name = "-a"', "4: name: '-a' is not a name; write letters, digits, and . "
+    (f'{WATCH}name = "-a"', "4: name: '-a' is not a name; write letters, digits and . "
      '_ - @ : in between'),
     (f'{WATCH}pidfile = ""', '4: pidfile: a path may not be empty'),
     (f'{WATCH}state-file = "\\u0000"', '4: state-file: a path may not be empty'),
-    (f'{WATCH}exec = ["a", "b \'"]', '4: exec: "b \'" cannot be split into words: No '
+    (f'{WATCH}exec = ["a", "b \'"]', '4: exec: "b \'" cannot be split into arguments: '
+     'No '
      'closing quotation'),
     (f'{WATCH}verify = " "', '4: verify: is empty; write a command and its arguments'),
-    (f'{WATCH}url = "ftp://h/"', '4: url: ftp:// is not spoken; write '
+    (f'{WATCH}url = "ftp://h/"', '4: url: ftp:// is not supported; write '
      'http://HOST[:PORT]/PATH, or https'),
     (f'{WATCH}url-method = "PO ST"', "4: url-method: 'PO ST' is not a method; write "
      'POST, PUT or GET'),
@@ -376,16 +383,16 @@ def test_many_watches_are_read_at_once() -> None:
     (f'listen = "9533"\n{WATCH}', '1: listen: has no port; write :9533, HOST:9533 or '
      '[::1]:9533'),
     (f'listen = "me:secret@h"\n{WATCH}', '1: listen: has no port from 1 to 65535'),
-    (f'log-format = "xml"\n{WATCH}', "1: log-format: 'xml' is none of text, json"),
+    (f'log-format = "xml"\n{WATCH}', "1: log-format: 'xml' is not one of text, json"),
     # What is not there, or does not go together.
     ('process = "x"\n[[watch]]\n', '2: no path to watch; write path = "/etc/app", or a '
      'list of them'),
     ('process = "x"\n[[watch]]\npath = []', '3: path: is an empty list; leave it out'),
-    (f'{WATCH}\n\n[[watch]]\npath = "/b"\n', '6: nobody to tell; write process = '
+    (f'{WATCH}\n\n[[watch]]\npath = "/b"\n', '6: nothing to notify; write process = '
      '"nginx", pidfile, exec or url'),
-    ('exec = "a"\n\n[[watch]]\npath = "/a"\nuid = 1', '5: uid: is about a process, and '
+    ('exec = "a"\n\n[[watch]]\npath = "/a"\nuid = 1', '5: uid: selects a process, and '
      'none is named'),
-    ('\nuid = 1\n[[watch]]\npath = "/a"\nexec = "a"', '2: uid: is about a process, and '
+    ('\nuid = 1\n[[watch]]\npath = "/a"\nexec = "a"', '2: uid: selects a process, and '
      'none is named'),
     (f'{WATCH}state-file = "/../a"', '4: state-file: /../a is a path to watch; it '
      'would be overwritten'),
@@ -398,11 +405,11 @@ def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(('text', 'says'), [
-    (f'{WATCH}\n{WATCH}', "5: what it watches and whom it tells is that of watch 'x' "
+    (f'{WATCH}\n{WATCH}', "5: its paths and its target are that of watch 'x' "
      '(line 1); leave one out'),
     ('[[watch]]\npath = ["/a", "../b"]\nprocess = "x"\nsignal = 1\n[[watch]]\n'
-     'path = ["/x/../a", "HERE/../b"]\nprocess = "x"\nsignal = "HUP"', '5: what it '
-     "watches and whom it tells is that of watch 'x' (line 1); leave one out"),
+     'path = ["/x/../a", "HERE/../b"]\nprocess = "x"\nsignal = "HUP"', '5: its '
+     "paths and its target are that of watch 'x' (line 1); leave one out"),
     (f'{WATCH}name = "q"{SECOND}name = "q"\n', "8: name: 'q' is that of watch 'q' "
      '(line 1) too'),
     (f'{WATCH}state-file = "s"\n{SECOND}state-file = "./s"', '9: state-file: is that '
@@ -480,7 +487,7 @@ def test_what_is_no_toml_is_said_with_its_line(
     """In the words of tomllib."""
     said = refusal(text)
 
-    assert said.startswith(f'{line}: is no TOML: ')
+    assert said.startswith(f'{line}: is not TOML: ')
     assert says in said.lower()
 
 
@@ -489,14 +496,14 @@ def test_what_is_never_closed_has_the_line_that_it_begins_at(opening: str) -> No
     """Not that of the end of the file, which is far away."""
     text = f'{WATCH}\n# c\nignore = {opening}\nb\n\nuid = 1\n'
 
-    assert refusal(text).startswith('6: is no TOML: ')
+    assert refusal(text).startswith('6: is not TOML: ')
 
 
 def test_a_list_that_is_never_closed_has_the_line_of_what_cannot_be_in_it() -> None:
     """There somebody looks, and sees what is missing above."""
     text = f'{WATCH}\nignore = [\n  "a",\n\nuid = 1\n'
 
-    assert refusal(text) == '8: is no TOML: invalid value'
+    assert refusal(text) == '8: is not TOML: invalid value'
 
 
 @pytest.mark.parametrize(('text', 'line', 'key'), [
@@ -523,7 +530,7 @@ def test_what_is_there_twice_is_said_with_the_line_of_the_second(
 
     assert said.startswith(f'{line}: ')
     assert key in said
-    assert said.endswith(': is there already')
+    assert said.endswith(': is already defined')
 
 
 @pytest.mark.parametrize('text', [
@@ -577,7 +584,7 @@ def test_a_wrong_type_says_what_is_right() -> None:
                 continue
             with pytest.raises(ValueError) as caught:
                 config_file.converted(kind, value)
-            is_so, _, wanted = str(caught.value).partition(', and has to be ')
+            is_so, _, wanted = str(caught.value).partition(', and must be ')
             is_so = is_so.removeprefix('is ')
             assert wanted, name
             assert is_so not in wanted.split(' or '), f'{name}: {caught.value}'
@@ -694,14 +701,14 @@ def laid(draw: st.DrawFn) -> Laid:
 }))
 def test_the_line_is_that_of_the_key(document: Laid) -> None:
     """In every way to write one: several lines, quotes, dots, inline, CRLF."""
-    where = config_file.Text('x', document.text)
+    where = config_file.Source('x', document.text)
 
     assert {key: where.line(*key) for key in document.lines} == document.lines
 
 
 def test_a_key_that_is_not_there_has_the_first_line() -> None:
     """As what concerns the whole; nobody asks that today."""
-    assert config_file.Text('x', 'a = 1\nb = 2').line('c') == 1
+    assert config_file.Source('x', 'a = 1\nb = 2').line('c') == 1
 
 
 # The same as on a command line
@@ -811,7 +818,7 @@ def test_every_option_of_watch_is_tried() -> None:
     assert {*resolve.kinds(options.WATCH)} == {*VALID, *MINE, *COMMON}
     assert {*config_watches.COMMON} == {*COMMON}
     beside = {name.replace('_', '-') for name in resolve.BESIDE}
-    assert beside == {*COMMON, *config_file.SPOKEN, 'config'}
+    assert beside == {*COMMON, *config_file.COMMAND_LINE_ONLY, 'config'}
 
 
 @st.composite
@@ -952,13 +959,13 @@ def test_nothing_else_is_taken_beside_it(
         }.get(name, '1')
         flag = ['--' + name] if param.type.name == 'boolean' else [f'--{name}={value}']
         assert refused(capsys, command, '--config', 'w.toml', *flag) == (
-            f'pollreload: --{name} cannot be used beside --config; write it in that '
+            f'pollreload: --{name} cannot be combined with --config; write it in that '
             f'file\n'
         )
         tried += 1
     assert tried >= 22
     assert refused(capsys, command, '--config', 'w.toml', '/a') == (
-        'pollreload: a PATH cannot be used beside --config; write it in that file\n'
+        'pollreload: a PATH cannot be combined with --config; write it in that file\n'
     )
 
 
@@ -976,7 +983,7 @@ def test_nor_by_a_variable(
     monkeypatch.setenv(variable, value)
 
     assert refused(capsys, 'watch', '--config', 'w.toml') == (
-        f'pollreload: the variable {variable} cannot be used beside --config; unset '
+        f'pollreload: the variable {variable} cannot be combined with --config; unset '
         f'it, and write it in that file\n'
     )
 
@@ -1018,7 +1025,7 @@ def test_reread_is_the_plan_as_plain_types() -> None:
 
     got: Any = main.reread(words)
 
-    assert got == main.parsed(words)
+    assert got == main.run_packed(words)
     assert type(got) is tuple
     assert all(type(each) is tuple for each in got[0])
     assert unpack(got).watches == plan(
@@ -1029,7 +1036,7 @@ def test_reread_is_the_plan_as_plain_types() -> None:
 
 @pytest.mark.parametrize(('text', 'says'), [
     (f'{WATCH}interval = "soon"\n', "w.toml:4: interval: 'soon' is not a duration"),
-    ('', 'w.toml: there is no watch in it'),
+    ('', 'w.toml: contains no watch'),
 ])
 def test_reread_says_what_is_wrong(text: str, says: str) -> None:
     """In one line, and without an exit."""
@@ -1049,6 +1056,7 @@ def test_reread_says_what_is_wrong_with_the_words(
     got = main.reread(['watch', '--config', 'w.toml'])
 
     assert got == (
-        'the variable POLLRELOAD_SETTLE cannot be used beside --config; unset it, and '
+        'the variable POLLRELOAD_SETTLE cannot be combined with --config; unset it, '
+        'and '
         'write it in that file'
     )

@@ -156,7 +156,7 @@ def test_only_watch_reads_the_short_names(
     monkeypatch.setenv('PROCESS', 'b')
 
     assert 'no path to watch' in refused(capsys, command, '--process', 'c')
-    assert 'nobody to tell' in refused(capsys, command, '/d')
+    assert 'nothing to notify' in refused(capsys, command, '/d')
 
 
 def test_several_paths_in_a_variable_are_separated_by_colons(
@@ -213,16 +213,16 @@ def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     (('--cmdline', '(' * 5000 + ')' * 5000), 'expression: it has more than 100 groups'),
     (('--process', '/usr/sbin/nginx'), "'--process': '/usr/sbin/nginx' is not a proc"),
     (('--process', ''), "'--process': '' is not a process name"),
-    (('--uid', 'nobody-here'), "'--uid': 'nobody-here' is no user here; write a uid"),
-    (('--uid', '9' * 5000), 'is no uid; it goes up to 4294967294'),
-    (('--uid', '4294967295'), 'is no uid; it goes up to 4294967294'),
+    (('--uid', 'nobody-here'), "'--uid': there is no user 'nobody-here'; write a uid"),
+    (('--uid', '9' * 5000), 'is not a uid; the largest is 4294967294'),
+    (('--uid', '4294967295'), 'is not a uid; the largest is 4294967294'),
     (('--select', 'first'), "'--select'"),
     (('--handler-check', 'maybe'), "'--handler-check'"),
     (('--on-start', 'perhaps'), "'--on-start'"),
     (('--log-format', 'xml'), "'--log-format'"),
     (('--validate', ''), "'--validate': is empty; write a command"),
     (('--validate', '""'), "'--validate': is empty; write a command"),
-    (('--verify', 'a "b'), 'cannot be split into words: No closing quotation'),
+    (('--verify', 'a "b'), 'cannot be split into arguments: No closing quotation'),
     (('',), 'a path may not be empty'),
     (('--pidfile', ''), 'a path may not be empty'),
     (('--no-such-option',), 'no such option'),
@@ -232,7 +232,8 @@ def test_bad_value_is_one_line_that_names_the_option(
         capsys: pytest.CaptureFixture[str], words: Sequence[str], says: str,
 ) -> None:
     """And what it accepts; the status is 2."""
-    line = refused(capsys, 'watch', *NEEDED, *words)
+    needed = NEEDED[-1:] if '--process' in words else NEEDED
+    line = refused(capsys, 'watch', *needed, *words)
 
     assert line.startswith('pollreload: ')
     assert says.lower() in line.lower()
@@ -258,14 +259,14 @@ def test_bad_value_in_the_environment_is_2_as_well(
 def test_what_is_missing_is_one_line(
         capsys: pytest.CaptureFixture[str], words: Sequence[str], says: str,
 ) -> None:
-    """No path, nobody to tell, no such command: what to write instead."""
+    """No path, nothing to notify, no such command: what to write instead."""
     assert says in refused(capsys, *words)
 
 
 @pytest.mark.parametrize(('read', 'says'), [
-    (values.path, 'may not be empty'), (values.command, "'a.x00b' has a NUL in it"),
+    (values.path, 'may not be empty'), (values.command, "'a.x00b' contains a NUL"),
     (values.process_name, "'a.x00b' is not a process name"), (values.url, 'cannot'),
-    (values.uid, "'a.x00b' is no user here"), (values.address, 'has no port'),
+    (values.uid, "there is no user 'a.x00b'"), (values.address, 'has no port'),
     (values.watch_name, "'a.x00b' is not a name"), (values.method, 'is not a method'),
 ])
 def test_nul_is_refused(read: Callable[[str], object], says: str) -> None:
@@ -358,7 +359,7 @@ def test_smoke_needs_neither_path_nor_process(monkeypatch: pytest.MonkeyPatch) -
 
 def test_smoke_of_a_deployment_needs_both(capsys: pytest.CaptureFixture[str]) -> None:
     """Half of a deployment is an error, and no silent test of something else."""
-    assert 'nobody to tell' in refused(capsys, 'smoke', '/a')
+    assert 'nothing to notify' in refused(capsys, 'smoke', '/a')
     assert 'no path to watch' in refused(capsys, 'smoke', '--process', 'a')
 
 
@@ -373,11 +374,11 @@ def test_digest_gets_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parsed_settings_are_plain_and_whole() -> None:
     """What the child hands over to the sidecar becomes the same settings there."""
-    got = cli.parsed(('watch', *NEEDED))
+    got = cli.run_packed(('watch', *NEEDED))
 
     assert type(got) is tuple
     assert unpack(cast(Any, got)) == Plan((watch(*NEEDED),))
-    assert cli.parsed(('watch', '--help')) == 0
+    assert cli.run_packed(('watch', '--help')) == 0
 
 
 def test_value_that_is_one_already_stays_as_it_is() -> None:
@@ -459,3 +460,48 @@ def test_wrong_value_is_named_by_where_it_came_from(
 
     assert cli.main((*words, '/a')) == 2
     assert capsys.readouterr().err.startswith(f'pollreload: {says}')
+
+
+@pytest.mark.parametrize('words', [
+    ('--process', 'a', '--process', 'b'), ('--signal=HUP', '--signal=USR1'),
+    ('--interval', '1s', '--interval', '1s'), ('--select', 'all', '--select', 'root'),
+    ('--pidfile', 'a', '--verify-workers', '--pidfile', 'b'),
+])
+def test_option_of_one_value_is_given_once(
+        capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
+) -> None:
+    """The first would be dropped without a word, whatever the user meant."""
+    line = refused(capsys, 'watch', *words, '/etc/app.conf')
+
+    name = words[0].split('=')[0]
+    assert line == f'pollreload: {name} takes one value, and is given twice\n'
+
+
+@pytest.mark.parametrize('words', [
+    ('-v', '-v'), ('--verify-workers', '--verify-workers'),
+    ('--ignore', 'a', '--ignore', 'b'), ('--exec', 'a', '--exec', 'b'),
+])
+def test_option_of_several_values_may_be_repeated(words: tuple[str, ...]) -> None:
+    """So may a flag, which means the same as once."""
+    assert isinstance(watch(*NEEDED, *words), Settings)
+
+
+@pytest.mark.parametrize(('command', 'words', 'says'), [
+    ('check', ('--interval', '1s'), "'--interval' of check; only pollreload watch has "
+     "it"),
+    ('watch', ('--once',), "'--once'; use pollreload check to poll once"),
+    ('watch', ('--user', 'root'), "'--user'; did you mean --uid?"),
+    ('watch', ('--file', '/a'), "'--file'; write the PATH without an option"),
+    ('watch', ('--validat', 'x'), "'--validat'; did you mean --validate?"),
+    ('watch', ('--zzz',), "'--zzz'; see --help"),
+    ('watch', ('--validate', 'nginx', '-t'), "'-t'; if it belongs to a command, quote "
+     'the whole command'),
+])
+def test_unknown_option_leads_to_the_one_that_was_meant(
+        capsys: pytest.CaptureFixture[str], command: str, words: tuple[str, ...],
+        says: str,
+) -> None:
+    """Or to none, rather than to one that has nothing to do with it."""
+    line = refused(capsys, command, *NEEDED, *words)
+
+    assert line == f'pollreload: no such option {says}\n'

@@ -130,7 +130,7 @@ def test_a_bad_file_is_2_and_one_line(tmp_path: Path) -> None:
     config = put(tmp_path / 'w.toml', table(path='/a', process='x', on_start='soon'))
 
     assert doctor(config) == (2, (
-        f"pollreload: {config}:9: on-start: 'soon' is none of auto, always, never\n"
+        f"pollreload: {config}:9: on-start: 'soon' is not one of auto, always, never\n"
     ))
 
 

@@ -517,7 +517,7 @@ def test_without_ipv6_it_is_all_addresses_there_are(
 
 
 def test_an_address_with_its_zone() -> None:
-    """One of a link says of which: without that it is none of ours."""
+    """One of a link says of which: without that it is not one of ours."""
     six()
     with contextlib.suppress(FileNotFoundError):
         with open('/proc/net/if_inet6', encoding='ascii') as file:

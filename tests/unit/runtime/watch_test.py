@@ -67,7 +67,7 @@ def rested(settings: Settings, log: Log) -> Watch:
 
 
 def due(settings: Settings, log: Log) -> Watch:
-    """Return a watch that has something to tell, and nobody to tell it to."""
+    """Return a watch that has something to tell, and nothing to notify it to."""
     watch = rested(settings, log)
     write(settings.paths[0], 'second')
     watch.poll_now()

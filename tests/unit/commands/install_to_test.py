@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import re
 import shutil
 import stat
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,10 +16,9 @@ import pytest
 from pollreload.cli import main
 from pollreload.commands import install_to
 from pollreload.errors import UsageError
-from tests.servers.harness import until
 from tests.support.targets import DEADLINE
 
-# In the place of the loader, which runs what is third among its words.
+# Stands for the loader, which runs its third argument.
 LOADER = '#!/bin/sh\necho "$0" "$@"\n'
 
 
@@ -83,7 +80,7 @@ def test_everything_is_there_for_everybody(prefix: Path, volume: Path) -> None:
     name = own(volume)
     lib = f'{name}/lib'
     assert tree(volume) == {
-        'pollreload': ('-rwxr-xr-x', install_to.launcher(name)),
+        'pollreload': ('-rwxr-xr-x', install_to.LAUNCHER),
         'lib': ('link', lib),
         name: ('drwxr-xr-x', None),
         lib: ('drwxr-xr-x', None),
@@ -99,9 +96,7 @@ def test_everything_is_there_for_everybody(prefix: Path, volume: Path) -> None:
 def test_launcher_finds_its_own_place(
         prefix: Path, volume: Path, tmp_path: Path,
 ) -> None:
-    """Where the volume is mounted, also elsewhere than it was filled; by a link, from
-    PATH, from within, and whatever CDPATH says.
-    """
+    """At another mount point, by a link, from PATH, from inside, with CDPATH set."""
     run(volume, prefix)
     place = tmp_path / 'mounted elsewhere'
     volume.rename(place)
@@ -129,7 +124,7 @@ def test_launcher_finds_its_own_place(
         assert done.stdout == wanted, name
 
 
-def test_words_without_a_shell_are_those_of_the_launcher() -> None:
+def test_arguments_without_a_shell_are_those_of_the_launcher() -> None:
     """What the document and --help give for an image without a shell is the same; and
     the program of the image starts the interpreter in the same way.
     """
@@ -137,7 +132,7 @@ def test_words_without_a_shell_are_those_of_the_launcher() -> None:
     root = Path(__file__).resolve().parents[3]
     document = ' '.join((root / 'docs/image.md').read_text().replace(',', ' ').split())
     shown = ' '.join((main.pollreload.commands['install-to'].help or '').split())
-    script = install_to.launcher('x').decode().replace('"', '').replace('\\', '')
+    script = install_to.LAUNCHER.decode().replace('"', '').replace('\\', '')
     launcher = ' '.join(script.split())
 
     place = '/pollreload/lib'
@@ -147,13 +142,15 @@ def test_words_without_a_shell_are_those_of_the_launcher() -> None:
     assert "FLAGS = '-ISXutf8'\n" in (root / 'packaging/image/tree.py').read_text()
 
 
-def test_second_run_changes_nothing(prefix: Path, volume: Path) -> None:
-    """An initContainer runs again when its pod does, maybe beside what it installed."""
+def test_second_run_leaves_one_whole_installation(
+        prefix: Path, volume: Path,
+) -> None:
+    """An initContainer runs again when its pod does."""
     run(volume, prefix)
-    first = own(volume), tree(volume)
+    first = plain(volume)
 
     assert run(volume, prefix)[0] == 0
-    assert (own(volume), tree(volume)) == first
+    assert plain(volume) == first
 
 
 @pytest.mark.parametrize(
@@ -185,7 +182,7 @@ def test_what_is_not_the_same_is_replaced(
 
 
 def plain(volume: Path) -> dict[str, tuple[str, object]]:
-    """Return what is in a volume, whatever name its tree was given."""
+    """Return the contents of a volume, with one name for any tree."""
     def renamed(what: str) -> str:
         return re.sub(r'\.pollreload-[0-9a-f]{16}', 'TREE', what)
 
@@ -230,8 +227,8 @@ def versions(prefix: Path, volume: Path) -> None:
 
 
 STEPS = (
-    (os, 'mkdir'), (os, 'symlink'), (os, 'chmod'), (os, 'replace'), (os, 'unlink'),
-    (os, 'rmdir'), (shutil, 'copyfile'),
+    (os, 'mkdir'), (os, 'symlink'), (os, 'fchmod'), (os, 'replace'), (os, 'unlink'),
+    (os, 'rmdir'), (install_to, 'write'),
 )
 
 
@@ -258,7 +255,7 @@ def before(step: Callable[[int, str], None]) -> Iterator[None]:
 
 
 def steps(prefix: Path, volume: Path) -> list[str]:
-    """Return what a run does to the file system, one after the other."""
+    """Return the changes that a run makes to the file system, in order."""
     done: list[str] = []
     with before(lambda _, name: done.append(name)):
         run(volume, prefix)
@@ -320,8 +317,9 @@ def test_whenever_a_first_run_is_killed_nothing_half_is_run(
 def test_whatever_fails_the_old_one_is_kept(
         prefix: Path, volume: Path, tmp_path: Path,
 ) -> None:
-    """A failure at any step is said, and what is there runs. Only what could not be
-    removed is no failure.
+    """A failure at any step is reported, and what is there runs.
+
+    A tree that cannot be removed is no failure.
     """
     versions(prefix, volume)
     shutil.copytree(volume, tmp_path / 'once', symlinks=True)
@@ -342,53 +340,96 @@ def test_whatever_fails_the_old_one_is_kept(
             continue
         step = todo[number - 1]
         assert (status, out) == (1, '')
-        assert err == f'pollreload: cannot install: {step}: No space left on device\n'
-        # Where the second could not be replaced there is one of each.
-        assert works(place) == ({'1', '2'} if number == filled else {'1'})
-        assert len(os.listdir(place)) == (4 if number == filled else 3)
-
-
-def test_two_at_once_wait_for_each_other(prefix: Path, volume: Path) -> None:
-    """Who comes second finds what the first one has installed, and leaves it."""
-    came: list[tuple[int, str, str]] = []
-    inode = volume.stat().st_ino
-
-    def waits() -> bool:
-        # The second field of one that waits (proc_locks(5)).
-        return any(
-            line.split()[1:3] == ['->', 'FLOCK'] and f':{inode} ' in line
-            for line in Path('/proc/locks').read_text().splitlines()
+        assert err == (
+            f'pollreload: cannot install: {place}/{step}: No space left on device\n'
         )
-
-    with install_to.alone(str(volume)):
-        second = threading.Thread(target=lambda: came.append(run(volume, prefix)))
-        second.start()
-        until(waits, 'the second one waits')
-        assert os.listdir(volume) == []
-        install_to.fill(
-            str(volume), str(prefix / 'lib'), str(volume / 'lib'),
-            str(volume / 'pollreload'),
-        )
-        first = tree(volume)
-    second.join(DEADLINE)
-
-    assert came == [(0, f'installed: {volume}/pollreload\n', '')]
-    assert tree(volume) == first
+        # The launcher is the same in both versions.
+        assert works(place) == ({'2'} if number == filled else {'1'})
+        assert len(os.listdir(place)) == 3
 
 
-def test_no_lock_outlives_a_run(prefix: Path, volume: Path) -> None:
-    """Nor does one that failed keep the next one waiting."""
+def test_a_directory_in_the_way_of_the_launcher_is_named(
+        prefix: Path, volume: Path,
+) -> None:
+    """The launcher cannot replace a directory."""
     (volume / 'pollreload').mkdir()
-    assert run(volume, prefix) == (
-        1, '', f'pollreload: cannot install: {volume}/pollreload: Is a directory\n',
+    status, out, err = run(volume, prefix)
+
+    assert (status, out) == (1, '')
+    assert err == f'pollreload: cannot install: {volume}/pollreload: Is a directory\n'
+    assert os.listdir(volume / 'pollreload') == []
+    assert (volume / 'lib/python3').read_bytes() == b'\x7fELF'
+
+
+# A volume of another user
+
+
+@pytest.mark.parametrize('name', ['pollreload', 'lib'])
+def test_a_link_of_the_owner_is_replaced_and_not_followed(
+        prefix: Path, volume: Path, tmp_path: Path, name: str,
+) -> None:
+    """Root would write to, or change the mode of, whatever it leads to."""
+    secret = tmp_path / 'secret'
+    secret.write_text('mine')
+    secret.chmod(0o600)
+    run(volume, prefix)
+    (volume / name).unlink()
+    (volume / name).symlink_to(
+        secret if name == 'pollreload' else '.pollreload-0123456789abcdef/lib',
     )
 
-    fd = os.open(volume, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(fd)
-    assert os.listdir(volume) == ['pollreload']
+    assert run(volume, prefix)[0] == 0
+    assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == ('mine', 0o600)
+    assert works(volume) == {'\x7fELF'} or (volume / name).exists()
+
+
+def test_a_directory_that_was_exchanged_is_refused(
+        prefix: Path, volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between mkdir and open the owner of the volume puts another in its place."""
+    theirs = tmp_path / 'theirs'
+    theirs.mkdir()
+    theirs.chmod(0o755)
+    real = os.mkdir
+
+    def exchanged(path: str, mode: int, *, dir_fd: int | None = None) -> None:
+        real(path, mode, dir_fd=dir_fd)
+        if install_to.TREE.fullmatch(path):
+            (volume / path).rmdir()
+            theirs.rename(volume / path)
+
+    monkeypatch.setattr(os, 'mkdir', exchanged)
+    status, out, err = run(volume, prefix)
+
+    assert (status, out) == (1, '')
+    assert err.endswith(': was replaced by another user\n')
+    assert not (volume / 'pollreload').exists()
+
+
+def test_a_link_in_the_place_of_the_new_directory_is_refused(
+        prefix: Path, volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would lead the copy to any directory of the machine."""
+    (tmp_path / 'target').mkdir()
+    real = os.mkdir
+
+    def exchanged(path: str, mode: int, *, dir_fd: int | None = None) -> None:
+        real(path, mode, dir_fd=dir_fd)
+        if install_to.TREE.fullmatch(path):
+            (volume / path).rmdir()
+            (volume / path).symlink_to(tmp_path / 'target')
+
+    monkeypatch.setattr(os, 'mkdir', exchanged)
+
+    assert run(volume, prefix)[0] == 1
+    assert os.listdir(tmp_path / 'target') == []
+
+
+def test_a_volume_that_anyone_may_write_to_is_fine(prefix: Path, volume: Path) -> None:
+    """An emptyDir belongs to root and has mode 0777; the container need not be root."""
+    volume.chmod(0o777)
+
+    assert run(volume, prefix)[0] == 0
 
 
 def test_what_only_looks_like_ours_is_left(prefix: Path, volume: Path) -> None:
@@ -400,27 +441,32 @@ def test_what_only_looks_like_ours_is_left(prefix: Path, volume: Path) -> None:
     assert len(os.listdir(volume)) == 6
 
 
-def test_half_a_copy_is_never_in_place(
+def test_an_incomplete_copy_is_never_in_place(
         prefix: Path, volume: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the copy ends early there is what was before, and no litter."""
-    def full(source: str, place: str) -> None:
-        raise OSError(28, 'No space left on device', source, None, place)
+    """If the copy ends early, what was there before stays, and nothing else is left."""
+    class Full(io.FileIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, 'No space left on device')
 
-    (prefix / 'lib' / 'python3.13' / 'new.pyc').touch()
-    monkeypatch.setattr(shutil, 'copyfile', full)
+    real = open
+    monkeypatch.setattr(
+        'builtins.open', lambda path, mode='r', **more:
+        Full(path, 'w') if mode == 'wb' else real(path, mode, **more),
+    )
     status, out, err = run(volume, prefix)
 
     assert (status, out) == (1, '')
-    assert err.startswith(f'pollreload: cannot install: {volume}/.pollreload-')
-    assert err.endswith(': No space left on device\n')
+    assert re.fullmatch(
+        f'pollreload: cannot install: {volume}/\\S+: No space left on device\n', err,
+    )
     assert os.listdir(volume) == []
 
 
 def test_error_without_a_name_names_the_directory(
         prefix: Path, volume: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What write(2) raises knows no file."""
+    """Not every system call knows a file."""
     def full(*_: object) -> None:
         raise OSError(28, 'No space left on device')
 
@@ -459,7 +505,7 @@ def test_lib_of_others_is_left_alone(prefix: Path, volume: Path) -> None:
     (volume / 'lib').mkdir()
     (volume / 'lib' / 'libc.so').touch()
 
-    with pytest.raises(UsageError, match='not ours; name an empty directory'):
+    with pytest.raises(UsageError, match='is not ours; name an empty directory'):
         run(volume, prefix)
 
     assert os.listdir(volume / 'lib') == ['libc.so']

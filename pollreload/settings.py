@@ -8,11 +8,15 @@ environment, a configuration file) is the business of pollreload.cli.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+# Names that no program reads as its configuration: temporary files and copies of
+# editors, rsync, sed, package managers, version control and file systems.
 IGNORED = (
-    '*~', '.*.sw?', '.*.swpx', '4913', '.#*', '#*#', '*.tmp', '*.orig',
-    '*.rej', '*.bak', '.nfs*', '.fuse_hidden*', '.git', '.hg', '.svn',
-    '.bzr', 'CVS', '.DS_Store', 'lost+found', '.snapshot', '.dpkg-*',
-    '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig', '__pycache__',
+    '*~', '.*.sw?', '.*.swpx', '4913', '.#*', '#*#', '.*.kate-swp', '.goutputstream-*',
+    '*___jb_tmp___', '*___jb_old___', '.*.XXXXXX', '.~tmp~', '.rsync-partial',
+    'sedXXXXXX', '.ansible_tmp*', '*.filepart', '*.tmp', '*.orig', '*.rej', '*.bak',
+    '.dpkg-*', '*.dpkg-*', '*.ucf-*', '*.rpmsave', '*.rpmnew', '*.rpmorig',
+    '*.apk-new', '*.pacnew', '*.pacsave', '.git', '.hg', '.svn', '.bzr', 'CVS',
+    '.nfs*', '.fuse_hidden*', '.DS_Store', 'lost+found', '.snapshot', '__pycache__',
 )
 
 

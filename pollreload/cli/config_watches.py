@@ -16,7 +16,7 @@ from pollreload.runtime.file_conflicts import (
     written,
 )
 from pollreload.settings import Plan, Settings
-from pollreload.system import ledger_file, reader
+from pollreload.system import ledger_file, reader, safe_open
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
@@ -137,10 +137,7 @@ def read_bytes(path: str) -> bytes:
 
 def opened(path: str) -> bytes:
     """Return the first bytes of a file. Raises OSError."""
-    # To open a FIFO or a device can hurt whoever is at its other end.
-    reader.regular(os.stat(path).st_mode)
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    with open(os.open(path, flags), 'rb') as file:
+    with open(safe_open.open_regular(path), 'rb') as file:
         return file.read(LARGEST + 1)
 
 

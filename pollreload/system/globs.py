@@ -1,10 +1,16 @@
-"""Globs."""
+"""Match names with the patterns of a glob, and with those to be ignored."""
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
 
 from pollreload.system.mounts import wildcard
+
+# The six letters and digits of mkstemp(3), unless they are a word, a number or both,
+# which may well be the end of a name: .env.docker, .app.202601, .x.SHA256.
+RANDOM = r'(?!(?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*\Z)[A-Za-z0-9]{6}\Z'
+# Patterns that fnmatch has not: the temporary files of rsync and of sed -i.
+TEMPORARY = {'.*.XXXXXX': r'(?s:\..+\.)' + RANDOM, 'sedXXXXXX': 'sed' + RANDOM}
 
 
 def split(path: str) -> tuple[str, tuple[str, ...]]:
@@ -42,20 +48,34 @@ def passing(patterns: Sequence[str], at: set[int] | frozenset[int]) -> frozenset
 
 
 @functools.lru_cache(maxsize=64)
+def matches_itself(path: str) -> bool:
+    """Return whether a glob matches a file whose name is the glob itself."""
+    return all(
+        matcher((part,), hidden=False)(part) for part in path.split('/')
+        if wildcard(part)
+    )
+
+
+@functools.lru_cache(maxsize=64)
 def matcher(
         patterns: tuple[str, ...], hidden: bool = True,
 ) -> Callable[[str], object]:
-    """Return a function that tells whether a name matches one of the patterns.
+    """Return a function that says whether a name matches one of the patterns.
 
-    hidden: whether a wildcard matches a first dot.
+    hidden: whether a wildcard matches a first dot, as in patterns to be ignored;
+        only those have the names of TEMPORARY.
     """
     # Not at the top of the module: a watch on one plain file needs neither.
     import fnmatch
     import re
     if not patterns:
         return lambda name: False
+    if hidden:
+        return re.compile('|'.join(
+            TEMPORARY.get(pattern) or fnmatch.translate(pattern)
+            for pattern in patterns
+        )).match
     return re.compile('|'.join(
-        ('' if hidden or pattern.startswith('.') else r'(?!\.)')
-        + fnmatch.translate(pattern)
+        ('' if pattern.startswith('.') else r'(?!\.)') + fnmatch.translate(pattern)
         for pattern in patterns
     )).match

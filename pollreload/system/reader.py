@@ -13,9 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-from pollreload.core.change import Sight, Snapshot
-from pollreload.system.globs import advance, matcher, passing, split
+from pollreload.core.change import EMPTY, Sight, Snapshot
+from pollreload.system.globs import (
+    advance,
+    matcher,
+    matches_itself,
+    passing,
+    split,
+)
 from pollreload.system.mounts import points, steps, wildcard
+from pollreload.system.safe_open import check_regular, open_regular
 from pollreload.system.stat_cache import (
     UNSURE,
     Shelf,
@@ -32,7 +39,7 @@ TERMS = Terms()
 NEVER = UNSURE, b''  # read so far
 CHUNK = 1 << 18  # bytes read at once: they stay in the second cache of a core
 LOOKS = 5
-FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+NULL = os.makedev(1, 3)  # /dev/null, devices.txt
 # The words of strerror differ between C libraries, and EAGAIN's mislead.
 REASONS = {
     errno.ENOENT: 'no such file',
@@ -43,13 +50,6 @@ REASONS = {
     errno.EAGAIN: 'leased by another process',
     errno.ELOOP: 'too many levels of symbolic links',
     errno.ENAMETOOLONG: 'file name too long',
-}
-SPECIAL = {
-    stat.S_IFDIR: 'is a directory',
-    stat.S_IFIFO: 'is a FIFO',
-    stat.S_IFSOCK: 'is a socket',
-    stat.S_IFCHR: 'is a device',
-    stat.S_IFBLK: 'is a device',
 }
 REPLACED = 'kept being replaced while it was read'
 
@@ -162,8 +162,8 @@ def standing(
     """
     stood = []
     for path, shelf in zip(paths, shelves, strict=True):
-        if shelf.sight and shelf.sight.kind == 'glob' and os.path.exists(path):
-            break  # what is there by this very name is no glob
+        if shelf.sight and shelf.sight.kind == 'glob' and literal(path):
+            break
         seen = stands(
             shelf, this.terms, lambda path: reread(path, this),
             lambda path: relisted(path, this),
@@ -179,22 +179,30 @@ def sight(path: str, this: Pass) -> Sight:
     """Return what is at one path: a file, a directory, or what a glob matches."""
     if this.dates or not this.alone:
         follow(path, this, whole=True)
+    if wildcard(path) and not literal(path):
+        return tree('glob', *split(path), this)
     try:
         info = os.stat(path)
-    except OSError as error:
-        # Only what is not there by this very name is a glob: what is there and
-        # cannot be read must not turn into its neighbours.
-        if wildcard(path):
-            return tree('glob', *split(path), this)
-        return Sight('', {}, {'': reason(error)})
-    if stat.S_ISDIR(info.st_mode):
-        return tree('directory', path, (), this)
-    pause(this, CHUNK // 64)
-    this.trail.prefix = path
-    try:
+        if stat.S_ISDIR(info.st_mode):
+            return tree('directory', path, (), this)
+        if masked(info) and not os.path.islink(path):
+            check_regular(info.st_mode)
+        pause(this, CHUNK // 64)
+        this.trail.prefix = path
+        if this.dates:
+            this.newest = max(this.newest, moved(os.path.dirname(path) or '.', info))
         return Sight('file', {'': digest(path, '', info, this)}, {})
     except OSError as error:
         return Sight('', {}, {'': reason(error)})
+
+
+def literal(path: str) -> bool:
+    """Return whether a path that can be read as a glob is the name of a file.
+
+    What is there and cannot be read must not turn into its neighbours. A glob that
+    matches its own name (/etc/app/*.conf) stays one: such a file is another match.
+    """
+    return not matches_itself(path) and os.path.lexists(path)
 
 
 def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
@@ -221,6 +229,7 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
             with directory(path) as fd:
                 info = os.fstat(fd)
                 trace(path, info, this)
+                date(info, this)
                 here = (info.st_dev, info.st_ino)
                 if linked and (here in above or (here, at) in entered):
                     continue
@@ -259,9 +268,7 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
                     trace(path, info, this)
             except OSError as error:
                 this.trail.whole = False
-                # What cannot be a match must not alarm, unless it may be a
-                # directory of matches that cannot be reached now.
-                if not vanished(error, path, end not in after):
+                if not vanished(error, path):
                     unreadable[member] = reason(error)
         todo.extend(reversed(ahead))
     return Sight(kind, files, unreadable)
@@ -327,7 +334,7 @@ def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
         date(info, this)
         value = was
     else:
-        stamp, value = read(path, info.st_mode, this)
+        stamp, value = read(path, info, this)
         if value != was and this.trail.known:
             # Once is no settled content: who wrote it where stat does not tell may
             # be in the midst of it.
@@ -341,25 +348,26 @@ def reread(path: str, this: Pass) -> bytes:
 
     Raises OSError.
     """
-    file = os.open(path, FLAGS)
+    file = open_regular(path)
     try:
         return hashed(file, os.fstat(file).st_size, this)
     finally:
         os.close(file)
 
 
-def read(path: str, mode: int, this: Pass) -> tuple[bytes, bytes]:
+def read(path: str, info: os.stat_result, this: Pass) -> tuple[bytes, bytes]:
     """Return the stamp and the digest of a regular file.
 
-    mode: what stat just said; nothing else is opened, for to open a FIFO or a
-        device can hurt whoever is at its other end.
-    Raises OSError, without an errno where it is no regular file.
+    info: what stat just said. /dev/null is an empty file: a link to it masks a
+        snippet (systemd.unit(5), firejail(1)).
+    Raises OSError: NotRegular, without an errno, if it is no regular file.
     """
-    regular(mode)
-    file = os.open(path, FLAGS)
+    if masked(info):
+        return UNSURE, EMPTY
+    check_regular(info.st_mode)
+    file = open_regular(path)
     try:
         info = os.fstat(file)
-        regular(info.st_mode)
         digest = hashed(file, info.st_size, this)
     finally:
         os.close(file)
@@ -367,10 +375,31 @@ def read(path: str, mode: int, this: Pass) -> tuple[bytes, bytes]:
     return worth(info, this.terms), digest
 
 
+def masked(info: os.stat_result) -> bool:
+    """Return whether a file is /dev/null, by that name or another."""
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == NULL
+
+
 def date(info: os.stat_result, this: Pass) -> None:
-    """Note when a file was written, where that is asked for."""
+    """Note when a file or directory was changed, if the caller asks for dates.
+
+    A rename sets the ctime of the directory that is renamed, and of no file in it.
+    """
     if this.dates:
         this.newest = max(this.newest, info.st_mtime, info.st_ctime)
+
+
+def moved(directory: str, file: os.stat_result) -> float:
+    """Return when the directory of a file was renamed; 0.0 if that cannot be known.
+
+    A new name in a directory sets its mtime and its ctime, a rename only its ctime.
+    A directory of another file system counts for nothing: that of a file that is
+    mounted by itself comes from the image of the container.
+    """
+    info = os.stat(directory)
+    if info.st_dev != file.st_dev or info.st_ctime_ns <= info.st_mtime_ns:
+        return 0.0
+    return info.st_ctime
 
 
 def hashed(file: int, size: int, this: Pass) -> bytes:
@@ -408,12 +437,6 @@ def pause(this: Pass, count: int) -> None:
             raise Stopped
 
 
-def regular(mode: int) -> None:
-    """Raise OSError for anything but a regular file."""
-    if not stat.S_ISREG(mode):
-        raise OSError(SPECIAL.get(stat.S_IFMT(mode), 'is not a regular file'))
-
-
 def reason(error: OSError) -> str:
     """Return for a person why something could not be read."""
     if error.errno is None:
@@ -421,14 +444,11 @@ def reason(error: OSError) -> str:
     return REASONS.get(error.errno) or os.strerror(error.errno).lower()
 
 
-def vanished(error: OSError, path: str, dangling: bool = False) -> bool:
-    """Return whether an error only says that a name is gone by now.
-
-    dangling: whether a link that is there, and leads nowhere, counts as gone.
-    """
+def vanished(error: OSError, path: str) -> bool:
+    """Return whether an error only says that a file is gone, or a link dangles."""
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return False
-    return dangling or not os.path.lexists(path)
+    return os.path.islink(path) or not os.path.lexists(path)
 
 
 def follow(path: str, this: Pass, whole: bool) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pollreload import __main__, errors
 from pollreload.cli import main, resolve
-from pollreload.settings import Plan, Settings
+from pollreload.settings import IGNORED, Plan, Settings
 
 ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 DOCUMENTS = (
@@ -304,3 +304,12 @@ def test_yaml_runs_the_sidecar(monkeypatch):
     assert f'mountPath: {given["FILE"]}}}' in manifest
     assert (only.process, only.signal.name) == ('nginx', 'SIGHUP')
     assert 'shareProcessNamespace: true' in manifest
+
+
+def test_every_name_that_is_ignored_by_default_is_documented():
+    """docs/how-it-works.md lists them all, and no other."""
+    section = text('docs/how-it-works.md').split('\n## Ignored names\n')[1]
+    rows = [line for line in section.split('\n## ')[0].splitlines() if line[:1] == '|']
+    listed = re.findall('`([^`]+)`', ' '.join(row.split('|')[1] for row in rows))
+
+    assert sorted(listed) == sorted([*IGNORED, '..*'])

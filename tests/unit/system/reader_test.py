@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from xxhash import xxh3_128_digest
 
 from pollreload.core.change import EMPTY, Sight
 from pollreload.settings import IGNORED
-from pollreload.system import globs, reader, stat_cache
+from pollreload.system import globs, reader, safe_open, stat_cache
 from pollreload.system.reader import TERMS, fingerprint, look
 
 ROOT = os.getuid() == 0
@@ -93,11 +92,11 @@ def before_read(
     todo = iter((*[None] * first, *range(times)))
     real = reader.read
 
-    def read(path: str, mode: int, this: reader.Pass) -> tuple[bytes, bytes]:
+    def read(path: str, info: os.stat_result, this: reader.Pass) -> tuple[bytes, bytes]:
         turn = next(todo, None)
         if turn is not None:
             act(turn)
-        return real(path, mode, this)
+        return real(path, info, this)
 
     monkeypatch.setattr(reader, 'read', read)
 
@@ -128,8 +127,8 @@ def test_an_empty_file_has_the_digest_that_change_calls_empty(at):
     assert see(f'{at}/app.conf').files == {'': EMPTY}
 
 
-def test_an_idle_look_at_a_file_makes_five_system_calls(at, monkeypatch):
-    """stat, open, fstat, one read, close; no links are looked at."""
+def test_a_poll_of_a_file_reads_it_once_and_reads_no_links(at, monkeypatch):
+    """stat, what open_regular needs, one fstat, one read, one close."""
     write(at, ['app.conf'])
     os.symlink('app.conf', f'{at}/link.conf')
     calls: list[str] = []
@@ -139,7 +138,8 @@ def test_an_idle_look_at_a_file_makes_five_system_calls(at, monkeypatch):
 
     look((f'{at}/link.conf',), IGNORED)
 
-    assert calls == ['stat', 'open', 'fstat', 'read', 'close']
+    safe_open = ['open', 'fstat', 'open', 'close']
+    assert calls == ['stat', *safe_open, 'fstat', 'read', 'close']
 
 
 def test_a_look_at_a_file_imports_no_matcher(at):
@@ -288,22 +288,16 @@ def test_nothing_but_regular_files_is_ever_opened(at, monkeypatch):
     assert see(at).unreadable == {'fifo': 'is a FIFO', 'socket': 'is a socket'}
 
 
-@pytest.mark.parametrize(('make', 'said'), [
-    (os.mkfifo, 'is a FIFO'), (os.mkdir, 'is a directory'),
-])
-def test_a_file_that_was_swapped_after_stat_is_not_read(at, make, said):
-    """fstat looks again at what was opened; the open does not wait."""
-    make(f'{at}/app.conf')
+def test_a_file_that_is_swapped_after_stat_is_not_opened(at):
+    """Its owner can replace it between two system calls."""
+    write(at, ['app.conf'])
+    before = os.stat(f'{at}/app.conf')
+    os.remove(f'{at}/app.conf')
+    os.mkfifo(f'{at}/app.conf')
     this = reader.Pass((), False, True, reader.never, TERMS, [0, 0])
 
-    with pytest.raises(OSError, match=said):
-        reader.read(f'{at}/app.conf', stat.S_IFREG, this)
-
-
-def test_a_kind_of_file_from_the_future_is_not_opened():
-    """Only what is known to be regular is."""
-    with pytest.raises(OSError, match='is not a regular file'):
-        reader.regular(0)
+    with pytest.raises(OSError, match='is a FIFO'):
+        reader.read(f'{at}/app.conf', before, this)
 
 
 # A directory
@@ -404,16 +398,61 @@ def test_a_link_to_a_directory_above_ends(at):
     assert members(f'{at}/d') == ['sub/a']
 
 
-def test_a_dangling_link_is_an_unreadable_member(at):
-    """It is there, and leads nowhere."""
-    write(at, ['a', 'file'])
-    os.symlink('none', f'{at}/b')
-    os.symlink('file/none', f'{at}/c')
+def test_a_dangling_link_is_an_absent_file(at):
+    """Below a directory and as a match of a glob; the path itself is unreadable."""
+    write(at, ['d/a', 'd/file'])
+    os.symlink('none', f'{at}/d/b')
+    os.symlink('file/none', f'{at}/d/c')
 
-    seen = see(at)
+    assert members(f'{at}/d') == members(f'{at}/d/*') == ['a', 'file']
+    assert see(f'{at}/d/b') == lost('no such file')
+    assert see(f'{at}/d/c') == lost('not a directory')
 
-    assert list(seen.files) == ['a', 'file']
-    assert seen.unreadable == {'b': 'no such file', 'c': 'not a directory'}
+
+def test_a_link_in_a_circle_is_an_unreadable_member(at):
+    """It cannot be known what the program finds there."""
+    write(at, ['a'])
+    os.symlink('b', f'{at}/b')
+
+    assert see(at).unreadable == {'b': 'too many levels of symbolic links'}
+
+
+@pytest.mark.parametrize('path', ['{}', '{}/*.conf', '{}/2.conf', '{}/3.conf'])
+def test_a_link_to_dev_null_is_an_empty_file(at, path):
+    """It masks a snippet; a device is what it is elsewhere."""
+    write(at, ['1.conf'])
+    os.symlink('/dev/null', f'{at}/2.conf')
+    os.symlink('2.conf', f'{at}/3.conf')
+
+    found = see(path.format(at))
+
+    assert found.unreadable == {}
+    masked = {name: value for name, value in found.files.items() if name != '1.conf'}
+    assert set(masked.values()) == {EMPTY}
+    assert see('/dev/null') == lost('is a device')
+
+
+def test_a_link_to_another_device_is_an_unreadable_member(at):
+    """It is never opened."""
+    os.symlink('/dev/zero', f'{at}/a')
+
+    assert see(at).unreadable == {'a': 'is a device'}
+
+
+def test_a_member_that_is_refused_as_missing_though_it_is_there_is_unreadable(
+        at, monkeypatch,
+):
+    """A file system without an answer is not a file that is gone."""
+    write(at, ['a', 'b'])
+    real = safe_open.open_regular
+
+    def fail(path):
+        if path.endswith('/b'):
+            raise FileNotFoundError(errno.ENOENT, 'odd')
+        return real(path)
+    monkeypatch.setattr(reader, 'open_regular', fail)
+
+    assert see(at).unreadable == {'b': 'no such file'}
 
 
 def test_a_member_that_vanishes_after_the_listing_is_gone(at, monkeypatch):
@@ -535,6 +574,19 @@ def test_a_path_that_exists_literally_wins_over_a_glob(at):
 
     os.remove(f'{at}/a[1].conf')
     assert members(f'{at}/a[1].conf') == ['a1.conf']
+
+
+@pytest.mark.parametrize('name', ['*.conf', '?.conf', '[*].conf', '[]].conf'])
+def test_a_glob_that_matches_its_own_name_stays_a_glob(at, name):
+    """A shell writes such a file if nothing matches yet: echo x >*.conf."""
+    write(at, ['b.conf', name])
+    own = [name] if name in ('*.conf', '?.conf') else []
+
+    seen = see(f'{at}/{name}')
+
+    assert (seen.kind == 'glob') == bool(own)
+    if own:
+        assert list(seen.files) == sorted([*own, 'b.conf'])
 
 
 def test_a_glob_without_a_match_was_read(at):
@@ -699,6 +751,59 @@ def test_newest_is_the_latest_date_of_the_files(at):
     assert newest(f'{at}/b') == changed(f'{at}/b')
     assert newest(f'{at}/b', dates=False) == 0.0
     assert newest(f'{at}/none') == 0.0
+
+
+def dated(path: str, modified: float, changed: float) -> os.stat_result:
+    """What stat says of a file, with other dates."""
+    info = list(os.stat(path))
+    fields = {'st_mtime_ns': int(modified * 1e9), 'st_ctime_ns': int(changed * 1e9)}
+    return os.stat_result(info, {
+        'st_mtime': modified, 'st_ctime': changed, **fields,
+    })
+
+
+@pytest.mark.parametrize('path', ['d', 'd/*', 'd/**/a'])
+def test_newest_counts_the_dates_of_directories(at, path):
+    """A directory that is renamed into place brings files that are older."""
+    write(at, ['d/sub/a'])
+    os.utime(f'{at}/d/sub', (2e9, 2e9))
+    assert newest(f'{at}/{path}') == 2e9
+
+    os.utime(f'{at}/d', (2.1e9, 2.1e9))
+    assert newest(f'{at}/{path}') == 2.1e9
+
+
+@pytest.mark.parametrize(('directory', 'device', 'found'), [
+    ((5.0, 9.0), 0, 9.0),
+    ((9.0, 9.0), 0, 0.0),
+    ((5.0, 9.0), 1, 0.0),
+])
+def test_a_rename_of_the_directory_of_a_file_counts(
+        at, monkeypatch, directory, device, found,
+):
+    """Its ctime alone is set; a new name beside the file sets the mtime as well."""
+    write(at, ['a'])
+    info = dated(at, *directory)
+    file = os.stat_result([
+        *(0, 0, info.st_dev + device), *([0] * 7),
+    ])
+    monkeypatch.setattr(os, 'stat', {at: info}.get)
+
+    assert reader.moved(at, file) == found
+
+
+def test_a_directory_that_is_renamed_into_place_is_new(at):
+    """Each file in it, and the file that is watched by itself, is as new."""
+    write(at, ['new/a'])
+    before = changed(f'{at}/new/a')
+    os.utime(f'{at}/new', (1e9, 1e9))
+    os.utime(f'{at}/new/a', (1e9, 1e9))
+    while changed(f'{at}/new') <= before:
+        os.rename(f'{at}/new', f'{at}/d')
+        os.rename(f'{at}/d', f'{at}/new')
+
+    renamed = changed(f'{at}/new')
+    assert newest(f'{at}/new') == newest(f'{at}/new/a') == renamed
 
 
 @pytest.mark.parametrize('path', ['volume/a', 'volume', 'volume/*', 'link', 'to/a'])

@@ -237,7 +237,7 @@ def verdict(state: State) -> int:
     unreadable = any(trouble.whole for trouble in content.troubles.values())
     if state.looking or content.state == 'blank' or (unreadable and not content.seen):
         return 3
-    if content.state != 'done':
+    if content.state != 'current':
         return 1
     return 3 if unreadable else 0
 

@@ -48,7 +48,7 @@ def printed(
     return status
 
 
-def sight(path: str, ignore: Sequence[str]) -> change.Sight:
+def sight(path: str, ignore: Sequence[str]) -> change.Reading:
     """Return what is at a path, however long that takes. Raises Ended on a signal."""
     observer = Observer(Settings((path,), ignore=tuple(ignore)))
     try:
@@ -56,4 +56,4 @@ def sight(path: str, ignore: Sequence[str]) -> change.Sight:
             interrupt.ended(PATIENCE)
     finally:
         observer.close()
-    return snapshot.sights[0]
+    return snapshot.readings[0]

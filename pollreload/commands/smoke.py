@@ -362,7 +362,7 @@ def identical(scene: Scene) -> None:
         logged(scene.watch, 'polled')
         scene.watch.process.send_signal(signal.SIGUSR1)
         seen = logged(scene.watch, 'status')['message']
-    if not seen.startswith('content done'):
+    if not seen.startswith('content current'):
         raise Unproved(f'the watch is not at rest: {seen}')
     tell(scene.target, 'ping')
     expect(scene.target, 'here', 'the target was told')

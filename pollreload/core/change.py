@@ -13,7 +13,7 @@ MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbour
 RESTLESS = 60.0  # s of change without rest that are worth a line
 
 
-class Sight(NamedTuple):
+class Reading(NamedTuple):
     """What one look saw of one path.
 
     kind: 'file', 'directory' or 'glob'; '' where the path could not be read.
@@ -36,7 +36,7 @@ class Snapshot(NamedTuple):
         way, in seconds of CLOCK_REALTIME; 0.0 where it was not asked for.
     """
 
-    sights: tuple[Sight, ...]
+    readings: tuple[Reading, ...]
     newest: float = 0.0
 
 
@@ -59,12 +59,12 @@ class Trouble(NamedTuple):
 class Memory(NamedTuple):
     """What is remembered of the content of a watch; times are boot seconds.
 
-    state: 'blank', 'done', 'settling' or 'due'.
+    state: 'blank', 'current', 'settling' or 'due'.
     known: what was last believed, for each path; None: not known yet.
     known_print: the fingerprint of all that.
     seen, seen_at: the fingerprint of the last looks in a row, and when the
         first of them ended; '' after a look that could read nothing.
-    done: the fingerprint that the targets have; '' where that is unknown.
+    delivered: the fingerprint that the targets have; '' where that is unknown.
     left: when the last look began that saw what is done, if something else
         was seen since; who started after that may have read the other.
     firm: what the last look saw that could read it all, or knew it; altered: when
@@ -81,7 +81,7 @@ class Memory(NamedTuple):
     known_print: str = ''
     seen: str = ''
     seen_at: float = 0.0
-    done: str = ''
+    delivered: str = ''
     left: float = 0.0
     firm: str = ''
     altered: float = 0.0
@@ -132,12 +132,12 @@ TABLE: dict[tuple[str, str], str] = {
     ('blank', 'doubtful'): 'wait',
     ('blank', 'new'): 'baseline',
     ('blank', 'same'): 'baseline',
-    ('done', 'nothing'): 'wait',
-    ('done', 'done'): 'rest',
-    ('done', 'doubtful'): 'doubt',
-    ('done', 'new'): 'begin',
+    ('current', 'nothing'): 'wait',
+    ('current', 'done'): 'rest',
+    ('current', 'doubtful'): 'doubt',
+    ('current', 'new'): 'begin',
     # Seen before, then done was made void by an attempt at something else.
-    ('done', 'same'): 'begin',
+    ('current', 'same'): 'begin',
     ('settling', 'nothing'): 'break',
     ('settling', 'done'): 'rest',
     ('settling', 'doubtful'): 'doubt',
@@ -152,7 +152,7 @@ TABLE: dict[tuple[str, str], str] = {
 Digest = Callable[[Sequence[Mapping[str, bytes] | None]], str]
 
 
-def trouble(sight: Sight, known: Known | None) -> str:
+def trouble(sight: Reading, known: Known | None) -> str:
     """Return why a path as a whole counts as unreadable, or ''."""
     if not sight.kind or (sight.kind != 'file' and '' in sight.unreadable):
         return sight.unreadable.get('', 'cannot be read')
@@ -166,7 +166,7 @@ def trouble(sight: Sight, known: Known | None) -> str:
     return ''
 
 
-def summary(sight: Sight) -> str:
+def summary(sight: Reading) -> str:
     """Return why members of a path are unreadable, the first one by name, or ''."""
     names = sorted(sight.unreadable)
     if not names:
@@ -176,7 +176,8 @@ def summary(sight: Sight) -> str:
 
 
 def differences(
-        before: Sequence[Known | Sight | None], after: Sequence[Known | Sight | None],
+        before: Sequence[Known | Reading | None],
+        after: Sequence[Known | Reading | None],
 ) -> tuple[tuple[int, str], ...]:
     """Return the position and name of each file that came, went or changed."""
     found: list[tuple[int, str]] = []
@@ -221,7 +222,7 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
     ends = 0.0
     readable = False
     blank = memory.state == 'blank'
-    for position, sight in enumerate(snapshot.sights):
+    for position, sight in enumerate(snapshot.readings):
         known = memory.known[position] if position < len(memory.known) else None
         reason = trouble(sight, known)
         if reason:
@@ -302,7 +303,7 @@ def observe(
         found = digest([it.files if it is not None else None for it in contents])
     if not readable:
         saw = 'nothing'
-    elif memory.done and found == memory.done:
+    elif memory.delivered and found == memory.delivered:
         saw = 'done'
     elif now < ends:
         saw = 'doubtful'
@@ -319,20 +320,21 @@ def observe(
         failing=failing, mended=mended,
     )
     if action == 'wait':
-        if memory.state == 'done':
+        if memory.state == 'current':
             memory = memory._replace(left=memory.left or before)
         return memory, decision
     if action in ('baseline', 'rest'):
-        if memory.state == 'done':
+        if memory.state == 'current':
             # Nothing else was seen meanwhile, at most nothing at all.
             memory = memory._replace(left=0.0)
         return memory._replace(
-            state='done', known=contents, known_print=found, seen=found, done=found,
-            seen_at=memory.seen_at if found == memory.seen else now, restless=0.0,
+            state='current', known=contents, known_print=found, seen=found,
+            delivered=found, restless=0.0,
+            seen_at=memory.seen_at if found == memory.seen else now,
         ), decision
     if action == 'break':
         return memory._replace(state='settling', seen='', restless=0.0), decision
-    if memory.state == 'done':
+    if memory.state == 'current':
         memory = memory._replace(left=memory.left or before)
     if found != memory.seen:
         memory = memory._replace(seen=found, seen_at=now)
@@ -364,8 +366,8 @@ def still(memory: Memory, began: float, now: float) -> tuple[Memory, Decision] |
 def calm(memory: Memory) -> bool:
     """Return whether the content is done, and time alone changes nothing of that."""
     return (
-        memory.state == 'done' and bool(memory.done)
-        and memory.done == memory.seen == memory.known_print
+        memory.state == 'current' and bool(memory.delivered)
+        and memory.delivered == memory.seen == memory.known_print
         and not (memory.left or memory.restless or memory.doubts or memory.troubles)
     )
 
@@ -384,15 +386,15 @@ def told(memory: Memory, fingerprint: str, since: float) -> Memory:
     since: who started later may have read what is there now instead.
     """
     if memory.seen == fingerprint and memory.state == 'due':
-        return memory._replace(state='done', done=fingerprint, left=0.0)
-    return memory._replace(done=fingerprint, left=since)
+        return memory._replace(state='current', delivered=fingerprint, left=0.0)
+    return memory._replace(delivered=fingerprint, left=since)
 
 
 def void(memory: Memory) -> Memory:
     """Return the memory when a signal is about to be sent: nothing is done any more."""
-    return memory._replace(done='')
+    return memory._replace(delivered='')
 
 
 def tell_first(memory: Memory) -> Memory:
     """Return the memory where the targets are to be told of what is there."""
-    return memory._replace(state='settling', done='', left=0.0)
+    return memory._replace(state='settling', delivered='', left=0.0)

@@ -30,7 +30,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
     return {
         'key': here.key,
         'boot': here.boot,
-        'done': content.done,
+        'done': content.delivered,
         'seen': content.seen,
         'seen_at': content.seen_at,
         'known': [
@@ -96,12 +96,12 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
     # Something else that the last run saw, and did not tell, is on its way still.
     resting = bool(done) and (done == kept['seen'] or not same_boot)
     content = change.Memory(
-        state='done' if resting else 'settling',
+        state='current' if resting else 'settling',
         known=known,
         known_print=digest([it.files if it is not None else None for it in known]),
         seen=text(kept['seen']) if same_boot else '',
         seen_at=number(kept['seen_at']) if same_boot else 0.0,
-        done=done,
+        delivered=done,
         left=number(kept['left']) if same_boot else 0.0,
         # A ledger of 0.1.0 has neither.
         firm=text(kept.get('firm', kept['seen'])) if same_boot else '',

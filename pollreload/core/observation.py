@@ -35,7 +35,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     if snapshot is None:
         return stall(settings, state._replace(looking=began), world)
     # As good as every poll: what is the same is not asked about once more.
-    rests = snapshot.sights == state.resting
+    rests = snapshot.readings == state.resting
     known = change.still(state.content, began, now) if rests else None
     content, decision = known or change.observe(
         state.content, snapshot, began, now, settings.settle, settings.empty_grace,
@@ -58,8 +58,8 @@ def see(settings: Settings, state: State, world: World) -> State:
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
         look_at=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
-        resting=snapshot.sights if decision.action == 'rest' else (),
-        stirring=snapshot.sights if content.state == 'settling' else (),
+        resting=snapshot.readings if decision.action == 'rest' else (),
+        stirring=snapshot.readings if content.state == 'settling' else (),
     )
     if known:
         return at_rest(state)
@@ -75,18 +75,18 @@ def see(settings: Settings, state: State, world: World) -> State:
 
 def unsettled(
         settings: Settings, state: State, snapshot: change.Snapshot,
-        before: Sequence[change.Sight], world: World,
+        before: Sequence[change.Reading], world: World,
 ) -> State:
     """Return the state held for what keeps the content from settling, if anything.
 
     before: what the look before saw, if that had not settled either.
     """
     content = state.content
-    if content.state == 'done' and not state.stage:
+    if content.state == 'current' and not state.stage:
         return at_rest(state)
     emptied = [
         (position, name) for position, name in sorted(content.doubts)
-        if name not in snapshot.sights[position].unreadable
+        if name not in snapshot.readings[position].unreadable
     ]
     if content.state == 'settling' and emptied:
         return hold(
@@ -95,7 +95,7 @@ def unsettled(
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
     if change.restless(content, world.now()):
-        stirred = change.differences(before, snapshot.sights)
+        stirred = change.differences(before, snapshot.readings)
         names = [named(settings, *each) for each in stirred]
         below = any(name for _, name in stirred)
         hint = '; leave out what is no configuration (--ignore)' if below else ''
@@ -227,7 +227,7 @@ def late(settings: Settings, state: State, world: World) -> State:
     At the baseline there was none; a program may well run already and go by its
     name, or write its pidfile, only once it is warm.
     """
-    if not state.newest or state.looking or state.content.state != 'done':
+    if not state.newest or state.looking or state.content.state != 'current':
         return state
     choice = world.targets()
     if not choice.matches:

@@ -359,7 +359,7 @@ def send(
         state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
         # Nobody was told, so what was done before still is.
-        content = state.content._replace(done=before.content.done)
+        content = state.content._replace(delivered=before.content.delivered)
         return state._replace(
             content=content, next=state.attempt.again if failures else 0.0,
             waiting='backoff' if failures else 'poll',

@@ -70,8 +70,8 @@ class State(NamedTuple):
     dates: bool = False
     dated: float = 0.0
     dated_at: float = 0.0
-    resting: tuple[change.Sight, ...] = ()
-    stirring: tuple[change.Sight, ...] = ()
+    resting: tuple[change.Reading, ...] = ()
+    stirring: tuple[change.Reading, ...] = ()
     saved: object = None
     idle: bool = False
 

@@ -101,7 +101,7 @@ def awaited(state: State) -> str:
 def status(state: State, now: float) -> str:
     """Return how things stand, in a line for a person."""
     content = state.content
-    done = content.done[:12] or 'unknown'
+    done = content.delivered[:12] or 'unknown'
     said = [f'content {content.state}', f'seen {content.seen[:12] or "nothing"}',
             f'done {done}']
     if state.looking:
@@ -153,6 +153,6 @@ def kept(state: State) -> object:
     """Return what a ledger is written anew for, when it differs."""
     content = state.content
     return (
-        content.done, content.known_print, content.seen, content.left, content.doubts,
-        state.attempt, state.deaths, state.newest,
+        content.delivered, content.known_print, content.seen, content.left,
+        content.doubts, state.attempt, state.deaths, state.newest,
     )

@@ -176,7 +176,7 @@ class Metrics:
             labels=('watch',),
         )
         for each in records:
-            done.add_metric([each.name], {'fingerprint': each.state.content.done})
+            done.add_metric([each.name], {'fingerprint': each.state.content.delivered})
         yield done
         yield from self.counters(core, records)
         yield from self.gauges(core, records)

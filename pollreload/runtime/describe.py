@@ -22,7 +22,7 @@ def showing(
     def show(state: State) -> None:
         nonlocal before, trouble
         content = state.content
-        news = content.ended_at, content.done, state.hold, state.attempt.tries
+        news = content.ended_at, content.delivered, state.hold, state.attempt.tries
         if news == before or content.ended_at < 0:
             return
         before = news
@@ -86,7 +86,7 @@ def seen(settings: Settings, state: State) -> dict[str, object]:
         'time': round(time.time() - procfs.now() + content.ended_at, 3),
         'ended': content.ended_at,
         'took': round(content.ended_at - content.looked_at, 6),
-        'content': content.state, 'seen': content.seen, 'done': content.done,
+        'content': content.state, 'seen': content.seen, 'done': content.delivered,
         'held': state.hold, 'tries': state.attempt.tries, 'unreadable': [
             (settings.paths[place], trouble.reason)
             for place, trouble in sorted(content.troubles.items())

@@ -170,16 +170,16 @@ def plain(snapshot: change.Snapshot | None) -> object:
     assert snapshot is not None  # only a stop() that is asked can end a look early
     return [
         (sight.kind, dict(sight.files), dict(sight.unreadable))
-        for sight in snapshot.sights
+        for sight in snapshot.readings
     ], snapshot.newest
 
 
 def revived(value: Any) -> change.Snapshot:
     """Return the snapshot that plain() took apart."""
-    sights, newest = value
-    return change.Snapshot(tuple(change.Sight(*sight) for sight in sights), newest)
+    readings, newest = value
+    return change.Snapshot(tuple(change.Reading(*sight) for sight in readings), newest)
 
 
 def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
     """Return a snapshot in which no path could be read."""
-    return change.Snapshot(tuple(change.Sight('', {}, {'': reason}) for _ in paths))
+    return change.Snapshot(tuple(change.Reading('', {}, {'': reason}) for _ in paths))

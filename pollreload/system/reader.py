@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-from pollreload.core.change import EMPTY, Sight, Snapshot
+from pollreload.core.change import EMPTY, Reading, Snapshot
 from pollreload.system.globs import (
     advance,
     matcher,
@@ -125,29 +125,29 @@ def look(
             return Snapshot(tuple(stood))
         for _ in range(LOOKS):
             this = Pass(tuple(ignore), dates, len(paths) == 1, stop, terms, tally)
-            sights = []
+            readings = []
             passed = []
             trails = []
             for path, shelf in zip(paths, shelves, strict=True):
                 this.passed = set()
                 this.trail = Trail(known(shelf))
-                sights.append(sight(path, this))
+                readings.append(sight(path, this))
                 passed.append(this.passed)
                 trails.append(this.trail)
             moved = {
                 link for link, target in this.links.items() if points(link) != target
             }
             if not moved:
-                for shelf, saw, trail in zip(shelves, sights, trails, strict=True):
+                for shelf, saw, trail in zip(shelves, readings, trails, strict=True):
                     put(shelf, saw, trail, terms)
-                return Snapshot(tuple(sights), this.newest)
+                return Snapshot(tuple(readings), this.newest)
     except Stopped:
         return None
-    torn = Sight('', {}, {'': REPLACED})
+    torn = Reading('', {}, {'': REPLACED})
     return Snapshot(
         tuple(
             torn if links & moved else seen
-            for seen, links in zip(sights, passed, strict=True)
+            for seen, links in zip(readings, passed, strict=True)
         ),
         this.newest,
     )
@@ -155,7 +155,7 @@ def look(
 
 def standing(
         paths: Sequence[str], shelves: Sequence[Shelf], this: Pass,
-) -> list[Sight]:
+) -> list[Reading]:
     """Return what was seen on the first shelves, as far as it is still as it was.
 
     Raises Stopped.
@@ -175,7 +175,7 @@ def standing(
     return stood
 
 
-def sight(path: str, this: Pass) -> Sight:
+def sight(path: str, this: Pass) -> Reading:
     """Return what is at one path: a file, a directory, or what a glob matches."""
     if this.dates or not this.alone:
         follow(path, this, whole=True)
@@ -191,9 +191,9 @@ def sight(path: str, this: Pass) -> Sight:
         this.trail.prefix = path
         if this.dates:
             this.newest = max(this.newest, moved(os.path.dirname(path) or '.', info))
-        return Sight('file', {'': digest(path, '', info, this)}, {})
+        return Reading('file', {'': digest(path, '', info, this)}, {})
     except OSError as error:
-        return Sight('', {}, {'': reason(error)})
+        return Reading('', {}, {'': reason(error)})
 
 
 def literal(path: str) -> bool:
@@ -205,7 +205,7 @@ def literal(path: str) -> bool:
     return not matches_itself(path) and os.path.lexists(path)
 
 
-def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
+def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
     """Return what is below a directory, where its names match the patterns.
 
     patterns: one for each level; what is below the last is all taken.
@@ -237,7 +237,7 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
                 this.trail.listed[path] = hashed_names(names, links)
         except OSError as error:
             if not below:
-                return Sight('', {}, {'': reason(error)})
+                return Reading('', {}, {'': reason(error)})
             this.trail.whole = False
             if not vanished(error, path):
                 unreadable[below] = reason(error)
@@ -271,7 +271,7 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Sight:
                 if not vanished(error, path):
                     unreadable[member] = reason(error)
         todo.extend(reversed(ahead))
-    return Sight(kind, files, unreadable)
+    return Reading(kind, files, unreadable)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from itertools import islice, starmap
 from operator import attrgetter, eq
 from typing import NamedTuple
 
-from pollreload.core.change import Sight
+from pollreload.core.change import Reading
 
 STAMP = struct.Struct('=QQqqq')
 FIELDS = attrgetter('st_ino', 'st_dev', 'st_size', 'st_mtime_ns', 'st_ctime_ns')
@@ -87,7 +87,7 @@ class Shelf:
     )
 
     def __init__(self) -> None:
-        self.sight: Sight | None = None
+        self.sight: Reading | None = None
         self.whole = False
         self.once = False
         self.prefix = ''
@@ -145,7 +145,7 @@ def known(shelf: Shelf) -> dict[str, tuple[bytes, bytes]]:
     }
 
 
-def put(shelf: Shelf, sight: Sight, trail: Trail, terms: Terms) -> None:
+def put(shelf: Shelf, sight: Reading, trail: Trail, terms: Terms) -> None:
     """Put what a look saw on the shelf."""
     # Set last: an exception in between leaves nothing to go by.
     before, shelf.sight = shelf.sight, None
@@ -183,7 +183,7 @@ def turned(stamps: bytes, at: int, terms: Terms) -> int:
 def stands(
         shelf: Shelf, terms: Terms, read: Callable[[str], bytes],
         listing: Callable[[str], int], pause: Callable[[int], None],
-) -> Sight | None:
+) -> Reading | None:
     """Return what was seen where all is still as it was, else None.
 
     read: a path -> its digest, for those whose turn it is; may raise OSError.

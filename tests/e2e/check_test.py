@@ -843,12 +843,12 @@ def test_no_place_for_the_memory_is_4(watched: Watched) -> None:
     (State(looking=1.0), 3),
     (State(content=Memory('settling')), 1),
     (State(content=Memory('due', seen='x')), 1),
-    (State(content=Memory('done', seen='x')), 0),
-    (State(content=Memory('done', seen='x', troubles={0: Trouble('gone', 0.0)})), 3),
+    (State(content=Memory('current', seen='x')), 0),
+    (State(content=Memory('current', seen='x', troubles={0: Trouble('gone', 0.0)})), 3),
     (State(content=Memory('due', seen='x', troubles={0: Trouble('gone', 0.0)})), 1),
     (State(content=Memory('settling', troubles={0: Trouble('gone', 0.0)})), 3),
     (State(content=Memory(
-        'done', seen='x', troubles={0: Trouble('a member', 0.0, whole=False)},
+        'current', seen='x', troubles={0: Trouble('a member', 0.0, whole=False)},
     )), 0),
 ])
 def test_verdict_of_a_state(state: State, status: int) -> None:

@@ -195,7 +195,7 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
     assert 'stopped' in failed['message']
     assert told == 'HUP'
     assert alone
-    assert 'content done' in status
+    assert 'content current' in status
     assert it.count('signalled') == 1
 
 
@@ -231,7 +231,7 @@ def test_signal_that_ends_is_a_success_where_it_was_meant_to(
         ended = target.wait()
 
     assert 'which ended' in delivered['message']
-    assert 'content done' in status
+    assert 'content current' in status
     assert ended == -signal.SIGTERM
 
 

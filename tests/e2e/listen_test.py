@@ -392,7 +392,7 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
         'step = loop.Watch.step\n'
         'def stands(watch):\n'
         '    step(watch)\n'
-        '    if watch.state.content.state == "done":\n'
+        '    if watch.state.content.state == "current":\n'
         '        print("stands", file=sys.stderr, flush=True)\n'
         f'        {STANDING[how]}\n'
         'loop.Watch.step = stands\n'

@@ -72,7 +72,7 @@ def begun(path: str, *words: str, **rest: Any) -> Several:
     try:
         it.until('started')
         until(
-            lambda: all(each.startswith('content done') for each in
+            lambda: all(each.startswith('content current') for each in
                         it.statuses().values()), 'all is done',
         )
     except BaseException:

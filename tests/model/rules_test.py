@@ -19,7 +19,7 @@ def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulati
     """Return a world in which pollreload runs for a while, and A is done."""
     world = Simulation(WATCH._replace(**changes), layout, targets=targets)
     world.run(20.0)
-    assert world.state.content.done in ('=A', 'f=A,n=N')
+    assert world.state.content.delivered in ('=A', 'f=A,n=N')
     return world
 
 
@@ -48,8 +48,9 @@ def test_rule_1_only_done_moves_the_memory():
     world.run(3.0)
 
     assert told(world) == ['B']
-    assert (midway.state, midway.done) == ('due', '')
-    assert (world.state.content.state, world.state.content.done) == ('done', '=B')
+    assert (midway.state, midway.delivered) == ('due', '')
+    content = world.state.content
+    assert (content.state, content.delivered) == ('current', '=B')
 
 
 def test_rule_1_a_target_is_looked_for_at_every_poll():
@@ -231,7 +232,7 @@ def test_rule_2_a_failed_attempt_leaves_a_mark():
     world.run(60.0)
 
     assert told(world) == ['B', 'A']
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
 
 
 def test_rule_2_no_mark_without_a_signal():
@@ -264,7 +265,7 @@ def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
 
     [ledger] = kept
     assert ledger is not None
-    assert ledger.content.done == ''
+    assert ledger.content.delivered == ''
     assert [(it.process.pid, it.sends) for it in ledger.attempt.told] == [(101, 1)]
 
 
@@ -278,7 +279,7 @@ def test_rule_2_no_signal_without_a_ledger():
 
     assert told(world) == []
     assert reasons(world) == ['ledger']
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
 
 
 @pytest.mark.parametrize('back', ['A', 'B'])
@@ -293,7 +294,7 @@ def test_rule_2_the_mark_outlives_pollreload(back):
     world.put(back)
     world.run(30.0)
 
-    assert world.state.content.done == f'={back}'
+    assert world.state.content.delivered == f'={back}'
     assert told(world) == (['B', 'A'] if back == 'A' else ['B'])
 
 
@@ -573,7 +574,7 @@ def test_rule_9_what_is_not_sent_is_said(how, event, reason):
 
     assert reasons(world, event)[-1] == reason
     assert said(world, 'signalled', 'delivered') == []
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
 
 
 @pytest.mark.parametrize('disposition', ['default', 'ignored'])

@@ -243,7 +243,7 @@ def rest(sidecar: Sidecar) -> None:
     not to have it.
     """
     status = ''
-    while not status.startswith('content done'):
+    while not status.startswith('content current'):
         sidecar.status()
         sidecar.found = len(sidecar.seen)
         sidecar.until('polled')

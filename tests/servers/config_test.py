@@ -66,7 +66,7 @@ def test_each_is_told_of_its_own(place: Place, hall: Path) -> None:
         assert prometheus.ask() == 'second'
         swap(f'{hall}/live', {'fullchain.pem': 'second'})
         until(lambda: notes.read_text().splitlines() == once * 2, 'both are told anew')
-        until(lambda: all(each.startswith('content done') for each in
+        until(lambda: all(each.startswith('content current') for each in
                           it.statuses().values()), 'all is done')
         assert it.stop() == 0
 

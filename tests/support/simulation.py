@@ -373,8 +373,8 @@ class Simulation:
         before = self.state
         said = len(self.events)
         self.state = step_module.step(self.settings, before, self.world)
-        done = self.state.content.done
-        if done and done != before.content.done and not any(
+        done = self.state.content.delivered
+        if done and done != before.content.delivered and not any(
                 event.event == 'baseline' and 'reason' not in event.fields
                 for event in self.events[said:]
         ):
@@ -444,18 +444,18 @@ class Simulation:
         self.looked, self.seen = True, self.content
         files = {} if self.content == 'gone' else {'f': blob(self.content)}
         if self.layout == 'directory':
-            sight = change.Sight('directory', {**files, 'n': blob('N')}, {})
+            sight = change.Reading('directory', {**files, 'n': blob('N')}, {})
         else:
-            sight = change.Sight('file', {'': blob(self.content)}, {})
+            sight = change.Reading('file', {'': blob(self.content)}, {})
         return change.Snapshot((sight,), self.dated)
 
-    def unreadable(self) -> change.Sight:
+    def unreadable(self) -> change.Reading:
         """Return the sight of a content that cannot be read."""
         if self.layout == 'directory':
-            return change.Sight(
+            return change.Reading(
                 'directory', {'n': blob('N')}, {'f': 'permission denied'},
             )
-        return change.Sight('', {}, {'': 'permission denied'})
+        return change.Reading('', {}, {'': 'permission denied'})
 
     def choice(self) -> Choice:
         """Return whom to tell."""
@@ -567,7 +567,7 @@ class Simulation:
         told, count = self.acting
         where = f'{self.now}: action {index} of {self.marked} after {self.acting}'
         assert self.ledger is not None, f'without a mark: {where}'
-        assert not self.ledger.content.done, f'without a mark: {where}'
+        assert not self.ledger.content.delivered, f'without a mark: {where}'
         assert self.ledger.content.state == 'due', f'not settled: {where}'
         assert self.marked == self.seen, f'not seen by the last look: {where}'
         turns = {count} if told == self.marked else set()
@@ -739,7 +739,7 @@ class Simulation:
     def resting(self) -> bool:
         """Return whether all is done and nothing is under way."""
         content = self.state.content
-        return content.state == 'done' and not self.state.stage and not self.hung
+        return content.state == 'current' and not self.state.stage and not self.hung
 
     def settle_down(self) -> None:
         """Give the world all it takes, and check that its content is told then."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pollreload.commands.doctor.files import memory, shown
-from pollreload.commands.doctor.paths import SIGNALS, paths, sights
+from pollreload.commands.doctor.paths import SIGNALS, paths, readings
 from pollreload.commands.doctor.programs import commands, port, urls
 from pollreload.commands.doctor.rows import Row, json_of, status, text, width
 from pollreload.commands.doctor.target import target
@@ -63,7 +63,7 @@ def waiting(signals: frozenset[signal.Signals]) -> Iterator[None]:
 
 def rows(settings: Settings) -> list[Row]:
     """Return the rows of every check, in the order of a delivery."""
-    seen = sights(settings)
+    seen = readings(settings)
     return [
         *paths(settings.paths, seen),
         *(target(settings) if signals(settings) else ()),

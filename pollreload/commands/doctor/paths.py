@@ -56,7 +56,7 @@ UNKNOWN_KIND = (
 )
 
 
-def sights(settings: Settings) -> list[change.Sight | None]:
+def readings(settings: Settings) -> list[change.Reading | None]:
     """Return what is seen of each path; None where it does not answer in time.
 
     Raises SystemExit on TERM and INT, which the caller has blocked.
@@ -64,14 +64,14 @@ def sights(settings: Settings) -> list[change.Sight | None]:
     observers = [
         Observer(settings._replace(paths=(path,))) for path in settings.paths
     ]
-    seen: dict[int, change.Sight] = {}
+    seen: dict[int, change.Reading] = {}
     deadline = procfs.now() + PATIENCE
     try:
         while True:
             for place, each in enumerate(observers):
                 snapshot = None if place in seen else each.look(False)
                 if snapshot is not None:
-                    seen[place] = snapshot.sights[0]
+                    seen[place] = snapshot.readings[0]
             left = deadline - procfs.now()
             if len(seen) == len(observers) or left <= 0:
                 return [seen.get(place) for place in range(len(observers))]
@@ -84,7 +84,7 @@ def sights(settings: Settings) -> list[change.Sight | None]:
 
 
 def paths(
-        names: Sequence[str], seen: Sequence[change.Sight | None],
+        names: Sequence[str], seen: Sequence[change.Reading | None],
 ) -> Iterator[Row]:
     """Say of each path whether it can be read, and what its file system means."""
     try:
@@ -105,7 +105,7 @@ def paths(
             yield from mounted(path, sight, at)
 
 
-def readable(path: str, sight: change.Sight | None, at: mounts.Place | None) -> Row:
+def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -> Row:
     """Say whether a path can be read, how many files that are, and where."""
     if sight is None:
         return Row(
@@ -136,7 +136,7 @@ def readable(path: str, sight: change.Sight | None, at: mounts.Place | None) -> 
     return Row('path', 'ok', path, says)
 
 
-def mounted(path: str, sight: change.Sight | None, at: mounts.Place) -> Iterator[Row]:
+def mounted(path: str, sight: change.Reading | None, at: mounts.Place) -> Iterator[Row]:
     """Say what there is to know about the mount of a path, if anything."""
     if mounts.frozen(at.root):
         yield Row(

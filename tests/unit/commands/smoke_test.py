@@ -176,7 +176,7 @@ def test_a_swap_that_is_told_is_seen(room, monkeypatch, capsys):
 
 def test_a_look_in_a_child_is_waited_for(room, monkeypatch, capsys):
     """Where a read may hang the first status can come before the end of the look."""
-    answers = iter(['content done, reading for 0.0 s', 'saw it', 'content done'])
+    answers = iter(['content current, reading for 0.0 s', 'saw it', 'content current'])
     asked = []
 
     def logged(_, event):

@@ -20,7 +20,7 @@ from tests.support.sidecar import unique, watch, write
 SHOWN: dict[str, Any] = {
     'pid': 41, 'boot': 'this', 'interval': 5.0, 'paths': ['/a', '/b'],
     'process': 'nginx', 'pidfile': None, 'signal': 'SIGHUP', 'time': 1000.0,
-    'ended': 100.0, 'took': 0.25, 'content': 'done', 'seen': 'f' * 32,
+    'ended': 100.0, 'took': 0.25, 'content': 'current', 'seen': 'f' * 32,
     'done': 'f' * 32, 'held': '', 'tries': 0, 'unreadable': [],
 }
 
@@ -167,7 +167,7 @@ def test_a_watch_at_rest_goes_on_showing_that_it_looks(tmp_path: Path) -> None:
 
     differ = {name for name in after if after[name] != before[name]}
     assert differ - {'took'} == {'time', 'ended'}
-    assert after['content'] == 'done'
+    assert after['content'] == 'current'
 
 
 def moved(path: str, looks: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -236,7 +236,7 @@ def test_a_real_watch_shows_what_it_saw(
         second = status_file.read(path)
         assert status.run(path, 30.0, 'text') == 0
 
-    assert (first['content'], first['held']) == ('done', '')
+    assert (first['content'], first['held']) == ('current', '')
     assert first['seen'] == first['done']
     assert first['unreadable'] == [['/nowhere', 'no such file']]
     assert (second['content'], second['held']) == ('due', 'no target')
@@ -254,7 +254,7 @@ def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
         sidecar.poll()
         (tmp_path / 'none').mkdir()
         sidecar.poll()
-        assert status_file.read(path)['content'] == 'done'
+        assert status_file.read(path)['content'] == 'current'
 
     assert failed['message'] == (
         f'cannot write {path} (--status-file): no such file or directory'

@@ -108,7 +108,7 @@ def test_the_first_failure_stops_the_rest_and_is_where_it_goes_on(how, number, w
     assert begun(world) == [*before, (number, how), (number, how), *after]
     # The second is the same failure: it is not worth another line.
     assert said(world, 'failed') == [words]
-    assert (world.state.content.done, world.state.hold) == ('=B', '')
+    assert (world.state.content.delivered, world.state.hold) == ('=B', '')
 
 
 def test_the_fields_of_a_failure_say_which_it_was():
@@ -177,7 +177,7 @@ def test_hup_tries_again_at_once():
     world.ask()
     world.run(2.0)
 
-    assert (done(world), world.state.content.done) == (ALL, '=B')
+    assert (done(world), world.state.content.delivered) == (ALL, '=B')
 
 
 def test_a_new_content_begins_anew_and_at_once():
@@ -192,7 +192,7 @@ def test_a_new_content_begins_anew_and_at_once():
     world.run(10.0)
 
     assert (done(world, 'B'), done(world, 'C')) == ([0], ALL)
-    assert world.state.content.done == '=C'
+    assert world.state.content.delivered == '=C'
 
 
 def test_a_content_that_comes_while_one_hangs_waits_for_its_end():
@@ -315,7 +315,7 @@ def test_nothing_is_done_without_a_mark():
 
     assert not world.acts
     assert said(world, 'held') == ['the ledger cannot be written, so nothing is done']
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
     assert world.state.attempt.acted_at == 0.0
 
 
@@ -331,7 +331,7 @@ def test_a_content_that_is_there_again_is_told_again():
     world.run(30.0)
 
     assert done(world, 'A') == ALL
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
 
 
 def test_what_failed_before_anything_was_begun_leaves_a_mark_too():
@@ -443,7 +443,7 @@ def test_what_ends_need_not_be_there_again():
 
     assert len(world.sent) == 1
     assert done(world) == ALL
-    assert world.state.content.done == '=B'
+    assert world.state.content.delivered == '=B'
 
 
 # At the start
@@ -461,7 +461,7 @@ def test_without_a_process_and_a_memory_it_is_done_once(on_start, times, words):
 
     assert words in said(world, 'baseline')[0]
     assert done(world, 'A') == ALL * times
-    assert world.state.content.done == '=A'
+    assert world.state.content.delivered == '=A'
 
 
 def test_with_a_process_that_is_newer_nothing_is_done_at_the_start():
@@ -567,7 +567,7 @@ def test_verify_that_agrees_at_last_ends_it():
 
     assert done(world) == ALL * 2
     assert len(said(world, 'verified')) == 1
-    assert world.state.content.done == '=B'
+    assert world.state.content.delivered == '=B'
 
 
 def test_verify_that_hangs_is_ended():
@@ -675,7 +675,7 @@ def test_a_run_goes_on_where_the_last_one_was(seconds):
     assert done(world) == ALL
     assert len(world.acts) == 3 + running
     assert begun(world)[:len(before)] == [(each, 'good') for each in before]
-    assert world.state.content.done == '=B'
+    assert world.state.content.delivered == '=B'
 
 
 def test_a_run_counts_on_what_the_last_one_counted():
@@ -724,7 +724,7 @@ def test_what_was_done_comes_back_from_the_ledger(acted, how):
         '=B', tries=state.attempt.tries, acted=acted,
         acted_at=world.acts[0].at, doubted=2,
     )
-    assert back.content.done == ''
+    assert back.content.delivered == ''
     assert ledger_format.latest(back) >= back.attempt.acted_at
 
 
@@ -770,7 +770,7 @@ def test_a_ledger_of_more_than_there_is(acted):
 
     world.run(60.0)
 
-    assert world.state.content.done == '=B'
+    assert world.state.content.delivered == '=B'
     assert done(world) == []
 
 
@@ -795,7 +795,7 @@ def test_nothing_secret_is_said():
     assert [actions.fields(watch, each) for each in (0, 1)] == [
         {'exec': '/bin/one'}, {'url': 'http://host:81/three'},
     ]
-    assert world.state.content.done == '=B'
+    assert world.state.content.delivered == '=B'
     assert 'secret' not in str([(it.message, it.fields) for it in world.events])
 
 
@@ -822,7 +822,7 @@ def test_a_single_attempt_ends_where_only_time_can_help():
     awaited = set()
     world.put('B')
     world.spoil('good', 'fail')
-    while done(world) != ALL or world.state.content.state != 'done':
+    while done(world) != ALL or world.state.content.state != 'current':
         world.run(0.05)
         if world.state.content.state == 'due':
             awaited.add(step.awaited(world.state))

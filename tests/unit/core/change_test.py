@@ -9,43 +9,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollreload.core import change
-from pollreload.core.change import Decision, Known, Memory, Sight, Snapshot, observe
+from pollreload.core.change import Decision, Known, Memory, Reading, Snapshot, observe
 from tests.support.simulation import blob, fingerprint
 
 A, B, C, EMPTY = blob('A'), blob('B'), blob('C'), change.EMPTY
-STATES = ('blank', 'done', 'settling', 'due')
+STATES = ('blank', 'current', 'settling', 'due')
 SIGHTS = ('nothing', 'done', 'doubtful', 'new', 'same')
 
 
-def file(digest: bytes) -> Sight:
+def file(digest: bytes) -> Reading:
     """Return the sight of a path that is a file."""
-    return Sight('file', {'': digest}, {})
+    return Reading('file', {'': digest}, {})
 
 
-def directory(files: Mapping[str, bytes], unreadable: Mapping[str, str] = {}) -> Sight:
+def directory(
+        files: Mapping[str, bytes], unreadable: Mapping[str, str] = {},
+) -> Reading:
     """Return the sight of a path that is a directory."""
-    return Sight('directory', files, unreadable)
+    return Reading('directory', files, unreadable)
 
 
-def glob(files: Mapping[str, bytes]) -> Sight:
+def glob(files: Mapping[str, bytes]) -> Reading:
     """Return the sight of a path that is a glob."""
-    return Sight('glob', files, {})
+    return Reading('glob', files, {})
 
 
-def missing(reason: str = 'permission denied') -> Sight:
+def missing(reason: str = 'permission denied') -> Reading:
     """Return the sight of a path that cannot be read."""
-    return Sight('', {}, {'': reason})
+    return Reading('', {}, {'': reason})
 
 
 def look(
-        memory: Memory, now: float, *sights: Sight, settle: float = 1.0,
+        memory: Memory, now: float, *readings: Reading, settle: float = 1.0,
         grace: float = 30.0,
 ) -> tuple[Memory, Decision]:
     """Return what follows from a look that takes no time."""
-    return observe(memory, Snapshot(sights), now, now, settle, grace, fingerprint)
+    return observe(memory, Snapshot(readings), now, now, settle, grace, fingerprint)
 
 
-def after(*looks: tuple[float, Sight]) -> Memory:
+def after(*looks: tuple[float, Reading]) -> Memory:
     """Return the memory after looks at one path."""
     memory = Memory()
     for now, sight in looks:
@@ -60,7 +62,7 @@ def test_the_table_is_complete():
 
 ANSWERS = {
     'blank': ('wait', 'baseline', 'wait', 'baseline', 'baseline'),
-    'done': ('wait', 'rest', 'doubt', 'begin', 'begin'),
+    'current': ('wait', 'rest', 'doubt', 'begin', 'begin'),
     'settling': ('break', 'rest', 'doubt', 'begin', 'hold on'),
     'due': ('break', 'rest', 'doubt', 'begin', 'hold on'),
 }
@@ -82,7 +84,9 @@ def test_the_table_says(state, saw, answer):
 KNOWN = (Known('file', {'': A}),)
 MEMORIES = {
     'blank': Memory(),
-    'done': Memory('done', KNOWN, '=A', '=A', 5.0, '=A', looked_at=8.0, ended_at=8.0),
+    'current': Memory(
+        'current', KNOWN, '=A', '=A', 5.0, '=A', looked_at=8.0, ended_at=8.0,
+    ),
     'settling': Memory(
         'settling', KNOWN, '=A', '=B', 9.5, '=A', left=8.0, restless=9.5,
         looked_at=9.5, ended_at=9.5,
@@ -98,18 +102,18 @@ SEEN = {
 }
 STATES_AFTER = {
     ('blank', 'nothing'): 'blank',
-    ('blank', 'new'): 'done',
-    ('done', 'nothing'): 'done',
-    ('done', 'done'): 'done',
-    ('done', 'doubtful'): 'settling',
-    ('done', 'new'): 'settling',
+    ('blank', 'new'): 'current',
+    ('current', 'nothing'): 'current',
+    ('current', 'done'): 'current',
+    ('current', 'doubtful'): 'settling',
+    ('current', 'new'): 'settling',
     ('settling', 'nothing'): 'settling',
-    ('settling', 'done'): 'done',
+    ('settling', 'done'): 'current',
     ('settling', 'doubtful'): 'settling',
     ('settling', 'new'): 'settling',
     ('settling', 'same'): 'settling',
     ('due', 'nothing'): 'settling',
-    ('due', 'done'): 'done',
+    ('due', 'done'): 'current',
     ('due', 'doubtful'): 'settling',
     ('due', 'new'): 'settling',
     ('due', 'same'): 'due',
@@ -126,8 +130,8 @@ def test_each_cell_is_acted_on(state, saw):
     assert decision.action == change.TABLE[state, saw]
     assert memory.state == STATES_AFTER[state, saw]
     assert memory.looked_at == 10.0
-    if memory.state != 'done' or state == 'done':
-        assert memory.done == MEMORIES[state].done
+    if memory.state != 'current' or state == 'current':
+        assert memory.delivered == MEMORIES[state].delivered
 
 
 def test_a_member_unreadable_at_the_first_look_is_doubtful():
@@ -138,19 +142,20 @@ def test_a_member_unreadable_at_the_first_look_is_doubtful():
     memory, second = look(memory, 10.25, sight)
 
     assert (first.action, first.again, first.waiting) == ('wait', 10.25, 'recheck')
-    assert (second.action, memory.done) == ('baseline', 'a=A,b=unreadable')
+    assert (second.action, memory.delivered) == ('baseline', 'a=A,b=unreadable')
 
 
 def test_a_blank_memory_that_has_seen_it_takes_a_baseline():
     """What was seen before the baseline, whatever that was, is the baseline."""
     memory, decision = look(Memory(seen='=A', seen_at=3.0), 10.0, file(A))
 
-    assert (decision.action, memory.done, memory.seen_at) == ('baseline', '=A', 3.0)
+    assert decision.action == 'baseline'
+    assert (memory.delivered, memory.seen_at) == ('=A', 3.0)
 
 
 def test_what_was_seen_before_done_was_void_begins_again():
     """Seen in state done and not done itself: it is to settle, from where it was."""
-    memory = MEMORIES['done']._replace(seen='=B', seen_at=9.5)
+    memory = MEMORIES['current']._replace(seen='=B', seen_at=9.5)
 
     memory, decision = look(memory, 10.0, file(B))
 
@@ -213,7 +218,8 @@ def test_the_same_again_is_what_a_look_that_asks_everything_finds():
 
 
 @pytest.mark.parametrize('odd', [
-    {'state': 'due'}, {'done': ''}, {'done': 'x'}, {'seen': 'x'}, {'left': 1.0},
+    {'state': 'due'}, {'delivered': ''}, {'delivered': 'x'}, {'seen': 'x'},
+    {'left': 1.0},
     {'restless': 1.0}, {'doubts': {(0, ''): (1.0, EMPTY)}},
     {'troubles': {0: change.Trouble('gone', 1.0)}},
 ])
@@ -339,7 +345,7 @@ def test_a_doubt_ends_when_the_content_is_back():
 
     memory, decision = look(memory, 16.0, file(A))
 
-    assert (decision.action, memory.doubts, memory.state) == ('rest', {}, 'done')
+    assert (decision.action, memory.doubts, memory.state) == ('rest', {}, 'current')
 
 
 def test_a_member_stops_blocking_after_30_s():
@@ -382,7 +388,7 @@ def test_a_path_that_is_gone_is_no_change():
 
     memory, decision = look(memory, 15.0, missing('is not there'))
 
-    assert (decision.action, memory.done, memory.known) == ('wait', '=A', KNOWN)
+    assert (decision.action, memory.delivered, memory.known) == ('wait', '=A', KNOWN)
 
 
 @pytest.mark.parametrize('sight', [directory, glob])
@@ -406,7 +412,7 @@ def test_every_member_that_is_gone_is_a_change():
 
 @pytest.mark.parametrize(('sight', 'known', 'reason'), [
     pytest.param(missing('gone'), None, 'gone', id='whole'),
-    pytest.param(Sight('', {}, {}), None, 'cannot be read', id='without a reason'),
+    pytest.param(Reading('', {}, {}), None, 'cannot be read', id='without a reason'),
     pytest.param(
         directory({}, {'': 'stale'}), None, 'stale', id='directory as a whole',
     ),
@@ -421,10 +427,11 @@ def test_every_member_that_is_gone_is_a_change():
     pytest.param(glob({}), None, 'matches nothing', id='glob, never matched'),
     pytest.param(glob({}), Known('glob', {'a': A}), '', id='glob, matched before'),
     pytest.param(
-        Sight('glob', {}, {'a': 'permission denied'}), None, '', id='glob, unreadable',
+        Reading('glob', {}, {'a': 'permission denied'}), None, '',
+        id='glob, unreadable',
     ),
     pytest.param(file(A), Known('directory', {'a': A}), '', id='file was directory'),
-    pytest.param(Sight('file', {}, {'': 'x'}), None, '', id='a file of its own kind'),
+    pytest.param(Reading('file', {}, {'': 'x'}), None, '', id='a file of its own kind'),
     pytest.param(directory({}), None, '', id='empty directory'),
 ])
 def test_what_counts_as_unreadable(sight, known, reason):
@@ -515,20 +522,20 @@ def test_told_advances_the_memory_to_what_is_there():
     """All targets have what was seen last: it is done."""
     memory = change.told(MEMORIES['due'], '=B', 7.0)
 
-    assert (memory.state, memory.done) == ('done', '=B')
+    assert (memory.state, memory.delivered) == ('current', '=B')
 
 
 def test_told_of_what_is_not_there_any_more():
     """All targets have B while C is on its way: B is done, C stays on its way."""
     memory = change.told(MEMORIES['settling']._replace(seen='=C'), '=B', 7.0)
 
-    assert (memory.state, memory.done, memory.seen) == ('settling', '=B', '=C')
+    assert (memory.state, memory.delivered, memory.seen) == ('settling', '=B', '=C')
     assert memory.left == 7.0
 
 
 def test_void_forgets_what_is_done_and_nothing_else():
     """Before a signal nothing counts as done."""
-    assert change.void(MEMORIES['due']) == MEMORIES['due']._replace(done='')
+    assert change.void(MEMORIES['due']) == MEMORIES['due']._replace(delivered='')
 
 
 def test_tell_first_makes_a_baseline_due():
@@ -571,4 +578,4 @@ def test_due_is_what_was_seen_twice_in_a_row(looks):
         if memory.state == 'due' and before != 'due':
             assert memory.seen == found
             assert now - seen[-1][1] >= 1.0
-            assert memory.seen != memory.done
+            assert memory.seen != memory.delivered

@@ -74,12 +74,12 @@ def test_what_is_written_comes_back(state):
 
     back = again(written(state))
 
-    resting = bool(content.done) and content.done == content.seen
+    resting = bool(content.delivered) and content.delivered == content.seen
     assert back == State(
         content=change.Memory(
-            state='done' if resting else 'settling', known=content.known,
+            state='current' if resting else 'settling', known=content.known,
             known_print=fingerprint([it and it.files for it in content.known]),
-            seen=content.seen, seen_at=content.seen_at, done=content.done,
+            seen=content.seen, seen_at=content.seen_at, delivered=content.delivered,
             left=content.left, firm=content.firm, altered=content.altered,
             doubts=content.doubts,
         ),
@@ -123,7 +123,7 @@ def test_after_a_boot_only_what_is_done_counts(here):
 
     back = again(written(STATE, then), here)
 
-    assert (back.content.state, back.content.done) == ('done', '=A')
+    assert (back.content.state, back.content.delivered) == ('current', '=A')
     assert (back.content.seen, back.content.left, back.content.doubts) == ('', 0.0, {})
     assert back.attempt == Attempt()
     assert back.content.known == STATE.content.known
@@ -148,7 +148,7 @@ def test_nothing_done_is_on_its_way():
     """Where nothing is done, what is seen first is to settle."""
     back = again(written(STATE._replace(content=change.void(STATE.content))))
 
-    assert (back.content.state, back.content.done) == ('settling', '')
+    assert (back.content.state, back.content.delivered) == ('settling', '')
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -61,7 +61,7 @@ def test_awaited(state, word):
         State(), ['content blank', 'seen nothing', 'done unknown'], id='blank',
     ),
     pytest.param(
-        State(Memory('due', seen='b' * 32, done='a' * 32)),
+        State(Memory('due', seen='b' * 32, delivered='a' * 32)),
         ['content due', f'seen {"b" * 12}', f'done {"a" * 12}'], id='due',
     ),
     pytest.param(
@@ -172,7 +172,7 @@ def test_a_hold_is_said_again_to_who_asks():
 def test_a_baseline_counts_the_files(files, words):
     """The baseline says how much there is, and never what is in it."""
     world = Simulation(WATCH._replace(paths=('/d',)))
-    sight = change.Sight('directory', files, {})
+    sight = change.Reading('directory', files, {})
     world.world = world.world._replace(look=lambda dates: change.Snapshot((sight,)))
 
     world.run(1.0)
@@ -183,10 +183,11 @@ def test_a_baseline_counts_the_files(files, words):
 def test_a_baseline_leaves_out_what_cannot_be_read():
     """A path that is not readable yet counts for nothing."""
     world = Simulation(WATCH._replace(paths=('/c', '/x')))
-    sights = (
-        change.Sight('file', {'': blob('A')}, {}), change.Sight('', {}, {'': 'gone'}),
+    readings = (
+        change.Reading('file', {'': blob('A')}, {}),
+        change.Reading('', {}, {'': 'gone'}),
     )
-    world.world = world.world._replace(look=lambda dates: change.Snapshot(sights))
+    world.world = world.world._replace(look=lambda dates: change.Snapshot(readings))
 
     world.run(1.0)
 
@@ -221,12 +222,12 @@ def test_many_changes_are_counted():
     """Five files are named, the rest counted; the fields say both."""
     world = Simulation(WATCH._replace(paths=('/d/',), settle=0.0))
     names = 'abcdefg'
-    sights = [
-        change.Sight('directory', {name: blob(each) for name in names}, {})
+    readings = [
+        change.Reading('directory', {name: blob(each) for name in names}, {})
         for each in 'AB'
     ]
     world.world = world.world._replace(
-        look=lambda dates: change.Snapshot((sights[world.now > 1002.0],)),
+        look=lambda dates: change.Snapshot((readings[world.now > 1002.0],)),
         send=lambda process, number: 'gone',
     )
 
@@ -253,8 +254,10 @@ def test_trouble_names_the_path_and_the_reason():
 def test_empty_names_the_file_that_became_empty():
     """An unreadable neighbour that comes before it by name is not called empty."""
     world = Simulation(WATCH._replace(paths=('/d',)))
-    before = change.Sight('directory', {'a': blob('A'), 'b': blob('B')}, {})
-    behind = change.Sight('directory', {'b': change.EMPTY}, {'a': 'permission denied'})
+    before = change.Reading('directory', {'a': blob('A'), 'b': blob('B')}, {})
+    behind = change.Reading(
+        'directory', {'b': change.EMPTY}, {'a': 'permission denied'},
+    )
     world.world = world.world._replace(
         look=lambda dates: change.Snapshot((behind if world.now > 1002.0 else before,)),
     )
@@ -291,7 +294,7 @@ def test_a_change_during_a_stage_does_not_clear_the_hold():
     world.ask()
     world.run(0.1)
 
-    assert (world.state.stage, world.state.content.state) == ('', 'done')
+    assert (world.state.stage, world.state.content.state) == ('', 'current')
 
 
 def test_a_stall_is_said_with_its_length():
@@ -396,7 +399,7 @@ def test_the_ledger_is_written_when_something_changed():
     saved: list[str] = []
 
     def save(state):
-        saved.append(state.content.done)
+        saved.append(state.content.delivered)
         return Simulation.save(world, state)
 
     world.world = world.world._replace(save=save)

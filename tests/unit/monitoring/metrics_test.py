@@ -406,7 +406,7 @@ def test_three_intervals_without_a_look_are_too_many(
 
 
 @pytest.mark.parametrize(('state', 'ready'), [
-    ('blank', False), ('done', True), ('settling', True), ('due', True),
+    ('blank', False), ('current', True), ('settling', True), ('due', True),
 ])
 def test_ready_is_who_has_a_baseline(state: str, ready: bool) -> None:
     """Whatever has become of the content since."""
@@ -459,9 +459,9 @@ def test_what_was_read_goes_on_with_another_observer() -> None:
 def test_what_is_done_is_shown_by_its_digest() -> None:
     """The same that the log has; a label that is empty is none to Prometheus."""
     it = record()
-    it.after(seen(state='due', seen='f' * 32, done=PRINT))
+    it.after(seen(state='due', seen='f' * 32, delivered=PRINT))
     done = samples(it)
-    it.after(seen(state='due', seen='f' * 32, done=''))
+    it.after(seen(state='due', seen='f' * 32, delivered=''))
     void = samples(it)
 
     assert value(done, 'done_info', fingerprint=PRINT) == 1.0
@@ -490,7 +490,7 @@ def full() -> Record:
         it.event(event, reason)
     it.event('held', 'no target')
     it.after(State(hold='no target', content=change.Memory(
-        state='due', done=PRINT, looked_at=1.0, ended_at=1.5,
+        state='due', delivered=PRINT, looked_at=1.0, ended_at=1.5,
     )))
     return it
 

@@ -180,7 +180,7 @@ def test_what_it_says_is_so_for_itself_too(
 
     def stepped() -> bool:
         itself.step()
-        return itself.state.content.state == 'done' or bool(reader.trouble)
+        return itself.state.content.state == 'current' or bool(reader.trouble)
 
     until(stepped, 'it is read')
     assert (itself.asked.interval, itself.settings.interval) == (interval, interval)
@@ -212,7 +212,7 @@ def test_it_is_read_once_more_at_the_start(
 
     def stepped() -> bool:
         itself.step()
-        return itself.state.content.state == 'done'
+        return itself.state.content.state == 'current'
 
     until(stepped, 'it is read')
     assert [each.asked for each in watches] == [second, itself.asked]
@@ -354,7 +354,7 @@ def test_two_that_swap_their_ledgers_have_them(
     assert not log.named('failed')
     for watch in watches[:2]:
         watch.step()
-        assert watch.state.content.state == 'done'
+        assert watch.state.content.state == 'current'
     kept = [cast(Any, ledger_file.peek(path))['key'] for path in (second, first)]
     assert kept == [ledger_file.key(each, os.getcwd()) for each in (a, b)]
     for watch in watches[:2]:

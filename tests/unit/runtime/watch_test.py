@@ -62,7 +62,7 @@ def rested(settings: Settings, log: Log) -> Watch:
     """Return a watch that has its baseline."""
     watch = Watch(settings, log)
     watch.step()
-    assert watch.state.content.state == 'done'
+    assert watch.state.content.state == 'current'
     return watch
 
 
@@ -115,7 +115,7 @@ def test_a_step_is_followed_by_who_asked_for_it(settings: Settings, log: Log) ->
     watch.step()
     watch.step()
 
-    assert [each.content.state for each in seen] == ['done', 'done']
+    assert [each.content.state for each in seen] == ['current', 'current']
     assert seen[-1] is watch.state
 
 
@@ -124,7 +124,7 @@ def test_an_operators_wish_is_done_at_once(settings: Settings, log: Log) -> None
     watch = rested(settings, log)
     write(settings.paths[0], 'second')
     watch.step()
-    assert watch.state.content.state == 'done'
+    assert watch.state.content.state == 'current'
 
     watch.poll_now()
 
@@ -211,7 +211,7 @@ def test_a_ledger_that_another_holds_is_left_to_it_until_it_ends(
     assert watch.behind == 0.0
     kept = ledger_file.load(path)
     assert kept is not None
-    assert kept['done'] == watch.state.content.done
+    assert kept['done'] == watch.state.content.delivered
     watch.ledger.let_go()
     assert not ledger_file.busy(path)
 
@@ -328,8 +328,8 @@ def test_what_is_done_stays_done(settings: Settings, log: Log) -> None:
     )
     after.step()
 
-    assert after.state.content.state == 'done'
-    assert after.state.content.done == before.state.content.done
+    assert after.state.content.state == 'current'
+    assert after.state.content.delivered == before.state.content.delivered
     assert [event for event, _ in log.events] == ['polled']
 
 
@@ -366,7 +366,7 @@ def test_somebody_else_is_told_what_is_due(
 
 
 @pytest.mark.parametrize(('on_start', 'state'), [
-    ('auto', 'due'), ('always', 'due'), ('never', 'done'),
+    ('auto', 'due'), ('always', 'due'), ('never', 'current'),
 ])
 def test_it_is_not_known_whether_somebody_else_has_what_is_done(
         on_start: str, state: str, settings: Settings, log: Log,
@@ -475,7 +475,7 @@ def test_other_paths_have_a_baseline_of_their_own(
     after.step()
 
     assert len(log.named('baseline')) == 1
-    assert after.state.content.state == ('due' if told else 'done')
+    assert after.state.content.state == ('due' if told else 'current')
 
 
 def test_other_paths_may_have_a_ledger_already(
@@ -494,7 +494,7 @@ def test_other_paths_may_have_a_ledger_already(
     after = Watch(other, log, before=before)
     after.step()
 
-    assert after.state.content.done == earlier.state.content.done
+    assert after.state.content.delivered == earlier.state.content.delivered
     assert not log.named('baseline')
     after.ledger.let_go()
 
@@ -551,7 +551,7 @@ def test_a_ledger_that_was_of_no_use_stays_so(
     )
     after.step()
 
-    assert after.state.content.done == before.state.content.done
+    assert after.state.content.delivered == before.state.content.delivered
     assert not os.path.exists(path)
     os.close(held)
 
@@ -576,7 +576,7 @@ def test_a_ledger_may_become_another(
     after.step()
 
     assert not log.named('failed')
-    assert after.state.content.done == before.state.content.done
+    assert after.state.content.delivered == before.state.content.delivered
     assert after.state.content.state == 'due'
     if first in ('a', '') and second == 'b':
         assert not ledger_file.busy(f'{tmp_path}/{first}')
@@ -584,7 +584,7 @@ def test_a_ledger_may_become_another(
         path = place(second)
         assert path
         assert ledger_file.busy(path)
-        assert (ledger_file.peek(path) or {})['done'] == before.state.content.done
+        assert (ledger_file.peek(path) or {})['done'] == before.state.content.delivered
     after.ledger.let_go()
 
 
@@ -608,7 +608,7 @@ def test_the_status_file_is_written_for_what_is_new(
 
     (only,) = shown
     assert only['watch'] == 'one'
-    assert only['content'] == 'done'
+    assert only['content'] == 'current'
     assert only['seen'] == only['done'] == reader.fingerprint([
         it.files for it in watch.state.content.known if it is not None
     ])

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pollreload.core import change, ledger_format
-from pollreload.core.change import Sight, Snapshot
+from pollreload.core.change import Reading, Snapshot
 from pollreload.core.process import Choice, Masks, Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
@@ -157,7 +157,7 @@ def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
     got = observer.look(True)
 
     assert got is not None
-    assert [sight.kind for sight in got.sights] == ['file', '']
+    assert [sight.kind for sight in got.readings] == ['file', '']
     assert got.newest > 0.0
     assert observer.pid == 0
 
@@ -211,7 +211,7 @@ def test_child_that_dies_is_a_path_that_cannot_be_read(
     got = observer.look(False)
 
     assert got == Snapshot(
-        (Sight('', {}, {'': 'a child ended with status -9'}),) * 2,
+        (Reading('', {}, {'': 'a child ended with status -9'}),) * 2,
     )
     assert observer.pid == 0
 
@@ -226,7 +226,7 @@ def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
     got = Observer(Settings(('/a',))).look(False)
 
     assert got is not None
-    assert got.sights[0].unreadable[''].startswith('no child to read it: ')
+    assert got.readings[0].unreadable[''].startswith('no child to read it: ')
 
 
 def test_path_for_which_there_is_no_memory_cannot_be_read(
@@ -239,7 +239,7 @@ def test_path_for_which_there_is_no_memory_cannot_be_read(
     monkeypatch.setattr(reader, 'look', look)
     got = Observer(Settings(('/a',))).look(False)
 
-    assert got == Snapshot((Sight('', {}, {'': 'not enough memory to read it'}),))
+    assert got == Snapshot((Reading('', {}, {'': 'not enough memory to read it'}),))
 
 
 def test_stop_ends_a_look(tmp_path: Path) -> None:
@@ -709,7 +709,7 @@ def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
     got = observer.look(False)
 
     assert got is not None
-    assert sorted(got.sights[0].files) == ['app.conf', 'led1.json']
+    assert sorted(got.readings[0].files) == ['app.conf', 'led1.json']
 
 
 @pytest.mark.usefixtures('far')
@@ -1171,12 +1171,13 @@ def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
     none = recalled(path)
     here = ledger.whereabouts(Settings(('/a',), 'x'))
     content = change.Memory(
-        'done', (change.Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0, 'done',
+        'current', (change.Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0,
+        'done',
     )
     ledger_file.save(str(path), ledger_format.dump(State(content=content), here))
 
     assert none == State()
-    assert recalled(path).content.done == 'done'
+    assert recalled(path).content.delivered == 'done'
     with pytest.raises(LedgerError, match='is of another watch'):
         recalled(path, ('/another',))
     assert path.exists()
@@ -1214,7 +1215,8 @@ def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
     here = ledger_format.Here('key', procfs.boot(), procfs.pid_namespace())
     known = change.Known('file', {'': b'0' * 16})
     state = State(content=change.Memory(
-        state='done', known=(known,), seen='a', done='a', seen_at=procfs.now() + 60.0,
+        state='current', known=(known,), seen='a', delivered='a',
+        seen_at=procfs.now() + 60.0,
     ))
     ledger_file.save(path, ledger_format.dump(state, here))
 

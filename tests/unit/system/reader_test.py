@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import EMPTY, Sight
+from pollreload.core.change import EMPTY, Reading
 from pollreload.settings import IGNORED
 from pollreload.system import globs, reader, safe_open, stat_cache
 from pollreload.system.reader import TERMS, fingerprint, look
@@ -58,10 +58,10 @@ def write(top: str, names: Iterable[str], content: str = 'x') -> None:
             file.write(content)
 
 
-def see(path: str, ignore: Sequence[str] = IGNORED) -> Sight:
+def see(path: str, ignore: Sequence[str] = IGNORED) -> Reading:
     snapshot = look((path,), ignore)
     assert snapshot is not None
-    return snapshot.sights[0]
+    return snapshot.readings[0]
 
 
 def members(path: str, ignore: Sequence[str] = IGNORED) -> list[str]:
@@ -70,8 +70,8 @@ def members(path: str, ignore: Sequence[str] = IGNORED) -> list[str]:
     return list(sight.files)
 
 
-def lost(why: str) -> Sight:
-    return Sight('', {}, {'': why})
+def lost(why: str) -> Reading:
+    return Reading('', {}, {'': why})
 
 
 def publish(volume: str, version: str, names: Sequence[str]) -> None:
@@ -117,7 +117,7 @@ def test_a_file_is_seen_under_the_empty_name(at):
     """The name of a file that is itself the path is '', the digest XXH3-128."""
     write(at, ['app.conf'], 'hello')
 
-    assert see(f'{at}/app.conf') == Sight('file', {'': xxh3_128_digest(b'hello')}, {})
+    assert see(f'{at}/app.conf') == Reading('file', {'': xxh3_128_digest(b'hello')}, {})
 
 
 def test_an_empty_file_has_the_digest_that_change_calls_empty(at):
@@ -151,7 +151,7 @@ def test_a_look_at_a_file_imports_no_matcher(at):
         'for name in names:\n'
         '    sys.modules.pop(name, None)  # typing, coverage\n'
         'from pollreload.system.reader import look\n'
-        'assert look((sys.argv[1],), ("*~",)).sights[0].files\n'
+        'assert look((sys.argv[1],), ("*~",)).readings[0].files\n'
         'print(sorted(names & set(sys.modules)))\n'
     )
 
@@ -314,7 +314,7 @@ def test_a_directory_is_read_recursively(at):
 
 def test_an_empty_directory_has_no_files(at):
     """It was read, and nothing is in it."""
-    assert see(at) == Sight('directory', {}, {})
+    assert see(at) == Reading('directory', {}, {})
 
 
 def test_the_root_directory_is_joined_with_one_slash(monkeypatch):
@@ -386,7 +386,7 @@ def test_links_are_followed_once_for_each_path(at):
     snapshot = look((f'{at}/d', f'{at}/d'), ())
 
     assert snapshot is not None
-    assert [list(sight.files) for sight in snapshot.sights] == [['l/a'], ['l/a']]
+    assert [list(sight.files) for sight in snapshot.readings] == [['l/a'], ['l/a']]
 
 
 def test_a_link_to_a_directory_above_ends(at):
@@ -591,7 +591,7 @@ def test_a_glob_that_matches_its_own_name_stays_a_glob(at, name):
 
 def test_a_glob_without_a_match_was_read(at):
     """Its directory could be listed, and no name matches."""
-    assert see(f'{at}/*.conf') == Sight('glob', {}, {})
+    assert see(f'{at}/*.conf') == Reading('glob', {}, {})
 
 
 def test_a_glob_whose_directory_is_gone_is_unreadable(at):
@@ -644,20 +644,22 @@ def test_a_set_that_moves_during_a_look_is_read_again(at, monkeypatch, path):
 def test_two_paths_come_from_the_same_set(at, monkeypatch):
     """Files below one ..data are one set, also where they are named one by one."""
     publish(at, '1', ['a', 'sub/b'])
-    sights: list[Sight] = []
+    readings: list[Reading] = []
     real = reader.sight
 
-    def sight(path: str, this: reader.Pass) -> Sight:
-        sights.append(real(path, this))
-        if len(sights) == 1:
+    def sight(path: str, this: reader.Pass) -> Reading:
+        readings.append(real(path, this))
+        if len(readings) == 1:
             publish(at, '2', ['a', 'sub/b'])
-        return sights[-1]
+        return readings[-1]
     monkeypatch.setattr(reader, 'sight', sight)
 
     snapshot = look((f'{at}/a', f'{at}/sub/b'), IGNORED)
 
     assert snapshot is not None
-    assert [sight.files[''] for sight in snapshot.sights] == [xxh3_128_digest(b'2')] * 2
+    assert [reading.files[''] for reading in snapshot.readings] == [
+        xxh3_128_digest(b'2'),
+    ] * 2
 
 
 @pytest.mark.parametrize('path', ['current', 'current/*', '.'])
@@ -714,9 +716,9 @@ def test_a_set_that_keeps_moving_is_unreadable(at, monkeypatch):
     snapshot = look((f'{at}/volume', f'{at}/other'), IGNORED)
 
     assert snapshot is not None
-    assert snapshot.sights == (
+    assert snapshot.readings == (
         lost('kept being replaced while it was read'),
-        Sight('file', {'': xxh3_128_digest(b'x')}, {}),
+        Reading('file', {'': xxh3_128_digest(b'x')}, {}),
     )
 
 
@@ -888,5 +890,5 @@ def test_a_name_that_is_listed_twice_is_read_once(tmp_path, monkeypatch):
     ]
 
     assert seen[0] is not None
-    assert list(seen[0].sights[0].files) == ['a', 'b']
+    assert list(seen[0].readings[0].files) == ['a', 'b']
     assert seen == [seen[0]] * 3

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import Sight, Snapshot
+from pollreload.core.change import Reading, Snapshot
 from pollreload.settings import IGNORED
 from pollreload.system import mounts, reader, stat_cache
 from pollreload.system.reader import look
@@ -339,7 +339,7 @@ def test_a_link_that_was_passed_over_may_come_to_lead_to_another_directory(
 
     seen = lead(Eye(f'{at}/d'), lambda: repoint(f'{at}/to', 'two'))
 
-    assert list(seen[0].sights[0].files) == ['first/f', 'second/g']
+    assert list(seen[0].readings[0].files) == ['first/f', 'second/g']
 
 
 def test_a_link_to_a_directory_above_may_come_to_lead_to_another(at: str) -> None:
@@ -351,7 +351,7 @@ def test_a_link_to_a_directory_above_may_come_to_lead_to_another(at: str) -> Non
 
     seen = lead(Eye(f'{at}/d'), lambda: repoint(f'{at}/to', 'two'))
 
-    assert list(seen[0].sights[0].files) == ['f', 'l/g']
+    assert list(seen[0].readings[0].files) == ['f', 'l/g']
 
 
 @pytest.mark.parametrize('pattern', ['*/x', '**/x', '*/*/x'])
@@ -371,7 +371,7 @@ def test_a_link_to_a_file_may_become_one_to_a_directory_of_matches(
 
     seen = lead(Eye(f'{at}/d/{pattern}'), become)
 
-    assert {'l/x', 'l/s/x'} & set(seen[0].sights[0].files)
+    assert {'l/x', 'l/s/x'} & set(seen[0].readings[0].files)
 
 
 def test_a_glob_may_come_to_exist_literally(at: str) -> None:
@@ -382,7 +382,7 @@ def test_a_glob_may_come_to_exist_literally(at: str) -> None:
 
     seen = lead(eye, lambda: put(f'{at}/d[1]/x'))
 
-    assert seen[0].sights[0].kind == 'file'
+    assert seen[0].readings[0].kind == 'file'
 
 
 def test_a_glob_whose_literal_link_led_nowhere_may_come_to_exist(at: str) -> None:
@@ -392,7 +392,7 @@ def test_a_glob_whose_literal_link_led_nowhere_may_come_to_exist(at: str) -> Non
 
     seen = lead(Eye(f'{at}/d/a[1]'), lambda: put(f'{at}/there'))
 
-    assert seen[0].sights[0].kind == 'file'
+    assert seen[0].readings[0].kind == 'file'
 
 
 def test_the_target_of_a_dangling_link_may_appear_elsewhere(at: str) -> None:
@@ -405,7 +405,7 @@ def test_the_target_of_a_dangling_link_may_appear_elsewhere(at: str) -> None:
     lead(eye, lambda: put(f'{at}/there'))
     seen = lead(eye, lambda: put(f'{at}/here/x'))
 
-    assert list(seen[0].sights[0].files) == ['a', 'l', 'm/x']
+    assert list(seen[0].readings[0].files) == ['a', 'l', 'm/x']
 
 
 def test_a_directory_elsewhere_is_watched_through_its_link(at: str) -> None:
@@ -422,7 +422,7 @@ def test_a_directory_elsewhere_is_watched_through_its_link(at: str) -> None:
     lead(eye, lambda: os.remove(f'{at}/one/h'))
     seen = lead(eye, lambda: repoint(f'{at}/to', 'two'))
 
-    assert [list(sight.files) for sight in seen[0].sights] == [
+    assert [list(sight.files) for sight in seen[0].readings] == [
         ['l/f'], ['l/f'], [''], ['f'],
     ]
 
@@ -550,13 +550,13 @@ def test_a_change_between_any_two_system_calls_of_a_look_is_not_lost(
         meddler = Meddler({number: functools.partial(act, base)})
         seen = meddler.look(eye)
         if lay is volume:
-            assert len({tuple(sight.files.values()) for sight in seen.sights}) == 1
+            assert len({tuple(sight.files.values()) for sight in seen.readings}) == 1
         elif lay is whole:
             assert all(
                 len({
                     value for name, value in sight.files.items() if name != 'other'
                 }) == 1
-                for sight in seen.sights
+                for sight in seen.readings
             )
         assert eye.look() == eye.plain(), number
         if len(meddler.calls) < number:
@@ -603,7 +603,7 @@ def test_a_swap_between_two_paths_that_stand_is_seen_at_both(at: str) -> None:
 
     assert meddler.calls[:2] == [('stat', paths[0]), ('stat', paths[1])]
     assert seen == eye.plain()
-    assert {tuple(sight.files.values()) for sight in seen.sights} == {
+    assert {tuple(sight.files.values()) for sight in seen.readings} == {
         (xxh3_128_digest(b'2'),),
     }
 
@@ -734,7 +734,7 @@ def test_any_date_that_a_file_system_keeps_is_no_trouble(
         seen = eye.look()
 
     assert seen is not None
-    assert seen.sights[1].files == {'': xxh3_128_digest(b'2')}
+    assert seen.readings[1].files == {'': xxh3_128_digest(b'2')}
 
 
 def test_dates_that_differ_by_more_than_64_bits_hold_differ(at: str) -> None:
@@ -793,7 +793,7 @@ def test_stamps_are_compared_part_by_part(
 # The shelf
 
 
-SIGHT = Sight('directory', {'a': b'1' * 16, 'b': b'2' * 16}, {})
+SIGHT = Reading('directory', {'a': b'1' * 16, 'b': b'2' * 16}, {})
 
 
 def trail(*inodes: int, directories: Sequence[str] = ('/d',)) -> Trail:
@@ -861,7 +861,7 @@ def test_names_are_kept_once_and_those_of_the_last_look_count() -> None:
     shelf = Shelf()
     stat_cache.put(shelf, SIGHT, trail(4, 5), LATER)
     kept = shelf.sight
-    same = Sight('directory', dict(SIGHT.files), {})
+    same = Reading('directory', dict(SIGHT.files), {})
     stat_cache.put(shelf, same, trail(6, 7), LATER)
     assert shelf.sight is kept
 
@@ -1000,7 +1000,7 @@ def test_the_file_systems_of_the_kernel_itself_are_inexact() -> None:
     eye = Eye('/proc/sys/kernel/random/uuid')
     seen = {
         sight.files[''] for _ in range(5)
-        for sight in (eye.look(inexact=known.inexact) or eye.plain()).sights
+        for sight in (eye.look(inexact=known.inexact) or eye.plain()).readings
     }
 
     assert len(seen) == 5
@@ -1042,7 +1042,7 @@ def test_what_cannot_be_read_does_not_make_its_neighbours_be_read(
     for _ in range(3):
         seen = eye.look()
         assert seen is not None
-        assert list(seen.sights[0].unreadable) == ['odd']
+        assert list(seen.readings[0].unreadable) == ['odd']
 
     assert {os.path.basename(path) for path in reads} <= {'odd'}
     lead(eye, lambda: put(f'{at}/d/7', 'y'))
@@ -1086,7 +1086,7 @@ def test_a_writer_that_stat_does_not_show_is_read_until_it_rests(
             file.write(f'{min(step, 6)}')
         got = eye.look()
         assert got is not None
-        seen.append(got.sights[0].files[''])
+        seen.append(got.readings[0].files[''])
     digests = [xxh3_128_digest(b'%d' % number) for number in range(7)]
 
     # From its turn on each look reads, up to the first two that agree.
@@ -1226,7 +1226,7 @@ def test_a_name_that_stat_hides_is_found_at_the_turn_of_its_directory(
     for _ in range(rounds):
         seen = eye.look()
         assert seen is not None
-        found.append('s/new' in seen.sights[0].files)
+        found.append('s/new' in seen.readings[0].files)
 
     waits = (stat_cache.turn(said[f'{at}/d/s'].st_ino, rounds) - first) % rounds
     assert found == [False] * waits + [True] * (rounds - waits)
@@ -1309,7 +1309,7 @@ def test_a_rewrite_of_the_same_size_with_its_mtime_put_back_is_seen(
     assert (before.st_ino, before.st_size, before.st_mtime_ns) == (
         after.st_ino, after.st_size, after.st_mtime_ns,
     )
-    assert seen[0].sights[0].files == {'': xxh3_128_digest(b'2')}
+    assert seen[0].readings[0].files == {'': xxh3_128_digest(b'2')}
 
 
 def test_a_file_that_was_made_elsewhere_long_ago_is_seen_when_it_is_moved_in(
@@ -1380,10 +1380,10 @@ def test_a_file_that_becomes_unreadable_is_seen_and_its_return_too() -> None:
         eye = Eye(f'{base}/up/d', f'{base}/up/d/f', f'{base}/up/d/*')
         for path in ('up/d/f', 'up/d', 'up'):
             lead(eye, functools.partial(os.chmod, f'{base}/{path}', 0))
-            seen = eye.plain().sights[0]
+            seen = eye.plain().readings[0]
             assert seen.unreadable
             lead(eye, functools.partial(os.chmod, f'{base}/{path}', 0o755))
-            assert not eye.plain().sights[0].unreadable
+            assert not eye.plain().readings[0].unreadable
 
 
 # Counts
@@ -1595,7 +1595,7 @@ def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, words: str) ->
             seen = [eye.look(GRAIN) for _ in range(eye.rounds)]
             last = eye.plain()
             turn = stat_cache.turn(os.fstat(file.fileno()).st_ino, eye.rounds)
-        assert last.sights[0].files['m'] == xxh3_128_digest(b'3')
+        assert last.readings[0].files['m'] == xxh3_128_digest(b'3')
         assert seen[turn:] == [last] * (eye.rounds - turn)
         if words in ('tmpfs', 'ramfs'):
             # There no write through a map counts; elsewhere the first to a page.

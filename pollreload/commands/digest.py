@@ -2,16 +2,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
 from pollreload.core import change
 from pollreload.runtime import interrupt
+from pollreload.runtime.log import printable
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import globs
 
-PATIENCE = 60.0  # s between two looks at a child that does not end
+PATIENCE = 60.0  # s between two polls of a child that does not end
+# Control characters, also as bytes that are no UTF-8; line and paragraph separators;
+# and what changes the direction of text.
+CONTROL = re.compile(
+    '[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028-\u202e\u2066-\u2069]',
+)
 
 
 def run(
@@ -19,37 +26,58 @@ def run(
 ) -> int:
     """Write a line for each file to out, and return the exit status.
 
-    A line is as xxhsum 0.8.1 writes and checks it: 32 hex digits, two blanks,
-    the bytes of the name as they are. The files of a directory or a glob come
-    sorted by those bytes. What cannot be read is a line on err, and status 1.
-    A signal ends us also where a file system does not answer.
+    A line is as xxhsum 0.8.1 writes and checks it: 32 hex digits, two blanks, the
+    name; see `line` for names with control characters. The files of a directory
+    or a glob come sorted by bytes. What cannot be read is a line on err, and makes
+    the status 1. A signal ends the command, even if a file system does not answer.
     """
-    return interrupt.answering(lambda: printed(paths, ignore, out, err))
+    return interrupt.answering(lambda: print_digests(paths, ignore, out, err))
 
 
-def printed(
+def print_digests(
         paths: Sequence[str], ignore: Sequence[str], out: BinaryIO, err: TextIO,
 ) -> int:
     """Write the lines; return the exit status. Raises Ended."""
     status = 0
     for path in paths:
-        seen = sight(path, ignore)
+        seen = read(path, ignore)
         top = globs.split(path)[0] if seen.kind == 'glob' else path
         for name in sorted(seen.files, key=os.fsencode):
-            shown = os.fsencode(os.path.join(top, name) if name else path)
-            out.write(seen.files[name].hex().encode() + b'  ' + shown + b'\n')
+            file = os.path.join(top, name) if name else path
+            out.write(line(seen.files[name], file))
         unreadable = dict(seen.unreadable)
         if seen.kind == 'glob' and not seen.files and not unreadable:
             unreadable[''] = 'no file matches'
         for name in sorted(unreadable, key=os.fsencode):
-            shown_as = os.path.join(top, name) if name else path
-            err.write(f'pollreload: {shown_as}: {unreadable[name]}\n')
+            file = os.path.join(top, name) if name else path
+            err.write(f'pollreload: {printable(file)}: {unreadable[name]}\n')
             status = 1
     return status
 
 
-def sight(path: str, ignore: Sequence[str]) -> change.Reading:
-    """Return what is at a path, however long that takes. Raises Ended on a signal."""
+def line(digest: bytes, name: str) -> bytes:
+    """Return the line of one file: the bytes of its name, or an escaped name.
+
+    A line with an escaped name begins with a backslash, as sha256sum and newer
+    releases of xxhsum have it.
+    """
+    mark = ''
+    if CONTROL.search(name):
+        mark = '\\'
+        name = CONTROL.sub(escape, name.replace('\\', r'\\'))
+    return os.fsencode(f'{mark}{digest.hex()}  {name}\n')
+
+
+def escape(match: re.Match[str]) -> str:
+    """Return a control character as Python writes it: \\n, \\x1b."""
+    value = ord(match[0])
+    if value >= 0xdc80:
+        value -= 0xdc00  # a byte that is no UTF-8 (surrogateescape)
+    return chr(value).encode('unicode_escape').decode('ascii')
+
+
+def read(path: str, ignore: Sequence[str]) -> change.Reading:
+    """Return what is at a path, however long it takes. Raises Ended on a signal."""
     observer = Observer(Settings((path,), ignore=tuple(ignore)))
     try:
         while (snapshot := observer.look(False)) is None:

@@ -63,25 +63,43 @@ class Table(NamedTuple):
 def rows(path: str) -> Iterator[Mount]:
     """Yield the mounts; the last one on a point is the one that is seen.
 
-    Raises OSError.
+    Raises OSError, also for a table that cannot be parsed: without an errno.
     """
     with open(path, 'rb') as lines:
-        for line in lines:
-            mount, _, system = line.partition(b' - ')
-            fields = mount.split(b' ')
-            major, _, minor = fields[2].partition(b':')
-            kind, *more = system.split()
-            yield Mount(
-                unescaped(fields[4]), unescaped(fields[3]), os.fsdecode(kind),
-                os.makedev(int(major), int(minor)), unescaped(b''.join(more[-1:])),
-            )
+        for number, line in enumerate(lines, 1):
+            try:
+                yield parse(line)
+            except (IndexError, ValueError, OverflowError) as error:
+                raise OSError(f'line {number} cannot be parsed') from error
 
 
-def unescaped(field: bytes) -> str:
-    """Return a name in mountinfo: octal for blank, tab, newline and backslash."""
+def parse(line: bytes) -> Mount:
+    """Return the mount of a line of mountinfo; its type may be missing.
+
+    Raises IndexError, ValueError or OverflowError.
+    """
+    mount, _, system = line.partition(b' - ')
+    fields = mount.split(b' ')
+    major, minor = fields[2].split(b':')
+    kind, *more = system.split() or (b'unknown',)
+    return Mount(
+        unescape(fields[4]), unescape(fields[3]), os.fsdecode(kind),
+        os.makedev(int(major), int(minor)), unescape(b''.join(more[-1:])),
+    )
+
+
+def unescape(field: bytes) -> str:
+    """Return a field of mountinfo; the kernel writes blanks and others as \\ooo.
+
+    Any other backslash stands for itself: 9p prints its options as they were given
+    (aname=drvfs;path=C:\\Users).
+    """
     if b'\\' in field:
-        # The codec is a module of its own, for once in a hundred machines.
-        field = field.decode('unicode_escape').encode('latin-1')
+        # Imported only if it is needed: most machines have no such mount.
+        import re
+        field = re.sub(
+            rb'\\([0-3][0-7]{2})', lambda match: bytes((int(match[1], 8),)), field,
+        )
     return os.fsdecode(field)
 
 
@@ -177,7 +195,7 @@ def watched(path: str) -> Watched:
 
 
 def table() -> Table | None:
-    """Return the mount table as it is now; None where it cannot be read."""
+    """Return the mount table as it is now; None if it cannot be read or parsed."""
     try:
         return watched(MOUNTINFO).now()
     except OSError:
@@ -258,10 +276,10 @@ def magic(step: str) -> bool:
 
 
 def points(link: str) -> str:
-    """Return where a link points; '' where it is none."""
+    """Return where a link points; '' if it is none."""
     try:
         return os.readlink(link)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL, from a table of the kernel
         return ''
 
 

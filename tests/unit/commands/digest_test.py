@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+import xxhash
 
 from pollreload.commands import digest
 from pollreload.system import mounts
@@ -47,11 +48,15 @@ def write(top: os.PathLike[str], *names: bytes) -> list[str]:
     return [os.fsdecode(os.path.join(os.fsencode(top), name)) for name in names]
 
 
+def hashed(text: bytes) -> bytes:
+    return xxhash.xxh3_128_hexdigest(text).encode('ascii')
+
+
 def test_lines_are_those_of_xxhsum(tmp_path, xxhsum):
     """Byte by byte, whatever the names are."""
     paths = write(
-        tmp_path, b'a', b'two  blanks', b'-dash', b'back\\slash', b'new\nline',
-        b'\xff\xfe', 'é'.encode(), b'*[?]',
+        tmp_path, b'a', b'two  blanks', b'-dash', b'back\\slash', b'\xff\xfe',
+        'é'.encode(), b'*[?]',
     )
     (tmp_path / 'empty').touch()
     (tmp_path / 'large').write_bytes(bytes(3_000_000))
@@ -91,6 +96,38 @@ def test_names_are_as_they_were_given(tmp_path, monkeypatch):
     ]
     assert names('d/', 'd/b', 'd//b')[-2:] == [b'd/b', b'd//b']
     assert names('d/s*/*', '*.conf') == [b'd/sub/a', b'x.conf']
+
+
+@pytest.mark.parametrize(('name', 'shown'), [
+    (b'a\n0 b', rb'a\n0 b'),
+    (b'a\r\tb\\c', rb'a\r\tb\\c'),
+    (b'\x1b]0;x\x07\x7f', rb'\x1b]0;x\x07\x7f'),
+    ('\x9b2J'.encode(), rb'\x9b2J'),
+    (b'\x9b2J', rb'\x9b2J'),
+    ('\u202efnoc\u2028'.encode(), rb'\u202efnoc\u2028'),
+])
+def test_control_characters_in_a_name_never_reach_the_terminal(tmp_path, name, shown):
+    """They are escaped, and a backslash at the beginning of the line says so."""
+    path, = write(tmp_path, name)
+
+    status, out, err = run(path, f'{path}x')
+
+    directory = os.fsencode(f'{tmp_path}/')
+    assert out == b'\\' + hashed(name) + b'  ' + directory + shown + b'\n'
+    assert status == 1
+    assert err.count('\n') == 1
+    assert err.rstrip('\n').isprintable()
+
+
+def test_newer_releases_of_xxhsum_escape_alike(tmp_path):
+    """xxhsum 0.8.3 and sha256sum escape a newline and a backslash so."""
+    path, = write(tmp_path, b'a\nb\\c')
+
+    ended = subprocess.run(('sha256sum', path), stdout=subprocess.PIPE, check=True)
+    shown = ended.stdout
+
+    assert run(path)[1].partition(b' ')[2] == shown.partition(b' ')[2]
+    assert shown[:1] == b'\\'
 
 
 def test_ignored_names_are_left_out(tmp_path):

@@ -7,6 +7,8 @@ import resource
 import tempfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pollreload.system import mounts
 from pollreload.system.mounts import can_hang
@@ -127,6 +129,105 @@ def test_mount_points_are_unescaped(mounted):
     mounted(**{'/': 'ext4', r'/mnt/my\040share\134é': 'nfs'})
 
     assert can_hang(('/mnt/my share\\é/app.conf',))
+
+
+@pytest.mark.parametrize(('field', 'text'), [
+    (rb'a\040b\011c\012d\134e\043', 'a b\tc\nd\\e#'),
+    (rb'C:\Users\\x', r'C:\Users\\x'),
+    (rb'\0', r'\0'),
+    (rb'\999\777\40', r'\999\777\40'),
+    (rb'\1340', '\\0'),
+    (b'\\303\\251\xff', 'é\udcff'),
+    (b'\\', '\\'),
+])
+def test_only_what_the_kernel_escapes_is_unescaped(field, text):
+    """Three octal digits are a byte; any other backslash is one (WSL 2, 9p)."""
+    assert mounts.unescape(field) == text
+
+
+# As printed by WSL 2, by gVisor (runsc) and by a kernel below QEMU with virtfs.
+PRINTED = (
+    rb'105 66 0:49 / /mnt/c rw,noatime - 9p drvfs rw,dirsync,aname=drvfs;path=C:\;uid='
+    rb'1000;gid=1000;symlinkroot=/mnt/,mmap,access=client,msize=65536,trans=fd,rfd=5',
+    rb'106 66 0:50 / /mnt/d\040e rw - 9p D:\134 rw,aname=drvfs;path=D:\Users\new',
+    rb'1 1 0:24 / / rw - 9p none rw,trans=fd,rfdno=4,wfdno=4,aname=/,cache=remote',
+    rb'2 1 0:22 / /dev rw - tmpfs none rw',
+    rb'31 25 0:27 / /host rw,relatime - 9p host\x rw,access=any,trans=virtio',
+    rb'40 25 0:30 / /m rw shared:1 master:2 propagate_from:3 - fuse.a\b a rw',
+    rb'41 25 0:31 / /n rw - 9p  rw',
+    rb'42 25 0:32 / /o rw - btrfs',
+    rb'43 25 0:33 net:[4026532281] /run/netns/a rw - nsfs nsfs rw',
+    rb'44 25 0:34 / /p\040-\040q rw - ext4 /dev/sda rw',
+    rb'45 25 0:35 / /deleted//deleted rw',
+)
+
+
+def test_every_line_that_kernels_print_is_parsed(at, monkeypatch):
+    """A type that is missing is unknown: what is there may hang."""
+    with open(f'{at}/mountinfo', 'wb') as file:
+        file.write(b'\n'.join(PRINTED) + b'\n')
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+    mounts.watched.cache_clear()
+
+    found = {mount.point: mount.kind for mount in mounts.rows(f'{at}/mountinfo')}
+
+    assert found == {
+        '/mnt/c': '9p', '/mnt/d e': '9p', '/': '9p', '/dev': 'tmpfs', '/host': '9p',
+        '/m': r'fuse.a\b', '/n': '9p', '/o': 'btrfs', '/run/netns/a': 'nsfs',
+        '/p - q': 'ext4', '/deleted//deleted': 'unknown',
+    }
+    known = mounts.table()
+    assert known is not None
+    assert known.risky == {
+        '/', '/mnt/c', '/mnt/d e', '/host', '/m', '/n', '/deleted//deleted',
+    }
+
+
+@pytest.mark.parametrize('line', [
+    b'', b'x', b'1 2 0:3', b'1 2 0:3 /', b'1 2 0 / /a rw - ext4 a rw',
+    b'1 2 0:x / /a rw - ext4 a rw',
+    b'1 2 99999999999999999999:1 / /a rw - ext4 a rw', b'1 2 0:1:2 / /a - ext4 a rw',
+])
+def test_a_table_that_cannot_be_parsed_is_unknown(at, monkeypatch, line):
+    """So any read may hang; no command ends because of it."""
+    with open(f'{at}/mountinfo', 'wb') as file:
+        file.write(PRINTED[3] + b'\n' + line + b'\n')
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+    mounts.watched.cache_clear()
+
+    assert mounts.table() is None
+    assert can_hang(('/etc/passwd',))
+    with pytest.raises(OSError, match='line 2 cannot be parsed'):
+        list(mounts.rows(f'{at}/mountinfo'))
+
+
+def test_an_empty_table_is_one_of_a_root_that_is_unknown(at, monkeypatch):
+    """As in a chroot, and below some sandboxes."""
+    open(f'{at}/mountinfo', 'wb').close()
+    monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
+    mounts.watched.cache_clear()
+
+    assert can_hang(('/etc/passwd',))
+
+
+FIELD = st.sampled_from((
+    b'0:1', b'7:0', b'/', b'/a', rb'\040', b'-', b'- overlay', b'lowerdir=/a:/b::/c\0',
+    b'- ext4', b'rw', b'', b'9p', rb'C:\Users', b'\xff', rb'\777', b'7:' + b'9' * 30,
+))
+
+
+@given(st.lists(st.binary(max_size=30) | st.lists(FIELD, max_size=9).map(b' '.join)))
+def test_no_table_of_the_kernel_is_a_fault(lines):
+    """Whatever stands in it: it is parsed, or it is unknown."""
+    with tempfile.NamedTemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        file.write(b'\n'.join(lines))
+        file.flush()
+        patch.setattr(mounts, 'MOUNTINFO', file.name)
+        mounts.watched.cache_clear()
+        known = mounts.table()
+        assert known is None or isinstance(known, mounts.Table)
+        can_hang(('/etc/passwd', '/etc'))
+    mounts.watched.cache_clear()
 
 
 def test_the_root_of_another_process_can_hang(mounted):

@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 LIBRARY = sysconfig.get_path('stdlib')
 DEFERRED = (ast.FunctionDef, ast.AsyncFunctionDef)
-# OpenSSL has 6 MB. Who would import these does without: pollreload refuses https in a
-# line, and gives prometheus_client, which needs neither to count, empty ones.
+# OpenSSL has 6 MB. Without it pollreload refuses https in one line.
 WITHOUT = frozenset(('ssl', 'hashlib'))
 # Nor does anybody make an email.message.EmailMessage, which asks for this.
 UNASKED = frozenset(('email.policy',))

@@ -218,7 +218,7 @@ def rows(place: Path, image: Path) -> Iterator[tuple[str, Size]]:
     yield 'the stand-in for python:3.13-slim, alone', all_of(base)
     ours = str(ROOT / 'packaging/image/requirements.txt')
     for name, words in (
-        ('what pollreload needs: click, prometheus_client, xxhash', ['-r', ours]),
+        ('what pollreload needs: click, xxhash', ['-r', ours]),
         ('watchfiles (inotify, Rust)', ['watchfiles']),
         ('kopf (operators)', ['kopf']),
         ('kubernetes (the client that k8s-sidecar uses)', ['kubernetes']),

@@ -131,7 +131,6 @@ def described(stdlib: Path) -> None:
     (place / 'licenses').mkdir()
     shutil.copyfile(HERE / 'LICENSE', place / 'licenses/LICENSE')
     needed = config['options']['install_requires']
-    needed += config['options.extras_require']['metrics']
     for name in re.findall(r'^[\w-]+', needed, re.M):
         distribution = metadata.distribution(name)
         for file in distribution.files or ():
@@ -185,15 +184,9 @@ def level(root: Path) -> None:
         os.utime(path, (0, 0), follow_symlinks=False)
 
 
-# First what we import, with nothing in place of what was left out.
 TRIAL = '''
 import sys
 from importlib import import_module
-for name in sys.argv[1:]:
-    if name.partition('.')[0] in ('pollreload', 'click', 'xxhash'):
-        import_module(name)
-from pollreload.monitoring import metrics
-metrics.client()
 for name in sys.argv[1:]:
     import_module(name)
 '''

@@ -6,11 +6,10 @@ import os
 import signal
 from collections.abc import Callable
 
-from pollreload.core.state import Say
 from pollreload.core.step import status
 from pollreload.runtime.describe import audience, told
 from pollreload.runtime.log import logger
-from pollreload.runtime.watch import Begin, Watch
+from pollreload.runtime.watch import Recorder, Watch
 from pollreload.settings import Plan, Settings
 from pollreload.system import children, procfs
 
@@ -81,39 +80,36 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
 def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
     """Return the watches of a plan, that of the config file last.
 
-    Raises UsageError where the port cannot be had.
+    Raises UsageError if the address of --listen cannot be bound.
     """
-    if plan.listen is None and not plan.config:
-        return [begin(settings) for settings in plan.watches]
-    # Neither is for a watch of one program that nobody asks.
-    start: Begin = begin
-    asked = reader = None
+    endpoint = reader = None
     if plan.listen is not None:
-        from pollreload.monitoring import http
-        start = asked = http.Scraped(plan, begin)
+        from pollreload.monitoring.endpoint import Endpoint
+        endpoint = Endpoint(plan)
+
+    def start(settings: Settings, before: Watch | None = None) -> Watch:
+        record = endpoint.record(settings, before) if endpoint is not None else None
+        return begin(settings, before, record)
+
     watches = [start(settings) for settings in plan.watches]
     if plan.config:
         from pollreload.runtime import config_reload
         itself, reader = config_reload.watch(plan, again, watches, start)
         watches.append(itself)
-    if asked is not None:
-        asked.follow(watches, reader)
+    if endpoint is not None:
+        endpoint.follow(watches, reader)
     return watches
 
 
 def begin(
-        settings: Settings, before: Watch | None = None,
-        heard: Callable[[Say], Say] | None = None, /,
+        settings: Settings, before: Watch | None = None, record: Recorder | None = None,
 ) -> Watch:
-    """Return a watch that begins, or goes on with other settings, and say so.
-
-    heard: makes of what logs its events what hears them too.
-    """
+    """Log that a watch begins, or goes on with other settings, and return it."""
     say = logger(settings)
-    if heard is not None:
-        say = heard(say)
+    if record is not None:
+        say = record.counting(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
         f'for {audience(settings)}', pid=os.getpid(), **told(settings),
     )
-    return Watch(settings, say, before=before)
+    return Watch(settings, say, before=before, record=record)

@@ -1,159 +1,235 @@
-"""The HTTP port of a watch: /metrics, /healthz and /readyz.
+"""The HTTP server of a watch: /metrics, /healthz and /readyz.
 
-It answers from a thread, so that a loop that stands still is seen to. What it
-shows is for who can reach the port, and holds no content and no credentials.
+One thread answers all clients, so that a loop that hangs is noticed. It uses
+neither http.server nor a thread for each client: both cost megabytes. What it
+answers holds neither the contents of a file nor credentials.
 """
 from __future__ import annotations
 
-import contextlib
+import _thread
 import errno
 import os
+import select
 import socket
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from pollreload.errors import UsageError
-from pollreload.monitoring.metrics import Metrics, Record, label
-from pollreload.runtime.config_reload import Reader
-from pollreload.runtime.watch import Begins, Watch
-from pollreload.settings import Plan, Settings
+from pollreload.monitoring import metrics as metrics_module
+from pollreload.monitoring.metrics import Metrics
+from pollreload.monitoring.record import Record
 
 PLAIN = 'text/plain; charset=utf-8'
-PATIENCE = 5.0  # s for a client to ask, and to read
-PAUSE = 0.2  # s for a descriptor to be spared
-MOST = 16  # clients at a time; who comes then is not answered
+PATIENCE = 5.0  # s for a client to ask, and to read the answer
+PAUSE = 0.2  # s until a descriptor may be free again
+MOST = 16  # clients at a time; the connection of any other is closed at once
+LONGEST = 16384  # bytes of a request with its headers
+CHUNK = 65536  # bytes of a read
+REASONS = {
+    200: 'OK', 400: 'Bad Request', 404: 'Not Found', 431: 'Header Fields Too Large',
+    500: 'Internal Server Error', 501: 'Not Implemented', 503: 'Service Unavailable',
+    505: 'HTTP Version Not Supported',
+}
+
+Answer = tuple[int, str, str]  # status, body, content type
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+class Client:
+    """One connection: first its request is read, then the answer is sent.
 
-    timeout = PATIENCE
-    server_version = 'pollreload'
-    sys_version = ''
-    server: Server
+    until: when it is closed at the latest, seconds of CLOCK_MONOTONIC.
+    asked: the request as far as it was received. left: what is still to be sent,
+        None before the request is complete.
+    """
 
-    def do_GET(self) -> None:
-        """Answer."""
-        path = self.path.partition('?')[0]
-        metrics = self.server.metrics
-        if path == '/metrics':
-            try:
-                body, kind = metrics.text(self.headers.get('Accept', ''))
-            except Exception as error:  # noqa: BLE001  # Prometheus shows it
-                fault = type(error).__name__
-                says = f'a fault in pollreload ({fault}); please report it\n'
-                self.reply(500, says.encode())
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.until = time.monotonic() + PATIENCE
+        self.asked = b''
+        self.left: memoryview | None = None
+
+    def events(self) -> int:
+        """Return what to wait for, as poll(2) names it."""
+        return select.POLLOUT if self.left else select.POLLIN
+
+    def proceed(self, metrics: Metrics) -> bool:
+        """Read or send what is possible now; return whether to go on.
+
+        Raises OSError if the client has gone.
+        """
+        if not self.left:
+            got = self.connection.recv(CHUNK)
+            if self.left is not None:
+                # All is sent. To close while bytes arrive would reset the
+                # connection, and the client might lose the answer.
+                return bool(got)
+            self.asked += got
+            if not complete(self.asked):
+                return bool(got)
+            self.left = memoryview(respond(self.asked, metrics))
+        self.left = self.left[self.connection.send(self.left):]
+        if not self.left:
+            self.connection.shutdown(socket.SHUT_WR)
+        return True
+
+
+class Server:
+    """Answers on a listening socket, in a thread that ends with the process."""
+
+    def __init__(self, listener: socket.socket, metrics: Metrics) -> None:
+        listener.setblocking(False)
+        self.listener = listener
+        self.metrics = metrics
+        self.clients: dict[int, Client] = {}
+
+    def start(self) -> None:
+        """Answer from now on. Raises UsageError if there can be no thread."""
+        try:
+            _thread.start_new_thread(self.serve, ())
+        except RuntimeError as error:
+            raise UsageError(f'--listen: {error}') from error
+
+    def serve(self) -> None:
+        """Answer for ever."""
+        while True:
+            self.step()
+
+    def step(self) -> None:
+        """Wait for clients, and serve those that are ready."""
+        waiting = select.poll()
+        waiting.register(self.listener, select.POLLIN)
+        for number, client in self.clients.items():
+            waiting.register(number, client.events())
+        left = min(
+            (client.until - time.monotonic() for client in self.clients.values()),
+            default=None,
+        )
+        ready = waiting.poll(None if left is None else max(0.0, left) * 1000)
+        for number, _ in ready:
+            if number in self.clients:
+                self.serve_client(number)
             else:
-                self.reply(200, body, kind)
-        elif path == '/healthz':
-            self.reply(*healthy(metrics.records()))
-        elif path == '/readyz':
-            self.reply(*ready(metrics.records()))
-        else:
-            self.reply(404, b'there are /metrics, /healthz and /readyz\n')
+                self.accept()
+        now = time.monotonic()
+        for number in [n for n, each in self.clients.items() if each.until <= now]:
+            self.drop(number)
 
-    do_HEAD = do_GET
+    def accept(self) -> None:
+        """Accept a connection, and close it if there are too many."""
+        try:
+            connection, _ = self.listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # The client still waits: without a pause we would try for ever.
+                time.sleep(PAUSE)
+            return
+        if len(self.clients) >= MOST:
+            connection.close()
+            return
+        self.clients[connection.fileno()] = Client(connection)
 
-    def reply(self, status: int, body: bytes, kind: str = PLAIN) -> None:
-        """Send an answer."""
-        self.send_response(status)
-        self.send_header('Content-Type', kind)
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        if self.command != 'HEAD':
-            self.wfile.write(body)
+    def serve_client(self, number: int) -> None:
+        """Go on with one client, which may have gone."""
+        try:
+            if self.clients[number].proceed(self.metrics):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.drop(number)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: a probe comes every few seconds."""
+    def drop(self, number: int) -> None:
+        """Close the connection of a client."""
+        self.clients.pop(number).connection.close()
 
 
-def healthy(records: Sequence[Record]) -> tuple[int, bytes]:
-    """Return the status and the body of /healthz."""
+def complete(asked: bytes) -> bool:
+    """Return whether a request can be answered: it has ended, or is too long."""
+    return b'\r\n\r\n' in asked or b'\n\n' in asked or len(asked) > LONGEST
+
+
+def respond(asked: bytes, metrics: Metrics) -> bytes:
+    """Return the answer to a request, with its headers (RFC 9112)."""
+    line = asked.partition(b'\n')[0].strip().decode('latin-1')
+    method, _, rest = line.partition(' ')
+    target, _, version = rest.partition(' ')
+    status, text, kind = answer(method, target, version, len(asked), metrics)
+    body = text.encode('utf-8', 'backslashreplace')
+    head = (
+        f'HTTP/1.1 {status} {REASONS[status]}\r\nServer: pollreload\r\n'
+        f'Date: {time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}\r\n'
+        f'Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n'
+        f'Connection: close\r\n\r\n'
+    ).encode('ascii')
+    if method == 'HEAD':
+        return head
+    # HTTP/0.9 has no headers.
+    return head + body if version or status != 200 else body
+
+
+def answer(
+        method: str, target: str, version: str, size: int, metrics: Metrics,
+) -> Answer:
+    """Return the answer to a request line.
+
+    size: the bytes of the request.
+    """
+    if size > LONGEST:
+        return 431, f'a request has at most {LONGEST} bytes\n', PLAIN
+    if not target or (version and not version.startswith('HTTP/')):
+        return 400, 'not an HTTP request\n', PLAIN
+    if version and version not in ('HTTP/1.0', 'HTTP/1.1'):
+        return 505, 'use HTTP/1.1\n', PLAIN
+    if method not in ('GET', 'HEAD'):
+        return 501, 'only GET and HEAD are answered\n', PLAIN
+    try:
+        return page(target.partition('?')[0], metrics)
+    except Exception as error:  # noqa: BLE001  # Prometheus shows it
+        fault = type(error).__name__
+        return 500, f'a fault in pollreload ({fault}); please report it\n', PLAIN
+
+
+def page(path: str, metrics: Metrics) -> Answer:
+    """Return what is shown at a path."""
+    if path == '/metrics':
+        return 200, metrics.text(), metrics_module.TYPE
+    if path == '/healthz':
+        return healthy(metrics.records())
+    if path == '/readyz':
+        return ready(metrics.records())
+    return 404, 'there are /metrics, /healthz and /readyz\n', PLAIN
+
+
+def healthy(records: Sequence[Record]) -> Answer:
+    """Return the answer of /healthz."""
     return verdict({
         each.name: (each.alive(), f'last look {each.age():.1f} s ago')
         for each in records
     })
 
 
-def ready(records: Sequence[Record]) -> tuple[int, bytes]:
-    """Return the status and the body of /readyz."""
+def ready(records: Sequence[Record]) -> Answer:
+    """Return the answer of /readyz."""
     return verdict({
         each.name: (each.ready(), 'baseline taken' if each.ready() else 'no baseline')
         for each in records
     })
 
 
-def verdict(found: Mapping[str, tuple[bool, str]]) -> tuple[int, bytes]:
-    """Return 200 where all is well, else 503, and a line for each watch."""
+def verdict(found: Mapping[str, tuple[bool, str]]) -> Answer:
+    """Return 200 if all watches are well, else 503, and a line for each watch."""
     well = all(good for good, _ in found.values())
     lines = [f'{name}: {says}\n' for name, (_, says) in found.items()]
-    return 200 if well else 503, ''.join(lines).encode('utf-8', 'backslashreplace')
-
-
-class Server(ThreadingHTTPServer):
-    """Takes connections, some at a time, and answers each in a thread."""
-
-    daemon_threads = True
-
-    def __init__(self, bound: socket.socket, metrics: Metrics) -> None:
-        super().__init__(bound.getsockname()[:2], Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = bound
-        self.metrics = metrics
-        self.free = threading.BoundedSemaphore(MOST)
-
-    def get_request(self) -> Any:
-        """Take a connection. Raises OSError, which is passed over."""
-        try:
-            return super().get_request()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                # Who waits is still there: without a pause we would ask for ever.
-                time.sleep(PAUSE)
-            raise
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer, or hang up where too many wait already."""
-        if not self.free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self.free.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer one client; who sends a byte a second must not keep others out."""
-        late = threading.Timer(PATIENCE, hang_up, (request,))
-        late.daemon = True
-        try:
-            late.start()
-            super().process_request_thread(request, client_address)
-        except RuntimeError:
-            # No thread is to be had for who would look to the time.
-            self.shutdown_request(request)
-        finally:
-            late.cancel()
-            self.free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away is no event of ours."""
-
-
-def hang_up(request: socket.socket) -> None:
-    """End a conversation that is going on in another thread."""
-    with contextlib.suppress(OSError):
-        request.shutdown(socket.SHUT_RDWR)
+    return 200 if well else 503, ''.join(lines), PLAIN
 
 
 def bound(host: str, port: int, where: str) -> socket.socket:
     """Return a socket that listens; host: '' for all addresses, of IPv4 too.
 
-    where: what says so, for an error. Raises UsageError.
+    where: the option or the line that gives the address, for an error.
+    Raises UsageError.
     """
     try:
         return listening(host, port)
@@ -162,7 +238,7 @@ def bound(host: str, port: int, where: str) -> socket.socket:
         raise UsageError(f'{where} {host}:{port}: {says}') from error
     except OSError as error:
         host = f'[{host}]' if ':' in host else host
-        # create_server adds what it was asked to do, and getaddrinfo has its own.
+        # create_server appends what it tried to do, and getaddrinfo has its own.
         number = error.errno or 0
         says = os.strerror(number) if number > 0 else str(error.strerror)
         raise UsageError(f'{where} {host}:{port}: {says.lower()}') from error
@@ -178,56 +254,3 @@ def listening(host: str, port: int) -> socket.socket:
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE,
     )[0]
     return socket.create_server(address, family=family)
-
-
-def start(server: Server) -> None:
-    """Answer from now on, in a thread that ends with us."""
-    # It need not look up every half second whether it is to end: it never is.
-    threading.Thread(target=server.serve_forever, args=(3600.0,), daemon=True).start()
-
-
-class Scraped:
-    """Begins watches that have a record; the port is open from the start.
-
-    Raises UsageError where it cannot be, or prometheus_client is not there.
-    """
-
-    def __init__(self, plan: Plan, begin: Begins) -> None:
-        assert plan.listen is not None
-        self.begin = begin
-        self.watches: Sequence[Watch] = ()
-        self.reader: Reader | None = None
-        self.began = time.time()
-        metrics = Metrics(self.records, self.config)
-        self.server = Server(bound(*plan.listen, plan.where), metrics)
-
-    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch:
-        """Begin a watch, or go on with one: then its record goes on too."""
-        record = before.record if before else None
-        if record is None:
-            record = Record()
-        record.name, record.settings = label(settings), settings
-        watch = self.begin(settings, before, record.hears)
-        record.tallies.append(watch.observer.tally)
-        watch.around = watch.around._replace(unsaid=record.unsaid)
-        watch.after.append(record.after)
-        watch.record = record
-        return watch
-
-    def follow(self, watches: Sequence[Watch], reader: Reader | None) -> None:
-        """Answer from now on, of these watches as they come and go.
-
-        reader: of the config file, where there is one.
-        """
-        self.watches, self.reader = watches, reader
-        start(self.server)
-
-    def records(self) -> list[Record]:
-        """Return the records of the watches that there are now."""
-        return [each.record for each in [*self.watches] if each.record is not None]
-
-    def config(self) -> tuple[bool, float] | None:
-        """Return whether the config file was taken over, and when it last was."""
-        if self.reader is None:
-            return None
-        return not self.reader.trouble, self.reader.taken or self.began

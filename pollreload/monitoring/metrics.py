@@ -1,305 +1,194 @@
-"""What Prometheus is told of the watches of a process.
+"""The records of all watches in the text format of Prometheus, version 0.0.4.
 
-The loop only writes down what happens; what is asked for is made of it in the
-thread that answers. A name or a number that is read while the loop writes it is
-the old one or the new one.
+https://prometheus.io/docs/instrumenting/exposition_formats/ describes the format.
 """
 from __future__ import annotations
 
-import os
-import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from types import ModuleType
-from typing import Any
+from typing import NamedTuple
 
-from pollreload.core.state import Say, State
-from pollreload.errors import UsageError
-from pollreload.runtime.log import printable
-from pollreload.settings import Settings
-from pollreload.system import procfs
+from pollreload.monitoring.record import BOUNDS, Record
+from pollreload.runtime.guard import stopping
+from pollreload.system import children, procfs
 
-# Seconds of a look: a file in memory takes 0.1 ms, 10,000 some 30, an NFS more.
-BOUNDS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
-# The reasons of a failure that also hold what is due.
-HOLDING = frozenset(('not permitted', 'queue full', 'proc', 'exec', 'url'))
-FILES = ('ledger', 'status file')  # reasons too, and no deliveries
-LATE = 3  # intervals without a look that has ended
-LEAST = 1.0  # s: what is not too late whatever the interval is
+TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+PATIENCE = 3.0  # s to find our version
+ESCAPES = str.maketrans({'\\': r'\\', '\n': r'\n', '"': r'\"'})
+
+Labels = dict[str, str]
 
 
-class Record:
-    """What happened in one watch since it began here.
+class Family(NamedTuple):
+    """One metric: its name, its type, what it means, and its samples.
 
-    name: the value of the label `watch`. settings: those of the watch.
-    deliveries: outcome and reason -> how often.
-    unwritten: file -> how often it could not be written.
-    success: when a content was done last, seconds of CLOCK_REALTIME; 0.0: not yet.
-    told: something was told since.
-    looks: looks by the first bound that they are within; took: seconds of all.
-    ended: when the last one ended, boot seconds; until there is one, when the
-        watch began.
-    state: that after the last step; reason: why it is held, '' if it is not.
-    tallies: how many files and bytes were read, of one observer after another.
+    samples: the suffix of the name, the labels and the value of each.
     """
 
-    def __init__(self) -> None:
-        self.name = ''
-        self.settings = Settings()
-        self.deliveries = {('delivered', ''): 0}
-        self.unwritten = dict.fromkeys(FILES, 0)
-        self.success = 0.0
-        self.told = False
-        self.looks = [0] * (len(BOUNDS) + 1)
-        self.took = 0.0
-        self.ended = procfs.now()
-        self.state = State()
-        self.reason = ''
-        self.tallies: list[list[int]] = []
+    name: str
+    kind: str
+    help: str
+    samples: Iterable[tuple[str, Labels, float]]
 
-    def hears(self, log: Say) -> Say:
-        """Return what counts events on their way to the log."""
-        def heard(event: str, message: str, /, **fields: object) -> None:
-            self.event(event, str(fields.get('reason', '')))
-            log(event, message, **fields)
-
-        return heard
-
-    def event(self, event: str, reason: str) -> None:
-        """Write down an event."""
-        if event == 'held' or (event == 'failed' and reason in HOLDING):
-            self.reason = reason
-        if event == 'failed' and reason in FILES:
-            self.unwritten[reason] += 1
-            return
-        if event in ('delivered', 'verified'):
-            self.told = True
-        elif event == 'baseline' and reason == 'needless':
-            event = reason
-        elif event != 'failed':
-            return
-        self.count(event, reason if event == 'failed' else '')
-
-    def unsaid(self, reason: str) -> None:
-        """Write down a failure that has no line in the log."""
-        self.count('failed', reason)
-
-    def count(self, outcome: str, reason: str) -> None:
-        """Count a delivery."""
-        key = outcome, reason
-        self.deliveries[key] = self.deliveries.get(key, 0) + 1
-
-    def after(self, state: State) -> None:
-        """Write down what is known after a step."""
-        content = state.content
-        if content.ended_at > self.state.content.ended_at:
-            took = max(0.0, content.ended_at - content.looked_at)
-            self.looks[bisect_left(BOUNDS, took)] += 1
-            self.took += took
-            self.ended = content.ended_at
-        if self.told and state.outcome == 'done' and not state.stage:
-            self.success, self.told = time.time(), False
-        self.state = state
-
-    def age(self) -> float:
-        """Return the seconds since the last look that has ended."""
-        return max(0.0, procfs.now() - self.ended)
-
-    def limit(self) -> float:
-        """Return what age of the last look is too much, in seconds."""
-        return max(LEAST, LATE * self.settings.interval)
-
-    def read(self) -> tuple[int, int]:
-        """Return how many files and bytes were read."""
-        return (
-            sum(files for files, _ in self.tallies),
-            sum(size for _, size in self.tallies),
-        )
-
-    def alive(self) -> bool:
-        """Return whether a look has ended within three intervals."""
-        return self.age() <= self.limit()
-
-    def ready(self) -> bool:
-        """Return whether there is a baseline."""
-        return self.state.content.state != 'blank'
-
-
-def label(settings: Settings) -> str:
-    """Return the value of the label `watch`."""
-    return printable(
-        settings.name or settings.process or os.path.basename(settings.pidfile or '')
-        or 'watch',
-    )
+    def lines(self) -> Iterator[str]:
+        """Return its lines, without line ends."""
+        yield f'# HELP {self.name} {self.help}'
+        yield f'# TYPE {self.name} {self.kind}'
+        for suffix, labels, value in self.samples:
+            shown = ','.join(
+                f'{key}="{labels[key].translate(ESCAPES)}"' for key in sorted(labels)
+            )
+            yield f'{self.name}{suffix}{f"{{{shown}}}" if shown else ""} {value!r}'
 
 
 class Metrics:
-    """The records of all watches, as a collector of prometheus_client.
+    """All metrics of this process.
 
-    records: returns those that there are now. config: returns whether what the
-        config file says was taken over, and when it last was; None: there is none.
-    Raises UsageError where prometheus_client is not installed.
+    records: returns the records of the current watches. config: returns whether
+        the config file was accepted, and when it last was; None: there is none.
     """
 
     def __init__(
-            self, records: Callable[[], list[Record]],
+            self, records: Callable[[], Sequence[Record]],
             config: Callable[[], tuple[bool, float] | None],
     ) -> None:
-        self.client = client()
-        self.registry = self.client.CollectorRegistry(auto_describe=False)
-        self.registry.register(self)
         self.records = records
         self.config = config
-        self.version = version('pollreload')
+        self.version = version()
 
-    def collect(self) -> Iterator[Any]:
-        """Give the families; for prometheus_client."""
-        core = self.client.metrics_core
-        info = core.InfoMetricFamily('pollreload_build', 'The version that runs.')
-        info.add_metric([], {'version': self.version})
-        yield info
-        taken = self.config()
-        if taken is not None:
-            yield core.GaugeMetricFamily(
-                'pollreload_config_last_reload_successful',
-                'Whether what the config file says was taken over.', float(taken[0]),
-            )
-            yield core.GaugeMetricFamily(
-                'pollreload_config_last_reload_success_timestamp_seconds',
-                'When it last was.', taken[1],
-            )
+    def text(self) -> str:
+        """Return the answer to a scrape."""
+        lines = (line for family in self.families() for line in family.lines())
+        return ''.join(f'{line}\n' for line in lines)
+
+    def families(self) -> Iterator[Family]:
+        """Return the families of metrics."""
         records = self.records()
-        done = core.InfoMetricFamily(
-            'pollreload_done', 'The digest of the content that was last done.',
-            labels=('watch',),
+        yield Family(
+            'pollreload_build_info', 'gauge', 'The version that runs.',
+            [('', {'version': self.version}, 1)],
         )
-        for each in records:
-            done.add_metric([each.name], {'fingerprint': each.state.content.delivered})
-        yield done
-        yield from self.counters(core, records)
-        yield from self.gauges(core, records)
-        looks = core.HistogramMetricFamily(
-            'pollreload_look_duration_seconds', 'How long looks took, to their end.',
-            labels=('watch',),
-        )
-        bounds = [*map(str, BOUNDS), '+Inf']
-        for each in records:
-            counts = list(zip(bounds, accumulate(each.looks), strict=True))
-            looks.add_metric([each.name], counts, each.took)
-        yield looks
-
-    def counters(self, core: ModuleType, records: list[Record]) -> Iterator[Any]:
-        """Give what only grows."""
-        deliveries = core.CounterMetricFamily(
-            'pollreload_deliveries', 'Deliveries by outcome, failed ones by reason.',
-            labels=('watch', 'outcome', 'reason'),
-        )
-        files = core.CounterMetricFamily(
-            'pollreload_read_files', 'Files read; what stat says is the same is not.',
-            labels=('watch',),
-        )
-        size = core.CounterMetricFamily(
-            'pollreload_read_bytes', 'Bytes read of them.', labels=('watch',),
-        )
-        unwritten = core.CounterMetricFamily(
-            'pollreload_write_errors', 'Ledgers and status files not written.',
-            labels=('watch', 'file'),
-        )
-        for each in records:
-            for file, number in each.unwritten.items():
-                unwritten.add_metric([each.name, file], number)
-            for (outcome, reason), number in [*each.deliveries.items()]:
-                deliveries.add_metric([each.name, outcome, reason], number)
-            count, length = each.read()
-            files.add_metric([each.name], count)
-            size.add_metric([each.name], length)
-        yield from (deliveries, files, size, unwritten)
-
-    def gauges(self, core: ModuleType, records: list[Record]) -> Iterator[Any]:
-        """Give what there is now."""
-        def family(name: str, says: str, *labels: str) -> Any:
-            return core.GaugeMetricFamily(
-                f'pollreload_{name}', says, labels=('watch', *labels),
+        accepted = self.config()
+        if accepted is not None:
+            name = 'pollreload_config_last_reload'
+            yield Family(
+                f'{name}_successful', 'gauge', 'Whether the config file was accepted.',
+                [('', {}, int(accepted[0]))],
             )
-
-        age = family('look_age_seconds', 'Since the last look that has ended.')
-        late = family('look_age_limit_seconds', 'What makes /healthz fail.')
-        success = family(
-            'last_success_timestamp_seconds', 'When a content was last told; 0: never.',
+            yield Family(
+                f'{name}_success_timestamp_seconds', 'gauge',
+                'When the config file was last accepted.', [('', {}, accepted[1])],
+            )
+        yield Family(
+            'pollreload_done_info', 'gauge', 'The fingerprint that is up to date.', [
+                ('', labels(each, fingerprint=each.state.content.delivered), 1)
+                for each in records
+            ],
         )
-        due = family('due', 'Whether a content is settled and not done.')
-        held = family('held', 'Whether it is held, and why.', 'reason')
-        tries = family('failed_attempts', 'Failures in a row for this content.')
-        backoff = family('backoff_seconds', 'Until the next attempt.')
-        unreadable = family('unreadable_paths', 'Paths that cannot be read.')
-        now = procfs.now()
-        for each in records:
-            name, state = [each.name], each.state
-            age.add_metric(name, each.age())
-            late.add_metric(name, each.limit())
-            success.add_metric(name, each.success)
-            due.add_metric(name, float(state.content.state == 'due'))
-            if state.hold:
-                held.add_metric([each.name, each.reason], 1.0)
-            tries.add_metric(name, state.attempt.tries)
-            wait = state.attempt.again - now if state.attempt.tries else 0.0
-            backoff.add_metric(name, max(0.0, wait))
-            unreadable.add_metric(name, sum(
-                trouble.whole for trouble in state.content.troubles.values()
-            ))
-        yield from (age, late, success, due, held, tries, backoff, unreadable)
-
-    def text(self, accept: str) -> tuple[bytes, str]:
-        """Return what is asked for, and its type; accept: that header of HTTP."""
-        try:
-            encode, kind = self.client.exposition.choose_encoder(accept)
-            return encode(self.registry), kind
-        except Exception:  # noqa: BLE001  # what it makes of an odd header is its own
-            encode, kind = self.client.exposition.choose_encoder('')
-            return encode(self.registry), kind
+        yield from counters(records)
+        yield from gauges(records)
+        yield Family(
+            'pollreload_look_duration_seconds', 'histogram', 'How long polls took.',
+            (sample for each in records for sample in durations(each)),
+        )
 
 
-def client() -> Any:
-    """Import prometheus_client; raises UsageError where it is not installed.
+def labels(record: Record, **more: str) -> Labels:
+    """Return the labels of a sample of one watch."""
+    return {'watch': record.name, **more}
 
-    It imports ssl for a server of its own, and urllib hashlib for logins, which are
-    not ours: where one is not there (an image without OpenSSL, which has 6 MB) it
-    gets an empty one meanwhile.
+
+def durations(record: Record) -> Iterator[tuple[str, Labels, float]]:
+    """Return the samples of the histogram of one watch."""
+    counts = [*accumulate(record.polls)]
+    for bound, count in zip([*map(str, BOUNDS), '+Inf'], counts, strict=True):
+        yield '_bucket', labels(record, le=bound), count
+    yield '_count', labels(record), counts[-1]
+    yield '_sum', labels(record), record.took
+
+
+def counters(records: Sequence[Record]) -> Iterator[Family]:
+    """Return the families of values that only grow."""
+    yield Family(
+        'pollreload_deliveries_total', 'counter',
+        'Deliveries by outcome, failed ones by reason.', (
+            ('', labels(each, outcome=outcome, reason=reason), number)
+            for each in records
+            for (outcome, reason), number in [*each.deliveries.items()]
+        ),
+    )
+    yield Family(
+        'pollreload_read_files_total', 'counter',
+        'Files read; a file whose stat is unchanged is not read.',
+        [('', labels(each), each.read()[0]) for each in records],
+    )
+    yield Family(
+        'pollreload_read_bytes_total', 'counter', 'Bytes read of these files.',
+        [('', labels(each), each.read()[1]) for each in records],
+    )
+    yield Family(
+        'pollreload_write_errors_total', 'counter',
+        'Ledgers and status files that could not be written.', (
+            ('', labels(each, file=file), number)
+            for each in records for file, number in each.unwritten.items()
+        ),
+    )
+
+
+def gauges(records: Sequence[Record]) -> Iterator[Family]:
+    """Return the families of current values."""
+    now = procfs.now()
+
+    def gauge(name: str, says: str, value: Callable[[Record], float]) -> Family:
+        samples = [('', labels(each), value(each)) for each in records]
+        return Family(f'pollreload_{name}', 'gauge', says, samples)
+
+    def backoff(record: Record) -> float:
+        attempt = record.state.attempt
+        return max(0.0, attempt.again - now) if attempt.tries else 0.0
+
+    yield gauge(
+        'look_age_seconds', 'Time since the last completed poll.', Record.age,
+    )
+    yield gauge(
+        'look_age_limit_seconds', 'The age that makes /healthz fail.', Record.limit,
+    )
+    yield gauge(
+        'last_success_timestamp_seconds',
+        'When a version was last delivered; 0: not yet.', lambda each: each.success,
+    )
+    yield gauge(
+        'due', 'Whether a version is settled and not yet delivered.',
+        lambda each: int(each.state.content.state == 'due'),
+    )
+    yield Family(
+        'pollreload_held', 'gauge', 'Whether the delivery is held, and why.', [
+            ('', labels(each, reason=each.reason), 1)
+            for each in records if each.state.hold
+        ],
+    )
+    yield gauge(
+        'failed_attempts', 'Failures in a row for this version.',
+        lambda each: each.state.attempt.tries,
+    )
+    yield gauge('backoff_seconds', 'Time until the next attempt.', backoff)
+    yield gauge(
+        'unreadable_paths', 'Paths that cannot be read.', lambda each: sum(
+            trouble.whole for trouble in each.state.content.troubles.values()
+        ),
+    )
+
+
+def version() -> str:
+    """Return our version, '' if it cannot be found.
+
+    A child finds it: importlib.metadata would cost us 3 MB.
     """
-    import http.client  # noqa: F401  # first: it has to know that it has no ssl
-    import shlex
-    import sys
-    bare = [name for name in ('ssl', 'hashlib') if not there(name)]
-    for name in bare:
-        stand_in = ModuleType(name)
-        stand_in.__getattr__ = lambda name: None  # type: ignore[method-assign]
-        sys.modules[name] = stand_in
-    try:
-        import urllib.request
-        if not hasattr(urllib.request, 'HTTPSHandler'):
-            urllib.request.HTTPSHandler = (  # type: ignore[misc]
-                urllib.request.AbstractHTTPHandler  # type: ignore[assignment]
-            )
-        import prometheus_client
-        import prometheus_client.exposition
-        import prometheus_client.metrics_core
-    except ImportError as error:
-        raise UsageError(
-            f'--listen needs prometheus-client; {shlex.quote(sys.executable)} -m pip '
-            f"install 'pollreload[metrics]'",
-        ) from error
-    finally:
-        for name in bare:
-            del sys.modules[name]
-    return prometheus_client
+    def find() -> str:
+        from importlib.metadata import version
+        return version('pollreload')
 
-
-def there(name: str) -> bool:
-    """Return whether a module can be imported."""
     try:
-        __import__(name)
-    except ImportError:
-        return False
-    return True
+        return str(children.within(find, PATIENCE, stopping))
+    except OSError:
+        return ''

@@ -17,10 +17,12 @@ from pollreload.runtime import ledger, observer, runner
 from pollreload.runtime import log as log_module
 from pollreload.runtime.handover import elsewhere, known
 from pollreload.runtime.log import printable
-from pollreload.runtime.watch import Begin, Watch
+from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, Settings, unpack
 from pollreload.system import children, ledger_file
 
+# Begins a watch; given one, the new watch goes on with what that one knew.
+Begin = Callable[[Settings, Watch | None], Watch]
 # What the watch of the file says of itself that means something to a person.
 HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
 

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from pollreload.core import observation
 from pollreload.core import step as step_module
@@ -21,12 +21,27 @@ from pollreload.system import procfs
 BEHIND = 10.0  # s until a ledger is written once more that could not be
 
 
+class Recorder(Protocol):
+    """Keeps what the metrics show of a watch; monitoring.record implements it.
+
+    tallies: how many files and bytes each observer of the watch has read.
+    """
+
+    tallies: list[list[int]]
+
+    def counting(self, log: Say) -> Say: ...
+
+    def unsaid(self, reason: str) -> None: ...
+
+    def after(self, state: State) -> None: ...
+
+
 class Watch:
     """A watch and its world.
 
     asked: its settings as they were given. at: when it is to be stepped next at
     the latest, boot seconds. after: called with the state after each step.
-    record: what metrics keep of it, where they are asked for.
+    record: what the metrics keep of it; None without --listen.
     behind: when to write the ledger once more that could not be, boot seconds;
         0.0: it holds what is known.
     """
@@ -34,6 +49,7 @@ class Watch:
     def __init__(
             self, settings: Settings, say: Say | None = None,
             runner: Runner | None = None, before: Watch | None = None,
+            record: Recorder | None = None,
     ) -> None:
         """Begin a watch, or go on with what another one knew.
 
@@ -44,7 +60,7 @@ class Watch:
         self.say = say or logger(settings)
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
-        self.record: Any = None
+        self.record = record
         self.observer, self.runner = Observer(settings), runner or Runner()
         if before is not None and akin(before.asked, settings):
             self.runner = before.runner
@@ -58,6 +74,10 @@ class Watch:
         self.around = world(settings, self.observer, self.runner, self.say, self.save)
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
+        if record is not None:
+            record.tallies.append(self.observer.tally)
+            self.around = self.around._replace(unsaid=record.unsaid)
+            self.after.append(record.after)
 
     def due(self, now: float) -> bool:
         """Return whether it is to be stepped: it is time, or a child may have ended."""
@@ -106,18 +126,3 @@ class Watch:
         """End what is under way."""
         self.observer.close()
         self.runner.cancel()
-
-
-class Begin(Protocol):
-    """Begins a watch, or goes on with one that has other settings now."""
-
-    def __call__(self, settings: Settings, before: Watch | None = None, /) -> Watch: ...
-
-
-class Begins(Begin, Protocol):
-    """And has its events heard."""
-
-    def __call__(
-            self, settings: Settings, before: Watch | None = None,
-            heard: Callable[[Say], Say] | None = None, /,
-    ) -> Watch: ...

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import itertools
 import os
 import re
@@ -14,21 +13,22 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import xxhash
-from prometheus_client import parser
 
 from pollreload.errors import UsageError
-from pollreload.monitoring import http as http_module
-from pollreload.monitoring.metrics import Record
+from pollreload.monitoring import http
+from pollreload.monitoring.endpoint import Endpoint
+from pollreload.monitoring.record import Record
 from pollreload.settings import Plan, Settings
 from tests.servers.harness import free_port, needed, until
 from tests.support import sidecar, targets
+from tests.support.probe import HEALTHZ, METRICS, PATHS, READYZ, ask, scrape, status
 from tests.support.sidecar import (
     POLLRELOAD,
     Mark,
@@ -38,56 +38,10 @@ from tests.support.sidecar import (
     watch,
     write,
 )
-from tests.support.simulation import Simulation
 from tests.support.targets import DEADLINE
-from tests.unit.monitoring.http_test import PATHS, ask, stop
 
-PATH, METRICS, HEALTHZ, READYZ = 'app.conf', *PATHS
+PATH = 'app.conf'
 CI = os.environ.get('CI')
-
-
-class Samples(NamedTuple):
-    """What was scraped: (name, labels) -> value."""
-
-    found: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
-
-    def value(self, name: str, **labels: str) -> float:
-        """Return the one value of a name that has at least these labels.
-
-        Raises AssertionError where there is none, or more than one.
-        """
-        found = [
-            value for (key, own), value in self.found.items()
-            if key == f'pollreload_{name}' and labels.items() <= dict(own).items()
-        ]
-        assert len(found) == 1, (name, labels, found)
-        return found[0]
-
-    def labels(self, name: str, label: str) -> set[str]:
-        """Return the values of a label of a name."""
-        return {
-            dict(own).get(label, '') for key, own in self.found
-            if key == f'pollreload_{name}'
-        }
-
-
-def scrape(port: int) -> Samples:
-    """Return what /metrics answers."""
-    got = ask(port, METRICS)
-    assert got.status == 200
-    families = parser.text_string_to_metric_families(got.body)
-    return Samples({
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families for sample in family.samples
-    })
-
-
-def status(port: int, path: str) -> int:
-    """Return the status of an answer; 0 where there is none."""
-    try:
-        return ask(port, path).status
-    except (OSError, http.client.HTTPException):
-        return 0
 
 
 @pytest.fixture
@@ -519,26 +473,6 @@ def test_a_config_file_gives_way_to_the_command_line(
         assert status(other, READYZ) == 0
 
 
-def test_without_the_client_a_line_says_what_to_install(
-        conf: str, port: int, tmp_path: Path,
-) -> None:
-    """Exit status 2; without --listen nobody misses it."""
-    stub = tmp_path / 'stub' / 'prometheus_client'
-    stub.mkdir(parents=True)
-    (stub / '__init__.py').write_text('raise ModuleNotFoundError(__name__)\n')
-    env = {'PYTHONPATH': f'{stub.parent}:{sidecar.ROOT}'}
-    words = ('--process', unique(), conf)
-
-    got = refusal('--listen', f':{port}', *words, **env)
-    with watch(*words, env=env) as it:
-        it.until('baseline')
-
-    assert got == (2, [
-        "pollreload: --listen needs prometheus-client; "
-        f"{sys.executable} -m pip install 'pollreload[metrics]'",
-    ])
-
-
 @pytest.mark.parametrize('command', ['check', 'smoke', 'digest'])
 def test_who_does_not_stay_has_no_port(command: str) -> None:
     """It is an option of those that watch, or would."""
@@ -720,61 +654,59 @@ def test_a_config_that_is_refused_shows_until_it_is_mended(
 
 
 class Fake(SimpleNamespace):
-    """A watch as far as a record needs one."""
+    """A watch as far as an endpoint needs one."""
 
 
-def fake(*_: Any) -> Any:
-    """Begin none."""
-    return Fake()
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server is started."""
+    monkeypatch.setattr(http.Server, 'start', lambda _: None)
 
 
-def test_a_scrape_while_a_config_is_taken_over_misses_no_watch(port: int) -> None:
-    """To begin the successor of a watch may take seconds, where its ledger hangs."""
-    shown: list[list[str]] = []
-
-    def begin(settings: Settings, before: Any = None, heard: Any = None, /) -> Any:
-        shown.append([each.name for each in it.records()])
-        around = Simulation(settings).world
-        return Fake(
-            observer=Fake(tally=[0, 0]), after=[], record=None, around=around,
+@pytest.mark.usefixtures('quiet')
+def test_record_goes_on_with_the_successor_of_a_watch(port: int) -> None:
+    """It then goes by the new settings, and the old list is shown until it changes."""
+    it = Endpoint(Plan((), '', ('127.0.0.1', port)))
+    with it.server.listener:
+        one, two = (
+            Fake(record=it.record(Settings(process=name), None))
+            for name in ('one', 'two')
         )
-
-    it = http_module.Scraped(Plan((), '', ('127.0.0.1', port)), begin)
-    try:
-        watches = [it(Settings(process=name)) for name in ('one', 'two')]
+        watches: list[Any] = [one, two]
         it.follow(watches, None)
-        first = [each.record for each in watches]
-        new = [it(Settings(process=name), watches[0]) for name in ('one',)]
-        watches[:] = new
-        second = it.records()
-        assert status(port, HEALTHZ) == 200
+        first = it.records()
+        settings = Settings(process='one', interval=60.0)
+        successor = it.record(settings, one)  # type: ignore[arg-type]
+        during = it.records()
+        watches[:] = [Fake(record=successor)]
+
         assert it.config() is None
-    finally:
-        stop(it.server)
-
-    assert shown == [[], [], ['one', 'two']]
-    assert second == first[:1]
-    assert len(second[0].tallies) == 2
+        assert first == during == [one.record, two.record]
+        assert it.records() == [successor] == [one.record]
+        assert successor.settings == settings
 
 
-def test_whatever_is_no_watch_of_ours_has_no_record(port: int) -> None:
-    """As that of the config file itself."""
-    it = http_module.Scraped(Plan((), '', ('127.0.0.1', port)), fake)
-    it.server.server_close()
-    record = Record()
-    it.watches = [Fake(record=None), Fake(record=record)]  # type: ignore[list-item]
+@pytest.mark.usefixtures('quiet')
+def test_the_watch_of_the_config_file_has_no_record(port: int) -> None:
+    """What it counts is shown as that of the file."""
+    it = Endpoint(Plan((), '', ('127.0.0.1', port)))
+    with it.server.listener:
+        record = Record(Settings())
+        watches: list[Any] = [Fake(record=None), Fake(record=record)]
+        it.follow(watches, None)
 
-    assert it.records() == [record]
+        assert it.records() == [record]
+        assert it.record(Settings(), watches[0]) is not record
 
 
-def test_a_port_in_use_is_told_by_where_it_was_given(port: int) -> None:
-    """As the plan has it."""
+def test_a_port_in_use_is_reported_by_its_origin(port: int) -> None:
+    """As the plan names it."""
     plan = Plan((), 'f.toml', ('127.0.0.1', port), 'f.toml:3: listen:')
     with (
             socket.create_server(('127.0.0.1', port)),
             pytest.raises(UsageError, match=r'^f\.toml:3: listen: 127\.0\.0\.1:\d+: '),
     ):
-        http_module.Scraped(plan, fake)
+        Endpoint(plan)
 
 
 # What it costs
@@ -809,15 +741,15 @@ def test_nobody_else_pays_for_it(conf: str, port: int) -> None:
     plain = modules(*words)
     listens = modules('--listen', f'127.0.0.1:{port}', *words)
 
-    ours = {'pollreload.monitoring.metrics', 'pollreload.monitoring.http'}
+    ours = {'pollreload.monitoring.metrics', 'pollreload.monitoring.http', 'socket'}
     costly = {
-        'prometheus_client', 'http.server', 'socketserver', 'socket', 'threading',
-        'email', 'ssl', 'importlib.metadata', 'selectors', 'urllib',
+        'prometheus_client', 'http.server', 'socketserver', 'threading', 'email',
+        'ssl', 'importlib.metadata', 'urllib',
     }
     assert 'pollreload.commands.watch' in plain
     assert plain.isdisjoint(ours | costly)
     assert listens > ours
-    assert listens.isdisjoint({
+    assert listens.isdisjoint(costly | {
         'click', 'pollreload.cli.main', 'pollreload.cli.config_file',
     })
 
@@ -870,7 +802,7 @@ def test_nobody_who_asks_costs_nothing(conf: str, port: int, tmp_path: Path) -> 
         it.until('baseline')
         assert status(port, HEALTHZ) == 200
         tasks = f'/proc/{it.pid}/task'
-        until(lambda: len(os.listdir(tasks)) == 2, 'who answered is gone')
+        assert len(os.listdir(tasks)) == 2
         with subprocess.Popen(
             (strace, '-f', '-o', str(trace), '-p', str(it.pid)),
             stderr=subprocess.PIPE, text=True,

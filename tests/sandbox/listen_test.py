@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.listen_test import scrape, status
 from tests.sandbox import changes
 from tests.sandbox.hang_test import KINDS, hung, mounted, stops
 from tests.servers.harness import free_port, until
+from tests.support.probe import HEALTHZ, READYZ, ask, scrape, status
 from tests.support.sidecar import unique, watch
-from tests.unit.monitoring.http_test import PATHS, ask
 
-METRICS, HEALTHZ, READYZ = PATHS
 QUICKLY = ('--interval', '100ms')
 
 

@@ -219,6 +219,18 @@ def environment(
     return {**kept, 'PYTHONPATH': ROOT, **(additions or {})}
 
 
+def quick(*words: str, first: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return a command line with the options of QUICK that it does not give itself.
+
+    first: more such options, as pairs.
+    """
+    options = (*first, *QUICK)
+    return (*(
+        word for pair in zip(options[::2], options[1::2], strict=True)
+        for word in pair if pair[0] not in words
+    ), *words)
+
+
 def watch(
         *words: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
         namespace: bool = False, measured: bool = True, **rest: Any,
@@ -233,7 +245,8 @@ def watch(
     if namespace:
         options = ('--pid', '--fork', '--mount-proc', '--kill-child')
         under = ('unshare', *options, *under)
-    command = (*under, *POLLRELOAD, 'watch', '--interval', '1h', *QUICK, *words)
+    words = quick(*words, first=('--interval', '1h'))
+    command = (*under, *POLLRELOAD, 'watch', *words)
     pipes: dict[str, Any] = {'stdin': subprocess.DEVNULL, 'stderr': subprocess.PIPE}
     return Sidecar(subprocess.Popen(
         command, env=environment(env, measured), **{**pipes, **rest},
@@ -246,7 +259,7 @@ def check(
 ) -> Run:
     """Run a check to its end; as watch."""
     done = subprocess.run(
-        (*under, *POLLRELOAD, 'check', *QUICK, *words), env=environment(env),
+        (*under, *POLLRELOAD, 'check', *quick(*words)), env=environment(env),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False,
         **rest,
     )

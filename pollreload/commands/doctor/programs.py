@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.paths import PATIENCE
-from pollreload.commands.doctor.rows import Row, parted
+from pollreload.commands.doctor.rows import Row
 from pollreload.core import actions
 from pollreload.errors import UsageError
 from pollreload.runtime import guard, runner
@@ -18,13 +18,8 @@ OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
 
 def port(host: str, number: int) -> Row:
     """Say whether --listen could be had."""
-    from pollreload.monitoring import http, metrics
+    from pollreload.monitoring import http
     about = f'{f"[{host}]" if ":" in host else host}:{number}'
-    try:
-        metrics.client()
-    except UsageError as error:
-        says, remedy = parted(str(error))
-        return Row('listen', 'fail', about, says, remedy)
     try:
         http.bound(host, number, '').close()
     except UsageError as error:

@@ -6,14 +6,12 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from pollreload.commands.doctor import main as command
 from pollreload.commands.doctor import rows as rows_module
-from pollreload.errors import UsageError
-from pollreload.monitoring import metrics
 from pollreload.settings import Plan, Settings
 from tests.servers.harness import free_port
 from tests.support import sidecar, targets
@@ -169,15 +167,3 @@ def test_an_address_of_another_machine_cannot_be_had() -> None:
     row = listened('192.0.2.1', 9533)
 
     assert (row.verdict, row.says) == ('fail', 'cannot assign requested address')
-
-
-def test_what_listens_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the doctor says how."""
-    def client() -> NoReturn:
-        raise UsageError("--listen needs prometheus-client; pip install 'it'")
-
-    monkeypatch.setattr(metrics, 'client', client)
-    row = listened('', 9533)
-
-    assert (row.verdict, row.says) == ('fail', '--listen needs prometheus-client')
-    assert row.remedy == "pip install 'it'"

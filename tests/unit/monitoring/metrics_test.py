@@ -1,37 +1,34 @@
 """What Prometheus is told: counted from events and states, and read back as it does."""
 from __future__ import annotations
 
+import errno
+import importlib.metadata
 import json
 import math
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from prometheus_client import parser
-from prometheus_client.openmetrics import parser as openmetrics
 
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
 from pollreload.core.state import State
-from pollreload.errors import UsageError
 from pollreload.monitoring import metrics
-from pollreload.monitoring.metrics import BOUNDS, Metrics, Record
+from pollreload.monitoring.metrics import Metrics
+from pollreload.monitoring.record import BOUNDS, Record, label
 from pollreload.settings import Settings
-from pollreload.system import procfs
+from pollreload.system import children, procfs
 from tests.support import sidecar
 from tests.support.simulation import Simulation
-from tests.support.targets import DEADLINE
 
 with open(
     os.path.join(sidecar.ROOT, 'packaging/schema/log.schema.json'), encoding='utf-8',
 ) as it:
     SCHEMA: dict[str, Any] = json.load(it)
 EVENTS: list[str] = SCHEMA['properties']['event']['enum']
-OPENMETRICS = 'application/openmetrics-text; version=1.0.0'
 PRINT = '0123456789abcdef' * 2
 # Event -> the outcome that it is; `baseline` with this reason alone.
 OUTCOMES = {
@@ -96,9 +93,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def record(**settings: Any) -> Record:
     """Return the record of a watch that is called web."""
-    made = Record()
-    made.name, made.settings = 'web', Settings(**settings)
-    return made
+    return Record(Settings(name='web', **settings))
 
 
 def seen(**content: Any) -> State:
@@ -111,14 +106,17 @@ def served(*records: Record, config: tuple[bool, float] | None = None) -> Metric
     return Metrics(lambda: [*records], lambda: config)
 
 
+def read(text: str) -> list[Any]:
+    """Return the families of a text, as the parser of the official client does."""
+    return [*parser.text_string_to_metric_families(text)]
+
+
 def samples(
         *records: Record, config: tuple[bool, float] | None = None,
 ) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Return what a scraper reads: (name, labels) -> value, each once."""
-    body, kind = served(*records, config=config).text('')
-    assert kind.startswith('text/plain; version=0.0.4')
     found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for family in parser.text_string_to_metric_families(body.decode()):
+    for family in read(served(*records, config=config).text()):
         for sample in family.samples:
             key = sample.name, frozenset(sample.labels.items())
             assert key not in found, key
@@ -170,7 +168,7 @@ def test_events_are_counted_and_said() -> None:
     def say(event: str, message: str, /, **fields: object) -> None:
         said.append((event, message, fields))
 
-    heard = it.hears(say)
+    heard = it.counting(say)
     heard('failed', 'words', reason='died', pid=41)
     heard('failed', 'words', reason='died', pid=42)
     heard('delivered', 'more')
@@ -186,7 +184,7 @@ def test_events_are_counted_and_said() -> None:
 def counted(world: Simulation) -> Record:
     """Return the record of a simulated watch from now on."""
     it = record()
-    world.world = world.world._replace(say=it.hears(world.say), unsaid=it.unsaid)
+    world.world = world.world._replace(say=it.counting(world.say), unsaid=it.unsaid)
     return it
 
 
@@ -495,29 +493,31 @@ def full() -> Record:
     return it
 
 
-@pytest.mark.parametrize('accept', ['', OPENMETRICS])
-def test_families_have_their_types_and_labels(accept: str) -> None:
-    """In both formats, as the parsers of the client take them apart."""
-    body, kind = served(full(), config=(True, 1.0)).text(accept)
-    read = (
-        openmetrics if accept else parser
-    ).text_string_to_metric_families(body.decode())
+def test_families_have_their_types_and_labels() -> None:
+    """As the parser of the official client reads them."""
     found = {
-        family.name.removesuffix('_info'): (family.type, frozenset(
+        family.name: (family.type, frozenset(
             label for sample in family.samples for label in sample.labels
-        ), family.documentation) for family in read
+        ), family.documentation)
+        for family in read(served(full(), config=(True, 1.0)).text())
     }
 
-    assert kind.split(';')[0] == (accept or 'text/plain').split(';')[0]
-    assert {name: labels for name, (_, labels, _) in found.items()} == {
-        name: labels for name, (_, labels) in FAMILIES.items()
+    assert {name: (kind, labels) for name, (kind, labels, _) in found.items()} == {
+        # The format has no type for what only informs.
+        f'{name}_info' if kind == 'info' else name: (kind.replace('info', 'gauge'), of)
+        for name, (kind, of) in FAMILIES.items()
     }
-    for name, (type_, _, words) in found.items():
-        # The older format knows no info.
-        wanted = FAMILIES[name][0] if accept else FAMILIES[name][0].replace(
-            'info', 'gauge')
-        assert type_ == wanted, name
-        assert words.endswith('.'), name
+    for name, (_, _, says) in found.items():
+        assert says.endswith('.'), name
+
+
+def test_counters_and_infos_are_named_by_convention() -> None:
+    """`_total` and `_info`; the parser hides the first."""
+    text = served(full()).text()
+
+    assert '# TYPE pollreload_deliveries_total counter\n' in text
+    assert '# TYPE pollreload_build_info gauge\n' in text
+    assert '\npollreload_deliveries_total{' in text
 
 
 def test_every_watch_has_all_of_its_own() -> None:
@@ -542,24 +542,20 @@ def test_without_watches_there_is_still_the_version() -> None:
     assert [name for name, _ in samples()] == ['pollreload_build_info']
 
 
-@pytest.mark.parametrize(('name', 'label'), [
+@pytest.mark.parametrize(('name', 'shows'), [
     ('b\udcff', 'b\\udcff'), ('a"b\\c', 'a"b\\c'), ('a\nb', 'a\\nb'), ('café', 'café'),
     ('{}=,', '{}=,'), (' ', ' '),
 ])
-def test_a_name_of_any_bytes_is_a_label(name: str, label: str) -> None:
+def test_a_name_of_any_bytes_is_a_label(name: str, shows: str) -> None:
     """What one watch is called must not cost the others their metrics."""
-    it = record()
-    it.name = metrics.label(Settings(process=name))
-    for accept in ('', OPENMETRICS):
-        body, _ = served(it).text(accept)
-        read = (
-            openmetrics if accept else parser
-        ).text_string_to_metric_families(body.decode())
-        shown = {
-            sample.labels['watch'] for family in read for sample in family.samples
-            if 'watch' in sample.labels
-        }
-        assert shown == {label}
+    it = Record(Settings(process=name))
+
+    shown = {
+        sample.labels['watch'] for family in read(served(it).text())
+        for sample in family.samples if 'watch' in sample.labels
+    }
+
+    assert shown == {shows}
 
 
 @pytest.mark.parametrize(('settings', 'name'), [
@@ -570,7 +566,7 @@ def test_a_name_of_any_bytes_is_a_label(name: str, label: str) -> None:
 ])
 def test_a_watch_goes_by_its_name_or_who_is_told(settings: Settings, name: str) -> None:
     """And has some name in any case."""
-    assert metrics.label(settings) == name
+    assert label(settings) == name
 
 
 def test_no_content_and_no_credentials_are_shown() -> None:
@@ -579,63 +575,37 @@ def test_no_content_and_no_credentials_are_shown() -> None:
         paths=('/etc/secret-path',), url=('http://me:secret@host/?token=secret',),
         exec=(('reload', '--password', 'secret'),), verify=('check', 'secret'),
     )
-    it.hears(lambda *_, **__: None)(
+    it.counting(lambda *_, **__: None)(
         'failed', 'secret words', reason='url', url='http://host/', said='secret',
     )
 
-    body, _ = served(it, config=(False, 1.0)).text('')
-
-    assert b'secret' not in body
+    assert 'secret' not in served(it, config=(False, 1.0)).text()
 
 
-# The client
+# Our version
 
 
-def test_what_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to install, and by which pip: others have no pollreload."""
-    monkeypatch.setitem(sys.modules, 'prometheus_client', None)
-    monkeypatch.setattr(sys, 'executable', '/with blanks/python')
+def test_label_values_are_escaped() -> None:
+    """A backslash, a quote and a line end, as the format asks for."""
+    family = metrics.Family('a', 'gauge', 'A.', [('_b', {'x': 'a"b\\c\nd'}, 1)])
 
-    with pytest.raises(UsageError) as caught:
-        metrics.client()
-
-    assert caught.value.status == 2
-    line, = str(caught.value).splitlines()
-    assert line.endswith("/with blanks/python' -m pip install 'pollreload[metrics]'")
+    assert [*family.lines()] == [
+        '# HELP a A.', '# TYPE a gauge', 'a_b{x="a\\"b\\\\c\\nd"} 1',
+    ]
 
 
-@pytest.mark.parametrize('first', ['', 'from pollreload.monitoring import http\n'])
-def test_without_ssl_the_client_works_and_ssl_stays_away(first: str) -> None:
-    """As in the image: nothing else may take the stand-in for the real one.
+def test_version_is_that_of_the_package() -> None:
+    """A child finds it."""
+    assert served().version == importlib.metadata.version('pollreload')
 
-    first: what is imported before, as http.client makes up its mind when it is.
-    """
-    program = (
-        'import builtins, sys\n'
-        'real = builtins.__import__\n'
-        'def without(name, *rest):\n'
-        '    if name == "ssl" and "ssl" not in sys.modules:\n'
-        '        raise ModuleNotFoundError(name)\n'
-        '    return real(name, *rest)\n'
-        'builtins.__import__ = without\n'
-        f'{first}'
-        'from pollreload.cli import values\n'
-        'from pollreload.monitoring import metrics\n'
-        'it = metrics.Record()\n'
-        'it.name = "web"\n'
-        'served = metrics.Metrics(lambda: [it], lambda: None)\n'
-        'print(served.text("")[0].decode().count("web") > 9, "ssl" in sys.modules)\n'
-        'try:\n'
-        '    values.url("https://host/")\n'
-        'except ValueError as error:\n'
-        '    print(error)\n'
-    )
-    done = subprocess.run(
-        (sys.executable, '-c', program), env=sidecar.environment(), check=False,
-        capture_output=True, text=True, timeout=DEADLINE,
-    )
 
-    assert done.stderr == ''
-    works, refused = done.stdout.splitlines()
-    assert works == 'True False'
-    assert 'no OpenSSL' in refused
+def test_without_a_child_the_version_is_unknown(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Everything else is shown all the same."""
+    def within(*_: object) -> str:
+        raise OSError(errno.EAGAIN, 'x')
+
+    monkeypatch.setattr(children, 'within', within)
+
+    assert 'pollreload_build_info{version=""} 1\n' in served().text()

@@ -30,7 +30,7 @@ from pollreload.runtime import interrupt, runner, world
 from pollreload.runtime import log as log_module
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
-from pollreload.system import procfs
+from pollreload.system import signal_masks
 
 PATIENCE = 5.0  # s that any one thing may take until it counts as not happening
 STOPPED = 1.0  # s that a watch may take to stop
@@ -370,7 +370,7 @@ def identical(scene: Scene) -> None:
 
 def unhandled(scene: Scene) -> None:
     """A target that would die of the signal is spared, and the reason logged."""
-    if procfs.masks(os.getpid()) is None:
+    if signal_masks.masks(os.getpid()) is None:
         # It would be told, and die: missing evidence is no evidence.
         raise Unknown('this kernel does not say what a process handles (gVisor)')
     tell(scene.target, 'drop')

@@ -391,13 +391,22 @@ def signalled(
     )))
 
 
+# EACCES of kill(2), which no uid and no capability changes.
+DENIED = (
+    'a security module (AppArmor, SELinux) denies it; allow the signal in its policy'
+)
+
+
 def unsent(
         settings: Settings, state: State, failures: Sequence[tuple[str, Process]],
         world: World,
 ) -> State:
     """Return the state after signals that could not be sent; why is said once."""
     name = settings.signal.name
-    reasons = {'refused': 'not permitted', 'full': 'queue full', 'foreign': 'proc'}
+    reasons = {
+        'refused': 'not permitted', 'denied': 'not permitted', 'full': 'queue full',
+        'foreign': 'proc',
+    }
     says = []
     for how, _ in failures[1:]:
         # They share the line of the first.
@@ -408,6 +417,8 @@ def unsent(
                 f'not permitted to send {name} to {process.comm} (pid {process.pid}, '
                 f'uid {process.uid}) as {world.us}; {world.entitle()}',
             )
+        elif how == 'denied':
+            says.append(f'not permitted to send {name} to {process}: {DENIED}')
         elif how == 'full':
             says.append(f'the queue of {process} is full; {name} did not go in')
         else:

@@ -91,7 +91,7 @@ class World(NamedTuple):
     absent: the words for a person when no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
     health: 'gone', 'pending' or 'alive', of a process and a signal.
-    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused',
+    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused', 'denied',
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
     ask: starts a request to a URL, in the same way.

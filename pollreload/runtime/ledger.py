@@ -10,7 +10,7 @@ from pollreload.core.state import Say, State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.runtime.guard import PATIENCE, carefully, stopping
 from pollreload.settings import Settings
-from pollreload.system import children, mounts, procfs, reader
+from pollreload.system import children, mounts, procfs, reader, visibility
 
 
 class Ledger(NamedTuple):
@@ -189,7 +189,8 @@ def whereabouts(settings: Settings) -> ledger_format.Here:
     """Return what a ledger of this watch is good for."""
     from pollreload.system import ledger_file
     return ledger_format.Here(
-        ledger_file.key(settings, directory()), procfs.boot(), procfs.pid_namespace(),
+        ledger_file.key(settings, directory()), procfs.boot(),
+        visibility.pid_namespace(),
     )
 
 

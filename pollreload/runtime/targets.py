@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Sequence
 
 from pollreload.core.process import HARMLESS, Choice, Process, choose, disposition
-from pollreload.runtime.guard import carefully, stopping
+from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
-from pollreload.system import procfs, signals
+from pollreload.system import procfs, signal_masks, signals, visibility
+from pollreload.system.wall_clock import CLOCK
 
 CAP_KILL = 5  # include/uapi/linux/capability.h
 
@@ -23,14 +22,14 @@ def entitle() -> str:
     # As root, for Kubernetes has no ambient set: what `add` names there does not
     # reach who is not root, in whose bounding set alone it is then.
     says = 'run as the same uid, or as root with CAP_KILL'
-    if os.geteuid() and procfs.bounded(CAP_KILL):
+    if os.geteuid() and visibility.lacks(CAP_KILL):
         says += f', which is not in effect for {us()}'
     return says
 
 
 def targets(settings: Settings) -> Choice:
-    """Return whom to tell, or why nobody can be told."""
-    trouble = procfs.trouble()
+    """Return the targets, or why there are none."""
+    trouble = visibility.trouble()
     if trouble:
         return Choice((), 'proc', trouble)
     if settings.pidfile is None:
@@ -38,92 +37,39 @@ def targets(settings: Settings) -> Choice:
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
         )
     else:
-        from pollreload.system import pidfile
-        name = settings.pidfile
-        try:
-            said = pidfile.Pidfile(*carefully(lambda: tuple(pidfile.read(name)), name))
-        except OSError as error:
-            said = pidfile.Pidfile(trouble=str(error.strerror))
-        found = procfs.matches(
-            settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
-            only=said.pid,
-        )
-        if said.missing:
-            return Choice((), 'no target', f'there is no {settings.pidfile}')
-        doubt = said.trouble or doubted(said.owner, said.written, found, said.links)
-        if doubt:
-            return Choice((), 'pidfile', f'{settings.pidfile} {doubt}')
-        if procfs.started(said.pid) is None and not procfs.hidden():
-            return Choice(
-                (), 'no target', f'{settings.pidfile} names pid {said.pid}, which does '
-                f'not run; start the program, or remove the file',
-            )
-    # The shell that runs us may go by the name; it yields to any other that does.
+        from pollreload.runtime import pidfile_target
+        named = pidfile_target.named(settings, settings.pidfile)
+        if isinstance(named, Choice):
+            return named
+        found = named
+    # The shell that runs us may have the same name; it yields to any other process.
     others = tuple(each for each in found if not (
         each.ancestor and disposed(settings, each) in ('default', 'ignored')
     ))
     return choose(others or found, settings.select)
 
 
-def doubted(
-        owner: int, written: float, found: Sequence[Process], links: Sequence[int] = (),
-) -> str:
-    """Return why a pidfile cannot be believed about the process it names, or ''.
-
-    owner: its uid; written: its mtime, in seconds of CLOCK_REALTIME. links: the
-    uids of the links that lead to it: their owners can have them lead elsewhere.
-    """
-    for process in found:
-        if owner not in (0, os.geteuid(), process.uid):
-            return (
-                f'belongs to uid {owner}, and {process} to uid {process.uid}; a '
-                f'pidfile must belong to root, to us or to its process'
-            )
-        for link in links:
-            if link not in (0, os.geteuid(), process.uid):
-                return (
-                    f'is reached by a link of uid {link}, and {process} belongs to uid '
-                    f'{process.uid}; such a link must belong to root, to us or to its '
-                    f'process'
-                )
-        # 1 s: coarse time stamps, and start times cut to clock ticks.
-        if written < born(process) - 1.0:
-            return (
-                f'is older than {process}, so it was written about another one; '
-                f'remove it, or restart the program'
-            )
-    return ''
-
-
 def absent(settings: Settings) -> str:
-    """Return the words for when no process meets the conditions."""
-    conditions = ' '.join(
-        f'--{name} {value}' for name, value in (
-            ('pidfile', settings.pidfile), ('cmdline', settings.cmdline),
-            ('uid', settings.uid),
-        ) if value is not None
-    )
-    if settings.process is None:
-        if remedy := procfs.hidden():
-            return f'{procfs.HIDDEN}, so one may meet {conditions}; {remedy}'
-        return f'no process meets {conditions}'
-    # One that was started below us meets none of them, and is said to be there.
-    if conditions and not all(map(procfs.ours, procfs.candidates(settings.process))):
-        return f'no process called {settings.process!r} meets {conditions}'
-    return procfs.absent(settings.process)
+    """Return why no process matches, with the nearest names: see runtime.hints."""
+    from pollreload.runtime import hints
+    return hints.absent(settings)
 
 
 def disposed(settings: Settings, process: Process) -> str:
     """Return the disposition of a process for the signal."""
     return disposition(
-        procfs.masks(process.pid), settings.signal.number,
+        signal_masks.masks(process.pid), settings.signal.number,
         settings.signal.name in HARMLESS, process.init,
     )
 
 
 def born(process: Process) -> float:
-    """Return when a process started, in seconds of CLOCK_REALTIME."""
-    return time.time() - procfs.now() + process.started / procfs.ticks()
+    """Return when a process started, in seconds of CLOCK_REALTIME.
+
+    The earliest that is possible, if the clock was set since: files are dated by
+    the clock of their time.
+    """
+    return CLOCK.born(process.started)[0]
 
 
 def health(process: Process, number: int) -> str:
@@ -131,7 +77,7 @@ def health(process: Process, number: int) -> str:
     if procfs.started(process.pid) != process.started:
         # Where we do not even see ourselves (no descriptor to spare) nobody is gone.
         return 'gone' if procfs.stat('/proc/self') else 'pending'
-    masks = procfs.masks(process.pid)
+    masks = signal_masks.masks(process.pid)
     if masks is not None and masks.pending & 1 << (number - 1):
         return 'pending'
     return 'alive'

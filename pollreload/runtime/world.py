@@ -9,7 +9,8 @@ from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
 from pollreload.settings import Settings
-from pollreload.system import procfs, reader
+from pollreload.system import procfs, reader, signal_masks
+from pollreload.system.wall_clock import CLOCK
 
 
 def jitter() -> float:
@@ -30,9 +31,9 @@ def world(
     """Return the world of a watch."""
     if settings.pidfile is not None:
         # Not at the first change: an upgrade may have moved us away by then.
-        from pollreload.system import pidfile  # noqa: F401
+        from pollreload.runtime import pidfile_target  # noqa: F401
     return World(
-        now=procfs.now,
+        now=CLOCK.now,
         jitter=jitter,
         still=observer.still,
         look=observer.look,
@@ -40,7 +41,7 @@ def world(
         targets=lambda: targets(settings),
         absent=lambda: absent(settings),
         born=born,
-        masks=procfs.masks,
+        masks=signal_masks.masks,
         health=health,
         send=send,
         new_child=procfs.new_child,

@@ -1,6 +1,7 @@
 """Sending a signal to one process, and to no other that took its pid."""
 from __future__ import annotations
 
+import errno
 import os
 import signal as signals
 from collections.abc import Callable
@@ -15,9 +16,10 @@ def send(
     started_of: the start time of a live process in ticks; None for a zombie,
         to which both calls below would succeed.
     Returns 'pidfd' or 'kill', by which it was sent; 'gone' (exited, or the
-    pid is another's by now); 'refused' (EPERM); 'full' (EAGAIN: no room in
-    the queue of a real-time signal, sigqueue(3)); 'foreign' (/proc shows
-    another pid namespace, so that nothing read there is about this pid).
+    pid is another's by now); 'refused' (EPERM); 'denied' (EACCES, by a security
+    module); 'full' (EAGAIN: no room in the queue of a real-time signal,
+    sigqueue(3)); 'foreign' (/proc shows another pid namespace, so that nothing
+    read there is about this pid).
     """
     if pid <= 0:
         # kill(2) takes 0 and less for whole groups.
@@ -59,8 +61,9 @@ def kill(
         os.kill(pid, signal)
     except ProcessLookupError:
         return 'gone'
-    except PermissionError:
-        return 'refused'
+    except PermissionError as error:
+        # The kernel says EPERM for another uid, a security module says EACCES.
+        return 'denied' if error.errno == errno.EACCES else 'refused'
     except BlockingIOError:
         return 'full'
     return 'kill'
@@ -77,18 +80,24 @@ def named(fd: int) -> int | None:
             said = [line[4:] for line in lines if line.startswith(b'Pid:')]
     except OSError:
         return None
-    return int(said[0]) if said else None
+    try:
+        return int(said[0])
+    except (IndexError, ValueError):
+        return None
 
 
-def permitted(pid: int) -> bool:
-    """Return whether we may signal a process; one that is gone refuses nothing."""
+def permitted(pid: int) -> str:
+    """Return '' if we may signal a process, else 'refused' or 'denied'; see send.
+
+    A process that is gone refuses nothing.
+    """
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return False
+    except PermissionError as error:
+        return 'denied' if error.errno == errno.EACCES else 'refused'
     except ProcessLookupError:
-        return True
-    return True
+        return ''
+    return ''
 
 
 def has_pidfd() -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from pollreload.system import procfs
+from pollreload.system import procfs, signal_masks
 from tests.support import sidecar, targets
 from tests.support.sidecar import Sidecar, check, unique, watch, write
 
@@ -659,7 +659,7 @@ def test_jvm_dies_and_that_is_reported(conf: str, tmp_path: Path) -> None:
 def settled(pid: int) -> None:
     """Wait until a program has started: all its threads sleep, and it catches HUP."""
     for _ in itertools.count():
-        masks = procfs.masks(pid)
+        masks = signal_masks.masks(pid)
         if masks is not None and masks.caught & 1:
             break
     targets.settle(pid)

@@ -133,6 +133,7 @@ class Simulation:
         self.content = content
         self.readable = True
         self.restless = False
+        self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
         self.dated = 900.0  # when the content came, on the one clock there is
         self.changes: tuple[float, ...] = ()
         self.stay = 0
@@ -490,7 +491,7 @@ class Simulation:
         if target is None or target.started != process.started:
             return 'gone'
         if target.refuses:
-            return 'refused'
+            return self.refusal
         self.check_send(target)
         self.begin()
         self.sent = (*self.sent, Sent(self.now, target.pid, self.marked, self.content))

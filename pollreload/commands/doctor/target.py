@@ -13,9 +13,10 @@ from pollreload.core.process import (
     roots,
     short,
 )
+from pollreload.core.signalling import DENIED
 from pollreload.runtime import targets
 from pollreload.settings import Settings
-from pollreload.system import procfs, signals
+from pollreload.system import procfs, signals, visibility
 
 MOST_MATCHES = 8
 # The disposition -> what the target does with the signal.
@@ -56,16 +57,16 @@ def target(settings: Settings) -> Iterator[Row]:
 
 def table() -> Row:
     """Say whether other processes are to be seen at all."""
-    trouble, remedy = parted(procfs.trouble())
+    trouble, remedy = parted(visibility.trouble())
     if trouble:
         return Row('proc', 'fail', '', trouble, remedy)
     others = procfs.others()
-    if hidden := procfs.hidden():
-        return Row('proc', 'warn', '', procfs.HIDDEN, hidden)
-    if procfs.secluded(others):
+    if hidden := visibility.hidden():
+        return Row('proc', 'warn', '', visibility.HIDDEN, hidden)
+    if visibility.alone(others):
         return Row(
             'proc', 'warn', '', 'no process is visible but our own',
-            'in Kubernetes set shareProcessNamespace: true',
+            visibility.SHARE,
         )
     count = len(others)
     says = '1 other process is' if count == 1 else f'{count} other processes are'
@@ -185,7 +186,8 @@ def permissions(choice: Choice) -> Iterator[Row]:
     if not choice.targets:
         yield Row('permission', 'skip', '', 'no target')
     for process in choice.targets[:MOST_MATCHES]:
-        if signals.permitted(process.pid):
+        refused = signals.permitted(process.pid)
+        if not refused:
             yield Row(
                 'permission', 'ok', str(process),
                 f'we ({targets.us()}) may signal it ({user(process)})',
@@ -194,7 +196,7 @@ def permissions(choice: Choice) -> Iterator[Row]:
             yield Row(
                 'permission', 'fail', str(process),
                 f'we ({targets.us()}) may not signal it ({user(process)})',
-                targets.entitle(),
+                DENIED if refused == 'denied' else targets.entitle(),
             )
 
 

@@ -27,7 +27,15 @@ from pollreload.core.process import Choice, Process
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, ledger
 from pollreload.settings import Settings, Signal
-from pollreload.system import children, ledger_file, mounts, procfs, reader, signals
+from pollreload.system import (
+    children,
+    ledger_file,
+    mounts,
+    reader,
+    signal_masks,
+    signals,
+    visibility,
+)
 from tests.support.targets import start
 
 NOBODY = 65534
@@ -464,7 +472,7 @@ def test_the_disposition_is_judged_as_handler_check_says(
 
 def test_an_unknown_disposition_is_a_warning(comm, conf, monkeypatch):
     """Missing evidence is no evidence: the signal is sent."""
-    monkeypatch.setattr(procfs, 'masks', lambda pid: None)
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: None)
     with start('default', name=comm):
         row = one(rows(paths=(conf,), process=comm), 'handler')
 
@@ -492,7 +500,7 @@ def test_who_may_not_signal_whom_is_said(
         comm, conf, as_nobody, monkeypatch, bounded, remedy,
 ):
     """Both uids are named, and the remedy; Kubernetes gives capabilities to root."""
-    monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
+    monkeypatch.setattr(visibility, 'lacks', lambda number: bounded)
     os.seteuid(0)
     with start('handler', name=comm, uid=SOMEBODY):
         os.seteuid(NOBODY)
@@ -506,7 +514,8 @@ def test_who_may_not_signal_whom_is_said(
 
 def test_a_proc_that_is_not_ours_fails_and_skips_the_rest(conf, monkeypatch):
     """Nothing is said of processes on the strength of another namespace's /proc."""
-    monkeypatch.setattr(procfs, 'trouble', lambda: '/proc is foreign; mount a new one')
+    foreign = '/proc is foreign; mount a new one'
+    monkeypatch.setattr(visibility, 'trouble', lambda: foreign)
 
     found = rows(paths=(conf,), process='x')
 
@@ -517,11 +526,11 @@ def test_a_proc_that_is_not_ours_fails_and_skips_the_rest(conf, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'remedy'), [
-    ('hidden', 'hidepid=0'), ('secluded', 'shareProcessNamespace: true'),
+    ('hidden', 'hidepid=0'), ('alone', 'shareProcessNamespace: true'),
 ])
 def test_few_processes_are_a_warning(conf, monkeypatch, name, remedy):
     """Where others are hidden or there are none, the row says how to see them."""
-    monkeypatch.setattr(procfs, name, lambda *_: remedy)
+    monkeypatch.setattr(visibility, name, lambda *_: remedy)
 
     row = one(rows(paths=(conf,), process='x'), 'proc')
 
@@ -655,7 +664,7 @@ def test_a_ledger_that_a_run_holds_is_a_warning(comm, conf, tmp_path):
 
 def test_a_target_that_may_not_be_signalled_fails(monkeypatch):
     """Both uids are named, and what to do."""
-    monkeypatch.setattr(signals, 'permitted', lambda pid: False)
+    monkeypatch.setattr(signals, 'permitted', lambda pid: 'refused')
     target = Process(41, 1, 1, 'app', uid=7)
 
     row, = target_module.permissions(Choice((target,)))

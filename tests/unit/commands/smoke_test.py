@@ -19,7 +19,7 @@ from pollreload.commands.doctor.rows import Row
 from pollreload.errors import UsageError
 from pollreload.runtime import interrupt
 from pollreload.settings import Settings
-from pollreload.system import procfs
+from pollreload.system import signal_masks
 from tests.support.targets import start
 
 
@@ -195,7 +195,7 @@ def test_a_look_in_a_child_is_waited_for(room, monkeypatch, capsys):
 
 def test_what_a_kernel_does_not_say_is_skipped(room, monkeypatch, capsys):
     """In gVisor nobody knows who has a handler: that is no failure, and is said."""
-    monkeypatch.setattr(procfs, 'masks', lambda pid: None)
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: None)
 
     verdicts, out = play(monkeypatch, capsys, smoke.unhandled, smoke.baseline)
 

@@ -402,6 +402,19 @@ def test_a_refused_signal_is_said_once():
     assert 'or as root with CAP_KILL' in lines[0]
 
 
+def test_a_signal_that_a_security_module_denies_names_it():
+    """No uid and no capability would help."""
+    world = world_of()
+    world.refusal = 'denied'
+    world.alter_root(refuses=True)
+    world.put('B')
+
+    world.run(60.0)
+
+    line = said(world, 'failed', 'held')[0]
+    assert 'not permitted to send SIGHUP to app (pid 101): a security module' in line
+
+
 def test_a_refused_signal_is_said_again_every_hour():
     """A signal that is refused for ever is a line an hour."""
     world = world_of()

@@ -23,6 +23,7 @@ from pollreload.system import (
     reader,
     stat_cache,
     status_file,
+    visibility,
 )
 from tests.servers.harness import until
 from tests.support.sidecar import unique, write
@@ -150,7 +151,7 @@ def corrupt(path: str) -> None:
 
 
 def foreign(path: str) -> None:
-    here = ledger_format.Here('another', procfs.boot(), procfs.pid_namespace())
+    here = ledger_format.Here('another', procfs.boot(), visibility.pid_namespace())
     ledger.store(path, ledger_format.dump(State(), here))
 
 

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +17,9 @@ import pytest
 
 from pollreload.core import change, ledger_format
 from pollreload.core.change import Reading, Snapshot
-from pollreload.core.process import Choice, Masks, Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.runtime import guard, ledger, log, runner, world
-from pollreload.runtime import targets as targets_of
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import (
@@ -33,9 +30,10 @@ from pollreload.system import (
     procfs,
     reader,
     stat_cache,
+    visibility,
 )
-from tests.support import apart, targets
-from tests.support.sidecar import unique, write
+from tests.support import apart
+from tests.support.sidecar import write
 from tests.unit.system.stat_cache_test import noted
 
 
@@ -63,16 +61,6 @@ def beside(function: Callable[[], Any]) -> Any:
     ended(pid)
     assert children.ended(pid) == 0
     return children.value(fd)
-
-
-def chosen(settings: Settings) -> tuple[tuple[int, ...], str, str]:
-    """Return the pids of the targets, the reason and its words."""
-    def choose() -> object:
-        choice = targets_of.targets(settings)
-        return tuple(each.pid for each in choice.targets), choice.reason, choice.says
-
-    got: tuple[tuple[int, ...], str, str] = beside(choose)
-    return got
 
 
 def ended(pid: int) -> None:
@@ -107,11 +95,6 @@ def test_splay_is_fixed_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(shares) < 10
     assert max(shares) > 50
     assert world.splayed(0.0) == 0.0
-
-
-def test_us_is_the_effective_uid() -> None:
-    """What the kernel asks for when a signal is sent."""
-    assert targets_of.us() == f'uid {os.geteuid()}'
 
 
 # What is said, and where
@@ -712,85 +695,6 @@ def test_what_a_watch_writes_is_no_content_of_it(tmp_path: Path) -> None:
     assert sorted(got.readings[0].files) == ['app.conf', 'led1.json']
 
 
-@pytest.mark.usefixtures('far')
-def test_a_directory_of_path_that_may_hang_is_tried_by_a_child(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """To spawn is to wait for each of them."""
-    monkeypatch.setenv('PATH', f'{tmp_path}::/bin')
-    tried: list[tuple[str, ...]] = []
-    monkeypatch.setattr(runner, 'carefully', lambda _, *paths: tried.append(paths))
-    running = runner.Runner()
-    trouble = running.run(('true',), {})
-    ended(running.pid)
-
-    assert (trouble, running.ran()) == ('', 0)
-    assert tried == [(str(tmp_path), '.', '/bin')]
-    assert runner.reach(('true',)) == runner.reach(('/nowhere/true',)) == ''
-
-
-def test_a_fifo_is_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To open it would be to wait for a writer: the next one of PATH is it."""
-    os.mkfifo(tmp_path / 'true')
-    monkeypatch.setenv('PATH', f'{tmp_path}:/bin')
-    running = runner.Runner()
-
-    assert runner.reach((f'{tmp_path}/true',)) == ''
-    assert running.run(('true',), {}) == ''
-    ended(running.pid)
-    assert running.ran() == 0
-
-
-def test_a_program_with_a_lease_is_not_waited_for(tmp_path: Path) -> None:
-    """The kernel would wait for its holder, and the loop for the kernel."""
-    path = tmp_path / 'program'
-    path.write_bytes(b'#!/bin/true\n')
-    path.chmod(0o755)
-    holder = subprocess.Popen(
-        [sys.executable, '-ISc', 'import fcntl, os, signal, sys\n'
-         'signal.signal(signal.SIGIO, signal.SIG_IGN)\n'
-         'fd = os.open(sys.argv[1], os.O_RDWR)\n'
-         'fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n'
-         'print("leased", flush=True)\n'
-         'sys.stdin.read()\n', str(path)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b'leased\n'
-        trouble = runner.Runner().run((str(path),), {})
-
-    assert trouble == f'{path}: somebody has a lease on it'
-
-
-@pytest.mark.parametrize(('beginning', 'program'), [
-    (b'#!/bin/sh -e\nx', '/bin/sh'), (b'#! /bin/sh', '/bin/sh'), (b'#!\n/bin/sh', ''),
-    (b'#!sh\n', './sh'), (b'\x7fELF /bin/sh', ''), (b'', ''), (b'#!/a\0b', '/a'),
-])
-def test_an_interpreter_is_what_execve_reads(beginning: bytes, program: str) -> None:
-    """Of the first line the first word, and not from PATH."""
-    assert runner.interpreter(beginning) == program
-
-
-def test_an_interpreter_is_reached_too(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It may be on a disk that hangs, whatever the script is on; and so may its own."""
-    for name, by in ('a', 'b'), ('b', 'c'), ('loop', 'loop'):
-        (tmp_path / name).write_text(f'#!{tmp_path}/{by}\n')
-    tried: list[str] = []
-
-    def carefully(function: Callable[[], Any], *paths: str) -> Any:
-        tried.extend(path.removeprefix(f'{tmp_path}/') for path in paths)
-        return function()
-
-    monkeypatch.setattr(runner, 'carefully', carefully)
-    runner.reach_all((f'{tmp_path}/a',))
-    runner.reach_all((f'{tmp_path}/loop',))
-
-    assert tried == ['a', 'b', 'c', *['loop'] * runner.INTERPRETERS]
-
-
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
     """What is read or written on a file system that can hang does hang."""
@@ -803,15 +707,6 @@ def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
 
 
 @pytest.mark.usefixtures('stuck')
-def test_pidfile_that_cannot_be_reached_holds() -> None:
-    """It is named, and the loop goes on."""
-    got = targets_of.targets(Settings(pidfile='/a'))
-
-    assert (got.targets, got.reason) == ((), 'pidfile')
-    assert got.says.startswith('/a ')
-
-
-@pytest.mark.usefixtures('stuck')
 def test_ledger_that_cannot_be_reached_is_an_error_that_names_it(
         tmp_path: Path,
 ) -> None:
@@ -821,15 +716,6 @@ def test_ledger_that_cannot_be_reached_is_an_error_that_names_it(
         ledger.claim(path)
     with pytest.raises(LedgerError, match=path):
         ledger.store(path, {})
-
-
-@pytest.mark.usefixtures('stuck')
-def test_program_that_cannot_be_reached_is_not_run() -> None:
-    """To start it would be to wait for it."""
-    running = runner.Runner()
-
-    assert running.run(('/bin/true',), {}).startswith('/bin/true: ')
-    assert running.pid == 0
 
 
 @pytest.mark.usefixtures('far')
@@ -881,279 +767,6 @@ def test_ledger_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     """As the ledger itself says it."""
     with pytest.raises(LedgerError, match='no such file or directory'):
         ledger.store(str(tmp_path / 'none' / 'memory'), {})
-
-
-def test_nothing_is_sent_once_a_stop_was_asked_for(
-        monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nobody would see what came of it."""
-    monkeypatch.setattr(targets_of, 'stopping', lambda: True)
-    with targets.start('handler') as target:
-        process = procfs.read(target.pid)
-        assert process is not None
-        how = targets_of.send(process, signal.SIGHUP)
-        target.signal(signal.SIGUSR1)
-
-        assert target.read() == 'USR1'
-        assert how == 'gone'
-
-
-@pytest.mark.parametrize(('ours', 'health'), [([b'R'], 'gone'), (None, 'pending')])
-def test_nobody_is_gone_where_nothing_can_be_read(
-        monkeypatch: pytest.MonkeyPatch, ours: list[bytes] | None, health: str,
-) -> None:
-    """Without a descriptor to spare every process looks as if it had ended."""
-    monkeypatch.setattr(procfs, 'started', lambda pid: None)
-    monkeypatch.setattr(procfs, 'stat', lambda directory: ours)
-
-    assert targets_of.health(Process(41, 1, 100, 'x'), signal.SIGHUP) == health
-
-
-@pytest.mark.parametrize(('uid', 'bounded', 'says'), [
-    (0, True, 'run as the same uid, or as root with CAP_KILL'),
-    (65534, False, 'run as the same uid, or as root with CAP_KILL'),
-    (65534, True, 'run as the same uid, or as root with CAP_KILL, which is not in '
-     'effect for uid 65534'),
-])
-def test_what_would_permit_us_depends_on_who_we_are(
-        monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
-) -> None:
-    """To add a capability is of no use to who is not root, who may not get it."""
-    monkeypatch.setattr(os, 'geteuid', lambda: uid)
-    monkeypatch.setattr(procfs, 'bounded', lambda number: bounded)
-
-    assert targets_of.entitle() == says
-
-
-def test_hidden_processes_are_named_for_a_pidfile_too(
-        monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The process that it names may well be there."""
-    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
-    says = targets_of.absent(Settings(pidfile='/run/a.pid'))
-
-    assert says == f'{procfs.HIDDEN}, so one may meet --pidfile /run/a.pid; unhide them'
-
-
-# Runner
-
-
-def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:
-    """The end of what it printed, of each command anew."""
-    running = runner.Runner()
-    nothing = running.said()
-    assert running.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
-                     {'EXTRA': 'more'}) == ''
-    ended(running.pid)
-    status, said = running.ran(), running.said()
-    running.run(('sh', '-c', 'seq 1 9999; echo end'), {})
-    ended(running.pid)
-    running.ran()
-
-    assert nothing == ''
-    assert (status, said) == (3, 'first\nmore')
-    assert running.said().endswith('9999\nend')
-    assert len(running.said()) <= runner.SAID
-
-
-def test_command_that_runs_has_no_status_yet_and_can_be_cancelled() -> None:
-    """With all of its group; to cancel nothing is nothing."""
-    running = runner.Runner()
-    running.run(('sleep', '600'), {})
-    status = running.ran()
-    running.cancel()
-    running.cancel()
-
-    assert status is None
-    assert running.pid == 0
-
-
-def test_command_that_cannot_be_run_says_why(tmp_path: Path) -> None:
-    """Named, and in words."""
-    running = runner.Runner()
-    directory = str(tmp_path)
-
-    assert running.run(('/nowhere',), {}) == '/nowhere: no such file or directory'
-    assert running.run((directory,), {}) == f'{directory}: permission denied'
-    assert running.pid == 0
-
-
-# Targets
-
-
-def test_proc_that_is_not_ours_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 9: what another namespace's /proc says is about other processes."""
-    monkeypatch.setattr(procfs, 'trouble', lambda: 'it is not ours')
-
-    choice = targets_of.targets(Settings(process='x'))
-
-    assert choice == Choice((), 'proc', 'it is not ours')
-
-
-def test_missing_pidfile_is_a_missing_target(tmp_path: Path) -> None:
-    """The program has not started yet."""
-    path = str(tmp_path / 'none')
-    got = targets_of.targets(Settings(pidfile=path))
-
-    assert (got.targets, got.reason) == ((), 'no target')
-    assert path in got.says
-
-
-def test_pidfile_with_rubbish_holds(tmp_path: Path) -> None:
-    """It is named, with what is wrong with it."""
-    path = tmp_path / 'app.pid'
-    path.write_text('rubbish')
-    got = targets_of.targets(Settings(pidfile=str(path)))
-
-    assert got == Choice((), 'pidfile', f'{path} does not hold a pid')
-
-
-@pytest.mark.parametrize('process', [None, 'x'])
-def test_pidfile_of_a_process_that_ended_is_a_missing_target(
-        tmp_path: Path, process: str | None,
-) -> None:
-    """Its pid is said, and what to do; a zombie does not run either."""
-    path = tmp_path / 'app.pid'
-    settings = Settings(pidfile=str(path), process=process)
-    pid = os.posix_spawn('/bin/true', ['true'], {})
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    path.write_text(f'{pid}\n')
-    zombie = targets_of.targets(settings)
-    os.waitpid(pid, 0)
-    got = targets_of.targets(settings)
-
-    assert zombie == got == Choice(
-        (), 'no target', f'{path} names pid {pid}, which does not run; start the '
-        f'program, or remove the file',
-    )
-
-
-def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With hidepid nobody can know."""
-    path = tmp_path / 'app.pid'
-    path.write_text('41\n')
-    monkeypatch.setattr(procfs, 'started', lambda pid: None)
-    monkeypatch.setattr(procfs, 'hidden', lambda: 'unhide them')
-
-    assert targets_of.targets(Settings(pidfile=str(path))) == Choice((), 'no target')
-
-
-def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
-    """It must belong to root, to us or to the target's uid."""
-    path = tmp_path / 'app.pid'
-    settings = Settings(pidfile=str(path))
-    with targets.start('handler', name=unique()) as target:
-        path.write_text(f'{target.pid}\n')
-        ours = chosen(settings)
-        os.chown(path, 4321, -1)
-        pids, reason, says = chosen(settings)
-
-    assert ours == ((target.pid,), '', '')
-    assert (pids, reason) == ((), 'pidfile')
-    assert 'belongs to uid 4321' in says
-
-
-@pytest.mark.parametrize('above', [False, True])
-def test_pidfile_by_the_link_of_a_stranger_holds(tmp_path: Path, above: bool) -> None:
-    """Who owns a link can have it lead to the pidfile of any other process."""
-    there, link = tmp_path / 'there', tmp_path / 'link'
-    there.mkdir()
-    link.symlink_to(there if above else 'there/app.pid')
-    settings = Settings(pidfile=str(link / 'app.pid' if above else link))
-    with targets.start('handler', name=unique()) as target:
-        (there / 'app.pid').write_text(f'{target.pid}\n')
-        ours = chosen(settings)
-        os.lchown(link, 4321, -1)
-        pids, reason, says = chosen(settings)
-
-    assert ours == ((target.pid,), '', '')
-    assert (pids, reason) == ((), 'pidfile')
-    assert 'is reached by a link of uid 4321' in says
-
-
-def test_pidfile_of_the_targets_user_is_believed(tmp_path: Path) -> None:
-    """A program that drops its privileges writes it as itself."""
-    path = tmp_path / 'app.pid'
-    with targets.start('handler', name=unique(), uid=65534) as target:
-        path.write_text(f'{target.pid}\n')
-        os.chown(path, 65534, -1)
-        got = chosen(Settings(pidfile=str(path)))
-
-    assert got == ((target.pid,), '', '')
-
-
-def test_pidfile_may_be_a_second_older_than_its_process() -> None:
-    """Coarse time stamps, and start times that are cut to clock ticks."""
-    process = Process(1, 0, 500 * procfs.ticks(), 'x', uid=0)
-    born = targets_of.born(process)
-
-    assert targets_of.doubted(0, born - 0.9, [process]) == ''
-    assert 'is older than x (pid 1)' in targets_of.doubted(0, born - 1.1, [process])
-
-
-@pytest.mark.parametrize(('settings', 'says'), [
-    (Settings(pidfile='/a'), 'no process meets --pidfile /a'),
-    (Settings(cmdline='^x', uid=7), 'no process meets --cmdline ^x --uid 7'),
-    (Settings(process='no-such', uid=7), "no process is called 'no-such'"),
-])
-def test_absent_target_is_described_by_its_conditions(
-        settings: Settings, says: str,
-) -> None:
-    """So that the user sees which of them fails."""
-    assert targets_of.absent(settings).startswith(says)
-
-
-def test_absent_target_whose_name_is_there() -> None:
-    """The name is right, and another condition is not met."""
-    name = unique()
-    with targets.start('handler', name=name):
-        got = beside(lambda: targets_of.absent(Settings(process=name, uid=4321)))
-
-    assert got == f"no process called '{name}' meets --uid 4321"
-
-
-def test_absent_target_that_is_our_child() -> None:
-    """It is not told, and that is why, whatever else is asked for."""
-    name = unique()
-    with targets.start('handler', name=name):
-        got = targets_of.absent(Settings(process=name, uid=4321))
-
-    assert 'was started below pollreload' in got
-
-
-# A target after the signal
-
-
-def test_health_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gone, pending, or alive; a pid whose start time differs is another's."""
-    with targets.start('blocked-unread', name=unique()) as target:
-        started = procfs.started(target.pid)
-        assert started is not None
-        process = Process(target.pid, 0, started, 'x')
-        alive = targets_of.health(process, signal.SIGHUP)
-        other = targets_of.health(process._replace(started=started - 1), signal.SIGHUP)
-        target.signal(signal.SIGHUP)
-        pending = targets_of.health(process, signal.SIGHUP)
-        monkeypatch.setattr(procfs, 'masks', lambda pid: None)
-        unknown = targets_of.health(process, signal.SIGHUP)
-        target.zombie()
-        gone = targets_of.health(process, signal.SIGHUP)
-
-    assert (alive, other, pending, gone) == ('alive', 'gone', 'pending', 'gone')
-    assert unknown == 'alive'
-
-
-def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
-        monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """And what ends nobody by default is ignored as well."""
-    monkeypatch.setattr(procfs, 'masks', lambda pid: Masks(0, 0, 0, 0))
-    settings = Settings()
-
-    assert targets_of.disposed(settings, Process(1, 0, 0, 'x', init=True)) == 'ignored'
-    assert targets_of.disposed(settings, Process(2, 0, 0, 'x')) == 'default'
 
 
 # The ledger
@@ -1212,7 +825,7 @@ def test_whereabouts_without_a_working_directory(
 def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
     """Its times are of another clock, and would never come."""
     path = str(tmp_path / 'memory')
-    here = ledger_format.Here('key', procfs.boot(), procfs.pid_namespace())
+    here = ledger_format.Here('key', procfs.boot(), visibility.pid_namespace())
     known = change.Known('file', {'': b'0' * 16})
     state = State(content=change.Memory(
         state='current', known=(known,), seen='a', delivered='a',
@@ -1230,7 +843,7 @@ def test_what_is_needed_later_is_imported_at_the_start(
         monkeypatch: pytest.MonkeyPatch, path: str | None,
 ) -> None:
     """An upgrade may move the package away under a watch; and nothing for nobody."""
-    name = 'pollreload.system.pidfile'
+    name = 'pollreload.runtime.pidfile_target'
     monkeypatch.delattr(name)
     monkeypatch.delitem(sys.modules, name)
     settings = Settings(('/a',), pidfile=path)

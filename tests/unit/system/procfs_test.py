@@ -6,66 +6,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pollreload.core.process import Masks, Process, disposition
-from pollreload.system import children, procfs
+from pollreload.core.process import Masks, Process
+from pollreload.system import procfs, visibility
+from pollreload.system.signal_masks import masks as masks_of
 from tests.support import targets
+from tests.support.proc_tree import as_nobody, beside, plant, tree
 
 HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
 MASKS = {'SigPnd': 0, 'ShdPnd': 0, 'SigBlk': 0, 'SigIgn': 0, 'SigCgt': 0}
 
 
-def plant(
-        root: Path, pid: int, comm: str = 'app', *, state: str = 'S', ppid: int = 1,
-        started: int = 100, cmdline: Sequence[str] = (), lines: Sequence[str] = (),
-        masks: dict[str, int] | None = None,
-) -> Path:
-    """Put a process, or as a path below task a thread, into a tree; return where."""
-    place = root / str(pid)
-    place.mkdir(parents=True)
-    (place / 'comm').write_text(f'{comm}\n')
-    numbers = ' '.join(str(number) for number in range(5, 22))
-    (place / 'stat').write_text(
-        f'{pid} ({comm}) {state} {ppid} {numbers} {started} 23 24\n',
-    )
-    (place / 'cmdline').write_text(''.join(f'{word}\0' for word in cmdline))
-    signals = [f'{name}:\t{mask:016x}' for name, mask in (masks or {}).items()]
-    (place / 'status').write_text(
-        '\n'.join(['Name:\tx', f'State:\t{state} (x)', *lines, *signals, '']),
-    )
-    return place
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> str:
     """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
-    plant(tmp_path, 1, 'init', ppid=0)
-    plant(tmp_path, 40, 'shell', ppid=1)
-    plant(tmp_path, 50, 'pollreload', ppid=40, lines=['NSpid:\t50'])
-    (tmp_path / 'self').symlink_to('50')
-    (tmp_path / 'meminfo').write_text('')
-    return str(tmp_path)
-
-
-def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child of ours, no parent of targets."""
-    pid, fd = children.fork(function)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert children.ended(pid) == 0
-    return children.value(fd)
-
-
-def as_nobody(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that gives up root first; for beside()."""
-    def run() -> Any:
-        os.setuid(65534)
-        return function()
-    return run
+    return tree(tmp_path)
 
 
 def found(*conditions: Any) -> set[int]:
@@ -302,7 +261,7 @@ def test_no_proc_no_processes(tmp_path: Path) -> None:
     root = str(tmp_path / 'none')
 
     assert procfs.matches('app', None, None, False, root) == ()
-    assert procfs.names(root) == {}
+    assert procfs.others(root) == []
 
 
 def test_real_names_of_any_bytes_match() -> None:
@@ -409,7 +368,7 @@ def test_zombies_are_not_there(root: str) -> None:
     for pid in (60, 61, 62, 63):
         assert procfs.read(pid, root) is None
         assert procfs.started(pid, root) is None
-        assert procfs.masks(pid, root) is None
+        assert masks_of(pid, root) is None
 
 
 def test_leader_may_exit_before_its_threads(root: str) -> None:
@@ -422,7 +381,7 @@ def test_leader_may_exit_before_its_threads(root: str) -> None:
     )
 
     process = procfs.read(60, root)
-    masks = procfs.masks(60, root)
+    masks = masks_of(60, root)
 
     assert process is not None
     assert (process.started, process.cmdline) == (7, ('app', '-x'))
@@ -447,7 +406,7 @@ def test_real_zombie() -> None:
         assert before is not None
         assert procfs.started(target.pid) is None
         assert procfs.read(target.pid) is None
-        assert procfs.masks(target.pid) is None
+        assert masks_of(target.pid) is None
 
 
 def test_real_leader_that_exited() -> None:
@@ -456,7 +415,7 @@ def test_real_leader_that_exited() -> None:
     with targets.start('leaderless', name=name, arguments=['word']) as target:
         state = targets.states(target.pid)
         matched = found(name, 'word$', None, False)
-        masks = procfs.masks(target.pid)
+        masks = masks_of(target.pid)
 
     assert b'Z' in state
     assert matched == {target.pid}
@@ -473,82 +432,6 @@ def test_real_start_time_is_on_our_clock() -> None:
 
     assert started is not None
     assert before - 0.02 <= started / procfs.ticks() <= after
-
-
-# masks
-
-
-def test_no_masks_without_evidence(root: str) -> None:
-    """gVisor prints no Sig* lines: unknown, never default."""
-    plant(plant(Path(root), 60) / 'task', 60)
-
-    assert procfs.masks(60, root) is None
-
-
-def test_masks_of_all_threads(root: str) -> None:
-    """Blocked is what every thread blocks; pending, what is for any of them."""
-    task = plant(Path(root), 60) / 'task'
-    shared = {'ShdPnd': 0x100, 'SigIgn': 0x10, 'SigCgt': 0x20}
-    plant(task, 60, masks={**shared, 'SigPnd': 0x200, 'SigBlk': 0x3})
-    plant(task, 61, masks={**shared, 'SigPnd': 0x400, 'SigBlk': 0x5})
-
-    assert procfs.masks(60, root) == Masks(0x20, 0x10, 0x1, 0x700, 0x6)
-
-
-@pytest.mark.parametrize(('functions', 'awaited'), [
-    (('do_sigtimedwait', 'futex_wait_queue'), 0b1010),
-    (('do_sigtimedwait.isra.0', '0'), 0b1010),
-    # We may see where each thread waits, and none is in sigwait.
-    (('do_sys_poll', 'futex_wait_queue'), 0),
-    (('0', 'futex_wait_queue'), 0),
-    # We may not: another thread leaves these signals to it.
-    (('0', '0'), 0b1000),
-    ((None, None), 0b1000),
-])
-def test_sigwait_is_seen_where_threads_wait_or_in_what_others_block(
-        root: str, functions: Sequence[str | None], awaited: int,
-) -> None:
-    """A thread in sigwait shows the signals it waits for as not blocked."""
-    task = plant(Path(root), 60) / 'task'
-    blocked = (0b0101, 0b1101)
-    for pid, function, mask in zip((60, 61), functions, blocked, strict=True):
-        place = plant(task, pid, masks={**MASKS, 'SigBlk': mask})
-        if function is not None:
-            (place / 'wchan').write_text(function)
-
-    masks = procfs.masks(60, root)
-
-    assert masks is not None
-    assert masks.awaited & 0b1111 == awaited
-
-
-@pytest.mark.parametrize(('machine', 'call', 'awaited'), [
-    ('x86_64', '128 0x7f 0x0', 2), ('aarch64', '137 0x7f 0x0', 2),
-    ('x86_64', '137 0x7f 0x0', 0), ('x86_64', 'running', 0), ('m68k', '128 0x7f', 0),
-])
-def test_sigwait_is_seen_in_the_system_call(
-        root: str, monkeypatch: pytest.MonkeyPatch, machine: str, call: str,
-        awaited: int,
-) -> None:
-    """A thread that fell asleep a moment ago shows no wchan on a new kernel."""
-    monkeypatch.setattr(os, 'uname', lambda: os.uname_result(['', '', '', '', machine]))
-    place = plant(plant(Path(root), 60) / 'task', 60, masks={**MASKS, 'SigBlk': 5})
-    (place / 'wchan').write_text('0')
-    (place / 'syscall').write_text(call)
-
-    masks = procfs.masks(60, root)
-
-    assert masks is not None
-    assert masks.awaited & 0b111 == awaited
-
-
-def test_real_sigwait_of_a_process_that_we_may_not_trace() -> None:
-    """Another user sees no wchan; what the other threads block is left."""
-    with targets.start('sigwait-thread') as target:
-        masks = beside(as_nobody(lambda: tuple(procfs.masks(target.pid) or ())))
-
-    assert disposition(Masks(*masks), HUP, False, False) == 'unknown'
-    assert disposition(Masks(*masks), signal.SIGUSR2, False, False) == 'default'
 
 
 def test_real_program_is_known_by_its_file() -> None:
@@ -586,69 +469,6 @@ def test_program_without_a_mapping_is_unknown(root: str) -> None:
     assert procfs.program(60, root) == '/bin/app 08:01 9'
 
 
-@pytest.mark.parametrize(
-    ('kind', 'expected'),
-    [
-        ('handler', 'caught'),
-        ('default', 'default'),
-        ('ignored', 'ignored'),
-        ('blocked', 'blocked'),
-        ('blocked-unread', 'blocked'),
-        ('sigwait', 'unknown'),
-        ('sigwait-thread', 'unknown'),
-        ('forking', 'caught'),
-        ('exits', 'caught'),
-        ('late', 'default'),
-        ('leaderless', 'unknown'),
-    ],
-)
-def test_real_dispositions(kind: str, expected: str) -> None:
-    """The kernel shows what a process would do, and whether it is in sigwait."""
-    with targets.start(kind) as target:
-        masks = procfs.masks(target.pid)
-
-    assert disposition(masks, HUP, False, False) == expected
-
-
-def test_real_disposition_changes() -> None:
-    """A handler that is installed late is seen then, and not before."""
-    with targets.start('late') as target:
-        before = procfs.masks(target.pid)
-        target.tell('handle')
-        assert target.read() == 'handling'
-        after = procfs.masks(target.pid)
-
-    assert disposition(before, HUP, False, False) == 'default'
-    assert disposition(after, HUP, False, False) == 'caught'
-
-
-def test_real_stopped_process_keeps_its_signal_pending() -> None:
-    """To a stopped process a signal is pending until it goes on."""
-    with targets.start('handler') as target:
-        target.stop()
-        target.signal(HUP)
-        stopped = procfs.masks(target.pid)
-        target.signal(signal.SIGCONT)
-        assert target.read() == 'HUP'
-        going = procfs.masks(target.pid)
-
-    assert stopped is not None
-    assert going is not None
-    assert (stopped.pending, going.pending) == (1, 0)
-
-
-def test_real_blocked_and_unread_stays_pending() -> None:
-    """A blocked signal that nobody reads is pending for ever, and no other is."""
-    with targets.start('blocked-unread') as target:
-        target.signal(HUP)
-        target.signal(USR1)
-        assert target.read() == 'USR1'
-        masks = procfs.masks(target.pid)
-
-    assert masks is not None
-    assert masks.pending == 1
-
-
 # new_child
 
 
@@ -679,227 +499,15 @@ def test_real_reload_starts_new_children() -> None:
     assert child is not None
 
 
-# trouble, names, alone
-
-
-def test_no_trouble_here() -> None:
-    """The /proc of this machine names us."""
-    assert procfs.trouble() == ''
-
-
-def test_trouble_with_a_proc_that_is_not_ours(tmp_path: Path) -> None:
-    """Not mounted, another's, or that of a pid namespace above ours."""
-    assert procfs.trouble(str(tmp_path)) == f'{tmp_path} is not mounted'
-    us = os.getpid()
-    plant(tmp_path, us + 1)
-    place = plant(tmp_path, us, lines=[f'NSpid:\t{us}'])
-    link = tmp_path / 'self'
-    other = f'{tmp_path} is of another pid namespace; mount a new one there'
-
-    link.symlink_to('nobody')
-    assert procfs.trouble(str(tmp_path)) == other
-    link.unlink()
-    link.symlink_to(str(us + 1))
-    assert procfs.trouble(str(tmp_path)) == other
-    link.unlink()
-    link.symlink_to(str(us))
-    assert procfs.trouble(str(tmp_path)) == ''
-    (place / 'status').write_text(f'NSpid:\t{us}\t{us}\n')
-    assert procfs.trouble(str(tmp_path)) == other
-
-
-def test_real_proc_of_another_namespace() -> None:
-    """In a new pid namespace with the old /proc everything is in doubt."""
-    code = 'from pollreload.system import procfs; print(procfs.trouble())'
-    said = subprocess.run(
-        ['unshare', '--pid', '--fork', sys.executable, '-c', code],
-        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
-    ).stdout
-
-    assert said == '/proc is of another pid namespace; mount a new one there\n'
-
-
-def test_names_counts_all_but_ours(root: str) -> None:
-    """Neither we, nor our descendants, nor zombies, nor half a process."""
-    tree = Path(root)
-    plant(tree, 60, 'app')
-    plant(tree, 61, 'app')
-    plant(tree, 62, 'app', ppid=50)
-    plant(tree, 63, 'app', state='Z')
-    (plant(tree, 64, 'app') / 'comm').unlink()
-    (plant(tree, 65, 'app') / 'stat').unlink()
-
-    assert procfs.names(root) == {'init': 1, 'shell': 1, 'app': 2}
-
-
-def test_alone_with_ancestors_and_descendants(root: str) -> None:
-    """Another process that is neither makes us not alone."""
-    plant(Path(root), 60, ppid=50)
-    before = procfs.alone(root)
-    plant(Path(root), 61, ppid=1)
-
-    assert before
-    assert not procfs.alone(root)
-
-
-def test_real_loneliness() -> None:
-    """In a pid namespace of our own we are alone; here we are not."""
-    code = (
-        'from pollreload.system import procfs; '
-        'print(procfs.alone(), procfs.trouble())'
-    )
-    said = subprocess.run(
-        ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', code],
-        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
-    ).stdout
-    with targets.start('handler'):
-        here = beside(procfs.alone)
-
-    assert said == 'True \n'
-    assert not here
-
-
-# absent
-
-
-def test_absent_names_what_is_there(root: str) -> None:
-    """Where there are but a few, all are named, the nearest first."""
-    plant(Path(root), 60, 'sleep')
-    plant(Path(root), 61, 'nginx: master')
-
-    said = procfs.absent('nginx', root)
-
-    assert said == (
-        "no process is called 'nginx'; "
-        "there are 'nginx: master', 'init', 'shell' and 'sleep'"
-    )
-
-
-@pytest.mark.parametrize(
-    ('name', 'near'),
-    [
-        ('nginy', "is 'nginx'"),
-        ('gunicorn', "is 'gunicorn: maste'"),
-        ('server.js', "is 'MainThread'"),
-        ('java', "is 'worker-1'"),
-        ('Nginx', "is 'nginx'"),
-        ('nginx-ingress', "is 'nginx'"),
-        ('num', "are 'num0', 'num1', 'num2', 'num3' and 'num4'"),
-    ],
-)
-def test_absent_names_the_nearest(root: str, name: str, near: str) -> None:
-    """Like the name, part of it or it part of them, or a program or script of it."""
-    tree = Path(root)
-    for pid in range(100, 108):
-        plant(tree, pid, f'num{pid - 100}')
-    plant(tree, 60, 'nginx')
-    plant(tree, 61, 'gunicorn: maste')
-    plant(tree, 62, 'MainThread', cmdline=('node', '--x', '/srv/server.js'))
-    plant(tree, 63, 'worker-1', cmdline=('/usr/bin/java', '-jar'))
-    plant(tree, 64, '')
-
-    said = procfs.absent(name, root)
-
-    assert said == f'no process is called {name!r}; there {near}'
-
-
-def test_absent_of_nothing_like_it(root: str) -> None:
-    """Among many processes none of which is near, none is named."""
-    for pid in range(100, 108):
-        plant(Path(root), pid, f'num{pid}')
-
-    assert procfs.absent('xyzzy', root) == "no process is called 'xyzzy'"
-
-
-def test_absent_only_when_alone_speaks_of_kubernetes(root: str) -> None:
-    """The advice would be wrong where other containers are visible."""
-    said = procfs.absent('nginx', root)
-
-    assert said == (
-        "no process is called 'nginx'; there are 'init' and 'shell'; "
-        'in Kubernetes set shareProcessNamespace: true'
-    )
-
-
-def test_absent_does_not_deny_what_is_there(root: str) -> None:
-    """A process of that name that fails another condition is spoken of as such."""
-    plant(Path(root), 60, 'app')
-    one = procfs.absent('app', root)
-    plant(Path(root), 61, 'app')
-    two = procfs.absent('app', root)
-
-    assert one == "the process called 'app' does not meet every other condition"
-    assert two == "none of the 2 processes called 'app' meets every other condition"
-
-
-MOUNT = '23 1 0:5 / {at} rw,nosuid shared:9 - {kind} proc {options}'
-
-
-@pytest.mark.parametrize(
-    ('mounts', 'gids', 'effective', 'hides'),
-    [
-        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '0', True),
-        ([('/proc', 'proc', 'rw,gid=5,hidepid=invisible')], (65534,), '0', True),
-        ([('/proc', 'proc', 'rw,hidepid=0')], (65534,), '0', False),
-        ([('/proc', 'proc', 'rw,hidepid=off')], (65534,), '0', False),
-        ([('/proc', 'proc', 'rw')], (65534,), '0', False),
-        ([('/mnt', 'proc', 'rw,hidepid=2')], (65534,), '0', False),
-        ([('/proc', 'tmpfs', 'rw,hidepid=2')], (65534,), '0', False),
-        (
-            [('/proc', 'proc', 'rw,hidepid=2'), ('/proc', 'proc', 'rw')], (65534,),
-            '0', False,
-        ),
-        ([('/proc', 'proc', 'rw,hidepid=2')], (65534,), '80000', False),
-        ([('/proc', 'proc', 'rw,hidepid=2')], (0,), '0', False),
-        ([('/proc', 'proc', 'rw,hidepid=2')], (65534, 0), '0', False),
-        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (5,), '0', False),
-        ([('/proc', 'proc', 'rw,gid=5,hidepid=2')], (0,), '0', True),
-        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '0', True),
-        ([('/proc', 'proc', 'rw,hidepid=4')], (65534, 0), '0', True),
-        ([('/proc', 'proc', 'rw,gid=5,hidepid=ptraceable')], (5,), '0', True),
-        ([('/proc', 'proc', 'rw,hidepid=ptraceable')], (0,), '80000', False),
-        (
-            [('/proc', 'proc', 'rw,hidepid=ptraceable'), ('/proc', 'proc', 'rw')],
-            (0,), '0', False,
-        ),
-        ([], (65534,), '0', False),
-    ],
-)
-def test_absent_says_when_others_are_hidden(
-        root: str, monkeypatch: pytest.MonkeyPatch,
-        mounts: list[tuple[str, str, str]], gids: tuple[int, ...], effective: str,
-        hides: bool,
-) -> None:
-    """hidepid on the topmost /proc hides what is not ours, except from CAP_SYS_PTRACE
-    and, but for `ptraceable`, from its group; then nothing else is guessed, and
-    gid= is offered where it is of use.
-    """
-    (Path(root) / '50' / 'mountinfo').write_text(''.join(
-        MOUNT.format(at=at, kind=kind, options=options) + '\n'
-        for at, kind, options in mounts
-    ))
-    status = Path(root) / '50' / 'status'
-    status.write_text(f'{status.read_text()}CapEff:\t{effective}\n')
-    monkeypatch.setattr(os, 'getegid', lambda: gids[0])
-    monkeypatch.setattr(os, 'getgroups', lambda: list(gids[1:]))
-
-    said = procfs.absent('nginx', root)
-
-    asks = not any('ptraceable' in options or '=4' in options for *_, options in mounts)
-    assert said.startswith(procfs.HIDDEN) == hides
-    assert ('no process is called' in said) != hides
-    assert said.endswith('or gid= one of ours') == (hides and asks)
-
-
 # boot, pid_namespace
 
 
 def test_where_and_since_when_we_are(root: str) -> None:
     """The ids of this boot and namespace; '' where they cannot be read."""
     assert len(procfs.boot()) == 36
-    assert procfs.pid_namespace().startswith('pid:[')
+    assert visibility.pid_namespace().startswith('pid:[')
     assert procfs.boot(root) == ''
-    assert procfs.pid_namespace(root) == ''
+    assert visibility.pid_namespace(root) == ''
 
 
 def test_no_descriptor_is_left_open(root: str) -> None:
@@ -908,7 +516,8 @@ def test_no_descriptor_is_left_open(root: str) -> None:
     os.close(first)
 
     procfs.matches(None, '.', None, True)
-    procfs.absent('nginx')
+    visibility.hidden()
+    list(visibility.inner_pids(1))
 
     with open(os.devnull, encoding='ascii') as file:
         assert file.fileno() == first
@@ -928,16 +537,3 @@ def test_the_boot_of_a_sandbox_is_its_time(tmp_path: Path) -> None:
     assert procfs.boot(str(tmp_path)) == 'btime 1795459133'
 
 
-@pytest.mark.parametrize(('bounding', 'effective', 'bounded'), [
-    ('20', '0', True), ('20', '20', False), ('1ffffffffff', '0', True),
-    ('df', '0', False),
-])
-def test_a_capability_that_is_allowed_may_not_be_in_effect(
-        tmp_path: Path, bounding: str, effective: str, bounded: bool,
-) -> None:
-    """CAP_KILL is bit 5."""
-    (tmp_path / 'self').mkdir()
-    lines = f'CapBnd:\t{bounding}\nCapEff:\t{effective}\n'
-    (tmp_path / 'self/status').write_text(lines)
-
-    assert procfs.bounded(5, str(tmp_path)) is bounded

@@ -292,9 +292,36 @@ def test_permitted() -> None:
             signals.permitted(os.getpid()), signals.permitted(target.pid),
         )))
 
-    assert allowed
-    assert refused == (True, False)
-    assert signals.permitted(target.pid)
+    assert allowed == ''
+    assert refused == ('', 'refused')
+    assert signals.permitted(target.pid) == ''
+
+
+def test_security_module_is_told_apart_from_a_uid(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AppArmor and SELinux answer EACCES, the kernel itself EPERM."""
+    def deny(*_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, 'denied')
+
+    monkeypatch.setattr(os, 'kill', deny)
+
+    assert signals.permitted(1) == 'denied'
+    assert signals.kill(1, 7, signal.SIGHUP, lambda pid: 7) == 'denied'
+
+
+@pytest.mark.parametrize('line', ['Pid:\t\n', 'Pid:\tmany\n', ''])
+def test_descriptor_whose_pid_cannot_be_parsed_is_unknown(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str,
+) -> None:
+    """An odd kernel is an observation, never a fault."""
+    (tmp_path / 'info').write_text(line)
+    real = open
+    monkeypatch.setattr(
+        'builtins.open', lambda path, *rest: real(tmp_path / 'info', *rest),
+    )
+
+    assert signals.named(5) is None
 
 
 def test_has_pidfd() -> None:

@@ -1,0 +1,197 @@
+"""What may be meant by a process name that no process has."""
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import shlex
+from collections.abc import Collection, Sequence
+
+from pollreload.core.process import Process, named, script
+from pollreload.settings import Settings
+from pollreload.system import procfs, visibility
+
+MOST_NAMES = 5
+PATTERN = re.compile(r'[*?\[\]^$|(){}\\+]')
+# Names of one program: of its package, its project, its process.
+ALIASES = (
+    ('apache', 'apache2', 'httpd'),
+    ('bind', 'bind9', 'named'),
+    ('chrony', 'chronyd'),
+    ('clamav', 'clamd'),
+    ('coturn', 'turnserver'),
+    ('cron', 'crond'),
+    ('docker', 'dockerd'),
+    ('exim', 'exim4'),
+    ('grafana', 'grafana-server'),
+    ('ldap', 'openldap', 'slapd'),
+    ('mongo', 'mongodb', 'mongod'),
+    ('mysql', 'mysqld', 'mariadb', 'mariadbd'),
+    ('nginx', 'openresty', 'angie'),
+    ('node', 'nodejs', 'MainThread'),
+    ('openssh', 'ssh', 'sshd'),
+    ('postfix', 'master'),
+    ('postgresql', 'postgres', 'postmaster'),
+    ('rabbitmq', 'beam.smp'),
+    ('redis', 'redis-server', 'valkey', 'valkey-server'),
+    ('samba', 'smbd'),
+    ('strongswan', 'charon', 'starter'),
+    ('stunnel', 'stunnel4'),
+    ('supervisor', 'supervisord'),
+    ('syslog', 'rsyslog', 'rsyslogd', 'syslogd', 'syslog-ng'),
+    ('varnish', 'varnishd'),
+)
+
+
+def absent(settings: Settings) -> str:
+    """Return why no process meets the conditions, with the nearest names.
+
+    It reads the whole process table.
+    """
+    conditions = ' '.join(
+        f'--{name} {value}' for name, value in (
+            ('pidfile', settings.pidfile), ('cmdline', settings.cmdline),
+            ('uid', settings.uid),
+        ) if value is not None
+    )
+    name = settings.process
+    if remedy := visibility.hidden():
+        one = f'one may meet {conditions}' if name is None else (
+            f'{name!r} may be one of them'
+        )
+        return f'{visibility.HIDDEN}, so {one}; {remedy}'
+    for process in procfs.matches(name, settings.cmdline, settings.uid, True):
+        if process.nested and not settings.all_namespaces:
+            return (
+                f'{process} runs in another pid namespace (a container); add '
+                f'--all-namespaces to signal it there'
+            )
+    if name is None:
+        return f'no process meets {conditions}'
+    # A process that was started below us meets none of them, but it is there.
+    if conditions and not all(map(procfs.ours, procfs.candidates(name))):
+        return f'no process called {name!r} meets {conditions}'
+    return unknown(name)
+
+
+def unknown(name: str, root: str = '/proc') -> str:
+    """Return that no process has a name, and which process may be meant."""
+    us = procfs.own_pid(root)
+    for pid in procfs.candidates(name, root):
+        if pid != us and procfs.ours(pid, root):
+            return (
+                f'{name} (pid {pid}) was started below pollreload, which never signals '
+                f'its own children; exec the program instead: '
+                f'pollreload watch ... & exec {name}'
+            )
+    seen = procfs.others(root)
+    for process in seen:
+        if named(process, name):
+            return f'{process} started only now'
+    says = f'no process is called {name!r}'
+    if PATTERN.search(name):
+        says += ', and --process takes an exact name, not a pattern'
+    above = set(procfs.ancestors(us, root))
+    if hint := meant(name, seen, above):
+        says += f'; {hint}'
+    if visibility.alone(seen, root):
+        says += f'; {visibility.SHARE}'
+    return says
+
+
+def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
+    """Return which process may be meant by a name, '' if none is near.
+
+    seen: the processes that are not ours; above: the pids that we descend from. The
+    strongest evidence comes first.
+    """
+    # Not the path of the program, nor its arguments.
+    word = name.rpartition('/')[2].partition(' ')[0]
+    beside = [
+        process for process in seen if process.pid not in above
+        # Another pollreload, or the shell that runs it, has the name there, too.
+        and not any('pollreload' in argument for argument in process.cmdline)
+    ]
+    for process in beside:
+        if process.comm in other_names(word):
+            return f'it is called {process.comm!r} here: {option(process)}'
+    for process in beside if len(word) > 2 else ():
+        if word.lower() not in process.comm.lower() and any(
+                word.lower() in program.lower() for program in programs(process)
+        ):
+            return (
+                f'there is {process.comm!r} (pid {process.pid}), which runs '
+                f'{word!r}: {option(process, word)}'
+            )
+    near = similar(word, seen)
+    for process in beside if not near and len(word) > 2 else ():
+        if mentions(process, word):
+            return (
+                f'there is {process.comm!r} (pid {process.pid}) with {word!r} in its '
+                f'arguments: {option(process, word)}'
+            )
+    every = list(dict.fromkeys(process.comm for process in seen))
+    near = near or close(word, every) or (every if len(every) <= MOST_NAMES else [])
+    if not near:
+        return ''
+    *more, last = (repr(comm) for comm in near)
+    return f'there are {", ".join(more)} and {last}' if more else f'there is {last}'
+
+
+def other_names(name: str) -> frozenset[str]:
+    """Return the other names of a program."""
+    return frozenset(
+        alias for group in ALIASES if name.lower() in group
+        for alias in group if alias.lower() != name.lower()
+    )
+
+
+def option(process: Process, word: str = '') -> str:
+    """Return the options that select a process, by a word in its arguments as well.
+
+    A name that the kernel cut off is given in full, to be confirmed.
+    """
+    full = [each for each in programs(process) if named(process, each)]
+    name = full[0] if full else process.comm
+    more = '' if word.lower() in name.lower() else f" --cmdline '{re.escape(word)}'"
+    return f'--process {shlex.quote(name)}{more}'
+
+
+def programs(process: Process) -> list[str]:
+    """Return the basenames of argv[0] and of the script that it may run."""
+    return [
+        argument.rpartition('/')[2]
+        for argument in (*process.cmdline[:1], *script(process.cmdline))
+    ]
+
+
+def mentions(process: Process, word: str) -> bool:
+    """Return whether a word stands in the arguments of a process."""
+    pattern = f'(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])'
+    return re.search(pattern, ' '.join(process.cmdline), re.IGNORECASE) is not None
+
+
+def similar(name: str, processes: Sequence[Process]) -> list[str]:
+    """Return the comms that contain a name, are its beginning, or match it."""
+    lower = name.lower()
+    every = list(dict.fromkeys(process.comm for process in processes))
+    return list(dict.fromkeys((
+        *(comm for comm in every if lower in comm.lower()),
+        *(comm for comm in every if comm and lower.startswith(comm.lower())),
+        *(comm for comm in every if pattern_matches(name, comm)),
+    )))[:MOST_NAMES]
+
+
+def pattern_matches(pattern: str, comm: str) -> bool:
+    """Return whether a name that is a regular expression or a glob matches."""
+    if not PATTERN.search(pattern):
+        return False
+    try:
+        return re.match(pattern, comm) is not None
+    except re.error:
+        return fnmatch.fnmatch(comm, pattern)
+
+
+def close(name: str, comms: Sequence[str]) -> list[str]:
+    """Return the comms that are spelled almost like a name, the nearest first."""
+    return difflib.get_close_matches(name, comms, MOST_NAMES)

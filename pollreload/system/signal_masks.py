@@ -1,0 +1,69 @@
+"""What a process does with its signals, read from /proc (proc(5))."""
+from __future__ import annotations
+
+import os
+
+from pollreload.core.process import Masks
+from pollreload.system import procfs
+
+RT_SIGTIMEDWAIT = {'x86_64': b'128', 'aarch64': b'137'}  # asm/unistd.h
+EVERY_SIGNAL = (1 << 64) - 1
+
+
+def masks(pid: int, root: str = '/proc') -> Masks | None:
+    """Return the signal masks of a live process, over all of its threads.
+
+    None if it has exited, and if status has no Sig* lines (gVisor): the zeros in
+    stat there are no evidence.
+    """
+    directory = f'{root}/{pid}/task'
+    threads = [
+        (thread, waits_in(f'{directory}/{number}'))
+        for number in procfs.pids(directory)
+        if (thread := thread_masks(f'{directory}/{number}'))
+    ]
+    if not threads:
+        return None
+    blocked, some, pending, awaited = -1, 0, 0, 0
+    for thread, function in threads:
+        blocked &= thread.blocked
+        some |= thread.blocked
+        pending |= thread.pending
+        if 'sigtimedwait' in function:
+            awaited |= ~thread.blocked & EVERY_SIGNAL
+    if not any(function for _, function in threads):
+        # A server that leaves its signals to one thread blocks them in the others.
+        awaited = some & ~blocked
+    return threads[0][0]._replace(blocked=blocked, pending=pending, awaited=awaited)
+
+
+def thread_masks(directory: str) -> Masks | None:
+    """Return the masks of one thread; None if it is dead or does not show them.
+
+    A leader that exited before its other threads blocks and receives nothing.
+    """
+    lines = procfs.status(directory)
+    if lines.get(b'State', b'')[:1] in procfs.DEAD:
+        return None
+    found = {name: procfs.numbers(lines, name, 16) for name in procfs.SIGNALS}
+    if not all(len(mask) == 1 for mask in found.values()):
+        return None
+    return Masks(
+        found[b'SigCgt'][0], found[b'SigIgn'][0], found[b'SigBlk'][0],
+        found[b'SigPnd'][0] | found[b'ShdPnd'][0],
+    )
+
+
+def waits_in(thread: str) -> str:
+    """Return the kernel function that a thread sleeps in; '' if that is not known.
+
+    wchan is '0' for a thread that runs, for every thread of a process that we may
+    not trace (proc_pid_wchan in fs/proc/base.c), and since Linux 6.12 for a moment
+    after a thread fell asleep; the number of the system call is shown then.
+    """
+    function = procfs.read_file(f'{thread}/wchan', 64) or b'0'
+    if function != b'0':
+        return os.fsdecode(function)
+    call = procfs.read_file(f'{thread}/syscall', 64) or b''
+    number = call.partition(b' ')[0]
+    return 'sigtimedwait' if number == RT_SIGTIMEDWAIT.get(os.uname().machine) else ''

@@ -1,0 +1,102 @@
+"""Which processes are the targets, and what becomes of a signal to one."""
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from pollreload.core.process import Choice, Masks, Process
+from pollreload.runtime import targets
+from pollreload.settings import Settings
+from pollreload.system import procfs, signal_masks, visibility
+from tests.support import targets as processes
+from tests.support.sidecar import unique
+
+
+def test_us_is_the_effective_uid() -> None:
+    """What the kernel asks for when a signal is sent."""
+    assert targets.us() == f'uid {os.geteuid()}'
+
+
+def test_nothing_is_sent_once_a_stop_was_asked_for(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody would see what came of it."""
+    monkeypatch.setattr(targets, 'stopping', lambda: True)
+    with processes.start('handler') as target:
+        process = procfs.read(target.pid)
+        assert process is not None
+        how = targets.send(process, signal.SIGHUP)
+        target.signal(signal.SIGUSR1)
+
+        assert target.read() == 'USR1'
+        assert how == 'gone'
+
+
+@pytest.mark.parametrize(('ours', 'health'), [
+    (procfs.Stat(b'R', 1, 1), 'gone'), (None, 'pending'),
+])
+def test_nobody_is_gone_where_nothing_can_be_read(
+        monkeypatch: pytest.MonkeyPatch, ours: object, health: str,
+) -> None:
+    """Without a descriptor to spare every process looks as if it had ended."""
+    monkeypatch.setattr(procfs, 'started', lambda pid: None)
+    monkeypatch.setattr(procfs, 'stat', lambda directory: ours)
+
+    assert targets.health(Process(41, 1, 100, 'x'), signal.SIGHUP) == health
+
+
+@pytest.mark.parametrize(('uid', 'bounded', 'says'), [
+    (0, True, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, False, 'run as the same uid, or as root with CAP_KILL'),
+    (65534, True, 'run as the same uid, or as root with CAP_KILL, which is not in '
+     'effect for uid 65534'),
+])
+def test_what_would_permit_us_depends_on_who_we_are(
+        monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
+) -> None:
+    """To add a capability is of no use to who is not root, who may not get it."""
+    monkeypatch.setattr(os, 'geteuid', lambda: uid)
+    monkeypatch.setattr(visibility, 'lacks', lambda number: bounded)
+
+    assert targets.entitle() == says
+
+
+def test_proc_that_is_not_ours_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 9: what another namespace's /proc says is about other processes."""
+    monkeypatch.setattr(visibility, 'trouble', lambda: 'it is not ours')
+
+    choice = targets.targets(Settings(process='x'))
+
+    assert choice == Choice((), 'proc', 'it is not ours')
+
+
+def test_health_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gone, pending, or alive; a pid whose start time differs is another's."""
+    with processes.start('blocked-unread', name=unique()) as target:
+        started = procfs.started(target.pid)
+        assert started is not None
+        process = Process(target.pid, 0, started, 'x')
+        alive = targets.health(process, signal.SIGHUP)
+        other = targets.health(process._replace(started=started - 1), signal.SIGHUP)
+        target.signal(signal.SIGHUP)
+        pending = targets.health(process, signal.SIGHUP)
+        monkeypatch.setattr(signal_masks, 'masks', lambda pid: None)
+        unknown = targets.health(process, signal.SIGHUP)
+        target.zombie()
+        gone = targets.health(process, signal.SIGHUP)
+
+    assert (alive, other, pending, gone) == ('alive', 'gone', 'pending', 'gone')
+    assert unknown == 'alive'
+
+
+def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what ends nobody by default is ignored as well."""
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(0, 0, 0, 0))
+    settings = Settings()
+
+    assert targets.disposed(settings, Process(1, 0, 0, 'x', init=True)) == 'ignored'
+    assert targets.disposed(settings, Process(2, 0, 0, 'x')) == 'default'

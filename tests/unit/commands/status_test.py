@@ -58,7 +58,7 @@ def test_a_look_that_is_too_old_is_1(
     assert main.main(('status', '--max-age', oldest, path)) == code
     lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     late = '' if code == 0 else ', which is more than 9 s'
-    assert lines['last'] == f'look   10.0 s ago{late}; it took 0.250 s'
+    assert lines['last'] == f'poll   10.0 s ago{late}; it took 0.250 s'
     assert lines['paths'] == '/a /b'
     assert lines['target'] == 'nginx, SIGHUP'
     assert lines['held'] == 'no target'
@@ -112,26 +112,23 @@ def test_a_look_that_is_to_come_is_not_fresh(
 
     assert main.main(('status', '--max-age', '1h', path)) == code
     line, *_ = capsys.readouterr().out.splitlines()
-    assert ('s in the future, so nobody knows how old it is' in line) == bool(code)
+    assert ('s in the future, so its age is unknown' in line) == bool(code)
     assert main.main(('status', '--output', 'json', path)) == code
     said = json.loads(capsys.readouterr().out)
     assert said['fresh'] is not bool(code)
     assert (said['age'] < 0.0) == bool(code)
 
 
-@pytest.mark.parametrize('name', ['time', 'ended', 'took', 'interval'])
-@pytest.mark.parametrize('value', [
-    'nan', '7', True, None, [], 10**400, -1, pytest.param(1e400, id='1e400'),
-])
-def test_what_is_no_number_is_not_fresh(
+@pytest.mark.parametrize('name', ['time', 'took', 'interval'])
+@pytest.mark.parametrize('value', ['nan', '7', None, [], 10**400])
+def test_a_file_with_something_else_than_a_number_is_refused(
         tmp_path: Path, name: str, value: object, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Whoever has written it: a probe must not take it for a look of just now."""
+    """A probe must not take it for a recent poll."""
     path = tmp_path / 'status'
     status_file.write(str(path), {**SHOWN, name: value})
-    path.write_text(path.read_text().replace('Infinity', '1e400'))
 
-    with pytest.raises(StatusError, match=f'cannot be believed: its {name} is no numb'):
+    with pytest.raises(StatusError, match='is not the status file of a watch'):
         main.main(('status', str(path)))
     assert capsys.readouterr().out == ''
 
@@ -272,4 +269,4 @@ def test_what_is_not_so_has_no_line(
 
     assert status.run(path, 30.0, 'text') == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ['last', 'watch', 'paths', 'target', 'content', 'seen', 'done']
+    assert names == ['last', 'watch', 'paths', 'target', 'version', 'seen', 'delivered']

@@ -72,9 +72,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 for pid in (watch.observer.pid, watch.runner.pid)
             })
             for watch in watches:
-                if not watch.known.idle:
-                    # What it could not read may answer again.
-                    watch.at = 0.0
+                # What it could not read may answer again.
+                watch.at = 0.0
 
 
 def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:

@@ -291,6 +291,10 @@ def observe(
     settle, grace: --settle and --empty-grace in seconds.
     digest: makes a fingerprint of the files of each path in turn.
     """
+    if unchanged(memory, snapshot):
+        # Almost every poll is so; nothing more is computed, because a sidecar
+        # spends its life here.
+        return memory._replace(looked_at=began, ended_at=now), REST
     contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
     troubles, failing, mended = troubled(memory, reasons, now)
     before = memory.looked_at
@@ -353,23 +357,24 @@ def observe(
     ), decision._replace(changed=changed)
 
 
-def still(memory: Memory, began: float, now: float) -> tuple[Memory, Decision] | None:
-    """Return what observe() does of a look that saw what the last one rested at.
-
-    None where more than the time has changed, or may: then it has to be asked.
-    """
-    if not calm(memory):
-        return None
-    return memory._replace(looked_at=began, ended_at=now), REST
-
-
-def calm(memory: Memory) -> bool:
-    """Return whether the content is done, and time alone changes nothing of that."""
+def quiet(memory: Memory) -> bool:
+    """Return whether the targets have this version and no time limit is running."""
     return (
         memory.state == 'current' and bool(memory.delivered)
         and memory.delivered == memory.seen == memory.known_print
         and not (memory.left or memory.restless or memory.doubts or memory.troubles)
     )
+
+
+def unchanged(memory: Memory, snapshot: Snapshot) -> bool:
+    """Return whether a poll read just what the targets have."""
+    if not quiet(memory) or len(memory.known) != len(snapshot.readings):
+        return False
+    readings = zip(memory.known, snapshot.readings, strict=True)
+    for known, (kind, files, unreadable) in readings:
+        if known != (kind, files) or unreadable:
+            return False
+    return True
 
 
 def restless(memory: Memory, now: float) -> bool:

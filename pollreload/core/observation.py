@@ -34,10 +34,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(looking=began), world)
-    # As good as every poll: what is the same is not asked about once more.
-    rests = snapshot.readings == state.resting
-    known = change.still(state.content, began, now) if rests else None
-    content, decision = known or change.observe(
+    content, decision = change.observe(
         state.content, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
@@ -58,11 +55,8 @@ def see(settings: Settings, state: State, world: World) -> State:
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
         look_at=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
-        resting=snapshot.readings if decision.action == 'rest' else (),
         stirring=snapshot.readings if content.state == 'settling' else (),
     )
-    if known:
-        return at_rest(state)
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)

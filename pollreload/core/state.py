@@ -39,10 +39,8 @@ class State(NamedTuple):
         of CLOCK_REALTIME; 0.0: that question is answered.
     dates: the next look is to find the newest date; dated: what it was then, in
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
-    resting: the sights of the last look, if it found what is done; stirring: if it
-        found what has not settled.
+    stirring: the readings of the last poll, if it found what has not settled.
     saved: what the ledger holds already.
-    idle: all is done, and only a look that sees something else leads anywhere.
     """
 
     content: change.Memory = change.Memory()
@@ -70,10 +68,8 @@ class State(NamedTuple):
     dates: bool = False
     dated: float = 0.0
     dated_at: float = 0.0
-    resting: tuple[change.Reading, ...] = ()
     stirring: tuple[change.Reading, ...] = ()
     saved: object = None
-    idle: bool = False
 
 
 def uncounted(_: str) -> None:
@@ -84,8 +80,6 @@ class World(NamedTuple):
     """What a poll needs of the world, as functions; tests pass others.
 
     now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
-    still: whether the next look would see what the last one saw; False: perhaps.
-        Then that look has been.
     look: starts a look or asks for its end; None: not ended yet. Its argument
         is whether to find the newest date.
     absent: the words for a person when no process meets the conditions.
@@ -106,7 +100,6 @@ class World(NamedTuple):
 
     now: Callable[[], float]
     jitter: Callable[[], float]
-    still: Callable[[], bool]
     look: Callable[[bool], change.Snapshot | None]
     digest: change.Digest
     targets: Callable[[], Choice]

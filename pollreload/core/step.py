@@ -1,8 +1,7 @@
 """One poll of one watch: look, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
-from pollreload.core import change
-from pollreload.core.observation import NOTHING, late, next_poll, see
+from pollreload.core.observation import late, see
 from pollreload.core.signalling import begin, tell, validating
 from pollreload.core.state import State, World
 from pollreload.core.verification import confirming, surviving, verifying
@@ -33,58 +32,10 @@ def step(settings: Settings, state: State, world: World) -> State:
     To be called again when a child has ended, a signal asks for it, or at
     wake(state) at the latest.
     """
-    if state.idle:
-        if world.now() < state.look_at:
-            return state
-        found = rest(settings, state, state.poll_at, world)
-        if found is not None:
-            return rested(state, *found)
-    return work(settings, state, world)
-
-
-def work(settings: Settings, state: State, world: World) -> State:
-    """Return the state after all of that which a look may lead to."""
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = deliver(settings, state, world)
-    state = keep(state, world)
-    return state._replace(idle=idle(state))
-
-
-def idle(state: State) -> bool:
-    """Return whether only a look that sees something else leads anywhere."""
-    return bool(state.resting) and change.calm(state.content) and not (
-        state.looking or state.stage or state.hold or state.next or state.waiting
-        or state.newest or state.dates or state.settling
-    ) and state.attempt == NOTHING and state.saved == kept(state)
-
-
-def rest(
-        settings: Settings, state: State, poll_at: float, world: World,
-) -> tuple[float, float, float] | None:
-    """Poll where a state is idle; return what rested() takes; None: have a look.
-
-    What a step does of a look that finds all as it was, and nothing else of it:
-    most polls are so. poll_at: when it was due, boot seconds.
-    """
-    began = world.now()
-    if not world.still():
-        return None
-    now = world.now()
-    if settings.verbosity > 0:
-        world.say('polled', f'saw {state.content.seen} in {now - began:.3f} s')
-    return began, now, next_poll(poll_at, began, settings.interval, world)
-
-
-def rested(state: State, began: float, ended: float, poll_at: float) -> State:
-    """Return an idle state after polls that found all as it was.
-
-    began, ended: of the last of them. poll_at: when the next is due.
-    """
-    return state._replace(
-        content=state.content._replace(looked_at=began, ended_at=ended),
-        poll_at=poll_at, look_at=poll_at,
-    )
+    return keep(state, world)
 
 
 def awaited(state: State) -> str:
@@ -119,7 +70,7 @@ def poll_now(state: State, now: float) -> State:
     """Return the state after an operator asked for a poll: a new chance for all."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
     return state._replace(
-        look_at=now, attempt=attempt, deaths=0, deadly='', hold='', idle=False,
+        look_at=now, attempt=attempt, deaths=0, deadly='', hold='',
     )
 
 

@@ -127,9 +127,7 @@ def alter(itself: Watch, settings: Settings) -> None:
     itself.observer = observer.Observer(settings)
     itself.asked = settings
     itself.settings = settings._replace(on_start=itself.settings.on_start)
-    itself.around = itself.around._replace(
-        still=itself.observer.still, look=itself.observer.look,
-    )
+    itself.around = itself.around._replace(look=itself.observer.look)
 
 
 def heard(reader: Reader) -> Say:

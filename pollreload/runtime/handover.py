@@ -59,7 +59,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     if content.state == 'blank':
         return None
     state, on_start = inherited(before, settings), settings.on_start
-    if moved and not change.calm(content):
+    if moved and not change.quiet(content):
         # What is due may be no longer there by itself, and is due still.
         on_start = 'always'
     if path != old.state_file:
@@ -78,8 +78,8 @@ def inherited(before: Watch, settings: Settings) -> State:
     if akin(before.asked, settings):
         # It may be telling somebody: only the look begins anew.
         return before.state._replace(
-            looking=0.0, stalled=0.0, poll_at=0.0, look_at=0.0, resting=(),
-            idle=False, saved=None,
+            looking=0.0, stalled=0.0, poll_at=0.0, look_at=0.0,
+            saved=None,
         )
     if elsewhere(before.asked, settings):
         return State()

@@ -71,26 +71,6 @@ class Observer:
         """Return whether the first turn of all rounds is among these."""
         return (turns.start - 1) // self.rounds != (turns.stop - 1) // self.rounds
 
-    def still(self) -> bool:
-        """Return whether a look would see what the last one saw; False: perhaps.
-
-        True is as good as that look: it took its turns.
-        """
-        table = self.table
-        if (
-                self.pid or self.hangs or table is None
-                or table is not mounts.table() or table.away
-        ):
-            return False
-        turns = self.turns()
-        if self.begins(turns):
-            return False
-        for shelf in self.shelves:
-            if not stat_cache.rests(shelf, turns, self.rounds):
-                return False
-        self.turn = turns.stop
-        return True
-
     def look(self, dates: bool) -> change.Snapshot | None:
         """Return a snapshot; None: it goes on, or a stop was asked for."""
         settings = self.settings

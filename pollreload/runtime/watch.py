@@ -66,8 +66,7 @@ class Watch:
             self.runner = before.runner
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
-        self.known = self.ledger.state
-        self.rested: tuple[float, float, float] | None = None
+        self.state = self.ledger.state
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
@@ -83,26 +82,10 @@ class Watch:
         """Return whether it is to be stepped: it is time, or a child may have ended."""
         return self.at <= now or self.observer.pid > 0 or self.runner.pid > 0
 
-    @property
-    def state(self) -> State:
-        """All that it knows; a poll that found all as it was is added when asked."""
-        if self.rested is not None:
-            self.known, self.rested = step_module.rested(self.known, *self.rested), None
-        return self.known
-
     def step(self) -> None:
         """Do everything that can be done now."""
-        known = self.known
-        poll_at = self.rested[2] if self.rested else known.poll_at
-        # As good as every poll of a sidecar: so nothing more is made of it.
-        if known.idle and (
-                found := step_module.rest(self.settings, known, poll_at, self.around)
-        ):
-            self.rested = found
-            self.at = found[2]
-        else:
-            self.known = step_module.work(self.settings, self.state, self.around)
-            self.at = observation.wake(self.known)
+        self.state = step_module.step(self.settings, self.state, self.around)
+        self.at = observation.wake(self.state)
         if self.behind and procfs.now() >= self.behind:
             self.save(self.state)
         for function in self.after:
@@ -119,7 +102,7 @@ class Watch:
     def poll_now(self) -> None:
         """Have an operator's wish done at the next step."""
         ask_anew()
-        self.known = step_module.poll_now(self.state, procfs.now())
+        self.state = step_module.poll_now(self.state, procfs.now())
         self.at = 0.0
 
     def close(self) -> None:

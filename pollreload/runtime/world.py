@@ -35,7 +35,6 @@ def world(
     return World(
         now=CLOCK.now,
         jitter=jitter,
-        still=observer.still,
         look=observer.look,
         digest=reader.fingerprint,
         targets=lambda: targets(settings),

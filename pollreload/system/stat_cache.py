@@ -24,7 +24,6 @@ UNSURE = bytes(WIDTH)  # of no file: there is no inode 0
 GRAIN = 2.0  # s; ext3's is 1, and others' the tick of the kernel
 SCATTER = 0x9e37_79b9_7f4a_7c15  # 2**64 by the golden ratio, odd
 PART = 1024  # files between two questions whether to stop
-FEW = 64  # files for which nobody asks whether to stop
 
 
 class Terms(NamedTuple):
@@ -217,30 +216,6 @@ def stands(
         return None
     shelf.once = False
     return sight
-
-
-def rests(shelf: Shelf, turns: range, rounds: int) -> bool:
-    """Return whether all stands as it was, and nobody's turn has come.
-
-    False for what may well stand, but takes longer to find out: see stands().
-    """
-    sight = shelf.sight
-    if (
-            sight is None or not shelf.whole or shelf.once or sight.kind == 'glob'
-            or shelf.rounds != rounds or len(sight.files) > FEW
-    ):
-        return False
-    for number in turns:
-        if number % rounds in shelf.due:
-            return False
-    names = map(shelf.prefix.__add__, sight.files)
-    try:
-        for paths, were in (shelf.directories, shelf.stamps), (names, shelf.files):
-            if b''.join(starmap(STAMP.pack, map(FIELDS, map(os.stat, paths)))) != were:
-                return False
-    except (OSError, struct.error):
-        return False
-    return True
 
 
 def same(paths: Iterable[str], stamps: bytes, pause: Callable[[int], None]) -> bool:

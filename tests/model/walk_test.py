@@ -1,12 +1,9 @@
 """Every history of the world up to a length: what must be true at each of them."""
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation
@@ -99,40 +96,3 @@ def test_every_history(changes, targets, length, capsys):
     with capsys.disabled():
         print(f'\n{walked} histories of up to {length} of {len(names)} symbols')
     assert walked == sum(len(names) ** each for each in range(length + 1))
-
-
-@settings(max_examples=200, deadline=None, derandomize=bool(os.environ.get('CI')))
-@given(
-    st.lists(st.tuples(
-        st.sampled_from(tuple(SYMBOLS)), st.sampled_from((0.2, PAUSE, 14.0)),
-    ), max_size=8),
-    st.sampled_from((
-        {}, {'validate': ('validate',), 'verify': ('verify',)}, {'settle': 0.0},
-    )),
-)
-def test_a_poll_that_rests_is_a_look_that_saw_nothing_new(history, changes):
-    """With the short way and without, the same is said, sent and known."""
-    worlds = [Simulation(WATCH._replace(**changes)) for _ in range(2)]
-    rests = 0
-
-    def still():
-        nonlocal rests
-        found = Simulation.still(worlds[0])
-        rests += found
-        return found
-
-    worlds[0].world = worlds[0].world._replace(still=still)
-    worlds[1].world = worlds[1].world._replace(still=lambda: False)
-    for world in worlds:
-        world.run(20.0)
-    for name, pause in history:
-        for world in worlds:
-            SYMBOLS[name](world)
-            world.run(pause)
-        one, other = worlds
-        assert one.events == other.events
-        assert one.sent == other.sent
-        assert one.state._replace(dated=0.0, dated_at=0.0) == other.state._replace(
-            dated=0.0, dated_at=0.0,
-        )
-    assert rests

@@ -415,7 +415,7 @@ class Simulation:
     def surroundings(self) -> World:
         """Return the world as pollreload sees it."""
         return World(
-            now=lambda: self.now, jitter=lambda: 0.5, still=self.still, look=self.look,
+            now=lambda: self.now, jitter=lambda: 0.5, look=self.look,
             digest=fingerprint, targets=self.choice, absent=lambda: 'no app',
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
@@ -425,12 +425,6 @@ class Simulation:
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
             entitle=lambda: 'run as the same uid, or as root with CAP_KILL',
         )
-
-    def still(self) -> bool:
-        """Look, if that sees what the last look saw."""
-        if self.now < self.hangs_until or self.restless or not self.readable:
-            return False
-        return self.looked and self.seen == self.content
 
     def look(self, dates: bool) -> change.Snapshot | None:
         """Look at the one path."""

@@ -209,27 +209,6 @@ def test_each_content_that_is_due_in_a_row_is_said_to_have_changed():
     assert said == [((0, ''),), ((0, ''),), ()]
 
 
-def test_the_same_again_is_what_a_look_that_asks_everything_finds():
-    """At rest only the times change: still() is observe() without the questions."""
-    memory = after((10.0, directory({'a': A, 'b': EMPTY})))
-    again = directory({'a': A, 'b': EMPTY})
-
-    assert change.still(memory, 15.0, 15.0) == look(memory, 15.0, again)
-
-
-@pytest.mark.parametrize('odd', [
-    {'state': 'due'}, {'delivered': ''}, {'delivered': 'x'}, {'seen': 'x'},
-    {'left': 1.0},
-    {'restless': 1.0}, {'doubts': {(0, ''): (1.0, EMPTY)}},
-    {'troubles': {0: change.Trouble('gone', 1.0)}},
-])
-def test_what_is_not_at_rest_is_asked_about(odd):
-    """Anything that time may change, or that is not done."""
-    memory = after((10.0, file(A)))._replace(**odd)
-
-    assert change.still(memory, 15.0, 15.0) is None
-
-
 def test_settled_is_in_a_row():
     """B, C, B: the second B starts anew."""
     memory = after((10.0, file(A)), (15.0, file(B)), (15.5, file(C)), (16.2, file(B)))

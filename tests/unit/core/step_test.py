@@ -92,9 +92,7 @@ def test_the_first_look_is_at_once_and_the_second_is_spread():
         looks.append(world.now)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(
-        look=look, still=lambda: False, jitter=lambda: 0.25,
-    )
+    world.world = world.world._replace(look=look, jitter=lambda: 0.25)
     world.run(15.0)
 
     assert looks == [1000.0, 1001.25, 1006.25, 1011.25]
@@ -124,7 +122,7 @@ def test_dates_are_read_for_the_baseline_only():
         asked.append(dates)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(look=look, still=lambda: False)
+    world.world = world.world._replace(look=look)
     world.run(13.0)
 
     assert asked == [True, False, False, False]
@@ -585,65 +583,6 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
     assert observation.at_rest(held) == State()
     assert observation.at_rest(held._replace(stage='survive')).hold == 'no target'
     assert observation.at_rest(State()) == State()
-
-
-def idle(**changes: Any) -> Simulation:
-    """Return a world in which all is done, and only another sight leads anywhere."""
-    world = world_of(**changes)
-    assert world.state.idle
-    return world
-
-
-def test_what_rests_is_polled_on_its_grid_and_no_earlier():
-    """A step before its time, as the end of another watch's child brings: nothing."""
-    world = idle()
-    before = world.state
-    world.now = before.look_at - 0.1
-    early = step.step(world.settings, before, world.world)
-    world.now = before.look_at
-    after = step.step(world.settings, before, world.world)
-
-    assert early is before
-    assert after == step.rested(before, world.now, world.now, world.now + 5.0)
-    assert after.content.looked_at == after.content.ended_at == before.look_at
-    assert observation.wake(after) == before.look_at + 5.0
-    assert after.idle
-
-
-def test_a_poll_of_what_rests_is_the_same_as_a_look():
-    """The short way leads where the long one does, but for the times on the way."""
-    world = idle()
-    world.now = world.state.look_at
-    short = step.step(world.settings, world.state, world.world)
-    long = step.work(world.settings, world.state, world.world)
-
-    assert long == short
-
-
-def test_what_does_not_rest_any_more_is_looked_at():
-    """The poll is not over with that: it goes on to the look, at once."""
-    world = idle()
-    world.put('B')
-    world.now = world.state.look_at
-
-    assert step.rest(world.settings, world.state, world.now, world.world) is None
-    assert step.step(world.settings, world.state, world.world).settling == 'settle'
-
-
-@pytest.mark.parametrize(('verbosity', 'lines'), [(0, 0), (1, 1)])
-def test_a_poll_of_what_rests_is_said_to_who_asks_for_it(verbosity, lines):
-    """With -v; without it not even the words are made."""
-    world = idle(verbosity=verbosity)
-    spoken: list[str] = []
-
-    def say(event, message, /, **fields):
-        spoken.append(event)
-
-    world.now = world.state.look_at
-
-    step.step(world.settings, world.state, world.world._replace(say=say))
-
-    assert spoken == ['polled'] * lines
 
 
 @pytest.mark.parametrize(('layout', 'says'), [

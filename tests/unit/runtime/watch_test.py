@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pollreload.core import ledger_format, observation
+from pollreload.core import ledger_format
 from pollreload.core.attempt import Attempt, Told
 from pollreload.core.process import Process
 from pollreload.core.state import State
@@ -21,7 +21,6 @@ from pollreload.system import (
     ledger_file,
     procfs,
     reader,
-    stat_cache,
     status_file,
     visibility,
 )
@@ -83,7 +82,7 @@ TOLD = Told(Process(41, 1, 7, 'app'), 2, 'sent', 5.0, 500, 'caught')
 def attempted(watch: Watch) -> None:
     """Have a watch remember that it tried to tell somebody, in vain."""
     content = watch.state.content
-    watch.known = watch.state._replace(
+    watch.state = watch.state._replace(
         deaths=2, deadly='caught', stage='survive', attempt=Attempt(
             content.seen, (TOLD, TOLD._replace(process=Process(42, 1, 8, 'app'),
                                                phase='done')),
@@ -443,7 +442,7 @@ def test_a_look_that_hangs_is_begun_anew(
     pid, before.observer.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
     before.observer.pid = pid
     began = procfs.now() - 100.0
-    before.known = before.state._replace(looking=began, stalled=began)
+    before.state = before.state._replace(looking=began, stalled=began)
     log.events.clear()
 
     after = Watch(settings._replace(**more), log, before=before)
@@ -684,33 +683,3 @@ def test_a_path_that_is_spelt_otherwise_is_the_same(
     assert after.state.content.state == 'due'
     assert not log.named('baseline')
     assert len(log.named('changed')) == 1
-
-
-def test_a_poll_of_what_rests_is_added_to_what_is_known_when_that_is_asked_for(
-        settings: Settings, log: Log, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Whatever asks: the state, a status, who goes on with it."""
-    watch = rested(settings, log)
-    # A young file is looked at until stat is to be believed.
-    os.utime(settings.paths[0], (1e9, 1e9))
-    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
-    for _ in range(3):
-        watch.known = watch.state._replace(look_at=0.0)
-        watch.step()
-    assert watch.known.idle
-    known = watch.known
-    seen: list[State] = []
-    for _ in range(2):
-        watch.step()
-    assert watch.known is known
-    assert watch.at > known.look_at
-
-    state = watch.state
-    watch.after.append(seen.append)
-    watch.step()
-
-    assert known.content.ended_at < state.content.looked_at
-    assert state.look_at <= watch.at
-    assert seen == [watch.state]
-    assert state.content.ended_at <= seen[0].content.looked_at
-    assert observation.wake(watch.state) == watch.at

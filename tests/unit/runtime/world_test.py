@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -380,7 +379,6 @@ def test_a_look_before_its_time_reads_nothing(
         observer.look(False)
     reads.clear()
     for _ in range(5):
-        assert observer.still()
         observer.look(False)
     assert (reads, observer.turn) == ([], 1)
 
@@ -409,69 +407,6 @@ def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
 
     assert stopped is None
     assert observer.turn == 1
-
-
-def test_what_rests_is_seen_without_a_look(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str],
-) -> None:
-    """By stat alone; where that may not do there is a look, which takes the turn."""
-    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
-    for number in range(3):
-        write(tmp_path / str(number), 'x')
-    path = str(tmp_path)
-    clock = Clock()
-    observer = Observer(Settings((path,), rehash=1e6), clock)
-    assert not observer.still()  # nothing is known
-    observer.look(False)
-    observer.look(False)
-    turn = observer.turn
-    reads.clear()
-
-    clock.seconds += 5.0
-    assert observer.still()
-    assert (observer.turn, reads) == (turn + 1, [])
-    clock.seconds += 5.0
-    due = observer.shelves[0].due
-    observer.shelves[0].due = {turn + 1: stat_cache.Due(['0'], {})}
-    assert not observer.still()
-    assert observer.turn == turn + 1
-    observer.shelves[0].due = due
-    observer.turn = observer.rounds
-    clock.seconds += 1e6
-    assert not observer.still()  # links may lead elsewhere, see can_hang
-    observer.look(False)
-    monkeypatch.setattr(stat_cache, 'FEW', 2)
-    assert not observer.still()
-    monkeypatch.setattr(stat_cache, 'FEW', 3)
-    assert observer.still()
-    write(tmp_path / '1', 'y')
-    assert not observer.still()
-    observer.look(False)
-    observer.look(False)
-    assert observer.still()
-    os.remove(tmp_path / '2')
-    assert not observer.still()
-    observer.look(False)
-    observer.look(False)
-    assert observer.still()
-    write(tmp_path / 'new', 'y')
-    assert not observer.still()
-    shutil.rmtree(tmp_path)
-    assert not observer.still()
-
-
-@pytest.mark.parametrize('pattern', ['*', '[0]'])
-def test_a_glob_is_looked_at(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str,
-) -> None:
-    """A file of that very name may be there by now."""
-    monkeypatch.setattr(stat_cache, 'GRAIN', 0.0)
-    write(tmp_path / '0', 'x')
-    observer = Observer(Settings((f'{tmp_path}/{pattern}',), rehash=1e6))
-    observer.look(False)
-    observer.look(False)
-
-    assert not observer.still()
 
 
 def test_mount_that_appears_or_goes_is_seen_at_the_next_look(

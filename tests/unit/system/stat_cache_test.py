@@ -64,7 +64,6 @@ class Eye:
         # The first inodes of a tmpfs are 1, 2, 3: their turn must not come unasked.
         self.turn = rounds // 2
         self.shelves = [Shelf() for _ in paths]
-        self.seen: Snapshot | None = None
 
     def look(
             self, ago: float = 0.0, dates: bool = False,
@@ -75,7 +74,6 @@ class Eye:
         turns = range(self.turn, self.turn + 1)
         terms = Terms(time.time() + GRAIN - ago, inexact, turns, self.rounds)
         seen = look(self.paths, IGNORED, dates, stop, terms, self.shelves)
-        self.seen = seen._replace(newest=0.0) if seen else None
         self.turn += seen is not None
         return seen
 
@@ -83,13 +81,6 @@ class Eye:
         """Look until what is there is known: nothing is believed of one reading."""
         for _ in range(2):
             assert self.look() is not None
-
-    def rested(self) -> bool:
-        """Return whether stat alone says that all is as the last look saw it."""
-        return self.seen is not None and all(
-            stat_cache.rests(shelf, range(self.turn, self.turn + 1), self.rounds)
-            for shelf in self.shelves
-        )
 
     def plain(self, dates: bool = False) -> Snapshot:
         """Return what a look sees that reads everything."""
@@ -309,9 +300,6 @@ def test_after_any_history_a_look_sees_what_one_that_reads_all_sees(
             for act, *words in acts:
                 with contextlib.suppress(OSError):
                     act(base, *words)
-            if eye.rested():
-                # The short way: no look would see anything else.
-                assert eye.seen == eye.plain(), acts
             seen = eye.look(ago, dates)
             assert seen == eye.plain(dates), (acts, ago, dates)
 
@@ -837,7 +825,6 @@ def test_what_was_not_seen_whole_does_not_stand_and_its_files_need_not_be_read()
         stat_cache.put(shelf, SIGHT, trail(4, 5), LATER)
         stat_cache.put(shelf, sight, passed, LATER)
         assert list(stat_cache.known(shelf)) == ['a', 'b']
-        assert not stat_cache.rests(shelf, range(0), LATER.rounds)
         assert stat_cache.stands(shelf, LATER, never, never, never) is None
 
 
@@ -1047,7 +1034,6 @@ def test_what_cannot_be_read_does_not_make_its_neighbours_be_read(
     assert {os.path.basename(path) for path in reads} <= {'odd'}
     lead(eye, lambda: put(f'{at}/d/7', 'y'))
     lead(eye, lambda: os.remove(f'{at}/d/odd'))
-    assert eye.rested()
 
 
 # Once is not twice
@@ -1627,7 +1613,7 @@ def test_on_a_real_file_system_no_name_is_lost(tmp_path: Path, words: str) -> No
             was = eye.plain()
             act()
             assert not trusted(eye)
-            assert eye.seen not in (None, was)
+            assert eye.plain() != was
         return 'seen'
 
     got = mounted(tmp_path, words, walked)

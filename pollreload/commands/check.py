@@ -19,6 +19,7 @@ from pollreload.runtime.ledger import claim, recall, store, whereabouts
 from pollreload.runtime.log import CALM, TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
+from pollreload.runtime.shown import keyed, showing, shown
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, acts, signals
 from pollreload.system import children, ledger_file, procfs
@@ -134,8 +135,10 @@ class Run(One):
         self.path = settings.state_file or ledger_file.location(
             self.here.key, os.environ, os.geteuid(),
         )
+        self.state = State()
         self.log = logger(settings, TALK, patient=True)
         self.events: list[Event] = []
+        self.tell = showing(self.keep, lambda: self.state)
         self.status = 0
         if not settings.dry_run:
             claim(self.path)
@@ -154,12 +157,16 @@ class Run(One):
         if settings.dry_run:
             settings = settings._replace(validate=())
             around = around._replace(send=self.would)
-        super().__init__(settings, state, around, observer, runner)
+        super().__init__(settings, keyed(state), around, observer, runner)
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
-        """Log an event, and keep it for the answer."""
+        """Log an event, unless it speaks of a wait that does not exist here."""
         if fields.get('reason') == 'backoff':
             return  # the wait of a watch; here the next run tries again at once
+        self.tell(event, message, **fields)
+
+    def keep(self, event: str, message: str, /, **fields: object) -> None:
+        """Log an event, and keep it for the answer."""
         self.events.append(Event(event, message, fields))
         self.log(event, message, **fields)
 
@@ -265,7 +272,7 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
         **({'watch': settings.name} if settings.name else {}),
         'status': status,
         'content': state.content.state,
-        'fingerprint': state.content.seen,
+        'fingerprint': shown(state, state.content.seen),
         'outcome': state.outcome,
         'events': [
             {'event': event.event, 'message': event.message, **event.fields}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pollreload.core.step import status
 from pollreload.runtime.describe import audience, told
 from pollreload.runtime.log import logger
+from pollreload.runtime.shown import visible
 from pollreload.runtime.watch import Recorder, Watch
 from pollreload.settings import Plan, Settings
 from pollreload.system import children, procfs
@@ -65,7 +66,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 watch.poll_now()
         elif got.si_signo == signal.SIGUSR1:
             for watch in watches:
-                watch.say('status', status(watch.state, procfs.now()))
+                watch.say('status', status(visible(watch.state), procfs.now()))
         else:
             children.reap({
                 pid for watch in watches

@@ -50,6 +50,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'newest': state.newest,
         'deaths': state.deaths,
         'deadly': state.deadly,
+        'fingerprint_key': state.key,
         'attempt': {
             'fingerprint': attempt.fingerprint,
             'tries': attempt.tries,
@@ -127,6 +128,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         newest=number(kept['newest']),
         deaths=count(kept['deaths']),
         deadly=text(kept['deadly']),
+        key=text(kept['fingerprint_key']),
     )
 
 

@@ -38,7 +38,10 @@ def see(settings: Settings, state: State, world: World) -> State:
         state.content, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
-    world.say('polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s')
+    world.say(
+        'polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s',
+        fingerprint=content.seen,
+    )
     if state.stalled and not all(
             place in content.troubles and content.troubles[place].whole
             for place in range(len(settings.paths))

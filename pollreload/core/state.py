@@ -41,6 +41,7 @@ class State(NamedTuple):
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
     stirring: the readings of the last poll, if it found what has not settled.
     saved: what the ledger holds already.
+    key: by which fingerprints are hashed where they are shown.
     """
 
     content: change.Memory = change.Memory()
@@ -70,6 +71,7 @@ class State(NamedTuple):
     dated_at: float = 0.0
     stirring: tuple[change.Reading, ...] = ()
     saved: object = None
+    key: str = ''
 
 
 def uncounted(_: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pollreload.monitoring.record import BOUNDS, Record
 from pollreload.runtime.guard import stopping
+from pollreload.runtime.shown import visible
 from pollreload.system import children, procfs
 
 TYPE = 'text/plain; version=0.0.4; charset=utf-8'
@@ -81,7 +82,7 @@ class Metrics:
             )
         yield Family(
             'pollreload_done_info', 'gauge', 'The fingerprint that is up to date.', [
-                ('', labels(each, fingerprint=each.state.content.delivered), 1)
+                ('', labels(each, fingerprint=visible(each.state).content.delivered), 1)
                 for each in records
             ],
         )

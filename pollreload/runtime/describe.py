@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pollreload.core.state import Say, State
 from pollreload.runtime.guard import carefully
+from pollreload.runtime.shown import visible
 from pollreload.settings import Settings, acts, bare, signals
 from pollreload.system import procfs
 
@@ -81,7 +82,7 @@ def seen(settings: Settings, state: State) -> dict[str, object]:
 
     time: when it ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
     """
-    content = state.content
+    content = visible(state).content
     return {
         'time': round(time.time() - procfs.now() + content.ended_at, 3),
         'ended': content.ended_at,

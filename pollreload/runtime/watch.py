@@ -7,6 +7,7 @@ from typing import Protocol
 from pollreload.core import observation
 from pollreload.core import step as step_module
 from pollreload.core.state import Say, State
+from pollreload.runtime import shown
 from pollreload.runtime.describe import showing
 from pollreload.runtime.guard import ask_anew
 from pollreload.runtime.handover import akin, handed
@@ -57,7 +58,7 @@ class Watch:
         before: the same watch with other settings, which ends.
         """
         self.asked = settings
-        self.say = say or logger(settings)
+        self.say = shown.showing(say or logger(settings), lambda: self.state)
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
         self.record = record
@@ -66,7 +67,7 @@ class Watch:
             self.runner = before.runner
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
-        self.state = self.ledger.state
+        self.state = shown.keyed(self.ledger.state)
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0

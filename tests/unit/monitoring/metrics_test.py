@@ -19,6 +19,7 @@ from pollreload.core.state import State
 from pollreload.monitoring import metrics
 from pollreload.monitoring.metrics import Metrics
 from pollreload.monitoring.record import BOUNDS, Record, label
+from pollreload.runtime.shown import shown
 from pollreload.settings import Settings
 from pollreload.system import children, procfs
 from tests.support import sidecar
@@ -462,7 +463,8 @@ def test_what_is_done_is_shown_by_its_digest() -> None:
     it.after(seen(state='due', seen='f' * 32, delivered=''))
     void = samples(it)
 
-    assert value(done, 'done_info', fingerprint=PRINT) == 1.0
+    shows = shown(State(), PRINT)
+    assert value(done, 'done_info', fingerprint=shows) == 1.0
     assert value(void, 'done_info', fingerprint='') == 1.0
 
 

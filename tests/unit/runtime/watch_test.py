@@ -13,7 +13,7 @@ from pollreload.core.attempt import Attempt, Told
 from pollreload.core.process import Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerError
-from pollreload.runtime import describe, ledger
+from pollreload.runtime import describe, ledger, shown
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Settings, Signal
 from pollreload.system import (
@@ -289,7 +289,7 @@ def test_what_knows_nothing_hands_on_nothing(
 
     after = Watch(settings._replace(**more), log, before=before)
 
-    assert after.state == State()
+    assert after.state == shown.keyed(State())
     assert after.ledger.save is not ledger.nowhere
     assert not log.events
     assert ledger_file.busy(f'{tmp_path}/ledger')
@@ -596,8 +596,8 @@ def test_the_status_file_is_written_for_what_is_new(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After each look that ended, and not before the first."""
-    shown: list[dict[str, Any]] = []
-    monkeypatch.setattr(status_file, 'write', lambda _, it: shown.append(it))
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(status_file, 'write', lambda _, it: written.append(it))
     show = describe.showing(settings, f'{tmp_path}/status', log)
     watch = Watch(settings, log)
 
@@ -606,12 +606,14 @@ def test_the_status_file_is_written_for_what_is_new(
     show(watch.state)
     show(watch.state)
 
-    (only,) = shown
+    (only,) = written
     assert only['watch'] == 'one'
     assert only['content'] == 'current'
-    assert only['seen'] == only['done'] == reader.fingerprint([
-        it.files for it in watch.state.content.known if it is not None
-    ])
+    assert only['seen'] == only['done'] == shown.shown(
+        watch.state, reader.fingerprint([
+            it.files for it in watch.state.content.known if it is not None
+        ]),
+    )
 
 
 def test_a_status_file_that_breaks_is_said_once(

@@ -1,0 +1,55 @@
+"""Fingerprints as others may see them: in the log, the status file and metrics.
+
+A fingerprint is a fast hash without a key: whoever reads one finds a short secret,
+like a PIN, by trying all of them. What is shown is hashed again with a random key.
+The ledger keeps the key, so that it stays the same over a restart.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pollreload.core.state import Say, State
+from pollreload.system import reader
+
+VARIABLE = 'POLLRELOAD_FINGERPRINT_KEY'
+KEY = os.urandom(32).hex()
+
+
+def keyed(state: State) -> State:
+    """Return a state that has a key, as the ledger keeps it."""
+    return state if state.key else state._replace(key=KEY)
+
+
+def shown(state: State, fingerprint: str) -> str:
+    """Return a fingerprint of a watch as it is shown; '' for ''.
+
+    $POLLRELOAD_FINGERPRINT_KEY takes the place of the key of the watch, so that
+    hosts can be compared.
+    """
+    if not fingerprint:
+        return ''
+    key = os.environ.get(VARIABLE) or state.key
+    # Hashed twice, as HMAC does (RFC 2104): one hash of this kind can be inverted.
+    inner = reader.fingerprint([{key: fingerprint.encode('ascii')}])
+    return reader.fingerprint([{key: inner.encode('ascii')}])
+
+
+def visible(state: State) -> State:
+    """Return a state with its fingerprints as they are shown."""
+    content = state.content
+    return state._replace(content=content._replace(
+        seen=shown(state, content.seen), delivered=shown(state, content.delivered),
+    ))
+
+
+def showing(log: Say, state: Callable[[], State]) -> Say:
+    """Return a function that logs an event with its fingerprint as it is shown."""
+    def say(event: str, message: str, /, **fields: object) -> None:
+        found = fields.get('fingerprint')
+        if isinstance(found, str):
+            fields['fingerprint'] = shows = shown(state(), found)
+            message = message.replace(found, shows) if found else message
+        log(event, message, **fields)
+
+    return say

@@ -1,21 +1,19 @@
-"""What holds for every test: no thread is left, and a line of the log is as
-packaging/schema/log.schema.json says.
+"""What holds for every test: the surroundings are known, no thread is left, and a
+line of the log is as packaging/schema/log.schema.json says.
 """
 from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.support import sidecar
+from tests.support import sidecar, surroundings
 
-# Ignored where nohup started us, and so by every program that a test starts.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+surroundings.reset()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -154,6 +154,17 @@ def start(
     )
 
 
+def reaped() -> int:
+    """Return a pid that no process has: that of a child that was just reaped.
+
+    The kernel gives pids out in a circle, so it is free for a long time (proc(5),
+    /proc/sys/kernel/pid_max).
+    """
+    pid = os.posix_spawn(sys.executable, (sys.executable, '-I', '-S', '-c', ''), {})
+    os.waitpid(pid, 0)
+    return pid
+
+
 def only_child(pid: int) -> int:
     """Return the child of a process that has just one."""
     for entry in filter(str.isdecimal, os.listdir('/proc')):

@@ -36,7 +36,7 @@ from pollreload.system import (
     signals,
     visibility,
 )
-from tests.support.targets import start
+from tests.support.targets import reaped, start
 
 NOBODY = 65534
 SOMEBODY = 65533
@@ -420,7 +420,7 @@ def test_a_pidfile_is_the_reason_for_a_choice(comm, at, conf):
 
 def test_a_pidfile_among_several_matches_says_so(conf):
     """The words for the choice name the file."""
-    process = Process(41, 1, 1, 'app')
+    process = Process(reaped(), 1, 1, 'app')
 
     row, = target_module.processes(
         Settings(pidfile='/run/app.pid'), Choice((process,), matches=(process,)),
@@ -647,7 +647,7 @@ def test_an_age_is_told_in_a_unit_of_its_size(seconds, says):
 
 def test_a_uid_that_is_not_known_is_said_so():
     """Where status does not say there is no number to show."""
-    assert target_module.user(Process(41, 1, 1, 'app')) == 'uid unknown'
+    assert target_module.user(Process(reaped(), 1, 1, 'app')) == 'uid unknown'
 
 
 def test_a_ledger_that_a_run_holds_is_a_warning(comm, conf, tmp_path):
@@ -665,7 +665,7 @@ def test_a_ledger_that_a_run_holds_is_a_warning(comm, conf, tmp_path):
 def test_a_target_that_may_not_be_signalled_fails(monkeypatch):
     """Both uids are named, and what to do."""
     monkeypatch.setattr(signals, 'permitted', lambda pid: 'refused')
-    target = Process(41, 1, 1, 'app', uid=7)
+    target = Process(reaped(), 1, 1, 'app', uid=7)
 
     row, = target_module.permissions(Choice((target,)))
 

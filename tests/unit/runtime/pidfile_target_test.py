@@ -90,7 +90,7 @@ def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
 ) -> None:
     """With hidepid nobody can know."""
     path = tmp_path / 'app.pid'
-    path.write_text('41\n')
+    path.write_text(f'{processes.reaped()}\n')
     monkeypatch.setattr(procfs, 'started', lambda pid: None)
     monkeypatch.setattr(visibility, 'hidden', lambda: 'unhide them')
 

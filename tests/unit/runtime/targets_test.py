@@ -43,8 +43,9 @@ def test_nobody_is_gone_where_nothing_can_be_read(
     """Without a descriptor to spare every process looks as if it had ended."""
     monkeypatch.setattr(procfs, 'started', lambda pid: None)
     monkeypatch.setattr(procfs, 'stat', lambda directory: ours)
+    process = Process(processes.reaped(), 1, 100, 'x')
 
-    assert targets.health(Process(41, 1, 100, 'x'), signal.SIGHUP) == health
+    assert targets.health(process, signal.SIGHUP) == health
 
 
 @pytest.mark.parametrize(('uid', 'bounded', 'says'), [

@@ -10,8 +10,8 @@ from pollreload.system import children, mounts, procfs
 
 PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
 SPARED = 10.0  # s until what did not answer is asked again: others wait meanwhile
-# Paths that do not answer -> the child that waits for them, 0 once it has ended, and
-# until when they are spared, boot seconds.
+# Paths that do not answer -> the child that waits for them, and until when they are
+# spared, boot seconds.
 STUCK: dict[tuple[str, ...], tuple[int, float]] = {}
 
 
@@ -26,11 +26,7 @@ def carefully(function: Callable[[], Any], *paths: str) -> Any:
         return function()
     if paths in STUCK:
         pid, until = STUCK[paths]
-        hangs = pid > 0 and children.ended(pid) is None
-        if not hangs:
-            # Asked only once: its pid may be that of another child by then.
-            STUCK[paths] = 0, until
-        if hangs or procfs.now() < until:
+        if children.hangs(pid) or procfs.now() < until:
             raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
         del STUCK[paths]
     try:

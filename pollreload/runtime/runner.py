@@ -1,20 +1,15 @@
 """The command or request that is under way."""
 from __future__ import annotations
 
-import errno
-import functools
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from pollreload.runtime.guard import carefully
 from pollreload.settings import Settings
 from pollreload.system import children
+from pollreload.system.command import drained, pipe, spawn
 
 SAID = 1000  # bytes of what a command prints that are worth keeping
-INTERPRETERS = 6  # in a row: five, and a program (exec_binprm in fs/exec.c)
-SHOWN = 256  # bytes of a program, BINPRM_BUF_SIZE in linux/binfmts.h
 
 
 class Runner:
@@ -34,12 +29,10 @@ class Runner:
         """Start a command; return '' or why it cannot be."""
         self.tail = b''
         try:
-            self.fd, theirs = children.pipe()
+            self.fd, theirs = pipe()
             try:
                 environment = {**os.environ, **additions}
-                # To spawn is to wait until the child has read its program.
-                reach_all(command)
-                self.pid = children.spawn(command, environment, theirs)
+                self.pid = spawn(command, environment, theirs)
             finally:
                 os.close(theirs)
         except OSError as error:
@@ -65,9 +58,10 @@ class Runner:
         status = children.ended(self.pid)
         if self.answer >= 0:
             return status if status is None else self.answered(status)
-        self.tail = children.drained(self.fd, self.tail, SAID)
+        self.tail = drained(self.fd, self.tail, SAID)
         if status is not None:
-            # What it left running in its group ends with it.
+            # It has been reaped: its number can be that of another child.
+            self.pid = 0
             self.cancel()
         return status
 
@@ -110,47 +104,3 @@ def searched(command: Sequence[str]) -> list[str]:
     if '/' in command[0]:
         return [command[0]]
     return [place or '.' for place in os.environ.get('PATH', os.defpath).split(':')]
-
-
-def reach_all(command: Sequence[str]) -> None:
-    """Reach a program, and the interpreters that the kernel reads to run it.
-
-    Raises OSError where one does not answer, or cannot be opened now.
-    """
-    for _ in range(INTERPRETERS):
-        reached = functools.partial(reach, command)
-        command = (carefully(reached, *searched(command)),)
-        if not command[0]:
-            return
-
-
-def reach(command: Sequence[str]) -> str:
-    """Read the beginning of a program, if it may be read: it answers, as does PATH.
-
-    Return its interpreter, '' for none. Raises BlockingIOError where somebody has
-    a lease on it: to spawn it would be to wait for them (fcntl(2), lease-break-time).
-    """
-    for place in searched(command):
-        path = place if '/' in command[0] else os.path.join(place, command[0])
-        try:
-            # Before it is opened: a FIFO would wait for a writer.
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                continue
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except BlockingIOError as error:
-            says = 'somebody has a lease on it'
-            raise BlockingIOError(errno.EWOULDBLOCK, says) from error
-        except OSError:
-            continue
-        with open(fd, 'rb', buffering=0) as file:
-            return interpreter(file.read(SHOWN) or b'')
-    return ''
-
-
-def interpreter(beginning: bytes) -> str:
-    """Return what a file that begins so is run by, '' for itself (execve(2))."""
-    words = beginning.partition(b'\n')[0].removeprefix(b'#!').split()
-    if not beginning.startswith(b'#!') or not words:
-        return ''
-    # It is not looked for in PATH.
-    return os.path.join('.', os.fsdecode(words[0].partition(b'\0')[0]))

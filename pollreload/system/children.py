@@ -1,4 +1,4 @@
-"""Processes of our own: commands, and work that may hang.
+"""Processes of our own: their groups, their ends, and work that may hang.
 
 Each is the leader of a process group, so that it is ended with all it started.
 A child that is forked outlives us if we are killed outright while it hangs:
@@ -6,13 +6,12 @@ PR_SET_PDEATHSIG cannot be asked for without ctypes, which costs megabytes.
 """
 from __future__ import annotations
 
-import contextlib
 import errno
 import marshal
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -22,11 +21,14 @@ CLEARED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
-WIDTH = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
 PAUSE = 0.01  # s between two looks at a child that is waited for
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
 MOST = 1024  # descriptors that are looked for without a /proc
+
+
+# The children that end() has killed and that are not dead yet.
+HANGING: set[int] = set()
 
 
 class Stuck(TimeoutError):
@@ -35,32 +37,6 @@ class Stuck(TimeoutError):
     def __init__(self, pid: int) -> None:
         super().__init__(errno.ETIMEDOUT, 'does not answer')
         self.pid = pid
-
-
-def spawn(
-        command: Sequence[str], environment: Mapping[str, str], output: int = 2,
-) -> int:
-    """Start a command and return its pid.
-
-    output: the descriptor that it writes to, both its stdout and its stderr.
-    It reads /dev/null, and is found by our own PATH.
-    Raises FileNotFoundError (also for a missing interpreter of a script),
-    PermissionError (also for a directory), and OSError for the rest (ENOEXEC:
-    a script without #!, for no shell is tried).
-    """
-    if not command or not command[0]:
-        raise FileNotFoundError(2, 'no command')
-    return os.posix_spawnp(
-        command[0], list(command), environment,
-        file_actions=(
-            (os.POSIX_SPAWN_OPEN, 0, '/dev/null', os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, output, 2),
-        ),
-        setpgroup=0,
-        setsigmask=(),
-        setsigdef=CLEARED,
-    )
 
 
 def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
@@ -109,9 +85,9 @@ def run(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
 
 def forget(*kept: int) -> None:
     """Close every file but some, and have stdin, stdout and stderr lead nowhere."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    empty = nowhere()
     for fd in range(3):
-        os.dup2(nowhere, fd)
+        os.dup2(empty, fd)
     try:
         # Not os.closerange: where close_range(2) is refused that tries each number.
         numbers = [int(entry) for entry in os.listdir('/proc/self/fd')]
@@ -199,6 +175,17 @@ def hold(function: Callable[[], Any], answers: int, life: int) -> int:
     return 0
 
 
+def nowhere() -> int:
+    """Return a file that reads as empty and accepts everything.
+
+    A bare mount namespace has no /dev/null.
+    """
+    try:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return memory()
+
+
 def memory() -> int:
     """Return a file without a name: a pipe would fill up and block the child."""
     try:
@@ -206,29 +193,6 @@ def memory() -> int:
     except (OSError, AttributeError):
         # Refused by seccomp; or Python was built with older headers.
         return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-
-
-def pipe() -> tuple[int, int]:
-    """Return a pipe for what a command prints, to be read without waiting.
-
-    As wide as we are allowed: it is emptied now and then only, and a command
-    that prints more meanwhile waits for that. Raises OSError.
-    """
-    import fcntl
-    ours, theirs = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(ours, False)
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, WIDTH)
-    return ours, theirs
-
-
-def drained(fd: int, tail: bytes, most: int) -> bytes:
-    """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
-    try:
-        # All of it at once, for no pipe is wider.
-        return (tail + os.read(fd, WIDTH))[-most:]
-    except BlockingIOError:
-        return tail
 
 
 def value(fd: int) -> object:
@@ -249,13 +213,26 @@ def fault(status: int, fd: int) -> str:
 def ended(pid: int) -> int | None:
     """Return the exit status of a child, -N for signal N; None while it runs.
 
-    255 for one that somebody else has reaped.
+    255 for one that has been reaped already. What is left of its process group is
+    killed first: once the child is reaped, its number can be another group's.
     """
     try:
-        reaped, status = os.waitpid(pid, os.WNOHANG)
+        dead = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return LOST
-    return os.waitstatus_to_exitcode(status) if reaped else None
+    if dead is None:
+        return None
+    kill_group(pid)
+    _, status = os.waitpid(pid, 0)
+    HANGING.discard(pid)
+    return os.waitstatus_to_exitcode(status)
+
+
+def kill_group(pid: int) -> None:
+    """Kill a child that has not been reaped, and its whole process group."""
+    # ESRCH: no process is left. EPERM: only those that became another user are.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def end(pid: int) -> None:
@@ -263,40 +240,29 @@ def end(pid: int) -> None:
 
     In an uninterruptible wait it is not dead yet; reap() buries it later.
     """
-    # ESRCH: no one is left. EPERM: only those that became another user are.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    ended(pid)
+    kill_group(pid)
+    if ended(pid) is None:
+        HANGING.add(pid)
+
+
+def hangs(pid: int) -> bool:
+    """Return whether a child that end() has killed is still not dead.
+
+    By its number alone it could be a later child: reap() may have taken it.
+    """
+    return pid in HANGING and ended(pid) is None
 
 
 def reap(keep: Collection[int]) -> None:
     """Reap the dead children that nobody waits for; to be called on SIGCHLD.
 
-    They are those that end() could not wait for and, where we are pid 1, the
-    orphans of others. keep: the children whose status is still to be asked for.
+    They are those that end() could not wait for and, if we are pid 1, orphans.
+    keep: the children whose status is still to be asked for.
     """
-    nobody = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:
-        while (dead := os.waitid(os.P_ALL, 0, nobody)) and dead.si_pid not in keep:
+        while (dead := os.waitid(os.P_ALL, 0, options)) and dead.si_pid not in keep:
             os.waitpid(dead.si_pid, os.WNOHANG)
+            HANGING.discard(dead.si_pid)
     except ChildProcessError:
         return
-
-
-def missing(command: Sequence[str], path: str) -> str:
-    """Return why the program of a command cannot be run, '' if it can.
-
-    path: directories separated by ':', as in PATH.
-    """
-    program = command[0] if command else ''
-    if not program:
-        return 'no command'
-    places = [''] if '/' in program else [
-        (directory or '.') + '/' for directory in path.split(':')
-    ]
-    files = [place + program for place in places if os.path.exists(place + program)]
-    if not files:
-        return f'no such program: {program}'
-    if any(os.path.isfile(file) and os.access(file, os.X_OK) for file in files):
-        return ''
-    return f'not executable: {files[0]}'

@@ -12,6 +12,7 @@ from pollreload.errors import UsageError
 from pollreload.runtime import guard, runner
 from pollreload.settings import Settings, bare
 from pollreload.system import children
+from pollreload.system.command import missing
 
 OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
 
@@ -108,7 +109,7 @@ def lacking(command: Sequence[str]) -> str:
     search = os.environ.get('PATH', os.defpath)
     try:
         return str(guard.carefully(
-            lambda: children.missing(command, search), *runner.searched(command),
+            lambda: missing(command, search), *runner.searched(command),
         ))
     except OSError as error:
         return f'{command[0]} {error.strerror}'

@@ -6,13 +6,14 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pollreload.system import children
+from pollreload.system import command as command_of
 from tests.support import seccomp
 
 BLOCKED = (
@@ -35,7 +36,7 @@ def beside(function: Callable[[], Any]) -> Any:
 
 def run(*command: str, **environment: str) -> int | None:
     """Run a command to its end and return its status."""
-    return wait(children.spawn(command, environment))
+    return wait(command_of.spawn(command, environment))
 
 
 @pytest.fixture
@@ -54,85 +55,6 @@ def blocked() -> Iterator[None]:
 # spawn
 
 
-def test_command_gets_its_environment_and_arguments(
-        capfd: pytest.CaptureFixture[str],
-) -> None:
-    """Both, and nothing else; its stdout is our stderr."""
-    status = run('sh', '-c', 'echo "$1|$POLLRELOAD_PID"; env', 'sh', 'a b',
-                 POLLRELOAD_PID='41')
-
-    said = capfd.readouterr()
-    assert status == 0
-    assert said.out == ''
-    assert said.err.startswith('a b|41\n')
-    assert 'HOME=' not in said.err
-
-
-def test_command_reads_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """stdin is /dev/null: a command that asks gets an end, not our input."""
-    def with_input() -> int | None:
-        reader, _ = os.pipe()
-        os.dup2(reader, 0)
-        return run('readlink', '/proc/self/fd/0')
-
-    assert beside(with_input) == 0
-    assert capfd.readouterr().err == '/dev/null\n'
-
-
-@pytest.mark.usefixtures('blocked')
-def test_command_has_clean_signals(capfd: pytest.CaptureFixture[str]) -> None:
-    """What we block or ignore (Python: PIPE, XFSZ) is neither in the command."""
-    status = run('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status')
-
-    said = capfd.readouterr().err.split()
-    cleared = sum(1 << (number - 1) for number in children.CLEARED)
-    assert status == 0
-    assert said[:2] == ['SigBlk:', '0' * 16]
-    assert int(said[3], 16) & cleared == 0
-    assert cleared & 1 << (signal.SIGXFSZ - 1)
-
-
-def test_command_leads_its_own_group() -> None:
-    """Its group is its pid, and not ours."""
-    pid = children.spawn(['sleep', '1000'], {})
-    group = os.getpgid(pid)
-    children.end(pid)
-
-    assert group == pid
-
-
-@pytest.mark.parametrize(
-    ('command', 'error'),
-    [
-        ([], errno.ENOENT),
-        ([''], errno.ENOENT),
-        (['no-such-program'], errno.ENOENT),
-        (['./no-such-program'], errno.ENOENT),
-        (['./directory'], errno.EACCES),
-        (['./not-executable'], errno.EACCES),
-        (['./no-interpreter'], errno.ENOENT),
-        (['./no-shebang'], errno.ENOEXEC),
-        (['./not-executable/x'], errno.ENOTDIR),
-    ],
-)
-def test_command_that_cannot_be_started(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        command: list[str], error: int,
-) -> None:
-    """It is an OSError here, not a status of a child; and no shell is tried."""
-    (tmp_path / 'directory').mkdir()
-    (tmp_path / 'not-executable').write_text('#!/bin/sh\n')
-    for name, text in (('no-interpreter', '#!/no/such\n'), ('no-shebang', 'exit 0\n')):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.chdir(tmp_path)
-
-    with pytest.raises(OSError) as caught:
-        children.spawn(command, {})
-
-    assert caught.value.errno == error
-
-
 # ended, end, reap
 
 
@@ -145,7 +67,7 @@ def test_status_of_a_command() -> None:
 
 def test_no_status_while_it_runs() -> None:
     """None, and nobody waits."""
-    pid = children.spawn(['sleep', '1000'], {})
+    pid = command_of.spawn(['sleep', '1000'], {})
     running = children.ended(pid)
     children.end(pid)
 
@@ -154,7 +76,7 @@ def test_no_status_while_it_runs() -> None:
 
 def test_status_of_one_that_others_reaped() -> None:
     """Lost is not success."""
-    pid = children.spawn(['true'], {})
+    pid = command_of.spawn(['true'], {})
     os.waitpid(pid, 0)
 
     assert children.ended(pid) == 255
@@ -177,7 +99,7 @@ def held() -> tuple[int, int]:
 def test_end_kills_the_whole_group(script: str) -> None:
     """What a command left behind ends too, also where its leader is dead already."""
     reader, writer = held()
-    pid = children.spawn(['sh', '-c', script], {'PATH': os.environ['PATH']})
+    pid = command_of.spawn(['sh', '-c', script], {'PATH': os.environ['PATH']})
     os.close(writer)
     if 'exit' in script:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -193,7 +115,7 @@ def test_end_kills_the_whole_group(script: str) -> None:
 
 def test_end_of_what_is_gone() -> None:
     """ESRCH is fine: it was to end."""
-    pid = children.spawn(['true'], {})
+    pid = command_of.spawn(['true'], {})
     assert wait(pid) == 0
 
     children.end(pid)
@@ -221,14 +143,14 @@ def test_end_of_what_became_another_user() -> None:
 def test_reap_buries_the_unwaited_for_alone() -> None:
     """What end() left and orphans are reaped; who is kept still has a status."""
     def reap() -> list[int | None]:
-        dead = children.spawn(['true'], {})
+        dead = command_of.spawn(['true'], {})
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
         children.reap({dead})
         kept = children.ended(dead)
         children.reap(())  # no child at all
-        dead = children.spawn(['true'], {})
+        dead = command_of.spawn(['true'], {})
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
-        alive = children.spawn(['sleep', '1000'], {})
+        alive = command_of.spawn(['sleep', '1000'], {})
         children.reap({alive})
         lost, running = children.ended(dead), children.ended(alive)
         children.end(alive)
@@ -364,47 +286,6 @@ def test_value_is_not_inherited_by_commands() -> None:
 # missing
 
 
-@pytest.mark.parametrize(
-    ('command', 'says'),
-    [
-        (['good', '-t'], ''),
-        (['{}/b/good'], ''),
-        (['both'], ''),
-        (['sub/good'], 'no such program: sub/good'),
-        (['none'], 'no such program: none'),
-        (['plain'], 'not executable: {}/a/plain'),
-        (['directory'], 'not executable: {}/a/directory'),
-        ([''], 'no command'),
-        ([], 'no command'),
-    ],
-)
-def test_missing(tmp_path: Path, command: Sequence[str], says: str) -> None:
-    """Looked for as exec would, along the PATH; a reason for each that fails."""
-    for directory in ('a/directory', 'b'):
-        (tmp_path / directory).mkdir(parents=True)
-    for name, mode in (
-            ('b/good', 0o755), ('a/plain', 0o644), ('a/both', 0o644), ('b/both', 0o755),
-    ):
-        (tmp_path / name).touch(mode)
-    path = f'{tmp_path}/a:{tmp_path}/b'
-
-    said = children.missing([word.format(tmp_path) for word in command], path)
-
-    assert said == says.format(tmp_path)
-
-
-def test_missing_in_the_working_directory(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An empty entry of PATH is the working directory, environ(7)."""
-    (tmp_path / 'good').touch(0o755)
-    monkeypatch.chdir(tmp_path)
-
-    assert children.missing(['good'], '/nowhere:') == ''
-    assert children.missing(['./good'], '/nowhere') == ''
-    assert children.missing(['good'], '/nowhere') != ''
-
-
 def test_work_that_fails_in_a_child_is_an_error():
     """With what the child said of it."""
     with pytest.raises(OSError, match='ZeroDivisionError'):
@@ -517,3 +398,57 @@ def test_files_are_closed_without_a_proc(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert wait(pid) == 0
     assert children.value(fd) == 'x'
+
+
+def test_group_is_killed_before_its_leader_is_reaped(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Afterwards the number of the group can be that of another one."""
+    calls = []
+    for name in ('killpg', 'waitpid'):
+        real = getattr(os, name)
+
+        def call(*given: int, name: str = name, real: Any = real) -> Any:
+            calls.append(name)
+            return real(*given)
+
+        monkeypatch.setattr(os, name, call)
+    pid = command_of.spawn(['sh', '-c', 'sleep 1000 & exit 3'], dict(os.environ))
+    status = wait(pid)
+    again = children.ended(pid)
+
+    assert (status, again) == (3, children.LOST)
+    assert calls == ['killpg', 'waitpid']
+
+
+def test_child_that_hangs_is_known_until_it_is_reaped(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A later child may have its number, and is not waited for in its place."""
+    monkeypatch.setattr(children, 'HANGING', set())
+    monkeypatch.setattr(children, 'kill_group', lambda pid: None)
+    pids = [command_of.spawn(['sleep', '1000'], dict(os.environ)) for _ in range(2)]
+    for pid in pids:
+        children.end(pid)
+    hang = [children.hangs(pid) for pid in pids]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    asked = children.hangs(pids[0])
+    children.reap(())
+
+    assert hang == [True, True]
+    assert not asked
+    assert set() == children.HANGING
+    assert [children.hangs(pid) for pid in pids] == [False, False]
+
+
+def test_nowhere_is_a_file_without_a_dev_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare mount namespace has none: what is read is empty, and all is accepted."""
+    monkeypatch.setattr(os, 'devnull', '/nowhere/null')
+    fd = children.nowhere()
+    try:
+        assert os.read(fd, 10) == b''
+        assert os.write(fd, b'x') == 1
+    finally:
+        os.close(fd)

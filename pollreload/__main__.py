@@ -9,6 +9,7 @@ import sys
 from typing import Any, NoReturn, cast
 
 from pollreload.errors import PollreloadError
+from pollreload.system.children import nowhere
 
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 IO_ERROR = 74  # EX_IOERR
@@ -50,7 +51,7 @@ def main() -> int:
 def unwritten(error: OSError) -> int:
     """Return the exit status where stdout took no more of what we print."""
     # What is left in the buffer would fail once more at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(nowhere(), 1)
     if error.errno == errno.EPIPE:
         return 128 + signal.SIGPIPE
     print(f'pollreload: cannot write to stdout: {error.strerror}', file=sys.stderr)
@@ -70,7 +71,7 @@ def stand_in() -> None:
 
     Or the next file that is opened takes its place, and gets what is printed.
     """
-    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+    while (fd := nowhere()) < 3:
         os.set_inheritable(fd, True)
     os.close(fd)
     sys.stdout = sys.stdout or open(1, 'w', closefd=False)  # noqa: SIM115

@@ -18,9 +18,10 @@ import xxhash
 
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.settings import Settings, acts, bare
+from pollreload.system import safe_open
 
 VERSION = 1
-LARGEST = 1 << 27  # bytes; a million files make about half of that
+LARGEST = 1 << 30  # bytes; a million files take about 64 MB
 ELSEWHERE = 'name another with --state-file'
 
 
@@ -174,15 +175,20 @@ def peek(path: str) -> dict[str, object] | None:
 
 def read(path: str) -> bytes | None:
     """Return the bytes of a ledger, None where there is none. Raises LedgerError."""
-    # O_NONBLOCK: never wait for the writer of a FIFO that has just been put there.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # Before it is opened: opening a FIFO or a device can hurt its other end.
-        if not present(path):
-            return None
-        with open(os.open(path, flags), 'rb') as file:
-            # What is cut short here is no JSON, and so it is corrupt.
-            return file.read(LARGEST)
+        with open(safe_open.open_regular(path, follow=False), 'rb') as file:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise LedgerError(
+                    f'the ledger {path} is larger than {LARGEST >> 20} MiB; remove it, '
+                    f'or {ELSEWHERE}',
+                )
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except safe_open.NotRegular as error:
+        raise LedgerError(
+            f'the ledger {path} {error}; remove it, or {ELSEWHERE}',
+        ) from error
     except OSError as error:
         raise failure('read', path, error) from error
 
@@ -197,8 +203,8 @@ def present(path: str) -> bool:
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(mode):
-        kind = 'a symbolic link' if stat.S_ISLNK(mode) else 'no regular file'
-        raise LedgerError(f'the ledger {path} is {kind}; remove it, or {ELSEWHERE}')
+        kind = safe_open.SPECIAL.get(stat.S_IFMT(mode), 'is not a regular file')
+        raise LedgerError(f'the ledger {path} {kind}; remove it, or {ELSEWHERE}')
     return True
 
 
@@ -239,6 +245,11 @@ def save(path: str, memory: Mapping[str, object]) -> None:
     new = temporary(path, os.getpid())
     try:
         text = json.dumps({**memory, 'version': VERSION}).encode('ascii') + b'\n'
+        if len(text) > LARGEST:
+            raise LedgerError(
+                f'cannot write the ledger {path}: it would be larger than '
+                f'{LARGEST >> 20} MiB; watch fewer files',
+            )
         # A rename would replace a link, which somebody has put there for a reason.
         present(path)
         write(new, text)

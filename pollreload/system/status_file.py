@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 
 from pollreload.errors import StatusError
+from pollreload.system import safe_open
 
 VERSION = 1
 LARGEST = 1 << 20  # bytes; what is longer is not ours
@@ -57,12 +58,12 @@ def writable(path: str) -> str:
 
 def read(path: str) -> dict[str, object]:
     """Return what was written. Raises StatusError, in words for a person."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        with open(os.open(path, flags), 'rb') as file:
+        with open(safe_open.open_regular(path), 'rb') as file:
             text = file.read(LARGEST)
     except OSError as error:
-        raise StatusError(f'{path}: {(error.strerror or "").lower()}') from error
+        says = (error.strerror or '').lower() or str(error)
+        raise StatusError(f'{path}: {says}') from error
     try:
         shown = json.loads(text, parse_constant=refused)
         version = shown['version']

@@ -779,8 +779,8 @@ def test_what_is_needed_later_is_imported_at_the_start(
 ) -> None:
     """An upgrade may move the package away under a watch; and nothing for nobody."""
     name = 'pollreload.runtime.pidfile_target'
-    monkeypatch.delattr(name)
-    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(name, raising=False)
+    monkeypatch.delitem(sys.modules, name, raising=False)
     settings = Settings(('/a',), pidfile=path)
     world.world(
         settings, Observer(settings), runner.Runner(), lambda *_, **__: None,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -394,8 +395,8 @@ def dangling(path: str) -> None:
     [
         (link, 'a symbolic link'),
         (dangling, 'a symbolic link'),
-        (os.mkdir, 'no regular file'),
-        (os.mkfifo, 'no regular file'),
+        (os.mkdir, 'a directory'),
+        (os.mkfifo, 'a FIFO'),
     ],
 )
 def test_what_is_no_regular_file_is_left_alone(path, make, kind):
@@ -693,3 +694,21 @@ def test_a_ledger_that_memory_does_not_suffice_for_is_an_error(tmp_path, monkeyp
         ledger_file.save(str(tmp_path / 'ledger'), {})
 
     assert os.listdir(tmp_path) == []
+
+
+def test_ledger_that_would_be_too_large_is_not_written(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is written can be read again; a huge file is refused, and is not corrupt."""
+    path = tmp_path / 'app.json'
+    monkeypatch.setattr(ledger_file, 'LARGEST', 1 << 20)
+    ledger_file.save(str(path), {'a': 1})
+    with pytest.raises(LedgerError, match='larger than 1 MiB; watch fewer files'):
+        ledger_file.save(str(path), {'a': 'x' * (1 << 20)})
+    before = ledger_file.load(str(path))
+    os.truncate(path, 1 << 40)
+
+    with pytest.raises(LedgerError, match='is larger than 1 MiB; remove it'):
+        ledger_file.load(str(path))
+    assert before == {'a': 1}
+    assert os.listdir(tmp_path) == ['app.json']

@@ -69,7 +69,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StatusError, match='no such file'):
         status_file.read(str(tmp_path / 'status'))
     os.mkfifo(tmp_path / 'fifo')
-    with pytest.raises(StatusError, match='is not the status file'):
+    with pytest.raises(StatusError, match='fifo: is a FIFO'):
         status_file.read(str(tmp_path / 'fifo'))
 
 

@@ -8,6 +8,10 @@ from typing import NamedTuple
 EMPTY = bytes.fromhex('99aa06d3014798d86001c324468d497f')
 # What stands for the digest of a member that cannot be read.
 UNREADABLE = b''
+# Reasons of a path at which nothing is; the reader has them for ENOENT and ENOTDIR.
+MISSING = 'no such file'
+NOT_A_DIRECTORY = 'not a directory'
+MATCHES_NOTHING = 'matches nothing'
 RECHECK = 0.25  # s until trouble is believed: with fsGroup a fresh file is EACCES
 MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbours
 RESTLESS = 60.0  # s of change without rest that are worth a line
@@ -67,6 +71,8 @@ class Memory(NamedTuple):
     delivered: the fingerprint that the targets have; '' where that is unknown.
     left: when the last look began that saw what is done, if something else
         was seen since; who started after that may have read the other.
+    absent: a poll saw nothing at one of the paths before the first version was
+        read; what appears there later is new, whatever its dates.
     firm: what the last look saw that could read it all, or knew it; altered: when
         that was last another than before.
     restless: since when one new content after another has been seen.
@@ -90,6 +96,7 @@ class Memory(NamedTuple):
     troubles: Mapping[int, Trouble] = {}
     looked_at: float = -1.0
     ended_at: float = -1.0
+    absent: bool = False
 
 
 class Decision(NamedTuple):
@@ -156,14 +163,27 @@ def trouble(sight: Reading, known: Known | None) -> str:
     """Return why a path as a whole counts as unreadable, or ''."""
     if not sight.kind or (sight.kind != 'file' and '' in sight.unreadable):
         return sight.unreadable.get('', 'cannot be read')
-    if known is not None and known.kind == 'file' and sight.kind == 'directory':
-        return 'is a directory now, and was a file'
-    if known is not None and known.kind == 'file' and sight.kind == 'glob':
-        # A name like 'a[1].conf' is a glob only where it is not there.
-        return 'no such file'
-    if known is None and sight.kind == 'glob' and not (sight.files or sight.unreadable):
-        return 'matches nothing'
+    if sight.files or sight.unreadable:
+        # Also of another kind than before: what is there is what counts.
+        return ''
+    if known is not None and known.kind == 'file':
+        # Docker makes such a directory in place of a file that is missing.
+        return {
+            'directory': 'is an empty directory now, and was a file',
+            'glob': MISSING,
+        }[sight.kind]
+    if known is None and sight.kind == 'glob':
+        return MATCHES_NOTHING
     return ''
+
+
+def absent(reading: Reading) -> bool:
+    """Return whether nothing is at a path: not even a file that cannot be read."""
+    if reading.files:
+        return False
+    return not reading.unreadable or reading.unreadable.get('') in (
+        MISSING, NOT_A_DIRECTORY,
+    )
 
 
 def summary(sight: Reading) -> str:
@@ -240,8 +260,14 @@ def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Bel
             continue
         contents.append(Known(sight.kind, files))
         was = known.files if known is not None else {}
-        for name, digest in files.items():
-            seconds = patience(digest, was.get(name), grace, blank)
+        waits = [
+            (name, digest, patience(digest, was.get(name), grace, blank))
+            for name, digest in files.items()
+        ]
+        if was and not files:
+            # All of it at once: more often an unmounted file system than a deletion.
+            waits.append(('', EMPTY, grace))
+        for name, digest, seconds in waits:
             if seconds:
                 since, before = memory.doubts.get((position, name), (now, digest))
                 # What was unreadable and is empty now is a new doubt.
@@ -326,6 +352,9 @@ def observe(
     if action == 'wait':
         if memory.state == 'current':
             memory = memory._replace(left=memory.left or before)
+        elif any(map(absent, snapshot.readings)):
+            # Kept in the ledger as a version of which nothing is known yet.
+            memory = memory._replace(absent=True, known=contents)
         return memory, decision
     if action in ('baseline', 'rest'):
         if memory.state == 'current':

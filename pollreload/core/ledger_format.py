@@ -47,6 +47,11 @@ def dump(state: State, here: Here) -> dict[str, object]:
             [place, name, at, digest.hex()]
             for (place, name), (at, digest) in content.doubts.items()
         ],
+        'absent': content.absent,
+        'troubles': [
+            [place, each.reason, each.since, each.whole]
+            for place, each in content.troubles.items() if each.reported
+        ],
         'newest': state.newest,
         'deaths': state.deaths,
         'deadly': state.deadly,
@@ -97,7 +102,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
     # Something else that the last run saw, and did not tell, is on its way still.
     resting = bool(done) and (done == kept['seen'] or not same_boot)
     content = change.Memory(
-        state='current' if resting else 'settling',
+        state=(
+            'blank' if kept['absent'] and not any(known)
+            else 'current' if resting else 'settling'
+        ),
         known=known,
         known_print=digest([it.files if it is not None else None for it in known]),
         seen=text(kept['seen']) if same_boot else '',
@@ -107,10 +115,15 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         # A ledger of 0.1.0 has neither.
         firm=text(kept.get('firm', kept['seen'])) if same_boot else '',
         altered=number(kept.get('altered', 0.0)) if same_boot else 0.0,
+        absent=bool(kept['absent']) and same_boot,
         looked_at=number(kept['looked_at']) if same_boot else -1.0,
         doubts={
             (count(place), text(name)): (number(at), bytes.fromhex(digest))
             for place, name, at, digest in listed(kept['doubts'])
+        } if same_boot else {},
+        troubles={
+            count(place): change.Trouble(text(reason), number(at), bool(whole), True)
+            for place, reason, at, whole in listed(kept['troubles'])
         } if same_boot else {},
     )
     return State(

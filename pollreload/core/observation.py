@@ -13,6 +13,7 @@ STALL = 5.0  # s that a look may take before that is worth a line
 STALL_AGAIN = 60.0  # s until it is worth another
 NOTHING = Attempt()
 MOST_NAMES = 5  # in one line
+WILDCARDS = frozenset('*?[')
 
 
 def wake(state: State) -> float:
@@ -88,12 +89,12 @@ def unsettled(
     if content.state == 'settling' and emptied:
         return hold(
             state, world, 'empty', 'became empty',
-            f'{named(settings, *emptied[0])} became empty; that is believed after '
-            f'{settings.empty_grace:g} s (--empty-grace)',
+            f'{named(settings, *emptied[0], snapshot.readings)} became empty; that is '
+            f'believed after {settings.empty_grace:g} s (--empty-grace)',
         )
     if change.restless(content, world.now()):
         stirred = change.differences(before, snapshot.readings)
-        names = [named(settings, *each) for each in stirred]
+        names = [named(settings, *each, snapshot.readings) for each in stirred]
         below = any(name for _, name in stirred)
         hint = '; leave out what is no configuration (--ignore)' if below else ''
         return hold(
@@ -113,10 +114,23 @@ def at_rest(state: State) -> State:
     return state._replace(hold='', attempt=NOTHING)
 
 
-def named(settings: Settings, position: int, name: str) -> str:
-    """Return a file as a person would name it: the path, and what is below it."""
-    path = settings.paths[position]
-    return f'{path.rstrip("/")}/{name}' if name else path
+def named(
+        settings: Settings, position: int, name: str,
+        readings: Sequence[change.Known | change.Reading | None],
+) -> str:
+    """Return the path of a file that was read at one of the paths of a watch.
+
+    readings: what was read at each path; a name below a glob is relative to the
+        directory before its first wildcard.
+    """
+    path, reading = settings.paths[position], readings[position]
+    if not name:
+        return path
+    if reading is not None and reading.kind == 'glob':
+        parts = path.split('/')
+        first = next(at for at, part in enumerate(parts) if WILDCARDS & {*part})
+        return '/'.join([*parts[:first], name])
+    return f'{path.rstrip("/")}/{name}'
 
 
 def some(names: Sequence[str]) -> str:
@@ -167,7 +181,9 @@ def report_change(
         settings: Settings, state: State, decision: change.Decision, world: World,
 ) -> None:
     """Say which files are new, gone or different once that has settled."""
-    names = [named(settings, *each) for each in decision.changed]
+    names = [
+        named(settings, *each, state.content.known) for each in decision.changed
+    ]
     world.say(
         'changed', some(names),
         fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
@@ -179,20 +195,31 @@ def baseline(
 ) -> State:
     """Return the state after the first readable look of all."""
     content, why, newest, nobody = state.content, '', 0.0, ''
+    absent, appeared = content.absent, snapshot.newest
+    content = content._replace(absent=False)
+    state = state._replace(content=content)
+    if absent:
+        # It appeared just now, whatever its dates say.
+        now = Process(0, 0, int(world.now() * world.ticks), '')
+        appeared = max(appeared, world.born(now))
     if settings.on_start == 'always':
         why = '; to be told once (--on-start always)'
+    elif absent and not signals(settings):
+        why = '; was missing before, and will be delivered'
     elif settings.on_start == 'auto' and not signals(settings):
         why = '; to be told once, for it is not known what is in use'
-    elif settings.on_start == 'auto':
+    elif settings.on_start == 'auto' or absent:
         choice = world.targets()
-        newest = 0.0 if choice.matches else snapshot.newest
+        newest = 0.0 if choice.matches else appeared
         if choice.reason == 'no target':
             # A wrong name should not wait for the first change to be seen.
             who = settings.process or settings.pidfile
             nobody = f'; no process for {who} is there yet'
-        older = outdated(choice.matches, snapshot.newest, world)
+        older = outdated(choice.matches, appeared, world)
         if choice.reason in ('pidfile', 'proc'):
             why = '; to be told once, for it is not known who runs'
+        elif older is not None and absent:
+            why = f'; was missing before, and will be delivered to {older}'
         elif older is not None:
             why = f'; newer than {older}, so that is to be told'
     count = sum(len(known.files) for known in content.known if known is not None)

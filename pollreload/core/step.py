@@ -1,6 +1,7 @@
 """One poll of one watch: look, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
+from pollreload.core import change
 from pollreload.core.observation import late, see
 from pollreload.core.signalling import begin, tell, validating
 from pollreload.core.state import State, World
@@ -95,9 +96,18 @@ def deliver(settings: Settings, state: State, world: World) -> State:
 def keep(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
     now = kept(state)
-    if now == state.saved or state.content.state == 'blank':
+    blank = state.content.state == 'blank'
+    if now == state.saved or (blank and not state.content.absent):
         return state
     return state._replace(saved=now) if world.save(state) else state
+
+
+def reported(content: change.Memory) -> object:
+    """Return the troubles that were logged."""
+    return [
+        (position, each.reason) for position, each in content.troubles.items()
+        if each.reported
+    ]
 
 
 def kept(state: State) -> object:
@@ -105,5 +115,6 @@ def kept(state: State) -> object:
     content = state.content
     return (
         content.delivered, content.known_print, content.seen, content.left,
-        content.doubts, state.attempt, state.deaths, state.newest,
+        content.doubts, content.absent, reported(content),
+        state.attempt, state.deaths, state.newest,
     )

@@ -30,7 +30,12 @@ def last_lines(said: str, most: int = 300) -> str:
     Three lines: the very last is often but the sum of the others.
     """
     lines = [each.strip() for each in said.splitlines() if each.strip()]
-    return ' | '.join(lines[-3:])[-most:]
+    text = ' | '.join(lines[-3:])
+    if len(text) <= most:
+        return text
+    # Not within a word, unless it is one word.
+    end = text[1 - most:]
+    return f'…{end.partition(" ")[2] or end}'
 
 
 def exit_words(status: int) -> str:

@@ -106,7 +106,7 @@ def fingerprint(paths: Sequence[Mapping[str, bytes] | None]) -> str:
     """Return a fingerprint that a person can read: 'f=A,n=N;...'."""
     return ';'.join(
         '?' if files is None
-        else ','.join(f'{name}={label(files[name])}' for name in sorted(files))
+        else ','.join(f'{name}={label(files[name])}' for name in sorted(files)) or '-'
         for files in paths
     )
 
@@ -133,6 +133,8 @@ class Simulation:
         self.content = content
         self.readable = True
         self.restless = False
+        self.missing = False  # nothing is at the path
+        self.lost = False  # the directory has nothing in it
         self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
         self.dated = 900.0  # when the content came, on the one clock there is
         self.changes: tuple[float, ...] = ()
@@ -202,6 +204,7 @@ class Simulation:
             self.changes = (*self.changes[-3:], self.now)
         self.turns += self.layout == 'directory' and not self.readable
         self.content, self.restless, self.readable = content, restless, True
+        self.missing = self.lost = False
 
     def hide(self) -> None:
         """Make the content unreadable for us, not for the targets."""
@@ -433,6 +436,12 @@ class Simulation:
             return None
         if self.restless and self.now > self.dated:
             self.put(f'torn{self.stay}', restless=True)
+        if self.missing:
+            self.seen = 'missing'
+            return change.Snapshot((change.Reading('', {}, {'': 'no such file'}),))
+        if self.lost:
+            self.seen = 'gone'
+            return change.Snapshot((change.Reading('directory', {}, {}),))
         if not self.readable:
             self.seen = 'unreadable'
             return change.Snapshot((self.unreadable(),))
@@ -718,7 +727,7 @@ class Simulation:
             often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
             return often and (self.readable or self.layout == 'directory')
         if reason == 'became empty':
-            return self.seen == 'empty'
+            return self.seen == 'empty' or self.lost
         if reason == 'no target':
             return not self.targets
         if reason == 'no handler':

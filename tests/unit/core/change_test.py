@@ -384,9 +384,54 @@ def test_every_member_that_is_gone_is_a_change():
     """A glob that matched, and matches nothing now, differs."""
     memory = after((10.0, glob({'a': A})))
 
-    memory, _ = look(memory, 15.0, glob({}), settle=0.0)
+    memory, _ = look(memory, 15.0, glob({}), settle=0.0, grace=0.0)
 
     assert memory.state == 'due'
+
+
+@pytest.mark.parametrize('reading', [directory, glob])
+def test_directory_that_loses_everything_is_due_after_empty_grace(reading):
+    """Rule 5: it is distrusted exactly as a file that becomes empty."""
+    memory = after((10.0, reading({'a': A, 'b': B})))
+
+    memory, first = look(memory, 15.0, reading({}))
+    memory, second = look(memory, 44.9, reading({}))
+    memory, third = look(memory, 45.0, reading({}))
+
+    assert (first.waiting, first.again, second.waiting) == ('doubt', 45.0, 'doubt')
+    assert (memory.state, third.changed) == ('due', ((0, 'a'), (0, 'b')))
+
+
+def test_directory_that_is_back_after_losing_everything_is_unchanged():
+    """Rule 5: an unmounted file system that is mounted again is no change."""
+    memory = after((10.0, directory({'a': A})), (15.0, directory({})))
+
+    memory, decision = look(memory, 20.0, directory({'a': A}))
+
+    assert (decision.action, memory.state, memory.doubts) == ('rest', 'current', {})
+
+
+def test_path_whose_kind_changes_and_changes_back_is_watched_on():
+    """A directory that was a file for a moment has no trouble afterwards."""
+    memory = after(
+        (10.0, directory({'a': A})), (15.0, file(B)), (16.0, file(B)),
+        (20.0, directory({'a': A})),
+    )
+    assert memory.troubles == {}
+
+    memory, decision = look(memory, 25.0, directory({'a': C}), settle=0.0)
+
+    assert (memory.state, decision.changed) == ('due', ((0, 'a'),))
+
+
+@pytest.mark.parametrize(('reading', 'answer'), [
+    (missing('no such file'), True), (missing('not a directory'), True),
+    (missing('permission denied'), False), (directory({}), True), (glob({}), True),
+    (file(A), False), (directory({}, {'a': 'permission denied'}), False),
+])
+def test_absent_is_a_path_without_any_file(reading, answer):
+    """Rule 10: what cannot be read is not taken for absent."""
+    assert change.absent(reading) is answer
 
 
 @pytest.mark.parametrize(('sight', 'known', 'reason'), [
@@ -396,12 +441,18 @@ def test_every_member_that_is_gone_is_a_change():
         directory({}, {'': 'stale'}), None, 'stale', id='directory as a whole',
     ),
     pytest.param(
-        directory({'a': A}), Known('file', {'': A}),
-        'is a directory now, and was a file', id='directory where a file was',
+        directory({}), Known('file', {'': A}),
+        'is an empty directory now, and was a file', id='empty directory, was a file',
     ),
     pytest.param(
-        glob({'a1': A}), Known('file', {'': A}), 'no such file',
-        id='glob where a file of that name was',
+        glob({}), Known('file', {'': A}), 'no such file',
+        id='glob without a match, was a file of that name',
+    ),
+    pytest.param(
+        directory({'a': A}), Known('file', {'': A}), '', id='directory, was a file',
+    ),
+    pytest.param(
+        glob({'a1': A}), Known('file', {'': A}), '', id='glob, was a file',
     ),
     pytest.param(glob({}), None, 'matches nothing', id='glob, never matched'),
     pytest.param(glob({}), Known('glob', {'a': A}), '', id='glob, matched before'),

@@ -1,0 +1,120 @@
+"""Rules about versions, in a simulated world: what is absent, empty or unreadable."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pollreload.settings import Settings
+from tests.support.simulation import Simulation
+
+WATCH = Settings(paths=('/c',), process='app')
+
+
+def missing_world(targets: int = 1, **changes: Any) -> Simulation:
+    """Return a world in which the path has been missing since the start."""
+    world = Simulation(WATCH._replace(**changes), targets=targets)
+    world.missing = True
+    world.run(20.0)
+    assert world.state.content.state == 'blank'
+    return world
+
+
+def sent(world: Simulation) -> list[str]:
+    """Return the versions that were signalled, in turn."""
+    return [each.told for each in world.sent]
+
+
+@pytest.mark.parametrize('on_start', ['auto', 'never', 'always'])
+@pytest.mark.parametrize('restarted', [False, True])
+def test_rule_10_file_that_was_missing_is_due_when_it_appears(on_start, restarted):
+    """Rule 10: what was seen missing and then appears is new, whatever its dates.
+
+    Neither --on-start nor a restart with the ledger changes that.
+    """
+    world = missing_world(on_start=on_start)
+    if restarted:
+        world.crash(keep=True)
+        world.run(5.0)
+
+    world.missing = False  # its date is older than the target
+    world.run(30.0)
+
+    assert sent(world) == ['A']
+    assert world.resting()
+
+
+def test_rule_10_target_that_starts_after_the_file_appeared_needs_no_signal():
+    """Rule 10 is about older targets: a younger one has read the file."""
+    world = missing_world(targets=0)
+
+    world.missing = False
+    world.run(30.0)
+    world.start()
+    world.run(30.0)
+
+    assert (sent(world), world.resting()) == ([], True)
+
+
+def test_rule_10_what_could_not_be_read_at_first_is_not_taken_for_absent():
+    """Rule 10: with --on-start never, the first readable poll is the baseline."""
+    world = Simulation(WATCH._replace(on_start='never'))
+    world.hide()
+    world.run(20.0)
+
+    world.readable = True
+    world.run(30.0)
+
+    assert (sent(world), world.resting()) == ([], True)
+
+
+def test_rule_10_action_runs_once_when_a_missing_file_appears():
+    """Rule 10 holds for --exec, for which no process can be compared."""
+    world = missing_world(
+        targets=0, process=None, signal=None, exec=(('act',),), on_start='never',
+    )
+
+    world.missing = False
+    world.run(30.0)
+
+    assert [each.told for each in world.acts] == ['A']
+
+
+def test_rule_5_directory_that_loses_everything_is_held_for_empty_grace():
+    """Rule 5: a directory that loses everything at once is distrusted."""
+    world = Simulation(WATCH, 'directory')
+    world.run(20.0)
+
+    world.lost = True
+    world.run(25.0)
+    held = [each.fields['reason'] for each in world.events if each.event == 'held']
+    assert (held, sent(world)) == (['became empty'], [])
+    world.run(20.0)
+
+    assert len(sent(world)) == 1
+
+
+def test_rule_5_directory_that_was_empty_for_a_moment_is_no_change():
+    """Rule 5: a file system that is unmounted and mounted again is no change."""
+    world = Simulation(WATCH, 'directory')
+    world.run(20.0)
+
+    world.lost = True
+    world.run(20.0)
+    world.lost = False
+    world.run(20.0)
+
+    assert (sent(world), world.resting()) == ([], True)
+
+
+def test_rule_4_trouble_is_logged_once_also_over_a_restart_with_the_ledger():
+    """Rule 4: unreadable is an observation, logged once per transition.
+
+    So a check from cron is silent while nothing changes.
+    """
+    world = missing_world()
+    for _ in range(3):
+        world.crash(keep=True)
+        world.run(20.0)
+
+    assert [each.event for each in world.events].count('unreadable') == 1

@@ -31,7 +31,6 @@ class Settings(NamedTuple):
     """The settings of one watch; durations are in seconds.
 
     name: '' if it is the only watch of the process.
-    beside: files below its paths that other watches of the process write.
     min_uptime: None means 1 s, or 10 s if the disposition is unknown.
     validate, verify: the arguments of a command; empty for none.
     exec: several commands.
@@ -50,6 +49,7 @@ class Settings(NamedTuple):
     rehash: float = 60.0
     settle: float = 1.0
     empty_grace: float = 30.0
+    max_file_size: int | None = 1 << 32
     ignore: tuple[str, ...] = IGNORED
     handler_check: str = 'enforce'
     min_uptime: float | None = None
@@ -74,7 +74,6 @@ class Settings(NamedTuple):
     log_format: str = 'text'
     verbosity: int = 0
     name: str = ''
-    beside: tuple[str, ...] = ()
 
 
 class Plan(NamedTuple):

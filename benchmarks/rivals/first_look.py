@@ -7,5 +7,5 @@ from pollreload.settings import Settings
 
 observer = Observer(Settings(paths=(sys.argv[1],)))
 before = time.process_time_ns()
-observer.look(True)
+observer.poll(True)
 print(time.process_time_ns() - before)

@@ -217,7 +217,8 @@ def page(date: str) -> str:
     lines += filled(
         f'Those of {", ".join(map(bold, MAIN))}, where nothing else is said.',
         f'A {italic("DURATION")} is {bold("250ms")}, {bold("5s")}, {bold("2m")}, '
-        f'{bold("1h")} or plain seconds.',
+        f'{bold("1h")} or plain seconds. A {italic("SIZE")} is {bold("4GiB")}, '
+        f'{bold("512M")}, {bold("64k")} or bytes.',
     )
     for option, names in options().values():
         lines += described(option, names)

@@ -13,10 +13,9 @@ from pollreload.runtime.file_conflicts import (
     known,
     overwritten,
     touched,
-    written,
 )
 from pollreload.settings import Plan, Settings
-from pollreload.system import ledger_file, reader, safe_open
+from pollreload.system import file_digest, ledger_file, safe_open
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
@@ -55,10 +54,6 @@ def plan(
         watches.append(made)
     files = touched(watches)
     check_written_files(source, path, watches, files)
-    watches = [
-        each._replace(beside=beside(number, watches, files))
-        for number, each in enumerate(watches)
-    ]
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
         where = f'{source.path}:{source.line("listen")}: listen:'
@@ -89,6 +84,13 @@ def check_written_files(
                 raise source.error(
                     f'is a path that {other} watches; it would be overwritten', *at,
                 )
+            for other_number, theirs in enumerate(files):
+                if theirs.reads(names):
+                    other = identified(source, watches, other_number)
+                    raise source.error(
+                        f'is below a path that {other} watches; put it elsewhere, or '
+                        f'leave it out there with ignore', *at,
+                    )
             for name in names & {*writing}:
                 other = identified(source, watches, writing[name])
                 raise source.error(
@@ -105,29 +107,13 @@ def identified(
     return f'watch {watches[number].name!r} (line {source.line("watch", number)})'
 
 
-def beside(
-        number: int, watches: Sequence[Settings], files: Sequence[Files],
-) -> tuple[str, ...]:
-    """Return what other watches write below the paths of one: no content of it.
-
-    Else each would see what the other notes of it, and neither would settle.
-    """
-    tops = tuple(os.path.join(top, '') for top in files[number].tops)
-    return tuple(
-        written(watches[other])[option]
-        for other, theirs in enumerate(files) if other != number
-        for option, names in theirs.written.items()
-        if any(name.startswith(tops) for name in names)
-    )
-
-
 def read_bytes(path: str) -> bytes:
     """Return the bytes of a configuration file. Raises UsageError."""
     try:
         text = guard.carefully(lambda: opened(path), path)
     except OSError as error:
         stuck = isinstance(error, TimeoutError)
-        reason = 'does not answer' if stuck else reader.reason(error)
+        reason = 'does not answer' if stuck else file_digest.reason(error)
         raise UsageError(f'{log.printable(path)}: {reason} (--config)') from error
     if len(text) > LARGEST:
         path = log.printable(path)

@@ -74,6 +74,7 @@ class LinesType(ValueType):
 
 DURATION = ValueType('DURATION', duration)
 INTERVAL = ValueType('DURATION', values.interval)
+SIZE = ValueType('SIZE', values.size)
 COMMAND = ValueType('CMD', values.command)
 PATH = ValueType('PATH', values.path, 'file')
 FILE = ValueType('FILE', values.path, 'file')
@@ -174,6 +175,8 @@ CONTENT = [
         WHAT, 'ignore', 'Skip names below a directory, in addition to temporary and '
         'backup files; an empty GLOB clears the list so far.', type=GLOB, multiple=True,
     ),
+    option(WHAT, 'max-file-size', 'A larger file is unreadable.', type=SIZE,
+           default='4GiB', show_default=True),
 ]
 DELIVERY = [
     option(

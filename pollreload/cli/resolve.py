@@ -14,6 +14,7 @@ from pollreload.cli.options import (
     DURATION,
     INTERVAL,
     SIGNAL,
+    SIZE,
     UID,
     WATCH,
     ValueType,
@@ -123,7 +124,7 @@ def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., 
     types: tuple[type, ...] = (str,)
     if param.type in (DURATION, INTERVAL):
         types = (str, int, float)
-    elif param.type in (UID, SIGNAL):
+    elif param.type in (UID, SIGNAL, SIZE):
         types = (str, int)
     parse = param.type.parse
     return types, param.multiple, lambda value: parse(values.plain(value))

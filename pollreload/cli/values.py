@@ -18,6 +18,22 @@ def interval(text: str) -> float:
     return seconds
 
 
+def size(text: str) -> int:
+    """Return --max-file-size in bytes: of '4GiB', '512M', '64k' or '1000'."""
+    written = text.strip().lower()
+    digits = written.rstrip('kmgtpeib')
+    unit = written[len(digits):].removesuffix('b').removesuffix('i')
+    digits = digits.rstrip()
+    if not (
+            digits.isascii() and digits.isdigit() and len(digits) < 19
+            and unit in SIZES and int(digits)
+    ):
+        raise ValueError(
+            f'{text!r} is not a size; write 4GiB, 512M, 64k or a number of bytes',
+        )
+    return int(digits) << 10 * SIZES.index(unit)
+
+
 def process_name(text: str) -> str:
     """Return --process: a name as in /proc/PID/comm, not a path."""
     if not text or {*'/\n\0'} & {*text}:
@@ -189,6 +205,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 # In this order, because 'ms' ends with 's'.
+SIZES = ('', 'k', 'm', 'g', 't', 'p', 'e')
 UNITS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
 
 

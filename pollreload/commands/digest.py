@@ -78,9 +78,10 @@ def escape(match: re.Match[str]) -> str:
 
 def read(path: str, ignore: Sequence[str]) -> change.Reading:
     """Return what is at a path, however long it takes. Raises Ended on a signal."""
-    observer = Observer(Settings((path,), ignore=tuple(ignore)))
+    settings = Settings((path,), ignore=tuple(ignore), max_file_size=None)
+    observer = Observer(settings)
     try:
-        while (snapshot := observer.look(False)) is None:
+        while (snapshot := observer.poll(False)) is None:
             interrupt.ended(PATIENCE)
     finally:
         observer.close()

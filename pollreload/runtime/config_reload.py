@@ -127,7 +127,7 @@ def alter(itself: Watch, settings: Settings) -> None:
     itself.observer = observer.Observer(settings)
     itself.asked = settings
     itself.settings = settings._replace(on_start=itself.settings.on_start)
-    itself.around = itself.around._replace(look=itself.observer.look)
+    itself.around = itself.around._replace(look=itself.observer.poll)
 
 
 def heard(reader: Reader) -> Say:

@@ -10,35 +10,51 @@ from pollreload.settings import Settings
 from pollreload.system import globs, mounts
 from pollreload.system.mounts import wildcard
 
+WRITTEN = '', '.lock', '.1.new', '.kept-20260101T000000Z'  # ends of names we write
+
 
 class Files(NamedTuple):
     """Which files a watch touches, each by every name that it goes by.
 
-    written: option -> the file that it names. watched: all paths. tops: all of them
-        again, up to where they are globs.
+    written: option -> the file that it names. watched: all paths.
+    trees: the names of each path up to its first wildcard, and what follows.
+    ignore: patterns of names that are left out below.
     """
 
     written: Mapping[str, frozenset[str]]
     watched: frozenset[str]
-    tops: frozenset[str]
+    trees: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
+    ignore: tuple[str, ...]
+
+    def reads(self, names: frozenset[str]) -> bool:
+        """Return whether the watch would read a written file, by one of its names."""
+        return any(
+            name.startswith(os.path.join(top, '')) and globs.reaches(
+                patterns, self.ignore,
+                (name + end)[len(os.path.join(top, '')):].split('/'),
+            )
+            for tops, patterns in self.trees for top in tops
+            for name in names for end in WRITTEN
+        )
 
 
 def touched(watches: Sequence[Settings]) -> list[Files]:
     """Return which files each watch touches."""
     given = [
-        (written(each), each.paths, [top(path) for path in each.paths])
+        (written(each), each.paths, [tree(path) for path in each.paths], each.ignore)
         for each in watches
     ]
     found = iter(known([
-        path for options, *paths in given
-        for path in (*options.values(), *paths[0], *paths[1])
+        path for options, paths, trees, _ in given
+        for path in (*options.values(), *paths, *(top for top, _ in trees))
     ]))
     return [
         Files(
             {option: next(found) for option in options},
             frozenset().union(*(next(found) for _ in paths)),
-            frozenset().union(*(next(found) for _ in tops)),
-        ) for options, paths, tops in given
+            tuple((next(found), patterns) for _, patterns in trees),
+            ignore,
+        ) for options, paths, trees, ignore in given
     ]
 
 
@@ -70,12 +86,21 @@ def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
         if names & files.watched:
             file = written(settings)[option]
             return option, f'{file} is a path to watch; it would be overwritten'
+        if files.reads(names):
+            file = written(settings)[option]
+            return option, (
+                f'{file} is below a watched path: each write would be a change; put '
+                f'it elsewhere, or leave it out with --ignore'
+            )
     first, *others = files.written.values() or [frozenset()]
     if any(first & other for other in others):
         return 'status-file', 'is the state-file too'
     return None
 
 
-def top(path: str) -> str:
-    """Return a path up to where it is a glob."""
-    return globs.split(path)[0] if wildcard(path) else path
+def tree(path: str) -> tuple[str, tuple[str, ...]]:
+    """Return a path up to its first wildcard, and the patterns from there on."""
+    if not wildcard(path):
+        return path, ()
+    top, patterns = globs.split(path)
+    return top or '.', patterns

@@ -15,7 +15,7 @@ from pollreload.runtime.ledger import (
     whereabouts,
 )
 from pollreload.settings import Settings
-from pollreload.system import reader
+from pollreload.system.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from pollreload.runtime.watch import Watch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEANWHILE = (
     'interval', 'rehash', 'settle', 'empty_grace', 'ignore', 'min_uptime', 'survive',
     'command_timeout', 'url_timeout', 'splay', 'on_start', 'state_file', 'status_file',
-    'log_format', 'verbosity', 'name', 'beside',
+    'log_format', 'verbosity', 'name',
 )
 
 
@@ -84,7 +84,7 @@ def inherited(before: Watch, settings: Settings) -> State:
     if elsewhere(before.asked, settings):
         return State()
     mine = whereabouts(settings)
-    state = ledger_format.revive(known(before, settings), mine, reader.fingerprint)
+    state = ledger_format.revive(known(before, settings), mine, fingerprint)
     assert state is not None
     if mine.key == whereabouts(before.asked).key:
         return state

@@ -10,7 +10,8 @@ from pollreload.core.state import Say, State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.runtime.guard import PATIENCE, carefully, stopping
 from pollreload.settings import Settings
-from pollreload.system import children, mounts, procfs, reader, visibility
+from pollreload.system import children, mounts, procfs, visibility
+from pollreload.system.fingerprint import fingerprint
 
 
 class Ledger(NamedTuple):
@@ -170,7 +171,7 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
     if said is None:
         return State()
     try:
-        state = ledger_format.revive(said, here, reader.fingerprint)
+        state = ledger_format.revive(said, here, fingerprint)
         if state is not None and ledger_format.latest(state) > procfs.now() + 1.0:
             raise ValueError('it speaks of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:

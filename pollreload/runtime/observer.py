@@ -1,10 +1,9 @@
-"""One look: here, or in a child where a read may hang."""
+"""The polls of one watch: in this process, or in a child if a read may take long."""
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Sequence
-from operator import add
 from typing import Any, cast
 
 from pollreload.core import change
@@ -12,31 +11,20 @@ from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, reader, stat_cache
 
-
-def own(settings: Settings) -> list[str]:
-    """Return patterns for the files that we write, which are no content of ours.
-
-    What a watch writes must not be a change to it, or it would tell for ever.
-    """
-    return [
-        # A letter in brackets stands for itself.
-        ''.join(f'[{letter}]' if letter in '*?[' else letter for letter in name) + end
-        for path in (settings.state_file, settings.status_file, *settings.beside)
-        if path is not None
-        for name in (os.path.basename(path),)
-        for end in ('', '.lock', '.*.new', '.kept-*')
-    ]
+PATIENCE = 1.0  # s until a poll that takes longer is made in a child
 
 
 class Observer:
-    """The look of one watch: here, or in a child where a read may hang for ever.
+    """What polls the paths of one watch.
 
-    A child costs a fork at each look, about a millisecond; a thread would cost
-    less and would keep the whole process from ending, even by KILL, while a
-    FUSE daemon does not answer. What a child saw is not on our shelves: there
-    every look reads everything, as opening is what revalidates a cache.
+    A poll is made in a child if a read may hang for ever, or if it takes longer than
+    PATIENCE: the other watches of the process and its signals do not wait for it. A
+    child costs a fork at each poll, about a millisecond. A thread would cost less and
+    would keep the whole process from ending, even by KILL, while a FUSE daemon does
+    not answer. If a read may hang, no cache is used, and everything is read at each
+    poll: opening a file is what revalidates the cache of a network file system.
 
-    tally: how many files and bytes all looks that ended have read.
+    tally: how many files and bytes all finished polls have read.
     """
 
     def __init__(
@@ -44,122 +32,144 @@ class Observer:
     ) -> None:
         self.settings = settings
         self.now = now
-        self.ignore = (*settings.ignore, *own(settings))
         self.pid = 0
         self.fd = -1
-        # 1.0 // 0.1 is 9.0.
-        self.rounds = max(1, int(settings.rehash / settings.interval))
-        self.turn = 0  # the first that no look has had
+        # How many parts of the files are read again one after another, whatever stat
+        # says. 1.0 // 0.1 is 9.0.
+        self.parts = max(1, int(settings.rehash / settings.interval))
+        self.next = 0  # the first part that no poll has read, counted without end
+        self.end = 0  # the part after those of the poll that is under way
         self.born = now()
         self.table: mounts.Table | None = None
         self.hangs = True
-        self.shelves: list[stat_cache.Shelf] = []
+        self.caches: list[stat_cache.Cache] = []
         self.tally = [0, 0]
 
-    def turns(self) -> range:
-        """Return the turns that have come since the last look, of all at most once.
+    def due(self) -> range:
+        """Return the parts whose time has come since the last poll, each once.
 
-        By the clock: --rehash is a time, and looks may come late, or take long.
+        By the clock: --rehash is a time, and polls may come late, or take long.
         """
-        if self.rounds == 1:
-            return range(self.turn, self.turn + 1)
-        part = self.settings.rehash / self.rounds
-        end = int((self.now() - self.born) / part) + 1
-        return range(max(self.turn, end - self.rounds), end)
+        if self.parts == 1:
+            return range(self.next, self.next + 1)
+        seconds = self.settings.rehash / self.parts
+        end = int((self.now() - self.born) / seconds) + 1
+        return range(max(self.next, end - self.parts), end)
 
-    def begins(self, turns: range) -> bool:
-        """Return whether the first turn of all rounds is among these."""
-        return (turns.start - 1) // self.rounds != (turns.stop - 1) // self.rounds
+    def begins(self, due: range) -> bool:
+        """Return whether a first part is among these."""
+        return (due.start - 1) // self.parts != (due.stop - 1) // self.parts
 
-    def look(self, dates: bool) -> change.Snapshot | None:
-        """Return a snapshot; None: it goes on, or a stop was asked for."""
+    def poll(self, dates: bool) -> change.Snapshot | None:
+        """Return a snapshot; None if the poll goes on, or a stop was asked for."""
+        if self.pid:
+            return self.collect()
+        due = self.due()
+        self.end = due.stop
+        if self.can_hang(due):
+            return self.fork(dates, None)
+        inexact = self.table.inexact if self.table else frozenset()
+        terms = stat_cache.Terms(
+            time.time(), inexact, frozenset(part % self.parts for part in due),
+            self.parts,
+        )
+        until = self.now() + PATIENCE
+        try:
+            seen = self.read(dates, terms, lambda: stopping() or self.now() >= until)
+        except MemoryError:
+            return unreadable(self.settings.paths, 'not enough memory to read it')
+        if seen is not None:
+            self.next = self.end
+        elif not stopping():
+            return self.fork(dates, terms)
+        return seen
+
+    def read(
+            self, dates: bool, terms: stat_cache.Terms | None,
+            stop: Callable[[], bool] = reader.never,
+    ) -> change.Snapshot | None:
+        """Read all paths. terms: None if stat proves nothing."""
         settings = self.settings
-        if not self.pid:
-            turns = self.turns()
-            if not self.can_hang(turns):
-                return self.here(dates, turns)
-            try:
-                self.pid, self.fd = children.fork(lambda: apart(
-                    settings.paths, self.ignore, dates,
-                ))
-            except OSError as error:
-                # No process or no memory to spare: another poll may have it.
-                return unseen(settings.paths, f'no child to read it: {error.strerror}')
-            return None
+        if len(self.caches) != len(settings.paths):
+            self.caches = [stat_cache.Cache() for _ in settings.paths]
+        return reader.poll(
+            settings.paths, settings.ignore, dates, stop, terms or reader.TERMS,
+            self.caches, self.tally, settings.max_file_size,
+        )
+
+    def fork(
+            self, dates: bool, terms: stat_cache.Terms | None,
+    ) -> change.Snapshot | None:
+        """Begin to read in a child. Return a snapshot only if there can be none."""
+        if terms is None:
+            self.caches = []
+        try:
+            self.pid, self.fd = children.fork(lambda: self.plain(dates, terms))
+        except OSError as error:
+            # No process or no memory to spare: another poll may have it.
+            reason = f'no child to read it: {error.strerror}'
+            return unreadable(self.settings.paths, reason)
+        return None
+
+    def plain(self, dates: bool, terms: stat_cache.Terms | None) -> object:
+        """Read all paths; return what collect() takes, as marshal can write it."""
+        snapshot = self.read(dates, terms)
+        assert snapshot is not None  # nothing stops it
+        readings = [(kind, dict(files), dict(unreadable))
+                    for kind, files, unreadable in snapshot.readings]
+        # A pass that was torn leaves the caches as they were.
+        caches = None if terms is None else [
+            None if cache.reading != reading else cache.plain()
+            for cache, reading in zip(self.caches, snapshot.readings, strict=True)
+        ]
+        return readings, snapshot.newest, caches, self.tally
+
+    def collect(self) -> change.Snapshot | None:
+        """Return the snapshot that a child has read; None while it still reads."""
         status = children.ended(self.pid)
         if status is None:
             return None
         self.pid = 0
         if status:
-            return unseen(settings.paths, children.fault(status, self.fd))
-        snapshot, tally = cast(Any, children.value(self.fd))
-        self.tally[:] = map(add, self.tally, tally)
-        return revived(snapshot)
-
-    def can_hang(self, turns: range) -> bool:
-        """Return what mounts.can_hang does, asked again only where it may differ.
-
-        A link may be made to lead to another mount at any time. Where none of ours
-        can hang that is asked only at the first turn: it would have to lead into
-        another mount namespace by /proc/PID/root, which no publisher of files does.
-        """
-        table = mounts.table()
-        if table is not self.table:
-            # A file may be on another mount now, and be found as it was there.
-            self.shelves = [stat_cache.Shelf() for _ in self.settings.paths]
-        if (
-                table is None or table is not self.table or table.away
-                or self.hangs or self.begins(turns)
-        ):
-            self.hangs = mounts.can_hang(self.settings.paths)
-            self.table = table
-        return self.hangs
-
-    def here(self, dates: bool, turns: range) -> change.Snapshot | None:
-        """Return a snapshot of what cannot hang; None: a stop was asked for."""
-        settings = self.settings
-        inexact = self.table.inexact if self.table else frozenset()
-        terms = stat_cache.Terms(time.time(), inexact, turns, self.rounds)
-        try:
-            seen = reader.look(
-                settings.paths, self.ignore, dates, stopping, terms, self.shelves,
-                self.tally,
-            )
-        except MemoryError:
-            return unseen(settings.paths, 'not enough memory to read it')
-        if seen is not None:
-            self.turn = turns.stop
-        return seen
+            return unreadable(self.settings.paths, children.fault(status, self.fd))
+        found, newest, caches, self.tally[:] = cast(Any, children.value(self.fd))
+        readings = tuple(change.Reading(*each) for each in found)
+        if caches is not None:
+            self.next = self.end
+            self.caches = [
+                stat_cache.Cache() if plain is None
+                else stat_cache.revived(reading, plain)
+                for reading, plain in zip(readings, caches, strict=True)
+            ]
+        return change.Snapshot(readings, newest)
 
     def close(self) -> None:
-        """End a look that is under way."""
+        """End a poll that is under way."""
         if self.pid:
             children.end(self.pid)
             os.close(self.fd)
             self.pid = 0
 
+    def can_hang(self, due: range) -> bool:
+        """Return what mounts.can_hang does, asked again only if it may differ.
 
-def apart(paths: Sequence[str], ignore: Sequence[str], dates: bool) -> object:
-    """Be the child of a look: return its snapshot and its tally."""
-    tally = [0, 0]
-    return plain(reader.look(paths, ignore, dates, tally=tally)), tally
-
-
-def plain(snapshot: change.Snapshot | None) -> object:
-    """Return a snapshot as marshal can write it."""
-    assert snapshot is not None  # only a stop() that is asked can end a look early
-    return [
-        (sight.kind, dict(sight.files), dict(sight.unreadable))
-        for sight in snapshot.readings
-    ], snapshot.newest
-
-
-def revived(value: Any) -> change.Snapshot:
-    """Return the snapshot that plain() took apart."""
-    readings, newest = value
-    return change.Snapshot(tuple(change.Reading(*sight) for sight in readings), newest)
+        A link may be made to lead to another mount at any time. While none of ours
+        can hang that is asked only with the first part: it would have to lead into
+        another mount namespace by /proc/PID/root, which no publisher of files does.
+        """
+        table = mounts.table()
+        if table is not self.table:
+            # A file may be on another mount now, and be found as it was there.
+            self.caches = []
+        if (
+                table is None or table is not self.table or table.away
+                or self.hangs or self.begins(due)
+        ):
+            self.hangs = mounts.can_hang(self.settings.paths)
+            self.table = table
+        return self.hangs
 
 
-def unseen(paths: Sequence[str], reason: str) -> change.Snapshot:
+def unreadable(paths: Sequence[str], reason: str) -> change.Snapshot:
     """Return a snapshot in which no path could be read."""
     return change.Snapshot(tuple(change.Reading('', {}, {'': reason}) for _ in paths))

@@ -9,7 +9,8 @@ from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
 from pollreload.settings import Settings
-from pollreload.system import procfs, reader, signal_masks
+from pollreload.system import procfs, signal_masks
+from pollreload.system.fingerprint import fingerprint
 from pollreload.system.wall_clock import CLOCK
 
 
@@ -20,7 +21,7 @@ def jitter() -> float:
 
 def splayed(splay: float) -> float:
     """Return this host's share of --splay: the same every time, in [0, splay)."""
-    share = int(reader.fingerprint([{os.uname().nodename: b''}])[:8], 16)
+    share = int(fingerprint([{os.uname().nodename: b''}])[:8], 16)
     return splay * share / 2**32
 
 
@@ -35,8 +36,8 @@ def world(
     return World(
         now=CLOCK.now,
         jitter=jitter,
-        look=observer.look,
-        digest=reader.fingerprint,
+        look=observer.poll,
+        digest=fingerprint,
         targets=lambda: targets(settings),
         absent=lambda: absent(settings),
         born=born,

@@ -56,6 +56,25 @@ def matches_itself(path: str) -> bool:
     )
 
 
+def reaches(
+        patterns: Sequence[str], ignore: tuple[str, ...], names: Sequence[str],
+) -> bool:
+    """Return whether a poll reads the file that these names lead to.
+
+    patterns: what follows the directory in a glob; empty for a directory.
+    """
+    ignored = matcher(ignore)
+    end = len(patterns)
+    at = passing(patterns, {0})
+    after = at
+    for name in names:
+        after = at if end in at else advance(patterns, at, name)
+        if name.startswith('..') or ignored(name) or not after:
+            return False
+        at = passing(patterns, after)
+    return end in after
+
+
 @functools.lru_cache(maxsize=64)
 def matcher(
         patterns: tuple[str, ...], hidden: bool = True,

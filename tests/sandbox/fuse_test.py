@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from xxhash import xxh3_128_digest
 
-from pollreload.system import reader
+from pollreload.system.fingerprint import fingerprint
 from tests.sandbox import changes
 from tests.sandbox.harness import inotifywait, silent, walk
 from tests.sandbox.stuck import App, Mount, mount, rest, space, started
@@ -86,10 +86,10 @@ def test_inotify_is_not_deaf_here(tmp_path: Path) -> None:
         events.until('MODIFY')
 
 
-def fingerprint(source: Path, whole: bool) -> str:
+def whole_fingerprint(source: Path, whole: bool) -> str:
     """Return what a look sees that is not torn, of the file or of the directory."""
     names = (changes.PLAIN, changes.LINKED) if whole else (changes.PLAIN,)
-    return reader.fingerprint([{
+    return fingerprint([{
         name if whole else '': xxh3_128_digest((source / name).read_bytes())
         for name in names
     }])
@@ -118,7 +118,7 @@ def rewrite(
         assert [
             event['fingerprint'] for event in sidecar.seen
             if event['event'] == 'changed'
-        ][-1] == fingerprint(made.source, whole)
+        ][-1] == whole_fingerprint(made.source, whole)
 
 
 LENGTHS = (10, 30, 5, 300, 301, 2000, 7, 5000, 100, 200)

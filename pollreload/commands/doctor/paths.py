@@ -9,7 +9,8 @@ from pollreload.core import change
 from pollreload.runtime import targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
-from pollreload.system import mounts, procfs, reader
+from pollreload.system import mounts, procfs
+from pollreload.system.file_digest import reason
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
@@ -69,7 +70,7 @@ def readings(settings: Settings) -> list[change.Reading | None]:
     try:
         while True:
             for place, each in enumerate(observers):
-                snapshot = None if place in seen else each.look(False)
+                snapshot = None if place in seen else each.poll(False)
                 if snapshot is not None:
                     seen[place] = snapshot.readings[0]
             left = deadline - procfs.now()
@@ -95,7 +96,7 @@ def paths(
         table = {}
         yield Row(
             'mounts', 'warn', mounts.MOUNTINFO,
-            f'not readable ({reader.reason(error)}), so that any read may hang; '
+            f'not readable ({reason(error)}), so that any read may hang; '
             f'each look is made in a child process',
         )
     for path, sight in zip(names, seen, strict=True):

@@ -163,38 +163,72 @@ def test_a_name_that_is_written_goes_before_one_that_is_not() -> None:
 @pytest.mark.parametrize(('path', 'below'), [
     ('/d', True), ('d', False), ('/d/', True), ('/', True), ('/d/*', True),
     ('/e', False), ('/d/s', False), ('/d/[a-z]*', True), ('/d/e/*', False),
-    ('/dd', False),
+    ('/dd', False), ('/d/*.conf', False), ('/*', True), ('/*/sf', True),
+    ('/**/sf', True), ('/d/*.lock', True), ('/d/sf', True),
 ])
-def test_what_others_write_is_beside_it(path: str, below: bool) -> None:
-    """Their ledgers and status files below its paths, which are no content of it."""
-    first, second, _ = watches(
+@pytest.mark.parametrize('option', ['state-file', 'status-file'])
+def test_a_file_that_one_watch_writes_is_never_below_a_path_of_another(
+        path: str, below: bool, option: str,
+) -> None:
+    """Each write would be a change to the other one."""
+    text = (
         f'[[watch]]\npath = ["/x", "{path}"]\nprocess = "x"\n'
-        f'[[watch]]\npath = "/y"\nprocess = "y"\nstate-file = "/d/sf"\n'
-        f'status-file = "/f/sf"\n'
-        f'[[watch]]\npath = "/z"\nprocess = "z"\nstatus-file = "/d/../d/sg"\n',
-    )
-    whole = ('/d/sf', '/f/sf', '/d/../d/sg') if path == '/' else (
-        '/d/sf', '/d/../d/sg',
+        f'[[watch]]\npath = "/y"\nprocess = "y"\n{option} = "/d/sf"\n'
     )
 
-    assert first.beside == (whole if below else ())
-    assert second.beside == ()
+    if not below:
+        assert len(watches(text)) == 2
+    elif path == '/d/sf':
+        assert 'it would be overwritten' in refusal(text)
+    else:
+        assert refusal(text) == (
+            f"7: {option}: is below a path that watch 'x' (line 1) watches; put it "
+            f"elsewhere, or leave it out there with ignore"
+        )
 
 
-def test_what_is_beside_it_through_a_link_is_seen(tmp_path: Path) -> None:
-    """On the way to a path, or to a file that another writes."""
+@pytest.mark.parametrize(('ignore', 'refused'), [
+    ('s*', False), ('sf', True), ('d', False), ('x', True),
+])
+def test_a_written_file_that_is_ignored_is_no_conflict(
+        ignore: str, refused: bool,
+) -> None:
+    """With its lock and its temporary files."""
+    text = (
+        f'[[watch]]\npath = "/x"\nprocess = "x"\nignore = "{ignore}"\n'
+        f'state-file = "/x/d/sf"\n'
+    )
+
+    if refused:
+        assert refusal(text) == (
+            '5: state-file: /x/d/sf is below a watched path: each write would be a '
+            'change; put it elsewhere, or leave it out with --ignore'
+        )
+    else:
+        assert len(watches(text)) == 1
+
+
+def test_a_written_file_is_found_through_links(tmp_path: Path) -> None:
+    """On the way to a path, or to a file that another watch writes."""
     (tmp_path / 'real').mkdir()
     (tmp_path / 'link').symlink_to('real')
 
-    first, second, third = watches(
-        '[[watch]]\npath = "real"\nprocess = "x"\nstatus-file = "link/s"\n'
-        '[[watch]]\npath = "link/*"\nprocess = "y"\nstate-file = "real/t"\n'
-        '[[watch]]\npath = "link/../real/"\nprocess = "z"\n',
+    for path, file in (
+            ('real', 'link/s'), ('link/*', 'real/t'), ('link/../real/', 'link/u'),
+    ):
+        assert 'below a path that' in refusal(
+            f'[[watch]]\npath = "{path}"\nprocess = "x"\n'
+            f'[[watch]]\npath = "/y"\nprocess = "y"\nstatus-file = "{file}"\n',
+        )
+
+
+def test_a_file_of_the_same_name_elsewhere_is_watched() -> None:
+    """Only the very files that are written are of no concern."""
+    (only,) = watches(
+        '[[watch]]\npath = "/etc/app"\nprocess = "x"\nstate-file = "/d/ledger"\n',
     )
 
-    assert first.beside == ('real/t',)
-    assert second.beside == ('link/s',)
-    assert third.beside == ('link/s', 'real/t')
+    assert 'ledger' not in only.ignore
 
 
 def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
@@ -218,15 +252,6 @@ def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
         "9: status-file: is that of watch 'x' (line 1) too; two would overwrite it"
     )
     assert asked == [6, 6]
-
-
-def test_what_it_writes_itself_is_not_beside_it() -> None:
-    """It knows that already."""
-    (only,) = watches(
-        '[[watch]]\npath = "/d"\nprocess = "x"\nstate-file = "/d/s"\n',
-    )
-
-    assert only.beside == ()
 
 
 def test_inline_tables_are_tables() -> None:

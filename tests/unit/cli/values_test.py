@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pollreload.cli import values
 from pollreload.cli.values import duration, signal_name, signal_number
 
 # A part of Linux' on x86, with an alias, and what the names are on MIPS.
@@ -117,3 +118,21 @@ def test_every_name_of_this_machine_is_understood(number):
 
     found = signal_number(name, numbers, signal.SIGRTMIN, signal.SIGRTMAX)
     assert found == number
+
+
+@pytest.mark.parametrize(('text', 'size'), [
+    ('1', 1), ('1000', 1000), ('64k', 65536), ('64 KiB', 65536), ('512M', 512 << 20),
+    ('4GiB', 4 << 30), ('4gb', 4 << 30), (' 2T ', 2 << 40), ('1b', 1), ('7E', 7 << 60),
+])
+def test_a_size_has_a_binary_unit(text: str, size: int) -> None:
+    """As the tools of coreutils take it."""
+    assert values.size(text) == size
+
+
+@pytest.mark.parametrize('text', [
+    '', '0', '0k', '-1', '1.5G', 'G', '4X', '4GG', '\u0664', '1' * 19, 'KiB', '4ik',
+])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """With what is accepted."""
+    with pytest.raises(ValueError, match='is not a size; write 4GiB, 512M, 64k or'):
+        values.size(text)

@@ -20,10 +20,10 @@ from pollreload.system import (
     children,
     ledger_file,
     procfs,
-    reader,
     status_file,
     visibility,
 )
+from pollreload.system.fingerprint import fingerprint
 from tests.servers.harness import until
 from tests.support.sidecar import unique, write
 
@@ -610,7 +610,7 @@ def test_the_status_file_is_written_for_what_is_new(
     assert only['watch'] == 'one'
     assert only['content'] == 'current'
     assert only['seen'] == only['done'] == shown.shown(
-        watch.state, reader.fingerprint([
+        watch.state, fingerprint([
             it.files for it in watch.state.content.known if it is not None
         ]),
     )

@@ -19,8 +19,10 @@ from xxhash import xxh3_128_digest
 
 from pollreload.core.change import EMPTY, Reading
 from pollreload.settings import IGNORED
-from pollreload.system import globs, reader, safe_open, stat_cache
-from pollreload.system.reader import TERMS, fingerprint, look
+from pollreload.system import file_digest, globs, reader, safe_open, stat_cache, walk
+from pollreload.system.file_digest import Progress
+from pollreload.system.fingerprint import fingerprint
+from pollreload.system.reader import TERMS, poll
 
 ROOT = os.getuid() == 0
 NAMES = st.binary(max_size=4).map(os.fsdecode)
@@ -59,7 +61,7 @@ def write(top: str, names: Iterable[str], content: str = 'x') -> None:
 
 
 def see(path: str, ignore: Sequence[str] = IGNORED) -> Reading:
-    snapshot = look((path,), ignore)
+    snapshot = poll((path,), ignore)
     assert snapshot is not None
     return snapshot.readings[0]
 
@@ -90,15 +92,17 @@ def before_read(
 ) -> None:
     """Do something some times before a read, once the first reads are done."""
     todo = iter((*[None] * first, *range(times)))
-    real = reader.read
+    real = file_digest.read
 
-    def read(path: str, info: os.stat_result, this: reader.Pass) -> tuple[bytes, bytes]:
+    def read(
+            path: str, info: os.stat_result, progress: Progress,
+    ) -> tuple[os.stat_result | None, bytes]:
         turn = next(todo, None)
         if turn is not None:
             act(turn)
-        return real(path, info, this)
+        return real(path, info, progress)
 
-    monkeypatch.setattr(reader, 'read', read)
+    monkeypatch.setattr(walk, 'read', read)
 
 
 # A file
@@ -136,7 +140,7 @@ def test_a_poll_of_a_file_reads_it_once_and_reads_no_links(at, monkeypatch):
                  'readlink', 'scandir', 'getcwd'):
         monkeypatch.setattr(os, name, spied(name, calls))
 
-    look((f'{at}/link.conf',), IGNORED)
+    poll((f'{at}/link.conf',), IGNORED)
 
     safe_open = ['open', 'fstat', 'open', 'close']
     assert calls == ['stat', *safe_open, 'fstat', 'read', 'close']
@@ -150,8 +154,8 @@ def test_a_look_at_a_file_imports_no_matcher(at):
         'names = {"re", "fnmatch", "glob"}\n'
         'for name in names:\n'
         '    sys.modules.pop(name, None)  # typing, coverage\n'
-        'from pollreload.system.reader import look\n'
-        'assert look((sys.argv[1],), ("*~",)).readings[0].files\n'
+        'from pollreload.system.reader import poll\n'
+        'assert poll((sys.argv[1],), ("*~",)).readings[0].files\n'
         'print(sorted(names & set(sys.modules)))\n'
     )
 
@@ -163,7 +167,7 @@ def test_a_look_at_a_file_imports_no_matcher(at):
     assert ended.stdout == '[]\n'
 
 
-@pytest.mark.parametrize('size', [reader.CHUNK, reader.CHUNK + 1, 5 << 20])
+@pytest.mark.parametrize('size', [file_digest.CHUNK, file_digest.CHUNK + 1, 5 << 20])
 def test_a_large_file_is_read_in_chunks(at, size):
     """The digest does not depend on the way of reading."""
     content = os.urandom(1000) * (size // 1000) + bytes(size % 1000)
@@ -179,8 +183,8 @@ def test_a_file_is_read_to_its_end_whatever_its_size_is_said_to_be(at, size):
     write(at, ['app.conf'], 'hello')
     file = os.open(f'{at}/app.conf', os.O_RDONLY)
 
-    this = reader.Pass((), False, True, reader.never, TERMS, [0, 0])
-    digest = reader.hashed(file, size, this)
+    progress = Progress(reader.never, [0, 0], None)
+    digest = file_digest.hash_file(file, size, progress)
 
     os.close(file)
     assert digest == xxh3_128_digest(b'hello')
@@ -200,7 +204,7 @@ def test_no_descriptor_is_kept_over_looks(at):
     os.mkfifo(f'{at}/d/fifo')
     before = os.listdir('/proc/self/fd')
 
-    look((f'{at}/d', f'{at}/d/a', f'{at}/d/fifo', f'{at}/none'), IGNORED)
+    poll((f'{at}/d', f'{at}/d/a', f'{at}/d/fifo', f'{at}/none'), IGNORED)
 
     assert os.listdir('/proc/self/fd') == before
 
@@ -294,10 +298,10 @@ def test_a_file_that_is_swapped_after_stat_is_not_opened(at):
     before = os.stat(f'{at}/app.conf')
     os.remove(f'{at}/app.conf')
     os.mkfifo(f'{at}/app.conf')
-    this = reader.Pass((), False, True, reader.never, TERMS, [0, 0])
+    progress = Progress(reader.never, [0, 0], None)
 
     with pytest.raises(OSError, match='is a FIFO'):
-        reader.read(f'{at}/app.conf', before, this)
+        file_digest.read(f'{at}/app.conf', before, progress)
 
 
 # A directory
@@ -319,7 +323,7 @@ def test_an_empty_directory_has_no_files(at):
 
 def test_the_root_directory_is_joined_with_one_slash(monkeypatch):
     """A path of '/' is a directory as any other."""
-    monkeypatch.setattr(reader, 'listing', lambda *_: (['etc/passwd'], set()))
+    monkeypatch.setattr(walk, 'listing', lambda *_: (['etc/passwd'], set()))
 
     assert members('/') == ['etc/passwd']
 
@@ -383,7 +387,7 @@ def test_links_are_followed_once_for_each_path(at):
     os.mkdir(f'{at}/d')
     os.symlink(f'{at}/real', f'{at}/d/l')
 
-    snapshot = look((f'{at}/d', f'{at}/d'), ())
+    snapshot = poll((f'{at}/d', f'{at}/d'), ())
 
     assert snapshot is not None
     assert [list(sight.files) for sight in snapshot.readings] == [['l/a'], ['l/a']]
@@ -450,7 +454,7 @@ def test_a_member_that_is_refused_as_missing_though_it_is_there_is_unreadable(
         if path.endswith('/b'):
             raise FileNotFoundError(errno.ENOENT, 'odd')
         return real(path)
-    monkeypatch.setattr(reader, 'open_regular', fail)
+    monkeypatch.setattr(file_digest, 'open_regular', fail)
 
     assert see(at).unreadable == {'b': 'no such file'}
 
@@ -645,16 +649,16 @@ def test_two_paths_come_from_the_same_set(at, monkeypatch):
     """Files below one ..data are one set, also where they are named one by one."""
     publish(at, '1', ['a', 'sub/b'])
     readings: list[Reading] = []
-    real = reader.sight
+    real = reader.read_path
 
-    def sight(path: str, this: reader.Pass) -> Reading:
+    def sight(path: str, this: walk.Pass) -> Reading:
         readings.append(real(path, this))
         if len(readings) == 1:
             publish(at, '2', ['a', 'sub/b'])
         return readings[-1]
-    monkeypatch.setattr(reader, 'sight', sight)
+    monkeypatch.setattr(reader, 'read_path', sight)
 
-    snapshot = look((f'{at}/a', f'{at}/sub/b'), IGNORED)
+    snapshot = poll((f'{at}/a', f'{at}/sub/b'), IGNORED)
 
     assert snapshot is not None
     assert [reading.files[''] for reading in snapshot.readings] == [
@@ -681,14 +685,14 @@ def test_a_set_that_moves_after_the_listing_is_listed_again(at, monkeypatch):
     """The names are of the same set as the contents."""
     todo = [('a', 'c')]
 
-    def listing(fd: int, path: str, this: reader.Pass, real=reader.listing):
+    def listing(fd: int, path: str, this: walk.Pass, real=walk.listing):
         listed = real(fd, path, this)
         if todo:
             publish(at, '2', todo.pop())
             os.remove(f'{at}/b')
         return listed
     publish(at, '1', ['a', 'b'])
-    monkeypatch.setattr(reader, 'listing', listing)
+    monkeypatch.setattr(walk, 'listing', listing)
 
     assert members(at) == ['a', 'c']
 
@@ -713,7 +717,7 @@ def test_a_set_that_keeps_moving_is_unreadable(at, monkeypatch):
         lambda turn: publish(f'{at}/volume', f'{turn}', ['a', 'b']), 100,
     )
 
-    snapshot = look((f'{at}/volume', f'{at}/other'), IGNORED)
+    snapshot = poll((f'{at}/volume', f'{at}/other'), IGNORED)
 
     assert snapshot is not None
     assert snapshot.readings == (
@@ -734,7 +738,7 @@ def test_a_file_alone_is_never_read_again(at, monkeypatch):
 
 
 def newest(*paths: str, dates: bool = True) -> float:
-    snapshot = look(paths, IGNORED, dates)
+    snapshot = poll(paths, IGNORED, dates)
     assert snapshot is not None
     return snapshot.newest
 
@@ -791,7 +795,7 @@ def test_a_rename_of_the_directory_of_a_file_counts(
     ])
     monkeypatch.setattr(os, 'stat', {at: info}.get)
 
-    assert reader.moved(at, file) == found
+    assert walk.moved(at, file) == found
 
 
 def test_a_directory_that_is_renamed_into_place_is_new(at):
@@ -821,7 +825,7 @@ def test_newest_counts_every_link_on_the_way(at, path):
 
 def test_a_link_that_is_gone_has_no_date(at):
     """It may vanish between two system calls."""
-    assert reader.latest(f'{at}/none') == 0.0
+    assert walk.latest(f'{at}/none') == 0.0
 
 
 # Stop
@@ -833,20 +837,69 @@ def test_a_look_is_stopped_between_the_chunks_of_a_file(at):
         file.truncate(5 << 30)
     answers = iter((False, False, True))
 
-    assert look((f'{at}/app.conf',), IGNORED, stop=lambda: next(answers)) is None
+    assert poll((f'{at}/app.conf',), IGNORED, stop=lambda: next(answers)) is None
     assert list(answers) == []
 
 
 def test_a_look_is_stopped_between_files(at):
-    """It is asked for each 64 names, in a directory and among the paths."""
+    """It is asked for each 64 names, as they are listed, read, and among the paths."""
     write(at, [f'd/{number}' for number in range(128)], '')
-    answers = iter((False, False))
+    answers = iter([False] * 4)
 
-    assert look((f'{at}/d',), IGNORED, stop=lambda: next(answers)) is not None
+    assert poll((f'{at}/d',), IGNORED, stop=lambda: next(answers)) is not None
     assert list(answers) == []
-    assert look((f'{at}/d',), IGNORED, stop=lambda: True) is None
-    assert look([f'{at}/d/1'] * 64, (), stop=lambda: True) is None
-    assert look([f'{at}/d/1'] * 63, (), stop=lambda: True) is not None
+    assert poll((f'{at}/d',), IGNORED, stop=lambda: True) is None
+    assert poll([f'{at}/d/1'] * 64, (), stop=lambda: True) is None
+    assert poll([f'{at}/d/1'] * 63, (), stop=lambda: True) is not None
+
+
+def test_a_directory_is_stopped_while_it_is_listed(at, monkeypatch):
+    """One of a million names takes longer than TERM may take."""
+    write(at, [f'd/{number}' for number in range(64)], '')
+    monkeypatch.setattr(os, 'stat', fail_stat(os.stat, f'{at}/d/'))
+
+    assert poll((f'{at}/d',), IGNORED, stop=lambda: True) is None
+
+
+def fail_stat(real: Callable[..., os.stat_result], below: str) -> Callable[..., object]:
+    """Return a stat that must not be called for what is below a directory."""
+    def call(path: str, **named: object) -> os.stat_result:
+        assert not path.startswith(below), path
+        return real(path, **named)
+    return call
+
+
+@pytest.mark.parametrize(('size', 'limit', 'said'), [
+    (1000, 1000, ''), (1001, 1000, '1000'), (1025, 1024, '1KiB'),
+    (1 << 62, 1 << 32, '4GiB'), (3 << 20, 2 << 20, '2MiB'),
+])
+def test_a_file_above_the_limit_is_not_read(at, size, limit, said):
+    """Its size decides; a sparse one of 8 EiB can be made anywhere."""
+    with tempfile.TemporaryDirectory(dir='/dev/shm') as shm:
+        with open(f'{shm}/a', 'wb') as file:
+            file.truncate(size)
+        tally = [0, 0]
+
+        got = poll((f'{shm}/a',), (), tally=tally, largest=limit)
+
+    assert got is not None
+    if said:
+        assert got.readings[0] == lost(f'is larger than --max-file-size {said}')
+        assert tally == [0, 0]
+    else:
+        assert tally == [1, size]
+
+
+def test_a_file_that_gives_more_than_it_says_is_limited_too(at):
+    """A file of /proc has no size, and one that is written to has another soon."""
+    write(at, ['a'], 'x' * (1 << 20))
+    file = os.open(f'{at}/a', os.O_RDONLY)
+    progress = Progress(reader.never, [0, 0], 1 << 19)
+
+    with pytest.raises(file_digest.TooLarge):
+        file_digest.hash_file(file, 0, progress)
+
+    os.close(file)
 
 
 # The fingerprint
@@ -883,9 +936,9 @@ def test_a_name_that_is_listed_twice_is_read_once(tmp_path, monkeypatch):
             yield iter([*each, each[0]])
 
     monkeypatch.setattr(os, 'scandir', twice)
-    shelves = [stat_cache.Shelf()]
+    caches = [stat_cache.Cache()]
     seen = [
-        look((str(tmp_path),), (), terms=TERMS._replace(began=2e9), shelves=shelves)
+        poll((str(tmp_path),), (), terms=TERMS._replace(began=2e9), caches=caches)
         for _ in range(3)
     ]
 

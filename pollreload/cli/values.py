@@ -25,7 +25,7 @@ def size(text: str) -> int:
     unit = written[len(digits):].removesuffix('b').removesuffix('i')
     digits = digits.rstrip()
     if not (
-            digits.isascii() and digits.isdigit() and len(digits) < 19
+            written.isascii() and digits.isdigit() and len(digits) < 19
             and unit in SIZES and int(digits)
     ):
         raise ValueError(

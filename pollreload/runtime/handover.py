@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MEANWHILE = (
     'interval', 'rehash', 'settle', 'empty_grace', 'ignore', 'min_uptime', 'survive',
     'command_timeout', 'url_timeout', 'splay', 'on_start', 'state_file', 'status_file',
-    'log_format', 'verbosity', 'name',
+    'log_format', 'verbosity', 'name', 'max_file_size',
 )
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from pollreload.core.state import Say, State
-from pollreload.system import reader
+from pollreload.system.fingerprint import fingerprint as fingerprint_of
 
 VARIABLE = 'POLLRELOAD_FINGERPRINT_KEY'
 KEY = os.urandom(32).hex()
@@ -31,8 +31,8 @@ def shown(state: State, fingerprint: str) -> str:
         return ''
     key = os.environ.get(VARIABLE) or state.key
     # Hashed twice, as HMAC does (RFC 2104): one hash of this kind can be inverted.
-    inner = reader.fingerprint([{key: fingerprint.encode('ascii')}])
-    return reader.fingerprint([{key: inner.encode('ascii')}])
+    inner = fingerprint_of([{key: fingerprint.encode('ascii')}])
+    return fingerprint_of([{key: inner.encode('ascii')}])
 
 
 def visible(state: State) -> State:

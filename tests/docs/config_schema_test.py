@@ -291,6 +291,7 @@ WORDS = {
     'interval': ['10ms', '5s'],
     'settle': ['0', '250ms', '5.5s', '.5', '5. m', '365h', '1' * 18, '1.' + '0' * 17],
     'ignore': ['*~'],
+    'max-file-size': ['4GiB', '512M', '1', ' 0010 kb ', '1' * 18, '7i'],
     'handler-check': ['off'],
     'on-start': ['auto'],
     'validate': ['nginx -t', "a 'b c'", '""'],

@@ -809,6 +809,8 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
         'splay', 'url-timeout',
     ), DURATIONS),
     'ignore': listed(TEXT),
+    'max-file-size': chosen('4GiB', '512M', ' 64 k ', '007', '1b')
+    | st.integers(1, 2**40).map(number),
     'handler-check': chosen('enforce', 'warn', 'off'),
     'validate': COMMANDS.map(word),
     'verify': COMMANDS.map(word),

@@ -336,7 +336,7 @@ def test_without_mountinfo_the_path_is_read_all_the_same(at, conf, monkeypatch):
 def hanging(monkeypatch):
     """Looks that never end, in a child that has to be ended."""
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
-    monkeypatch.setattr(reader, 'look', lambda *_, **__: signal.pause())
+    monkeypatch.setattr(reader, 'poll', lambda *_, **__: signal.pause())
     monkeypatch.setattr(paths_module, 'PATIENCE', 0.05)
     yield
     # Were one of them alive, this would wait for ever.

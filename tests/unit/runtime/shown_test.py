@@ -9,7 +9,7 @@ import xxhash
 from pollreload.core import change, ledger_format
 from pollreload.core.state import State
 from pollreload.runtime import shown
-from pollreload.system import reader
+from pollreload.system.fingerprint import fingerprint as fingerprint_of
 
 HERE = ledger_format.Here('key', 'boot', 'pids')
 
@@ -22,7 +22,7 @@ def unset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fingerprint(secret: str) -> str:
     """Return the fingerprint of a file that holds a secret."""
-    return reader.fingerprint([{'pin': xxhash.xxh3_128(secret.encode()).digest()}])
+    return fingerprint_of([{'pin': xxhash.xxh3_128(secret.encode()).digest()}])
 
 
 def test_short_secret_cannot_be_found_by_trying_all() -> None:
@@ -47,7 +47,7 @@ def test_same_version_is_shown_alike_and_another_is_not() -> None:
     )))
 
     revived = ledger_format.revive(
-        ledger_format.dump(state, HERE), HERE, reader.fingerprint,
+        ledger_format.dump(state, HERE), HERE, fingerprint_of,
     )
 
     assert revived is not None

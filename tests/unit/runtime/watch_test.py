@@ -388,7 +388,8 @@ CALM: dict[str, Any] = {
     'interval': 7.0, 'rehash': 7.0, 'settle': 7.0, 'empty_grace': 7.0, 'ignore': (),
     'min_uptime': 7.0, 'survive': 7.0, 'command_timeout': 7.0, 'url_timeout': 7.0,
     'splay': 7.0, 'on_start': 'always', 'state_file': '/s', 'status_file': '/t',
-    'log_format': 'json', 'verbosity': 7, 'name': 'other', 'beside': ('/u',),
+    'log_format': 'json', 'verbosity': 7, 'name': 'other',
+    'max_file_size': 7,
 }
 OTHER: dict[str, Any] = {
     'paths': ('/a',), 'process': 'y', 'pidfile': '/p', 'cmdline': 'y', 'uid': 7,

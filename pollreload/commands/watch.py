@@ -62,6 +62,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
             say('stopped', f'on {name}', signal=name)
             return 0
         if got.si_signo == signal.SIGHUP:
+            say = logger(watches[0].asked._replace(name=''))
+            say('polling', 'polling now, on SIGHUP', signal='SIGHUP')
             for watch in watches:
                 watch.poll_now()
         elif got.si_signo == signal.SIGUSR1:

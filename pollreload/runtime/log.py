@@ -62,8 +62,8 @@ def json_object(fields: Mapping[str, object]) -> str:
 # Events that are no cause for concern, left out by -q; and those that are told
 # only to who asks with -v: a run that finds nothing due is silent.
 CALM = frozenset((
-    'started', 'baseline', 'polled', 'changed', 'signalled', 'delivered', 'verified',
-    'readable', 'stopped',
+    'started', 'baseline', 'polling', 'polled', 'changed', 'signalled', 'delivered',
+    'verified', 'readable', 'stopped',
 ))
 LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))

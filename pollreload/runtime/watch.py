@@ -1,6 +1,7 @@
 """One watch among those of a process: what it knows, and what keeps that."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +21,17 @@ from pollreload.settings import Settings
 from pollreload.system import procfs
 
 BEHIND = 10.0  # s until a ledger is written once more that could not be
+PENALTY = 60.0  # s until a watch in which something unexpected happened goes on
+
+
+def origin(error: BaseException) -> str:
+    """Return where an exception was raised, as MODULE:LINE."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return 'an unknown place'
+    return f'{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}'
 
 
 class Recorder(Protocol):
@@ -43,6 +55,7 @@ class Watch:
     asked: its settings as they were given. at: when it is to be stepped next at
     the latest, boot seconds. after: called with the state after each step.
     record: what the metrics keep of it; None without --listen.
+    fault: what went wrong unexpectedly in the last step, '' if nothing did.
     behind: when to write the ledger once more that could not be, boot seconds;
         0.0: it holds what is known.
     """
@@ -71,6 +84,7 @@ class Watch:
         # A ledger that was of no use is a reason to tell nobody at first.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
+        self.fault = ''
         self.around = world(settings, self.observer, self.runner, self.say, self.save)
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
@@ -84,6 +98,25 @@ class Watch:
         return self.at <= now or self.observer.pid > 0 or self.runner.pid > 0
 
     def step(self) -> None:
+        """Do everything that can be done now.
+
+        An unexpected exception is logged once and the watch goes on a minute later:
+        it must not end the other watches.
+        """
+        try:
+            self.proceed()
+            self.fault = ''
+        except Exception as error:  # noqa: BLE001
+            fault = f'{type(error).__name__} at {origin(error)}: {error}'
+            if fault != self.fault:
+                self.fault = fault
+                self.say(
+                    'failed', f'a fault in pollreload ({fault}); please report it; '
+                    f'polling again in {PENALTY:g} s', reason='fault',
+                )
+            self.at = procfs.now() + PENALTY
+
+    def proceed(self) -> None:
         """Do everything that can be done now."""
         self.state = step_module.step(self.settings, self.state, self.around)
         self.at = observation.wake(self.state)

@@ -348,8 +348,8 @@ def test_a_watch_from_its_start_to_its_end(
         assert it.stop() == 0
 
     assert named(seen) == {
-        'started', 'baseline', 'polled', 'changed', 'held', 'signalled', 'delivered',
-        'verified', 'unreadable', 'readable', 'status', 'stopped',
+        'started', 'baseline', 'polling', 'polled', 'changed', 'held', 'signalled',
+        'delivered', 'verified', 'unreadable', 'readable', 'status', 'stopped',
     }
     assert any('said' in line for line in seen)
 

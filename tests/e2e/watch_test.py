@@ -943,10 +943,11 @@ def test_watch_stays_small(conf: str, target: targets.Target) -> None:
     )
     # As it is installed: to compile it takes memory that it keeps.
     compileall.compile_dir(os.path.join(sidecar.ROOT, 'pollreload'), quiet=1)
-    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK)
+    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.quick(
+        '--interval', '1h', '--log-format', 'text', '--process', comm(target), conf,
+    ))
     with Sidecar(subprocess.Popen(
-        (*command, '--interval', '1h', '--log-format', 'text',
-         '--process', comm(target), conf),
+        command,
         env=sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ), False) as it:
@@ -978,3 +979,53 @@ def test_a_name_that_nobody_has_is_said_at_the_first_look(tmp_path: Path) -> Non
 
     says = f'1 file in {conf}; no process for {name} is there yet'
     assert baseline['message'] == says
+
+
+def test_hangup_is_logged_once_for_all_watches(
+        target: targets.Target, conf: str,
+) -> None:
+    """Whoever sends it sees that it arrived."""
+    with watch('--process', comm(target), conf) as it:
+        it.until('baseline')
+        it.poll()
+        (line,) = it.hangups
+
+    assert line['message'] == 'polling now, on SIGHUP'
+    assert line['signal'] == 'SIGHUP'
+
+
+def test_fault_in_one_watch_does_not_end_the_others(tmp_path: Path) -> None:
+    """What cannot happen happens in the first: it is logged, and the other delivers."""
+    conf, plan = tmp_path / 'app.conf', tmp_path / 'plan.toml'
+    write(conf, 'first')
+    write(plan, ''.join(
+        f'[[watch]]\nname = "{name}"\npath = "{conf}"\nexec = "true {name}"\n'
+        f'settle = 0\ninterval = "50ms"\non-start = "never"\n'
+        for name in ('bad', 'good')
+    ))
+    program = (
+        'import sys\n'
+        'from pollreload.runtime import watch\n'
+        'from pollreload.__main__ import main\n'
+        'proceed = watch.Watch.proceed\n'
+        'def fail(self):\n'
+        '    if self.asked.name == "bad":\n'
+        '        raise RuntimeError("no such thing")\n'
+        '    proceed(self)\n'
+        'watch.Watch.proceed = fail\n'
+        'sys.exit(main())\n'
+    )
+    with Sidecar(subprocess.Popen(
+        (sys.executable, '-c', program, 'watch', '--config', str(plan),
+         '--log-format', 'json'),
+        env=sidecar.environment(measured=False), stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ), False) as it:
+        fault = it.until('failed', reason='fault', watch='bad')
+        it.until('baseline', watch='good')
+        write(conf, 'second')
+        it.until('delivered', watch='good')
+        assert it.stop() == 0
+
+    assert 'RuntimeError at ' in fault['message']
+    assert it.count('failed', reason='fault') == 1

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from pollreload.core import ledger_format
+from pollreload.core import step as step_module
 from pollreload.core.attempt import Attempt, Told
 from pollreload.core.process import Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerError
 from pollreload.runtime import describe, ledger, shown
+from pollreload.runtime import watch as watch_module
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Settings, Signal
 from pollreload.system import (
@@ -272,6 +274,40 @@ def test_a_ledger_that_could_not_be_written_is_written_later(
     assert after['seen'] == watch.state.content.seen
     assert watch.behind == 0.0
     watch.ledger.let_go()
+
+
+# What goes wrong
+
+
+def test_fault_in_a_watch_is_logged_once_and_ends_nothing(
+        settings: Settings, log: Log, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It goes on a minute later; another fault is another line."""
+    def fail(*_: Any) -> State:
+        raise RuntimeError(faults.pop(0))
+
+    faults = ['one', 'one', 'two']
+    watch = rested(settings, log)
+    real = step_module.step
+    monkeypatch.setattr(step_module, 'step', fail)
+    now = procfs.now()
+    while faults:
+        watch.step()
+    late = watch.at
+    monkeypatch.setattr(step_module, 'step', real)
+    watch.step()
+
+    assert late >= now + 60.0
+    assert watch.at < now + 60.0
+    assert [str(each['message']).partition(';')[0] for each in log.named('failed')] == [
+        f'a fault in pollreload (RuntimeError at {os.path.basename(__file__)}:'
+        f'{fail.__code__.co_firstlineno + 1}: {says})' for says in ('one', 'two')
+    ]
+
+
+def test_fault_without_a_traceback_has_no_place() -> None:
+    """An exception that was never raised."""
+    assert watch_module.origin(RuntimeError()) == 'an unknown place'
 
 
 # What it hands on

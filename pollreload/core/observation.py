@@ -67,7 +67,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     if decision.action == 'rest' and content.left:
         return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
-        report_change(settings, state, decision, world)
+        state = report_change(settings, state, decision, world)
     return unsettled(settings, state, snapshot, stirring, world)
 
 
@@ -179,7 +179,7 @@ def report_troubles(
 
 def report_change(
         settings: Settings, state: State, decision: change.Decision, world: World,
-) -> None:
+) -> State:
     """Say which files are new, gone or different once that has settled."""
     names = [
         named(settings, *each, state.content.known) for each in decision.changed
@@ -188,6 +188,8 @@ def report_change(
         'changed', some(names),
         fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
     )
+    pace = state.pace._replace(files=tuple(names[:MOST_NAMES]))
+    return state._replace(pace=pace)
 
 
 def baseline(

@@ -15,6 +15,22 @@ class Say(Protocol):
     def __call__(self, event: str, message: str, /, **fields: object) -> None: ...
 
 
+class Pace(NamedTuple):
+    """How fast new versions are delivered; times are boot seconds.
+
+    followed: how many deliveries in a row were each followed by a change.
+    active_at: when something was last sent or run. until: no delivery of a new
+        version before this; 0.0: not decided yet.
+    files: what changed last. logged_at: when the feedback loop was logged.
+    """
+
+    followed: int = 0
+    active_at: float = 0.0
+    until: float = 0.0
+    files: tuple[str, ...] = ()
+    logged_at: float = 0.0
+
+
 class State(NamedTuple):
     """All that one watch knows; times are boot seconds.
 
@@ -41,6 +57,7 @@ class State(NamedTuple):
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
     stirring: the readings of the last poll, if it found what has not settled.
     saved: what the ledger holds already.
+    pace: how fast new versions are delivered.
     key: by which fingerprints are hashed where they are shown.
     """
 
@@ -71,6 +88,7 @@ class State(NamedTuple):
     dated_at: float = 0.0
     stirring: tuple[change.Reading, ...] = ()
     saved: object = None
+    pace: Pace = Pace()
     key: str = ''
 
 

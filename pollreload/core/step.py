@@ -1,10 +1,10 @@
 """One poll of one watch: look, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
-from pollreload.core import change
+from pollreload.core import change, feedback
 from pollreload.core.observation import late, see
 from pollreload.core.signalling import begin, tell, validating
-from pollreload.core.state import State, World
+from pollreload.core.state import Pace, State, World
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
@@ -35,7 +35,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     """
     state = see(settings, state, world)
     state = late(settings, state, world)
-    state = deliver(settings, state, world)
+    state = feedback.noted(state, deliver(settings, state, world), world)
     return keep(state, world)
 
 
@@ -71,7 +71,7 @@ def poll_now(state: State, now: float) -> State:
     """Return the state after an operator asked for a poll: a new chance for all."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
     return state._replace(
-        look_at=now, attempt=attempt, deaths=0, deadly='', hold='',
+        look_at=now, attempt=attempt, deaths=0, deadly='', hold='', pace=Pace(),
     )
 
 
@@ -86,7 +86,10 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.content.state != 'due':
         return state
     if state.attempt.fingerprint != state.content.seen:
-        state = begin(state, world)
+        state = feedback.paced(settings, state, world)
+        if world.now() < state.pace.until:
+            return state
+        state = begin(feedback.begun(state), world)
     if state.looking or state.content.looked_at < state.confirm:
         # Nothing is told while a look hangs, or before the one asked for.
         return state._replace(waiting='look')

@@ -1,6 +1,7 @@
 """Rules about versions, in a simulated world: what is absent, empty or unreadable."""
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -118,3 +119,103 @@ def test_rule_4_trouble_is_logged_once_also_over_a_restart_with_the_ledger():
         world.run(20.0)
 
     assert [each.event for each in world.events].count('unreadable') == 1
+
+
+def rewriting(world: Simulation) -> None:
+    """Let each target rewrite the file when it takes the signal."""
+    take, numbers = world.take, itertools.count()
+
+    def rewrite(pid: int) -> None:
+        take(pid)
+        world.put(f'own{next(numbers)}')
+
+    world.take = rewrite  # type: ignore[method-assign]
+
+
+def loops(world: Simulation) -> list[str]:
+    """Return the lines about a feedback loop."""
+    return [
+        each.message for each in world.events
+        if each.fields.get('reason') == 'feedback loop'
+    ]
+
+
+def test_rule_15_feedback_loop_is_reported_once_and_slowed_down():
+    """Rule 15: a reload must not cause the next reload.
+
+    After three deliveries, each followed by a change, the wait doubles up to 5 min.
+    """
+    world = Simulation(WATCH)
+    world.run(20.0)
+    rewriting(world)
+    world.put('B')
+    world.run(3000.0)
+
+    gaps = [
+        other.at - one.at for one, other in itertools.pairwise(world.sent)
+    ]
+    assert max(gaps[:3]) < 15.0
+    assert gaps[3:] == sorted(gaps[3:])
+    assert 290.0 < gaps[-1] < 310.0
+    (line,) = loops(world)
+    assert 'the last 3 deliveries were each followed by a change of /c ' in line
+
+
+def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
+    """Rule 15: the version that is there when the loop ends is delivered."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    rewriting(world)
+    world.put('B')
+    world.run(100.0)
+    del world.take
+    world.run(600.0)
+    assert sent(world)[-1] == world.content
+    assert world.resting()
+
+    before = world.now
+    world.put('last')
+    world.run(20.0)
+
+    assert sent(world)[-1] == 'last'
+    assert world.sent[-1].at - before < 10.0
+
+
+def test_rule_15_operator_ends_the_wait():
+    """SIGHUP to pollreload delivers at once, also in a feedback loop."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    rewriting(world)
+    world.put('B')
+    world.run(300.0)
+    del world.take
+    count = len(world.sent)
+    assert world.state.hold == 'feedback loop'
+
+    world.ask()
+    world.run(2.0)
+
+    assert len(world.sent) == count + 1
+
+
+@pytest.mark.parametrize('command', ['validate', 'act'])
+def test_rule_15_holds_for_a_command_that_changes_the_file(command):
+    """Rule 15: --validate or --exec can cause the change as well."""
+    watch = WATCH._replace(validate=('validate',), exec=(('act',),))
+    world = Simulation(watch)
+    world.run(20.0)
+    numbers = itertools.count()
+    run = world.world.run
+
+    def rewrite(words: Any, additions: Any) -> str:
+        why = run(words, additions)
+        if words[0] == command:
+            world.put(f'own{next(numbers)}')
+        return why
+
+    world.world = world.world._replace(run=rewrite)
+    world.put('B')
+    world.run(1000.0)
+
+    assert len(loops(world)) == 1
+    assert next(numbers) < 20

@@ -726,6 +726,8 @@ class Simulation:
             last = self.settings.settle + self.settings.interval
             often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
             return often and (self.readable or self.layout == 'directory')
+        if reason == 'feedback loop':
+            return len(self.changes) > 2
         if reason == 'became empty':
             return self.seen == 'empty' or self.lost
         if reason == 'no target':

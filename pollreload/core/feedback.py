@@ -1,0 +1,70 @@
+"""Slow down when each delivery causes the next change (a feedback loop)."""
+from __future__ import annotations
+
+from pollreload.core.state import Pace, State, World, hold
+from pollreload.settings import Settings
+
+SOON = 5.0  # s after a delivery, and a poll to see it
+MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change
+SHORTEST = 10.0  # s between deliveries, doubled each time
+LONGEST = 300.0  # s
+
+
+def delay(followed: int) -> float:
+    """Return how long to wait after a delivery, in seconds."""
+    if followed < MOST_FOLLOWED:
+        return 0.0
+    return min(LONGEST, SHORTEST * 2.0 ** min(followed - MOST_FOLLOWED, 10))
+
+
+def paced(settings: Settings, state: State, world: World) -> State:
+    """Return the state with the time before which a new version is not delivered.
+
+    It is decided once for each delivery; a newer version meanwhile does not move
+    it, so the last version always arrives.
+    """
+    pace, now = state.pace, world.now()
+    if not pace.until:
+        last = pace.active_at + settings.interval + SOON
+        soon = pace.active_at > 0.0 and state.content.seen_at <= last
+        followed = pace.followed + 1 if soon else 0
+        pace = pace._replace(
+            followed=followed, until=pace.active_at + delay(followed) if soon else now,
+        )
+        state = state._replace(pace=pace)
+    if now >= pace.until:
+        return state
+    wait = delay(pace.followed)
+    if pace.logged_at:
+        # One line for the whole loop, again after an hour.
+        state = state._replace(hold='feedback loop', held_at=pace.logged_at)
+    state = hold(
+        state, world, 'feedback loop', 'feedback loop',
+        f'the last {pace.followed} deliveries were each followed by a change of '
+        f'{", ".join(pace.files) or " ".join(settings.paths)} within seconds: a reload '
+        f'or a command seems to cause the next; deliveries wait {wait:g} s and longer, '
+        f'up to {LONGEST:g} s, until that ends',
+        again=pace.until, files=pace.files,
+    )
+    return state._replace(pace=pace._replace(logged_at=state.held_at))
+
+
+def begun(state: State) -> State:
+    """Return the state when the delivery of a new version begins."""
+    pace = state.pace
+    if not pace.followed:
+        pace = Pace()
+    return state._replace(pace=pace._replace(until=0.0))
+
+
+def noted(before: State, state: State, world: World) -> State:
+    """Return the state after a step, with the time of its last activity.
+
+    before: the state before that step. Activity is a command that runs, a signal,
+    or an action: anything that can cause a change.
+    """
+    if not state.stage and not before.stage and (
+            before.content.delivered == state.content.delivered
+    ):
+        return state
+    return state._replace(pace=state.pace._replace(active_at=world.now()))

@@ -61,14 +61,15 @@ def absent(settings: Settings) -> str:
         )
         return f'{visibility.HIDDEN}, so {one}; {remedy}'
     for process in procfs.matches(name, settings.cmdline, settings.uid, True):
-        if process.nested and not settings.all_namespaces:
+        # A pidfile names a process itself: see runtime.pidfile_target.
+        if process.nested and not settings.all_namespaces and not settings.pidfile:
             return (
                 f'{process} runs in another pid namespace (a container); add '
                 f'--all-namespaces to signal it there'
             )
     if name is None:
         return f'no process meets {conditions}'
-    # A process that was started below us meets none of them, but it is there.
+    # Our own children meet none of them, but exist.
     if conditions and not all(map(procfs.ours, procfs.candidates(name))):
         return f'no process called {name!r} meets {conditions}'
     return unknown(name)
@@ -100,9 +101,9 @@ def unknown(name: str, root: str = '/proc') -> str:
 
 
 def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
-    """Return which process may be meant by a name, '' if none is near.
+    """Describe the process that a name may mean, '' if none is near.
 
-    seen: the processes that are not ours; above: the pids that we descend from. The
+    seen: all processes but ours; above: the pids that we descend from. The
     strongest evidence comes first.
     """
     # Not the path of the program, nor its arguments.
@@ -147,7 +148,7 @@ def other_names(name: str) -> frozenset[str]:
 
 
 def option(process: Process, word: str = '') -> str:
-    """Return the options that select a process, by a word in its arguments as well.
+    """Return the options that select a process, also by text in its arguments.
 
     A name that the kernel cut off is given in full, to be confirmed.
     """
@@ -166,7 +167,7 @@ def programs(process: Process) -> list[str]:
 
 
 def mentions(process: Process, word: str) -> bool:
-    """Return whether a word stands in the arguments of a process."""
+    """Return whether the arguments of a process contain a name as a whole."""
     pattern = f'(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])'
     return re.search(pattern, ' '.join(process.cmdline), re.IGNORECASE) is not None
 

@@ -19,12 +19,12 @@ class Ended(Exception):
 
 
 def answering(function: Callable[[], int]) -> int:
-    """Return what a function returns; where it raises Ended, end by that signal.
+    """Call a function and return its value; if it raises Ended, die of that signal.
 
-    ENDING and SIGCHLD are blocked meanwhile, to be waited for by ended().
+    ENDING and SIGCHLD are blocked in it, and ended() waits for them.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Not what nohup and the like have made us ignore.
+    # Except those that nohup and the like made us ignore.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {
         number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
     })

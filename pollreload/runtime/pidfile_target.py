@@ -131,6 +131,9 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
             f'is older than {process}, so it was written about another one, unless the '
             f'clock was set since; restart the program, or {confirm(process)}'
         )
+    fields = procfs.stat(f'/proc/{process.pid}')
+    if fields and fields.kernel:
+        return f'names {process}, a thread of the kernel, so it is of no program here'
     if says := foreign(process):
         return f'names {process}, {says}; {confirm(process)}'
     if file.written > latest + LATE and not related(path, process):
@@ -142,7 +145,7 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
 
 
 def confirm(process: Process) -> str:
-    """Return what makes a number in a pidfile strong evidence."""
+    """Return how to confirm the process that a pidfile names."""
     says = f'if that is the program, add --process {shlex.quote(process.comm)}'
     if visibility.alone(procfs.others()):
         says += f'; if the program is in another container, {visibility.SHARE}'
@@ -168,10 +171,7 @@ def below(settings: Settings, process: Process) -> str:
 def foreign(process: Process) -> str:
     """Return why a number probably means a process of another pid namespace, or ''."""
     if process.pid == 1:
-        return 'the first process of this pid namespace, as of any other'
-    fields = procfs.stat(f'/proc/{process.pid}')
-    if fields and fields.kernel:
-        return 'a thread of the kernel'
+        return 'and every pid namespace has a pid 1'
     if process.ancestor:
         return 'which pollreload was started by'
     for inner in visibility.inner_pids(process.pid):
@@ -183,16 +183,16 @@ def foreign(process: Process) -> str:
 def related(path: str, process: Process) -> bool:
     """Return whether a pidfile has something in common with a process.
 
-    Its path stands in the arguments, or it shares a word of three letters or more
-    with the name of the process or of its program.
+    Its path stands in the arguments, or part of it is part of the name of the process
+    or of its program.
     """
     if any(path in argument for argument in process.cmdline):
         return True
     own = ' '.join((process.comm, *process.cmdline[:1], *script(process.cmdline)))
     ours = '/'.join(path.split('/')[-2:])
-    return not words(own).isdisjoint(words(ours) - {'pid', 'run', 'var', 'tmp'})
+    return not parts(own).isdisjoint(parts(ours) - {'pid', 'run', 'var', 'tmp'})
 
 
-def words(text: str) -> set[str]:
-    """Return the words of three letters or more."""
+def parts(text: str) -> set[str]:
+    """Return the parts of a text that are three letters or more."""
     return set(re.findall('[a-z]{3,}', text.lower()))

@@ -52,8 +52,8 @@ class Runner:
     def ran(self) -> int | None:
         """Return the exit status of the command, None while it runs.
 
-        Of a request 0 where its answer is a success, else 1. To be asked every
-        now and then, for it also empties the pipe.
+        Of a request 0 if its answer is a success, else 1. Call it now and then: it
+        also empties the pipe.
         """
         status = children.ended(self.pid)
         if self.answer >= 0:
@@ -68,12 +68,12 @@ class Runner:
     def answered(self, status: int) -> int:
         """Return 0 or 1 for the end of a request, by the status of its child."""
         fd, self.answer, self.pid = self.answer, -1, 0
-        good, words = False, ''
+        good, says = False, ''
         if status:
-            words = f'failed: {children.fault(status, fd)}'
+            says = f'failed: {children.fault(status, fd)}'
         else:
-            good, words = cast(tuple[bool, str], children.value(fd))
-        self.tail = words.encode()
+            good, says = cast(tuple[bool, str], children.value(fd))
+        self.tail = says.encode()
         return int(not good)
 
     def said(self) -> str:
@@ -92,7 +92,7 @@ class Runner:
 
 
 def asked(settings: Settings, url: str) -> tuple[bool, str]:
-    """Be the child of a request: return whether it succeeded, and words for it."""
+    """Be the child of a request: return whether it succeeded, and a message."""
     from pollreload.system import http_request
     return http_request.send(
         url, settings.url_method, settings.url_status, settings.url_timeout,
@@ -100,7 +100,7 @@ def asked(settings: Settings, url: str) -> tuple[bool, str]:
 
 
 def searched(command: Sequence[str]) -> list[str]:
-    """Return where a program is, or the directories that it is looked for in."""
+    """Return the path of a program, or the directories that are searched for it."""
     if '/' in command[0]:
         return [command[0]]
     return [place or '.' for place in os.environ.get('PATH', os.defpath).split(':')]

@@ -1,4 +1,4 @@
-"""Targets."""
+"""Which processes are the targets, and what becomes of a signal to one."""
 from __future__ import annotations
 
 import os
@@ -13,14 +13,14 @@ CAP_KILL = 5  # include/uapi/linux/capability.h
 
 
 def us() -> str:
-    """Return who we are, for a message about permissions."""
+    """Return our effective uid for a message."""
     return f'uid {os.geteuid()}'
 
 
 def entitle() -> str:
-    """Return what would permit us to signal a process of another user."""
-    # As root, for Kubernetes has no ambient set: what `add` names there does not
-    # reach who is not root, in whose bounding set alone it is then.
+    """Return how to get the permission to signal a process of another user."""
+    # As root: Kubernetes has no ambient set, so what `add` names there is only in
+    # the bounding set of any other user.
     says = 'run as the same uid, or as root with CAP_KILL'
     if os.geteuid() and visibility.lacks(CAP_KILL):
         says += f', which is not in effect for {us()}'
@@ -75,7 +75,7 @@ def born(process: Process) -> float:
 def health(process: Process, number: int) -> str:
     """Return 'gone', 'pending' or 'alive'."""
     if procfs.started(process.pid) != process.started:
-        # Where we do not even see ourselves (no descriptor to spare) nobody is gone.
+        # If not even we are visible (no descriptor is left), nothing is known.
         return 'gone' if procfs.stat('/proc/self') else 'pending'
     masks = signal_masks.masks(process.pid)
     if masks is not None and masks.pending & 1 << (number - 1):
@@ -84,9 +84,9 @@ def health(process: Process, number: int) -> str:
 
 
 def send(process: Process, number: int) -> str:
-    """Send the signal by the safest way there is; see delivery.send.
+    """Send the signal by the safest way there is; see signals.send().
 
-    Where a stop was asked for, nothing is: nobody would see what came of it.
+    Nothing is sent once a stop was asked for: the result would not be seen.
     """
     if stopping():
         return 'gone'

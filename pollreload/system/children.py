@@ -21,10 +21,10 @@ CLEARED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
-PAUSE = 0.01  # s between two looks at a child that is waited for
+PAUSE = 0.01  # s between two checks of a child that is waited for
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
-MOST = 1024  # descriptors that are looked for without a /proc
+MOST = 1024  # descriptors that are closed without a /proc
 
 
 # The children that end() has killed and that are not dead yet.
@@ -45,10 +45,10 @@ def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     function: returns what marshal can write (no NamedTuple: only the plain
         types). If it raises, the child exits with 70: see fault().
     deaf: the child stands in for us: it keeps our signals blocked, and our
-        files. Any other has none: it may live on in a read that hangs, and who
-        waits for the end of our output, or for our lock, must not wait for it.
+        files. Any other has none: it may live on in a read that hangs, and a
+        reader of our output, or a run that wants our lock, must not wait for it.
     The descriptor is given to value() when ended() says 0, else to fault().
-    Raises OSError where there can be no child or no memory for its value.
+    Raises OSError if there can be no child or no memory for its value.
     """
     fd = memory()
     try:
@@ -102,11 +102,11 @@ def forget(*kept: int) -> None:
 def within(
         function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
 ) -> Any:
-    """Return what a function returns in a child, for work that may hang.
+    """Call a function that may hang in a child, and return its value.
 
     function: as in fork. The one place that waits outside of the loop: for some
     seconds at most, and not if stop() says so.
-    Raises OSError: Stuck where it took too long.
+    Raises OSError: Stuck if it took too long.
     """
     pid, fd = fork(function)
     until = time.monotonic() + seconds
@@ -126,13 +126,13 @@ def within(
 def keep(
         function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
 ) -> tuple[Any, int]:
-    """Return what a function returns in a child, and what that child lives by.
+    """Call a function in a child; return its value, and the descriptor it lives by.
 
     It lives until we end, or close that descriptor. What the function has opened
     stays open there, and is given back when the kernel ends the child: by KILL,
     for that alone breaks off a close that waits for a server (nfs(5), hard).
     Otherwise as within; the value has to fit into a pipe.
-    Raises OSError: TimeoutError where it took too long.
+    Raises OSError: TimeoutError if it took too long.
     """
     answer, answers = os.pipe2(os.O_CLOEXEC)
     # Never written to: its end is ours.
@@ -196,7 +196,7 @@ def memory() -> int:
 
 
 def value(fd: int) -> object:
-    """Return what a child of fork() that exited with 0 returned; closes fd."""
+    """Return the value of a child of fork() that exited with 0; closes fd."""
     with open(fd, 'rb') as file:
         file.seek(0)  # the child shares our offset, and left it at the end
         return marshal.load(file)
@@ -254,7 +254,7 @@ def hangs(pid: int) -> bool:
 
 
 def reap(keep: Collection[int]) -> None:
-    """Reap the dead children that nobody waits for; to be called on SIGCHLD.
+    """Reap the dead children that nothing waits for; call it on SIGCHLD.
 
     They are those that end() could not wait for and, if we are pid 1, orphans.
     keep: the children whose status is still to be asked for.

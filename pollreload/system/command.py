@@ -25,7 +25,7 @@ def spawn(
     It reads /dev/null, and is found by the PATH of its environment.
     Raises FileNotFoundError (also for a missing interpreter of a script),
     PermissionError (also for a directory), and OSError for the rest (ENOEXEC: a
-    script without #!, for which no shell is tried). A program that is not loaded
+    script without #!; no shell is tried). A program that is not loaded
     within LOADED seconds is running: if it fails later, it exits with 127 and its
     output says why.
     """
@@ -89,8 +89,8 @@ def execute(
 def pipe() -> tuple[int, int]:
     """Return a pipe for what a command prints, to be read without waiting.
 
-    As wide as we are allowed: it is emptied now and then only, and a command
-    that prints more meanwhile waits for that. Raises OSError.
+    As wide as we are allowed: it is emptied only now and then, and a command
+    that prints more waits for that. Raises OSError.
     """
     import fcntl
     ours, theirs = os.pipe2(os.O_CLOEXEC)
@@ -103,7 +103,7 @@ def pipe() -> tuple[int, int]:
 def drained(fd: int, tail: bytes, most: int) -> bytes:
     """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
     try:
-        # All of it at once, for no pipe is wider.
+        # All of it at once: no pipe is wider.
         return (tail + os.read(fd, WIDTH))[-most:]
     except BlockingIOError:
         return tail

@@ -27,11 +27,11 @@ WORDS = {
 def send(
         url: str, method: str, accepted: Sequence[tuple[int, int]], seconds: float,
 ) -> tuple[bool, str]:
-    """Return whether the answer is one of those that are accepted, and words for it.
+    """Send a request; return whether its answer is accepted, and a message.
 
     accepted: the first and last status of each range. seconds: for each wait; an
         answer that trickles can take longer. No redirect is followed, and no
-        variable for a proxy is read. The words never say who asked.
+        variable for a proxy is read. The message never contains credentials.
     """
     parts = urlsplit(url)
     kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
@@ -104,7 +104,7 @@ def sized(answer: http.client.HTTPResponse) -> None:
 
 
 def credentials(parts: SplitResult) -> str:
-    """Return what HTTP's Basic sends of who asks (RFC 7617), '' for nobody."""
+    """Return the credentials of a URL for HTTP Basic (RFC 7617), '' for none."""
     if parts.username is None and parts.password is None:
         return ''
     user, password = (
@@ -118,8 +118,8 @@ def shown(
 ) -> str:
     """Return the first lines of an answer that says what is wrong.
 
-    Nothing where the URL holds what may be a secret: an answer can repeat that
-    in any form.
+    Nothing if the URL contains what may be a secret: an answer can repeat that in
+    any form.
     """
     is_page = 'html' in answer.headers.get('Content-Type', '').lower()
     if is_page or parts.query or '@' in parts.netloc:
@@ -130,7 +130,7 @@ def shown(
 
 
 def reason(error: OSError | UnicodeError) -> str:
-    """Return for a person why there was no answer."""
+    """Return a message that says why there was no answer."""
     if isinstance(error, UnicodeError):
         return 'no such host'
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
 """The file that keeps the memory of a watch between runs.
 
-The only module that touches it. Whoever loads or saves holds the lock; whoever
-only looks (--dry-run, doctor) peeks.
+The only module that touches it. load() and save() need the lock; --dry-run and
+doctor use peek().
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def location(key: str, environ: Mapping[str, str], uid: int) -> str:
 
     uid: the effective one. A relative XDG_STATE_HOME is ignored, as the XDG
         base directory specification asks for.
-    Raises LedgerError where there is no home to put it in.
+    Raises LedgerError if there is no home directory for it.
     """
     state, home = environ.get('XDG_STATE_HOME', ''), environ.get('HOME', '')
     if not os.path.isabs(state):
@@ -47,7 +47,7 @@ def location(key: str, environ: Mapping[str, str], uid: int) -> str:
 
 
 def key(settings: Settings, cwd: str) -> str:
-    """Return 16 hex digits for what is watched, who is told, and how.
+    """Return 16 hex digits for the paths, the target and its signal or actions.
 
     Paths count as os.path.abspath sees them, seen from cwd: a link that moves
     must not change the name of the memory.
@@ -77,8 +77,8 @@ def lock(path: str) -> int:
 
     Makes the directories that are missing (0700) and removes what a run that
     was killed while it saved has left.
-    Raises LedgerBusy where another run holds it, LedgerError where it cannot
-    be had at all.
+    Raises LedgerBusy if another run holds it, LedgerError if it cannot be
+    locked at all.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -126,7 +126,7 @@ def make(directory: str) -> None:
 
 
 def sweep(path: str) -> None:
-    """Remove the temporary files of dead runs; only for who holds the lock.
+    """Remove the temporary files of dead runs; the caller holds the lock.
 
     A pid comes back (a container's is often 1): its file would be in our way.
     """
@@ -143,7 +143,7 @@ def temporary(path: str, pid: int) -> str:
 
 
 def load(path: str) -> dict[str, object] | None:
-    """Return the memory that save was given, or None where there is no ledger.
+    """Return the memory that save was given, or None if there is no ledger.
 
     Raises LedgerKept for one that is corrupt or newer: it has been renamed to
     LEDGER.kept-TIME (UTC), so that a run can start afresh. Raises LedgerError
@@ -163,7 +163,7 @@ def load(path: str) -> dict[str, object] | None:
 
 
 def peek(path: str) -> dict[str, object] | None:
-    """Return what load would, and change nothing. Raises what load does."""
+    """Return the same as load, and change nothing. Raises the same errors."""
     text = read(path)
     if text is None:
         return None
@@ -174,7 +174,7 @@ def peek(path: str) -> dict[str, object] | None:
 
 
 def read(path: str) -> bytes | None:
-    """Return the bytes of a ledger, None where there is none. Raises LedgerError."""
+    """Return the bytes of a ledger, None if there is none. Raises LedgerError."""
     try:
         with open(safe_open.open_regular(path, follow=False), 'rb') as file:
             if os.fstat(file.fileno()).st_size > LARGEST:
@@ -196,7 +196,7 @@ def read(path: str) -> bytes | None:
 def present(path: str) -> bool:
     """Return whether a regular file is there.
 
-    Raises LedgerError where it is anything else, OSError where nobody can tell.
+    Raises LedgerError if it is anything else, OSError if that cannot be read.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -229,7 +229,7 @@ def aside(path: str) -> str:
     """Rename a ledger to a name that is free and return the name."""
     stamp = time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())
     kept, count = f'{path}.kept-{stamp}', 1
-    # No race: whoever renames a ledger holds its lock.
+    # No race: the lock is held when a ledger is renamed.
     while os.path.lexists(kept):
         kept, count = f'{path}.kept-{stamp}-{count}', count + 1
     os.rename(path, kept)

@@ -16,7 +16,7 @@ class Pidfile(NamedTuple):
     pid: the first number of its first line. owner: the file's uid. written: its
     mtime, in seconds of CLOCK_REALTIME. trouble: why it cannot be used, or ''.
     missing: there is no such file, as before the program has started.
-    links: the uids of the links on the way to it, who decide which file is read.
+    links: the uids of the links on the way to it; they decide which file is read.
     directories: those on the way, with their uids and whether everybody may
     replace what is in them.
     """
@@ -31,7 +31,7 @@ class Pidfile(NamedTuple):
 
 
 def read(path: str) -> Pidfile:
-    """Return what a pidfile says. Raises nothing: trouble is an answer."""
+    """Read a pidfile. Raises nothing: trouble is an answer."""
     try:
         fd = safe_open.open_regular(path)
         try:

@@ -181,7 +181,7 @@ def read(
 
     name, uid: also None if it has another comm, or runs as another user. Then its
         arguments, which it chooses itself, are not read.
-    stat is read first: if the pid is reused meanwhile, the rest is of the new
+    stat is read first: if the pid is reused in between, the rest is of the new
     process but the start time is not, and it is compared again before a signal.
     """
     directory = f'{root}/{pid}'
@@ -297,7 +297,7 @@ def new_child(pid: int, since: int, root: str = '/proc') -> int | None:
 
 
 def program(pid: int, root: str = '/proc') -> str:
-    """Return what identifies the program file of a process: path, device, inode.
+    """Return path, device and inode of the program file of a process.
 
     '' if we may not read that. The file itself is not touched: it may be on a
     file system that does not answer.

@@ -57,8 +57,8 @@ def thread_masks(directory: str) -> Masks | None:
 def waits_in(thread: str) -> str:
     """Return the kernel function that a thread sleeps in; '' if that is not known.
 
-    wchan is '0' for a thread that runs, for every thread of a process that we may
-    not trace (proc_pid_wchan in fs/proc/base.c), and since Linux 6.12 for a moment
+    wchan is '0' for a thread that runs, for every thread of a process we may not
+    trace (proc_pid_wchan in fs/proc/base.c), and since Linux 6.12 for a moment
     after a thread fell asleep; the number of the system call is shown then.
     """
     function = procfs.read_file(f'{thread}/wchan', 64) or b'0'

@@ -30,20 +30,20 @@ def send(
         return 'gone'
     except (OSError, AttributeError):
         # ENOSYS before Linux 5.3, EPERM from an old seccomp profile; no such
-        # function where Python was built with older headers.
+        # function if Python was built with older headers.
         return kill(pid, started, signal, started_of)
     try:
         shown = named(fd)
         if shown not in (None, pid, -1):
             return 'foreign'
-        # Only now: from here on the descriptor holds who this is about.
+        # Only now: from here on the descriptor stands for one process.
         if started_of(pid) != started:
             return 'gone'
         signals.pidfd_send_signal(fd, signal)
     except ProcessLookupError:
         return 'gone'
     except (OSError, AttributeError):
-        # Refused by seccomp, or by the kernel: kill(2) tells which.
+        # Refused by seccomp, or by the kernel: kill(2) shows which.
         return kill(pid, started, signal, started_of)
     finally:
         os.close(fd)
@@ -54,7 +54,7 @@ def kill(
         pid: int, started: int, signal: int,
         started_of: Callable[[int], int | None],
 ) -> str:
-    """Send by kill(2), right after a look at the start time; returns as send."""
+    """Send by kill(2), right after comparing the start time; returns as send."""
     if started_of(pid) != started:
         return 'gone'
     try:
@@ -72,8 +72,8 @@ def kill(
 def named(fd: int) -> int | None:
     """Return the pid that /proc gives a pidfd; -1 when it was reaped.
 
-    None where there is no such file or line (/proc not mounted, gVisor); 0, or
-    another pid than was opened, where /proc is of another namespace.
+    None if there is no such file or line (/proc not mounted, gVisor); 0, or
+    another pid than was opened, if /proc is of another namespace.
     """
     try:
         with open(f'/proc/self/fdinfo/{fd}', 'rb') as lines:

@@ -1,7 +1,7 @@
-"""The file that shows what a watch last saw, for who has no port to ask it at.
+"""The status file of a watch, for probes that have no port to ask.
 
-Replaced after each look that ended, by a rename: a reader sees the one before or
-this one. It is no memory, so nothing waits for the disk.
+Replaced after each poll by a rename: a reader sees the old one or the new one. It is
+no ledger, so nothing waits for the disk.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ELSEWHERE = 'name another with --status-file'
 
 
 def write(path: str, shown: Mapping[str, object]) -> None:
-    """Replace the file (0644, for the probe of another user). Raises OSError."""
+    """Replace the file (0644: a probe may be another user). Raises OSError."""
     new = f'{path}.{os.getpid()}.new'
     # O_EXCL: a FIFO that somebody has put there would hold us up.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,7 +38,7 @@ def write(path: str, shown: Mapping[str, object]) -> None:
 
 
 def refused(word: str) -> None:
-    """Refuse NaN and Infinity, which Python alone takes for JSON. Raises ValueError."""
+    """Refuse NaN and Infinity, which only Python accepts as JSON. Raises ValueError."""
     raise ValueError(word)
 
 
@@ -57,7 +57,7 @@ def writable(path: str) -> str:
 
 
 def read(path: str) -> dict[str, object]:
-    """Return what was written. Raises StatusError, in words for a person."""
+    """Read a status file. Raises StatusError with a message for the user."""
     try:
         with open(safe_open.open_regular(path), 'rb') as file:
             text = file.read(LARGEST)

@@ -56,7 +56,7 @@ def alone(processes: Iterable[Process], root: str = '/proc') -> bool:
 
 
 def inner_pids(number: int, root: str = '/proc') -> Iterator[int]:
-    """Yield the pids here of processes with this pid in a namespace below ours."""
+    """Yield the pids here of processes with this pid in a nested namespace."""
     level = len(procfs.numbers(procfs.status(f'{root}/self'), b'NSpid'))
     for pid in sorted(procfs.pids(root)):
         levels = procfs.numbers(procfs.status(f'{root}/{pid}'), b'NSpid')

@@ -1,4 +1,4 @@
-"""A /proc made of plain files, and children of ours that see the real one."""
+"""A /proc made of plain files, and children that see the real one."""
 from __future__ import annotations
 
 import os
@@ -41,7 +41,7 @@ def tree(place: Path) -> str:
 
 
 def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child of ours, no parent of targets."""
+    """Return the value of a function from a child, which is no parent of targets."""
     pid, fd = children.fork(function)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert children.ended(pid) == 0
@@ -54,3 +54,14 @@ def as_nobody(function: Callable[[], Any]) -> Callable[[], Any]:
         os.setuid(65534)
         return function()
     return run
+
+
+def as_child(function: Callable[[], int]) -> int:
+    """Run a function in a child; return its value, -N if it died of signal N."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os._exit(function())
+        finally:
+            os._exit(255)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

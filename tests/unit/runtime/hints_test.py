@@ -158,7 +158,7 @@ def test_absent_target_whose_name_is_there() -> None:
 
 
 def test_absent_target_that_is_our_child() -> None:
-    """It is not told, and that is why, whatever else is asked for."""
+    """It is never signalled, and that is why, whatever else is asked for."""
     name = unique()
     with targets.start('handler', name=name):
         got = hints.absent(Settings(process=name, uid=4321))
@@ -167,7 +167,7 @@ def test_absent_target_that_is_our_child() -> None:
 
 
 def test_absent_target_that_runs_in_a_container() -> None:
-    """A process in a pid namespace below ours is left out by default."""
+    """A process in a nested pid namespace is left out by default."""
     name = unique()
     with targets.start('handler', name=name, namespace=True) as target:
         says = beside(lambda: hints.absent(Settings(process=name)))

@@ -19,7 +19,7 @@ from tests.support.sidecar import unique
 
 
 def chosen(settings: Settings) -> tuple[tuple[int, ...], str, str]:
-    """Return the pids of the targets, the reason and its words."""
+    """Return the pids of the targets, the reason and its message."""
     def choose() -> object:
         choice = targets.targets(settings)
         return tuple(each.pid for each in choice.targets), choice.reason, choice.says
@@ -88,7 +88,7 @@ def test_pidfile_of_a_process_that_ended_is_a_missing_target(
 def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With hidepid nobody can know."""
+    """With hidepid that cannot be known."""
     path = tmp_path / 'app.pid'
     path.write_text(f'{processes.reaped()}\n')
     monkeypatch.setattr(procfs, 'started', lambda pid: None)
@@ -114,7 +114,7 @@ def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('above', [False, True])
 def test_pidfile_by_the_link_of_a_stranger_holds(tmp_path: Path, above: bool) -> None:
-    """Who owns a link can have it lead to the pidfile of any other process."""
+    """The owner of a link can make it lead to the pidfile of any other process."""
     there, link = tmp_path / 'there', tmp_path / 'link'
     there.mkdir()
     link.symlink_to(there if above else 'there/app.pid')
@@ -233,7 +233,7 @@ def test_number_that_any_pid_namespace_has_needs_a_name() -> None:
     """Pid 1, a thread of the kernel, and what we were started by."""
     file = pidfile.Pidfile(1, written=BORN)
 
-    assert 'the first process of this pid namespace' in doubt(
+    assert 'every pid namespace has a pid 1' in doubt(
         file, Process(1, 0, 1, 'init', uid=0),
     )
     assert 'which pollreload was started by' in doubt(
@@ -255,7 +255,7 @@ def test_kernel_thread_is_no_target_of_a_pidfile(
 
 
 def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None:
-    """It may mean the process that has it in a pid namespace below ours.
+    """It may mean the process that has it in a nested pid namespace.
 
     Whether it runs here as well or not, that process is named.
     """
@@ -286,7 +286,7 @@ def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None
 
 
 def test_number_of_pollreload_itself_is_of_another_namespace(tmp_path: Path) -> None:
-    """Pid namespaces are not shared, and that is named; so is a child of ours."""
+    """Pid namespaces are not shared, and that is named; so is our child."""
     path = tmp_path / 'app.pid'
     settings = Settings(pidfile=str(path))
     path.write_text(f'{os.getpid()}\n')
@@ -329,3 +329,16 @@ def test_alone_in_a_pid_namespace_sharing_it_is_named(
     assert 'shareProcessNamespace' in doubt(
         pidfile.Pidfile(1, written=BORN), Process(1, 0, 1, 'sh', uid=0),
     )
+
+
+@pytest.mark.usefixtures('born')
+def test_process_in_a_container_that_ends_is_no_evidence(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is gone between two reads of the table."""
+    monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter((pid,)))
+    monkeypatch.setattr(visibility, 'alone', lambda others: False)
+    monkeypatch.setattr(procfs, 'read', lambda pid: None)
+
+    assert pidfile_target.missing(7).startswith('which does not run;')
+    assert pidfile_target.foreign(Process(7, 0, 1, 'app', uid=0)) == ''

@@ -15,7 +15,7 @@ def ended(pid: int) -> None:
 
 
 def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:
-    """The end of what it printed, of each command anew."""
+    """The end of what it printed, of each command separately."""
     running = runner.Runner()
     nothing = running.said()
     assert running.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
@@ -45,7 +45,7 @@ def test_command_that_runs_has_no_status_yet_and_can_be_cancelled() -> None:
 
 
 def test_command_that_cannot_be_run_says_why(tmp_path: Path) -> None:
-    """Named, and in words."""
+    """The program is named, and the reason."""
     running = runner.Runner()
     directory = str(tmp_path)
 

@@ -22,7 +22,7 @@ def test_us_is_the_effective_uid() -> None:
 def test_nothing_is_sent_once_a_stop_was_asked_for(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody would see what came of it."""
+    """The result would not be seen."""
     monkeypatch.setattr(targets, 'stopping', lambda: True)
     with processes.start('handler') as target:
         process = procfs.read(target.pid)
@@ -37,7 +37,7 @@ def test_nothing_is_sent_once_a_stop_was_asked_for(
 @pytest.mark.parametrize(('ours', 'health'), [
     (procfs.Stat(b'R', 1, 1), 'gone'), (None, 'pending'),
 ])
-def test_nobody_is_gone_where_nothing_can_be_read(
+def test_no_process_is_gone_if_nothing_can_be_read(
         monkeypatch: pytest.MonkeyPatch, ours: object, health: str,
 ) -> None:
     """Without a descriptor to spare every process looks as if it had ended."""
@@ -57,14 +57,16 @@ def test_nobody_is_gone_where_nothing_can_be_read(
 def test_what_would_permit_us_depends_on_who_we_are(
         monkeypatch: pytest.MonkeyPatch, uid: int, bounded: bool, says: str,
 ) -> None:
-    """To add a capability is of no use to who is not root, who may not get it."""
+    """Adding a capability helps only root."""
     monkeypatch.setattr(os, 'geteuid', lambda: uid)
     monkeypatch.setattr(visibility, 'lacks', lambda number: bounded)
 
     assert targets.entitle() == says
 
 
-def test_proc_that_is_not_ours_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proc_of_another_namespace_has_no_target(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Rule 9: what another namespace's /proc says is about other processes."""
     monkeypatch.setattr(visibility, 'trouble', lambda: 'it is not ours')
 
@@ -95,7 +97,7 @@ def test_health_of_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And what ends nobody by default is ignored as well."""
+    """A signal that is harmless by default is ignored as well."""
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(0, 0, 0, 0))
     settings = Settings()
 

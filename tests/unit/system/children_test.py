@@ -66,7 +66,7 @@ def test_status_of_a_command() -> None:
 
 
 def test_no_status_while_it_runs() -> None:
-    """None, and nobody waits."""
+    """None, without waiting."""
     pid = command_of.spawn(['sleep', '1000'], {})
     running = children.ended(pid)
     children.end(pid)
@@ -108,7 +108,7 @@ def test_end_kills_the_whole_group(script: str) -> None:
 
     assert closed(reader)
     os.close(reader)
-    # Reaped at once where it was dead; else that is for the next look.
+    # Reaped at once if it was dead; else by the next call.
     status = 255 if 'exit' in script else wait(pid)
     assert (children.ended(pid), status) == (255, 255 if 'exit' in script else -9)
 
@@ -141,7 +141,7 @@ def test_end_of_what_became_another_user() -> None:
 
 
 def test_reap_buries_the_unwaited_for_alone() -> None:
-    """What end() left and orphans are reaped; who is kept still has a status."""
+    """What end() left and orphans are reaped; a child that is kept has a status."""
     def reap() -> list[int | None]:
         dead = command_of.spawn(['true'], {})
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
@@ -193,13 +193,13 @@ def test_value_that_cannot_be_written_is_a_fault() -> None:
     assert children.fault(70, fd) == 'ValueError: unmarshallable object'
 
 
-def test_child_holds_nothing_of_ours() -> None:
+def test_child_keeps_none_of_our_files() -> None:
     """It may hang for ever: nobody who waits for our end must wait for its."""
     ours, theirs = os.pipe()
     go, start = os.pipe()
     pid, fd = children.fork(lambda: sorted(os.listdir('/proc/self/fd')))
     os.close(theirs)
-    # The end of it, for nobody else has it open.
+    # The end of it: no other process has it open.
     assert os.read(ours, 1) == b''
     for each in (ours, go, start):
         os.close(each)
@@ -239,7 +239,7 @@ def test_forked_child_leads_its_own_group() -> None:
 
 
 def test_no_fork_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there can be no child, nothing is left open."""
+    """If there can be no child, nothing is left open."""
     def fork() -> int:
         raise BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')
 
@@ -338,7 +338,7 @@ def test_a_child_that_hangs_is_not_kept(stop: bool) -> None:
 
 
 def test_a_child_that_fails_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
-    """What it cannot answer is an error of ours, and it is gone."""
+    """What it cannot answer is our error, and it is gone."""
     with pytest.raises(OSError, match='ended without an answer'):
         children.keep(lambda: 1 // 0, 20.0, lambda: False)
 
@@ -385,7 +385,7 @@ def test_a_kept_child_does_not_keep_our_output() -> None:
 
 
 def test_files_are_closed_without_a_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it is not mounted, by their numbers."""
+    """If it is not mounted, by their numbers."""
     def listdir(path: str) -> list[str]:
         raise FileNotFoundError(path)
 

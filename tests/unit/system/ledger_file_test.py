@@ -52,7 +52,7 @@ def put(path: str, text: bytes) -> None:
 
 
 def as_nobody(ask: Callable[[], str]) -> str:
-    """Return what a function says while we are not root, whom no mode keeps out."""
+    """Call a function while we are not root, whom no mode keeps out."""
     if os.geteuid():
         return ask()
     os.seteuid(NOBODY)
@@ -63,7 +63,7 @@ def as_nobody(ask: Callable[[], str]) -> str:
 
 
 def fault(act: Callable[[], object]) -> str:
-    """Return the words of the LedgerError that a function raises."""
+    """Return the text of the LedgerError that a function raises."""
     try:
         act()
     except LedgerError as error:
@@ -82,7 +82,7 @@ def open_tmp():
 
 
 def mounted(options: str, where: str, script: str) -> str:
-    """Return what Python prints with a tmpfs on a directory, in its own namespace."""
+    """Return the output of Python with a tmpfs on a directory, in its own namespace."""
     mount = f'mount -t tmpfs -o {options} none "$1" || exit 77'
     said = subprocess.run(
         ['unshare', '--mount', 'sh', '-c', f'{mount}; exec "$2" -c "$3" "$1"',
@@ -179,7 +179,7 @@ def test_lock_makes_its_directories(tmp_path):
     assert modes == {'a': 0o700, 'a/b': 0o700, 'a/b/app.json.lock': 0o600}
 
 
-def test_a_directory_made_meanwhile_is_as_good(path, monkeypatch):
+def test_a_directory_made_at_the_same_time_is_as_good(path, monkeypatch):
     """Two first runs at once may both find no directory."""
     monkeypatch.setattr(os.path, 'isdir', lambda name: name == '/')
 
@@ -274,7 +274,7 @@ def test_what_dead_runs_left_is_removed(path):
 
 
 def test_no_ledger_is_no_memory(path):
-    """Both readings say None where there is no file, nor a directory for it."""
+    """Both readings return None if there is no file, nor a directory for it."""
     assert ledger_file.load(path) is None
     assert ledger_file.peek(path) is None
     assert ledger_file.load(os.path.join(path, 'deep')) is None
@@ -618,7 +618,7 @@ def test_writable_sees_a_file_in_the_way(path):
     assert said == f'{path} is not a directory; {ledger_file.ELSEWHERE}'
 
 
-def test_writable_asks_for_who_we_are(open_tmp):
+def test_writable_asks_for_the_effective_uid(open_tmp):
     """The directory's permissions and the files' count for the effective uid."""
     path = os.path.join(open_tmp, 'app.json')
     os.chmod(open_tmp, 0o555)
@@ -647,7 +647,7 @@ def test_writable_says_what_the_kernel_says(path):
     )
 
 
-def test_a_failure_without_words_is_still_said():
+def test_a_failure_without_a_text_is_still_said():
     """An OSError made without an errno has no strerror."""
     assert 'cannot read the ledger x: odd; ' in str(
         ledger_file.failure('read', 'x', OSError('odd')),

@@ -18,7 +18,7 @@ def file(directory: Path, text: bytes, mode: int = 0o644) -> str:
 
 
 def passed(path: str) -> pidfile.Pidfile:
-    """Return what a pidfile says, without the directories on the way to it."""
+    """Read a pidfile, without the directories on the way to it."""
     return pidfile.read(path)._replace(directories=())
 
 
@@ -68,7 +68,7 @@ def test_directories_on_the_way_have_an_owner_and_a_mode(tmp_path: Path) -> None
 
 @pytest.mark.parametrize('mode', [0o664, 0o646, 0o666])
 def test_file_that_others_may_write_is_not_believed(tmp_path: Path, mode: int) -> None:
-    """Who may write it could have any process signalled."""
+    """Whoever may write to it could have any process signalled."""
     said = pidfile.read(file(tmp_path, b'41', mode))
 
     assert said.pid == 0
@@ -76,7 +76,7 @@ def test_file_that_others_may_write_is_not_believed(tmp_path: Path, mode: int) -
     assert 'chmod go-w' in said.trouble
 
 
-def test_missing_file_is_told_apart(tmp_path: Path) -> None:
+def test_missing_file_is_distinguished(tmp_path: Path) -> None:
     """The program is not running; that is no trouble with the file."""
     said = pidfile.read(str(tmp_path / 'none'))
 
@@ -104,7 +104,7 @@ def test_error_is_an_answer(tmp_path: Path) -> None:
 
 
 def test_link_to_a_pidfile_is_followed(tmp_path: Path) -> None:
-    """/var/run is a link too; what counts is who owns the file and may write it."""
+    """/var/run is a link too; the owner and the mode of the file count."""
     link = tmp_path / 'link'
     link.symlink_to(file(tmp_path, b'41\n'))
 

@@ -65,7 +65,7 @@ def test_candidates_differ_in_what_follows(root: str) -> None:
     assert procfs.candidates('app', root) == [61]
 
 
-def test_what_matches_is_told_in_full(root: str) -> None:
+def test_match_has_every_field(root: str) -> None:
     """A row has every field of Process."""
     plant(
         Path(root), 60, 'app', ppid=40, started=321, cmdline=('/bin/app', '-x y'),
@@ -189,7 +189,7 @@ def test_a_ring_of_parents_ends(root: str) -> None:
 
 
 def test_nested_only_with_all_namespaces(root: str) -> None:
-    """A longer NSpid than ours is a container below us; its last number its own pid."""
+    """A longer NSpid than ours is a container; its last number its own pid."""
     plant(Path(root), 60, lines=['NSpid:\t60\t1'])
     plant(Path(root), 61, lines=['NSpid:\t61\t7'])
     plant(Path(root), 62, lines=['NSpid:\t62'])
@@ -203,7 +203,7 @@ def test_nested_only_with_all_namespaces(root: str) -> None:
     ]
 
 
-def test_nested_is_counted_from_where_we_are(root: str) -> None:
+def test_nested_is_counted_from_our_level(root: str) -> None:
     """In a /proc from above ours, what is as deep as we are is not below us."""
     tree = Path(root)
     (tree / '50' / 'status').write_text('NSpid:\t50\t5\n')
@@ -260,7 +260,7 @@ def test_what_vanishes_or_is_refused_does_not_match(
 
 
 def test_no_proc_no_processes(tmp_path: Path) -> None:
-    """Where nothing is mounted there is nobody, and no error."""
+    """If nothing is mounted there are no processes, and no error."""
     root = str(tmp_path / 'none')
 
     assert procfs.matches('app', None, None, False, root) == ()
@@ -288,7 +288,7 @@ def test_real_descendants_never_match() -> None:
 
 
 def test_real_decoys_have_the_same_15_bytes(tmp_path: Path) -> None:
-    """Of two programs that comm cannot tell apart only the one named matches."""
+    """Of two programs with the same comm only the one named matches."""
     wanted, decoy = unique('long-program-name-a'), unique('long-program-name-b')
     for name in (wanted, decoy):
         (tmp_path / name).symlink_to(sys.executable)
@@ -328,7 +328,7 @@ def test_real_conditions() -> None:
 
 
 def test_real_pid_namespace() -> None:
-    """The pid 1 of a namespace below ours is nested and an init, its child no init."""
+    """The pid 1 of an inner namespace is nested and an init, its child no init."""
     name = unique('nest')
     with targets.start('forking', name=name, namespace=True, workers=1) as target:
         init = procfs.read(target.pid)
@@ -346,7 +346,7 @@ def test_real_pid_namespace() -> None:
 
 
 def test_we_descend_from_our_parent() -> None:
-    """ancestor is true up the chain, and of nobody else."""
+    """ancestor is true up the chain, and of no other process."""
     parent = procfs.read(os.getppid())
     with targets.start('handler') as target:
         child = procfs.read(target.pid)
@@ -356,7 +356,7 @@ def test_we_descend_from_our_parent() -> None:
     assert (parent.ancestor, child.ancestor) == (True, False)
 
 
-# read, started: who is alive
+# read, started: which processes are alive
 
 
 def test_zombies_are_not_there(root: str) -> None:
@@ -400,7 +400,7 @@ def test_gone_between_stat_and_comm(root: str) -> None:
 
 
 def test_real_zombie() -> None:
-    """One that nobody has reaped is gone for us, though kill(2) to it succeeds."""
+    """One that has not been reaped is gone, though kill(2) to it succeeds."""
     with targets.start('handler') as target:
         before = procfs.started(target.pid)
         target.zombie()
@@ -506,7 +506,7 @@ def test_real_reload_starts_new_children() -> None:
 
 
 def test_where_and_since_when_we_are(root: str) -> None:
-    """The ids of this boot and namespace; '' where they cannot be read."""
+    """The ids of this boot and namespace; '' if they cannot be read."""
     assert len(procfs.boot()) == 36
     assert visibility.pid_namespace().startswith('pid:[')
     assert procfs.boot(root) == ''

@@ -148,7 +148,7 @@ def test_real_stopped_process_keeps_its_signal_pending() -> None:
 
 
 def test_real_blocked_and_unread_stays_pending() -> None:
-    """A blocked signal that nobody reads is pending for ever, and no other is."""
+    """A blocked signal that is never read is pending for ever, and no other is."""
     with targets.start('blocked-unread') as target:
         target.signal(HUP)
         target.signal(USR1)

@@ -18,7 +18,7 @@ HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
 
 
 def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child of ours."""
+    """Return the value of a function from a child."""
     pid, fd = children.fork(function)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert children.ended(pid) == 0
@@ -71,7 +71,7 @@ def test_signal_arrives_once(way: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['blocked', 'sigwait', 'leaderless', 'forking'])
-def test_signal_arrives_where_no_plain_handler_is(way: str, kind: str) -> None:
+def test_signal_arrives_without_a_plain_handler(way: str, kind: str) -> None:
     """signalfd, sigwait, and a process whose first thread has exited."""
     with targets.start(kind) as target:
         sent = tell(target)
@@ -121,8 +121,8 @@ def test_reaped_is_gone(way: str) -> None:
     assert signals.send(target.pid, started, HUP, procfs.started) == 'gone'
 
 
-def test_exit_after_the_look_is_gone(way: str) -> None:
-    """Between the look and the signal there is no one to be hit instead."""
+def test_exit_after_the_check_is_gone(way: str) -> None:
+    """Between the check and the signal there is no one to be hit instead."""
     with targets.start('handler') as target:
         started = born(target)
 
@@ -137,7 +137,7 @@ def test_exit_after_the_look_is_gone(way: str) -> None:
 
 @pytest.mark.parametrize('pid', [0, -1, -(2 ** 31)])
 def test_groups_are_never_signalled(pid: int) -> None:
-    """0 and less would be whole groups to kill(2); not even a look is made."""
+    """0 and less would be whole groups to kill(2); not even a check is made."""
     def look(pid: int) -> NoReturn:
         raise AssertionError(pid)
 
@@ -145,7 +145,7 @@ def test_groups_are_never_signalled(pid: int) -> None:
 
 
 def test_look_comes_after_the_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First the pidfd, then the look: the other order would leave a gap."""
+    """First the pidfd, then the check: the other order would leave a gap."""
     order = []
     pidfd_open = os.pidfd_open
 
@@ -165,7 +165,7 @@ def test_look_comes_after_the_descriptor(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_refused_to_another_user(way: str) -> None:
-    """EPERM of the kernel is told apart from a pidfd that seccomp refuses."""
+    """EPERM of the kernel is distinguished from a pidfd that seccomp refuses."""
     with targets.start('handler') as target:
         started = born(target)
 
@@ -199,7 +199,7 @@ def test_seccomp_may_refuse_pidfd(call: str, error: int) -> None:
 
 
 def test_look_again_before_kill(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the pidfd cannot send, the look before it is too old for kill(2)."""
+    """If the pidfd cannot send, the check before it is too old for kill(2)."""
     monkeypatch.delattr(signal, 'pidfd_send_signal')
     with targets.start('handler') as target:
         looks = iter([7, 8])
@@ -297,7 +297,7 @@ def test_permitted() -> None:
     assert signals.permitted(target.pid) == ''
 
 
-def test_security_module_is_told_apart_from_a_uid(
+def test_security_module_is_distinguished_from_a_uid(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """AppArmor and SELinux answer EACCES, the kernel itself EPERM."""

@@ -58,14 +58,14 @@ def test_a_failed_write_leaves_the_old_one_and_no_litter(
 def test_what_is_no_status_file_is_one_line(
         tmp_path: Path, text: str, says: str,
 ) -> None:
-    """A probe shows it to a person."""
+    """A probe shows it to the user."""
     (tmp_path / 'status').write_text(text)
     with pytest.raises(StatusError, match=says):
         status_file.read(str(tmp_path / 'status'))
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """As before the first look has ended; a FIFO hangs nobody."""
+    """As before the first poll has ended; a FIFO is not waited for."""
     with pytest.raises(StatusError, match='no such file'):
         status_file.read(str(tmp_path / 'status'))
     os.mkfifo(tmp_path / 'fifo')
@@ -113,7 +113,7 @@ def as_nobody() -> Iterator[str]:
 def test_a_read_only_file_system_is_said(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """There is nobody to be given a permission."""
+    """No permission can be given to it."""
     kind = SimpleNamespace(f_flag=os.ST_RDONLY)
     monkeypatch.setattr(os, 'statvfs', lambda _: kind)
 

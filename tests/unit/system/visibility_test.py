@@ -153,3 +153,15 @@ def test_a_capability_that_is_allowed_may_not_be_in_effect(
     (tmp_path / 'self/status').write_text(lines)
 
     assert visibility.lacks(5, str(tmp_path)) is bounded
+
+
+def test_inner_pids_are_those_of_nested_namespaces(root: str) -> None:
+    """The last number of NSpid, deeper than ours; never of our own children."""
+    tree = Path(root)
+    plant(tree, 60, lines=['NSpid:\t60\t7'])
+    plant(tree, 61, lines=['NSpid:\t61\t2\t7'])
+    plant(tree, 62, lines=['NSpid:\t62\t8'])
+    plant(tree, 7, lines=['NSpid:\t7'])
+    plant(tree, 63, ppid=50, lines=['NSpid:\t63\t7'])
+
+    assert list(visibility.inner_pids(7, root)) == [60, 61]

@@ -104,7 +104,7 @@ def test_step_is_seen_in_the_dates_of_proc(
     assert found == (earliest, 4910.0)
 
 
-def test_process_that_ends_meanwhile_says_nothing(
+def test_process_that_has_ended_says_nothing(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its directory is gone between two reads."""

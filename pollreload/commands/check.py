@@ -152,8 +152,12 @@ class Run(One):
             )
             settings = settings._replace(on_start='never')
             self.status = LedgerError.status
-        observer, runner = Observer(settings._replace(state_file=self.path)), Runner()
-        around = world(settings, observer, runner, self.say, self.save)
+        settings = settings._replace(state_file=self.path)
+        observer, runner = Observer(settings), Runner()
+        around = world(
+            settings, observer, runner, self.say, self.save,
+            lambda: self.state.notified,
+        )
         if settings.dry_run:
             settings = settings._replace(validate=())
             around = around._replace(send=self.would)

@@ -21,6 +21,7 @@ class Told(NamedTuple):
         'done'.
     at: when it was last signalled, boot seconds.
     since: the clock tick (since boot) just before that.
+    program: what identifies the file that it ran then (World.program).
     """
 
     process: Process
@@ -29,6 +30,7 @@ class Told(NamedTuple):
     at: float = 0.0
     since: int = 0
     disposition: str = 'unknown'
+    program: str = ''
 
     @property
     def name(self) -> tuple[int, int]:
@@ -129,8 +131,11 @@ def broken(deaths: int, deadly: str, disposition: str) -> bool:
     """Return whether the breaker keeps a signal back.
 
     deaths: targets in a row that died of the signal; deadly: the disposition
-    of the last one. A caught disposition is better news only where the dead
-    had none: Go and the JVM catch every signal and may die all the same.
+        of the last one. A handler is better news only if that one had none.
+    One death is enough if a language runtime catches every signal: then only
+    the death shows that the program does not handle this one.
     """
+    if deadly == 'runtime':
+        return deaths > 0
     better = disposition == 'caught' and deadly != 'caught'
     return deaths >= MOST_DEATHS and not better

@@ -9,7 +9,7 @@ from pollreload.core.attempt import Attempt, Told
 from pollreload.core.process import Process
 from pollreload.core.state import State
 
-PHASES = ('failed', 'sent', 'pending', 'ending', 'alive', 'verified', 'done')
+PHASES = ('passed', 'failed', 'sent', 'pending', 'ending', 'alive', 'verified', 'done')
 
 
 class Here(NamedTuple):
@@ -56,6 +56,8 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'deaths': state.deaths,
         'deadly': state.deadly,
         'fingerprint_key': state.key,
+        'killed': state.killed,
+        'notified': [dump_target(each, here) for each in state.notified],
         'attempt': {
             'fingerprint': attempt.fingerprint,
             'tries': attempt.tries,
@@ -63,18 +65,29 @@ def dump(state: State, here: Here) -> dict[str, object]:
             'acted_at': attempt.acted_at,
             'doubted': attempt.doubted,
             'rounds': attempt.rounds,
-            'told': [
-                {
-                    'pid': told.process.pid, 'started': told.process.started,
-                    'comm': told.process.comm, 'sends': told.sends,
-                    'phase': told.phase, 'at': told.at, 'since': told.since,
-                    'disposition': told.disposition,
-                    # A pid names a process only beside where it did.
-                    'pids': here.pids,
-                } for told in attempt.told
-            ],
+            'told': [dump_target(each, here) for each in attempt.told],
         },
     }
+
+
+def dump_target(target: Told, here: Here) -> dict[str, object]:
+    """Return a target as JSON keeps it."""
+    return {
+        'pid': target.process.pid, 'started': target.process.started,
+        'comm': target.process.comm, 'sends': target.sends, 'phase': target.phase,
+        'at': target.at, 'since': target.since, 'disposition': target.disposition,
+        'program': target.program,
+        # A pid means a process only in its pid namespace.
+        'pids': here.pids,
+    }
+
+
+def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Told, ...]:
+    """Return the targets of a ledger that mean the same processes here."""
+    return tuple(
+        revived(each) for each in listed(kept)
+        if same_boot and here.pids and each['pids'] == here.pids
+    )
 
 
 def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
@@ -95,10 +108,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         raise ValueError('nothing is known of any path')
     done = text(kept['done'])
     attempt = kept['attempt']
-    told = tuple(
-        revived(each) for each in listed(attempt['told'])
-        if same_boot and here.pids and each['pids'] == here.pids
-    )
+    told = revive_targets(attempt['told'], here, same_boot)
     # Something else that the last run saw, and did not tell, is on its way still.
     resting = bool(done) and (done == kept['seen'] or not same_boot)
     content = change.Memory(
@@ -142,6 +152,8 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         deaths=count(kept['deaths']),
         deadly=text(kept['deadly']),
         key=text(kept['fingerprint_key']),
+        killed=text(kept['killed']),
+        notified=revive_targets(kept['notified'], here, same_boot),
     )
 
 
@@ -154,14 +166,14 @@ def revived(each: Mapping[str, Any]) -> Told:
     phase = text(each['phase'])
     if phase not in PHASES:
         raise ValueError(f'{phase!r} is no phase')
-    if phase not in ('failed', 'done', 'ending'):
+    if phase not in ('passed', 'failed', 'done', 'ending'):
         phase = 'pending'
     return Told(
         Process(
             count(each['pid']), 0, count(each['started']), text(each['comm']),
         ),
         count(each['sends']), phase, number(each['at']), count(each['since']),
-        text(each['disposition']),
+        text(each['disposition']), text(each['program']),
     )
 
 

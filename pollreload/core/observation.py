@@ -230,9 +230,27 @@ def baseline(
         'baseline', f'{files} in {" ".join(settings.paths)}{why}{nobody}',
         fingerprint=content.seen, files=count,
     )
+    if why and starts_us(settings, world):
+        world.say(
+            'held', 'pollreload is a descendant of its target and may be restarted by '
+            'it, so it is not notified at the start; with --state-file it would be',
+            reason='ancestor',
+        )
+        return state
     if why:
         return tell_again(settings, state)
     return state._replace(newest=newest)
+
+
+def starts_us(settings: Settings, world: World) -> bool:
+    """Return whether a target is an ancestor that may restart this process.
+
+    Without a ledger the restarted pollreload would notify it at its start again,
+    and so on without end.
+    """
+    if settings.state_file is not None or not signals(settings):
+        return False
+    return any(each.ancestor for each in world.targets().targets)
 
 
 def outdated(

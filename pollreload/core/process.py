@@ -1,7 +1,7 @@
 """Which process to tell, and what it would do with the signal. Pure."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 COMM_LENGTH = 15  # TASK_COMM_LEN less the NUL, include/linux/sched.h
@@ -58,12 +58,14 @@ class Choice(NamedTuple):
     says: the reason for a person; '' for 'no target', where the words cost a
         reading of the whole process table.
     matches: all that matched, chosen or not.
+    passed: roots that were passed over, because a descendant handles the signal.
     """
 
     targets: tuple[Process, ...] = ()
     reason: str = ''
     says: str = ''
     matches: tuple[Process, ...] = ()
+    passed: tuple[Process, ...] = ()
 
 
 # What the default action of a signal is other than to end the process,
@@ -73,7 +75,7 @@ ENDING = frozenset(('SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGKILL'))
 
 
 def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) -> str:
-    """Return 'caught', 'blocked', 'ignored', 'default' or 'unknown'.
+    """Return 'caught', 'runtime', 'blocked', 'ignored', 'default' or 'unknown'.
 
     masks: None where the kernel prints none (gVisor): missing evidence is
         unknown, never default.
@@ -84,7 +86,7 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
         return 'unknown'
     bit = 1 << (signal - 1)
     if masks.caught & bit:
-        return 'caught'
+        return 'runtime' if runtime(masks.caught) else 'caught'
     if masks.awaited & bit:
         # A signal that was blocked before the wait is never ignored nor fatal
         # (sig_ignored in kernel/signal.c); whether it was cannot be read.
@@ -96,6 +98,27 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
     return 'ignored' if harmless or init else 'default'
 
 
+# The masks of caught signals of programs that handle none themselves. A program that
+# handles a signal does so by its runtime and has the same mask, so they cannot tell
+# whether it does. Go installs a handler for every signal but KILL, STOP and the two
+# that libc reserves (runtime/sigtab_linux_generic.go), without libc for these too, and
+# may leave HUP, INT or others that were ignored at its start. HotSpot catches QUIT,
+# ILL, TRAP, BUS, FPE, SEGV, PIPE, XFSZ, a signal to suspend threads (62 or 14), and
+# HUP, INT and TERM for its shutdown hooks (os/posix/signals_posix.cpp).
+GO = 0xfffffffc7fc1fefe
+GO_MAY_LACK = (1 << 0) | (1 << 1) | (1 << 31) | (1 << 32) | (1 << 33)
+HOTSPOT = (1 << 3) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 12) | (1 << 24)
+SUSPENDS = (1 << 61) | (1 << 57) | (1 << 11)
+
+
+def runtime(caught: int) -> bool:
+    """Return whether a mask of caught signals is that of a language runtime."""
+    go = GO & ~GO_MAY_LACK
+    return caught & go == go or (
+        caught & HOTSPOT == HOTSPOT and bool(caught & SUSPENDS)
+    )
+
+
 # What --handler-check makes of a disposition: send, hold, or send with a word
 # of warning. 'ending' stands for TERM, INT, QUIT and KILL, meant to end it.
 VERDICTS: dict[tuple[str, str], str] = {
@@ -104,21 +127,25 @@ VERDICTS: dict[tuple[str, str], str] = {
     ('enforce', 'ignored'): 'hold',
     ('enforce', 'default'): 'hold',
     ('enforce', 'unknown'): 'send',
+    ('enforce', 'runtime'): 'send',
     ('warn', 'caught'): 'send',
     ('warn', 'blocked'): 'send',
     ('warn', 'ignored'): 'warn',
     ('warn', 'default'): 'warn',
     ('warn', 'unknown'): 'send',
+    ('warn', 'runtime'): 'send',
     ('off', 'caught'): 'send',
     ('off', 'blocked'): 'send',
     ('off', 'ignored'): 'send',
     ('off', 'default'): 'send',
     ('off', 'unknown'): 'send',
+    ('off', 'runtime'): 'send',
     ('ending', 'caught'): 'send',
     ('ending', 'blocked'): 'send',
     ('ending', 'ignored'): 'send',
     ('ending', 'default'): 'send',
     ('ending', 'unknown'): 'send',
+    ('ending', 'runtime'): 'send',
 }
 
 
@@ -165,25 +192,85 @@ def listed(processes: Sequence[Process], most: int = 8) -> str:
     return ('pid ' if len(pids) == 1 else 'pids ') + ', '.join(pids[:most]) + more
 
 
-def choose(matches: Sequence[Process], select: str) -> Choice:
-    """Return whom to tell among the live processes that meet every condition."""
+HANDLED = frozenset(('caught', 'runtime', 'blocked'))
+UNHANDLED = frozenset(('ignored', 'default'))
+Disposition = Callable[[Process], str]
+
+
+def handler_below(
+        root: Process, matches: Sequence[Process], disposed: Disposition,
+) -> Process | None:
+    """Return the topmost descendant that handles the signal, if exactly one does.
+
+    The search does not go below a process that handles it: those are its workers.
+    """
+    found: list[Process] = []
+    layer = {root.pid}
+    while layer:
+        children = [each for each in matches if each.ppid in layer]
+        handling = [each for each in children if disposed(each) in HANDLED]
+        found += handling
+        layer = {each.pid for each in children} - {each.pid for each in handling}
+    return found[0] if len(found) == 1 else None
+
+
+def choose(
+        matches: Sequence[Process], select: str, disposed: Disposition | None = None,
+        known: Mapping[tuple[int, int], int] | None = None,
+) -> Choice:
+    """Return the targets among the live processes that meet every condition.
+
+    disposed: what a process does with the signal; None: that does not matter. A
+        root that ignores it or would die of it is passed over for the one
+        descendant that handles it.
+    known: pid and start time of the processes that were notified before -> the
+        clock tick of their last notification. They and their successors make up
+        one service, so several roots among them are no ambiguity.
+    """
     found = tuple(sorted(matches, key=lambda process: (process.started, process.pid)))
-    top = roots(found)
     if not found:
         return Choice((), 'no target')
     if select == 'all':
         return Choice(found, matches=found)
-    if select == 'roots':
-        return Choice(top, matches=found)
     if select == 'oldest':
         return Choice(found[:1], matches=found)
     if select == 'newest':
         return Choice(found[-1:], matches=found)
-    if len(top) == 1:
-        return Choice(top, matches=found)
+    top, passed = topmost(found, disposed)
+    if select == 'roots' or len(top) == 1 or generations(top, known or {}):
+        return Choice(top, matches=found, passed=passed)
     said = (
         f'{len(top)} processes match and none is the parent of the others '
         f'({listed(top)}); narrow it with --cmdline, --uid or --pidfile, '
         f'or use --select roots'
     )
     return Choice((), 'ambiguous', said, found)
+
+
+def topmost(
+        matches: Sequence[Process], disposed: Disposition | None,
+) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
+    """Return the topmost matches that handle the signal, and the roots passed over."""
+    top: list[Process] = []
+    passed: list[Process] = []
+    for root in roots(matches):
+        below = None
+        if disposed is not None and disposed(root) in UNHANDLED:
+            below = handler_below(root, matches, disposed)
+        top.append(root if below is None else below)
+        if below is not None:
+            passed.append(root)
+    return tuple(top), tuple(passed)
+
+
+def generations(
+        top: Sequence[Process], known: Mapping[tuple[int, int], int],
+) -> bool:
+    """Return whether several roots are the generations of one service."""
+    ticks = [
+        known[each.pid, each.started] for each in top
+        if (each.pid, each.started) in known
+    ]
+    return bool(ticks) and all(
+        (each.pid, each.started) in known or each.started >= min(ticks) for each in top
+    )

@@ -60,6 +60,10 @@ def tell(settings: Settings, state: State, world: World) -> State:
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
+    state = persists(state, choice, world)
+    if state.passed and now < state.passed_at + PASS_OVER:
+        again = state.passed_at + PASS_OVER
+        return state._replace(next=again, waiting='uptime')
     spared = needless_for(settings, state, choice, world)
     if spared and state.dated_at != state.content.ended_at:
         # What was there for a moment between two looks shows in the dates.
@@ -83,6 +87,8 @@ def tell(settings: Settings, state: State, world: World) -> State:
     kept: list[Obstacle] = []
     for entry in todo:
         seen = entry._replace(disposition=disposed(settings, entry.process, world))
+        if seen.disposition == 'runtime':
+            seen = seen._replace(program=world.program(entry.process))
         held = obstacle(settings, state, seen, world)
         if held is None:
             ready.append(seen)
@@ -91,6 +97,14 @@ def tell(settings: Settings, state: State, world: World) -> State:
     if not ready:
         return hold_back(state, kept, world)
     return before(settings, state, world) or send(settings, state, ready, world)
+
+
+def persists(state: State, choice: Choice, world: World) -> State:
+    """Return the state with the roots that are passed over, and since when."""
+    names = [(each.pid, each.started) for each in choice.passed]
+    if names == [(each.pid, each.started) for each in state.passed]:
+        return state
+    return state._replace(passed=choice.passed, passed_at=world.now())
 
 
 def before(settings: Settings, state: State, world: World) -> State | None:
@@ -143,10 +157,12 @@ def needless_for(
 ) -> tuple[Process, ...]:
     """Return the targets that started when the content was there, by all looks."""
     since = state.content.seen_at
+    # A successor started after the signal, so it read the version that was there.
     ends = [
-        told.at for told in state.attempt.told if told.sends and ending(settings)
-    ]
-    # The successor of one that was told to end need not wait until that is sure.
+        told.at for told in state.attempt.told
+        if told.sends and (ending(settings) or told.phase == 'done')
+        and world.gone(told.process)
+    ] if state.attempt.told else []
     since = max(since, min(ends)) if ends else since + READ_IT
     return tuple(
         process for process in choice.targets
@@ -186,6 +202,9 @@ def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
 
 
 BRIEF = 1.0  # s of a hold that are no cause for concern
+# s for which a root must be without a handler before a descendant gets its signal: it
+# may be starting, or re-executing itself (HAProxy), and the descendant a worker.
+PASS_OVER = 2.0
 FRESH = 0.25  # s for which a look is good enough to tell of it
 
 
@@ -229,23 +248,46 @@ def obstacle(
             f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
         )
     if verdict(settings, entry.disposition) == 'hold':
-        says = (
-            f'{process} ignores {name}; held until it has a handler for it '
-            f'(--handler-check off sends it all the same)'
+        return Obstacle(
+            f'no handler {process.pid}', 'no handler',
+            no_handler(process, name, entry.disposition, world),
         )
-        if entry.disposition == 'default':
-            says = (
-                f'{process} would die of {name}, for it has no handler; held until it '
-                f'has one (if it waits for it in sigwait, use --handler-check off)'
+    if broken(state.deaths, state.deadly, entry.disposition) and (
+            not state.killed or entry.program in ('', state.killed)
+    ):
+        if state.deadly == 'runtime':
+            return Obstacle(
+                'breaker', 'breaker',
+                f'the runtime of {process.comm} catches {name}, and the program does '
+                f'not handle it: it died of it; held until another program file runs, '
+                f'or pollreload watch itself gets SIGHUP',
             )
-        return Obstacle(f'no handler {process.pid}', 'no handler', says)
-    if broken(state.deaths, state.deadly, entry.disposition):
         return Obstacle(
             'breaker', 'breaker',
             f'{state.deaths} targets in a row died of {name}; nothing more is sent '
             f'until one has a handler, or pollreload watch itself gets SIGHUP',
         )
     return None
+
+
+def no_handler(process: Process, name: str, disposition: str, world: World) -> str:
+    """Return the message about a target that does not handle the signal."""
+    fate = 'ignores' if disposition == 'ignored' else 'has no handler and would die of'
+    child = world.below(process)
+    if child is not None:
+        return (
+            f'{process} {fate} {name}; its child {child} handles {name}: '
+            f'--process {child.comm}'
+        )
+    if disposition == 'ignored':
+        return (
+            f'{process} ignores {name}; held until it has a handler '
+            f'(--handler-check off sends it all the same)'
+        )
+    return (
+        f'{process} would die of {name}, because it has no handler; held until it has '
+        f'one (if it waits for {name} in sigwait, use --handler-check off)'
+    )
 
 
 def later(settings: Settings, state: State, world: World) -> State:
@@ -381,6 +423,11 @@ def signalled(
     warning = ''
     if verdict(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
+    elif entry.disposition == 'runtime' and not of(state.attempt, process).sends:
+        warning = (
+            '; its language runtime catches every signal, so it is unknown whether '
+            'the program handles it'
+        )
     world.say(
         'signalled', f'{name} to {process}{warning}', pid=process.pid,
         comm=process.comm, signal=name, how=how, disposition=entry.disposition,

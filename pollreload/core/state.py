@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pollreload.core import change
-from pollreload.core.attempt import MOST_SENDS, Attempt, failed
+from pollreload.core.attempt import MOST_SENDS, Attempt, Told, failed
 from pollreload.core.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -35,7 +35,7 @@ class State(NamedTuple):
     """All that one watch knows; times are boot seconds.
 
     deaths, deadly: targets in a row that died of the signal, and the
-        disposition of the last.
+        disposition of the last. killed: the program that it ran (World.program).
     poll_at: the next poll; look_at: the next look, at the latest then.
     looking: since when a look is under way, 0.0: none is; stalled: when that
         was last logged.
@@ -59,12 +59,16 @@ class State(NamedTuple):
     saved: what the ledger holds already.
     pace: how fast new versions are delivered.
     key: by which fingerprints are hashed where they are shown.
+    notified: the targets that have the delivered version; with phase 'passed', the
+        roots that were passed over for one of them.
+    passed: the roots without a handler that are passed over, since passed_at.
     """
 
     content: change.Memory = change.Memory()
     attempt: Attempt = Attempt()
     deaths: int = 0
     deadly: str = ''
+    killed: str = ''
     poll_at: float = 0.0
     look_at: float = 0.0
     looking: float = 0.0
@@ -90,6 +94,9 @@ class State(NamedTuple):
     saved: object = None
     pace: Pace = Pace()
     key: str = ''
+    notified: tuple[Told, ...] = ()
+    passed: tuple[Process, ...] = ()
+    passed_at: float = 0.0
 
 
 def uncounted(_: str) -> None:
@@ -105,6 +112,9 @@ class World(NamedTuple):
     absent: the words for a person when no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
     health: 'gone', 'pending' or 'alive', of a process and a signal.
+    gone: whether a process has exited; cheaper than health.
+    below: the descendant of a process, whatever its name, that handles the signal,
+        if there is exactly one. program: what identifies the file a process runs.
     send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused', 'denied',
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
@@ -127,6 +137,9 @@ class World(NamedTuple):
     born: Callable[[Process], float]
     masks: Callable[[int], Masks | None]
     health: Callable[[Process, int], str]
+    gone: Callable[[Process], bool]
+    below: Callable[[Process], Process | None]
+    program: Callable[[Process], str]
     send: Callable[[Process, int], str]
     new_child: Callable[[int, int], int | None]
     run: Callable[[Sequence[str], Mapping[str, str]], str]
@@ -192,5 +205,12 @@ def finish(state: State, world: World) -> State:
     return state._replace(
         content=change.told(content, attempt.fingerprint, since),
         attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
+        notified=(
+            *(
+                told for told in attempt.told
+                if told.phase == 'done' and not world.gone(told.process)
+            ),
+            *(Told(process, phase='passed') for process in state.passed),
+        ),
         outcome='done' if at else 'needless',
     )

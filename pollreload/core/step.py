@@ -5,6 +5,7 @@ from pollreload.core import change, feedback
 from pollreload.core.observation import late, see
 from pollreload.core.signalling import begin, tell, validating
 from pollreload.core.state import Pace, State, World
+from pollreload.core.succession import follow
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
@@ -36,6 +37,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = feedback.noted(state, deliver(settings, state, world), world)
+    state = follow(settings, state, world)
     return keep(state, world)
 
 
@@ -71,7 +73,8 @@ def poll_now(state: State, now: float) -> State:
     """Return the state after an operator asked for a poll: a new chance for all."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
     return state._replace(
-        look_at=now, attempt=attempt, deaths=0, deadly='', hold='', pace=Pace(),
+        look_at=now, attempt=attempt, deaths=0, deadly='', killed='',
+        hold='', pace=Pace(),
     )
 
 
@@ -119,5 +122,5 @@ def kept(state: State) -> object:
     return (
         content.delivered, content.known_print, content.seen, content.left,
         content.doubts, content.absent, reported(content),
-        state.attempt, state.deaths, state.newest,
+        state.attempt, state.deaths, state.newest, state.notified,
     )

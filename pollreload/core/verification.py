@@ -5,8 +5,14 @@ As in telling, nothing here waits.
 from __future__ import annotations
 
 from pollreload.core.attempt import NEXT, Told, failed, record
-from pollreload.core.process import ENDING
+from pollreload.core.process import ENDING, Process
 from pollreload.core.state import State, World, finish
+from pollreload.core.succession import (
+    hand_over,
+    proven_at,
+    successor,
+    superseded,
+)
 from pollreload.settings import Settings, acts
 
 COMMAND_PAUSE = 0.1  # s between two looks at a command and what it prints
@@ -58,8 +64,14 @@ def surviving(settings: Settings, state: State, world: World) -> State:
             seen = world.health(entry.process, settings.signal.number)
         if entry.phase == 'ending':
             state = ended(settings, state, entry, seen, world)
-        else:
+            continue
+        process = successor(entry, world) if seen == 'gone' else None
+        if process is None:
             state = survived(settings, state, entry, seen, world)
+        elif (again := proven_at(process, settings, world)) > now:
+            return state._replace(until=again, next=again, waiting='survive')
+        else:
+            state = replaced(settings, state, entry, process, world)
     if any(told.phase == 'ending' for told in state.attempt.told):
         return state._replace(next=now + END_PAUSE, waiting='survive')
     return next_check(settings, state, world)
@@ -93,7 +105,7 @@ def survived(
             'failed', f'{process} died within {settings.survive:g} s of {name}',
             **fields(settings, entry, 'died'),
         )
-        return state._replace(deaths=state.deaths + 1, deadly=entry.disposition)
+        return died(state, entry)
     if phase == 'alive':
         unsure = '' if checks(settings) else '; reload not verified'
         if not settings.survive and entry.phase == 'sent':
@@ -101,13 +113,31 @@ def survived(
         world.say(
             'delivered', f'{name} to {process}{unsure}', **fields(settings, entry),
         )
-        return state._replace(deaths=0, deadly='')
+        return state._replace(deaths=0, deadly='', killed='')
     world.say(
         'failed', f'{name} is still pending for {process} after '
         f'{settings.survive:g} s: it is stopped, or blocks the signal',
         **fields(settings, entry, 'pending'),
     )
     return state
+
+
+def replaced(
+        settings: Settings, state: State, entry: Told, process: Process, world: World,
+) -> State:
+    """Return the state after a target exited and another process took over.
+
+    A program that hands over to a successor looks like one that died of the signal
+    and was started again, so this is no proof of a reload.
+    """
+    unsure = '' if checks(settings) else '; reload not verified'
+    world.say(
+        'delivered', f'{settings.signal.name} to {entry.process}, which has exited and '
+        f'was replaced by {process}{unsure}',
+        **fields(settings, entry), successor=process.pid,
+    )
+    state = state._replace(deaths=0, deadly='', killed='')
+    return hand_over(state, entry, process, 'alive')
 
 
 def ended(
@@ -172,6 +202,17 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     entry = next(told for told in state.attempt.told if told.phase == 'alive')
     process = entry.process
+    if superseded(state):
+        if state.running:
+            world.cancel()
+        world.say(
+            'failed', f'a newer version is there, so {process} is not verified any '
+            f'longer', **fields(settings, entry, 'changed meanwhile'),
+        )
+        state = turned(state, 'alive', 'failed')
+        return state._replace(
+            stage='', running=False, outcome='failed', next=now, waiting='poll',
+        )
     if state.running:
         status = world.ran()
         if status is None and now < state.until:
@@ -183,12 +224,17 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         if status == 0:
             return checked(settings, state, entry, 'verified', world)
     if world.health(process, settings.signal.number) == 'gone':
+        other = successor(entry, world)
+        if other is not None:
+            if state.running:
+                world.cancel()
+            state = replaced(settings, state, entry, other, world)
+            return next_check(settings, state, world)
         world.say(
             'failed', f'{process} died while its reload was being verified',
             **fields(settings, entry, 'died'),
         )
-        state = state._replace(deaths=state.deaths + 1, deadly=entry.disposition)
-        return checked(settings, state, entry, 'failed', world)
+        return checked(settings, died(state, entry), entry, 'failed', world)
     grown = state.grown or not settings.verify_workers or (
         world.new_child(process.pid, entry.since) is not None
     )
@@ -217,6 +263,13 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         )
         return checked(settings, state, entry, 'failed', world)
     return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
+
+
+def died(state: State, entry: Told) -> State:
+    """Return the state after a target died of the signal, for the breaker."""
+    return state._replace(
+        deaths=state.deaths + 1, deadly=entry.disposition, killed=entry.program,
+    )
 
 
 def checked(

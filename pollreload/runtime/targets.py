@@ -2,8 +2,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from pollreload.core.process import HARMLESS, Choice, Process, choose, disposition
+from pollreload.core.attempt import Told
+from pollreload.core.process import (
+    ENDING,
+    HANDLED,
+    HARMLESS,
+    Choice,
+    Process,
+    choose,
+    disposition,
+    handler_below,
+)
 from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
 from pollreload.system import procfs, signal_masks, signals, visibility
@@ -27,8 +38,12 @@ def entitle() -> str:
     return says
 
 
-def targets(settings: Settings) -> Choice:
-    """Return the targets, or why there are none."""
+def targets(settings: Settings, known: Sequence[Told] = ()) -> Choice:
+    """Return the targets, or why there are none.
+
+    known: the targets that were notified before. They stay targets while they live
+        and handle the signal, whatever they are called by then.
+    """
     trouble = visibility.trouble()
     if trouble:
         return Choice((), 'proc', trouble)
@@ -46,7 +61,54 @@ def targets(settings: Settings) -> Choice:
     others = tuple(each for each in found if not (
         each.ancestor and disposed(settings, each) in ('default', 'ignored')
     ))
-    return choose(others or found, settings.select)
+    renamed = [
+        each for each in map(still, known)
+        if each is not None and each.pid not in {other.pid for other in found}
+        and settings.uid in (None, each.uid)
+        and disposed(settings, each) in HANDLED
+    ]
+    ends = settings.signal.name in ENDING
+    return choose(
+        (*(others or found), *renamed), settings.select,
+        None if ends else lambda process: disposed(settings, process),
+        {each.name: each.since for each in known if each.phase == 'done'},
+    )
+
+
+def still(target: Told) -> Process | None:
+    """Return a target as it is now; None if it has exited."""
+    process = procfs.read(target.process.pid)
+    if process is None or not process.alive or process.started != target.name[1]:
+        return None
+    return process
+
+
+def gone(process: Process) -> bool:
+    """Return whether a process has exited; a zombie has.
+
+    If not even this process can be seen (no descriptor to spare), none has.
+    """
+    if procfs.started(process.pid) == process.started:
+        return False
+    return procfs.stat('/proc/self') is not None
+
+
+def below(settings: Settings, process: Process) -> Process | None:
+    """Return the descendant, of any name, that handles the signal, if exactly one."""
+    every = procfs.matches(None, None, None, True)
+    return handler_below(process, every, lambda each: disposed(settings, each))
+
+
+def program(process: Process) -> str:
+    """Return what identifies the file that a process runs; '' if it may not be read.
+
+    /proc/PID/exe, which needs the permissions of ptrace(2).
+    """
+    try:
+        found = os.stat(f'/proc/{process.pid}/exe')
+    except OSError:
+        return ''
+    return f'{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}'
 
 
 def absent(settings: Settings) -> str:

@@ -85,7 +85,10 @@ class Watch:
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
         self.fault = ''
-        self.around = world(settings, self.observer, self.runner, self.say, self.save)
+        self.around = world(
+            settings, self.observer, self.runner, self.say, self.save,
+            lambda: self.state.notified,
+        )
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))
         if record is not None:

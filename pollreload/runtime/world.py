@@ -2,12 +2,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from pollreload.core.attempt import Told
 from pollreload.core.state import Say, State, World
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
-from pollreload.runtime.targets import absent, born, entitle, health, send, targets, us
+from pollreload.runtime.targets import (
+    absent,
+    below,
+    born,
+    entitle,
+    gone,
+    health,
+    program,
+    send,
+    targets,
+    us,
+)
 from pollreload.settings import Settings
 from pollreload.system import procfs, signal_masks
 from pollreload.system.fingerprint import fingerprint
@@ -27,9 +39,12 @@ def splayed(splay: float) -> float:
 
 def world(
         settings: Settings, observer: Observer, runner: Runner, say: Say,
-        save: Callable[[State], bool],
+        save: Callable[[State], bool], known: Callable[[], Sequence[Told]] = tuple,
 ) -> World:
-    """Return the world of a watch."""
+    """Return the world of a watch.
+
+    known: the targets that were notified before.
+    """
     if settings.pidfile is not None:
         # Not at the first change: an upgrade may have moved us away by then.
         from pollreload.runtime import pidfile_target  # noqa: F401
@@ -38,11 +53,14 @@ def world(
         jitter=jitter,
         look=observer.poll,
         digest=fingerprint,
-        targets=lambda: targets(settings),
+        targets=lambda: targets(settings, known()),
         absent=lambda: absent(settings),
         born=born,
         masks=signal_masks.masks,
         health=health,
+        gone=gone,
+        below=lambda process: below(settings, process),
+        program=program,
         send=send,
         new_child=procfs.new_child,
         run=runner.run,

@@ -40,6 +40,10 @@ OTHERS: dict[str, Act] = {
     'hang': lambda world: world.hang(12.0),
     'restarted': lambda world: world.crash(keep=True),
     'HUP': lambda world: world.ask(),
+    'hands over': lambda world: world.alter_root(hands_over=True),
+    'upgraded': lambda world: world.upgrade(),
+    'retired': lambda world: world.retire(),
+    'renamed': lambda world: world.alter_root(renamed=True),
 }
 FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
 EVENTS = {**CONTENTS, **OTHERS, **FORGETS}

@@ -37,6 +37,16 @@ SYMBOLS: dict[str, Callable[[Simulation], object]] = {
 }
 
 
+GENERATIONS: dict[str, Callable[[Simulation], object]] = {
+    'hands over': lambda world: world.alter_root(hands_over=True),
+    'upgraded': lambda world: world.upgrade(),
+    'retired': lambda world: world.retire(),
+    'renamed': lambda world: world.alter_root(renamed=True),
+    **{name: SYMBOLS[name] for name in (
+        'content A', 'content B', 'restarted', 'dies of it', 'no handler', 'absent',
+        'present', 'run again', 'run anew', 'time passes',
+    )},
+}
 COMMANDS = ('invalid', 'unverified')  # of no effect without --validate, --verify
 
 
@@ -96,3 +106,24 @@ def test_every_history(changes, targets, length, capsys):
     with capsys.disabled():
         print(f'\n{walked} histories of up to {length} of {len(names)} symbols')
     assert walked == sum(len(names) ** each for each in range(length + 1))
+
+
+@pytest.mark.parametrize('changes', [
+    pytest.param({}, id='plain'), pytest.param({'verify_workers': True}, id='workers'),
+    pytest.param({'survive': 0.0}, id='unobserved'),
+    pytest.param({'verify': ('verify',)}, id='verify'),
+])
+def test_every_history_of_generations(changes, capsys):
+    """A process is not a fixed thing: rule 13 holds whatever takes over from what.
+
+    Programs hand over to a successor, keep two generations, rename themselves and
+    exit late; each process in the end has the version that is there.
+    """
+    world = Simulation(WATCH._replace(**changes))
+    world.run(3.0)
+
+    walked = walk(world, [*GENERATIONS], 3, GENERATIONS)
+
+    with capsys.disabled():
+        print(f'\n{walked} histories of up to 3 of {len(GENERATIONS)} symbols')
+    assert walked == sum(len(GENERATIONS) ** each for each in range(4))

@@ -17,7 +17,14 @@ from typing import NamedTuple
 
 from pollreload.core import change, ledger_format, observation
 from pollreload.core import step as step_module
-from pollreload.core.process import ENDING, Choice, Masks, Process, choose
+from pollreload.core.process import (
+    ENDING,
+    Choice,
+    Masks,
+    Process,
+    choose,
+    disposition,
+)
 from pollreload.core.state import State, World
 from pollreload.settings import Settings, acts, bare, signals
 
@@ -38,6 +45,8 @@ class Target(NamedTuple):
         content was told, or pollreload lost its memory.
     blind: it read a content that came and went between two looks.
     stay: which stay of a content it read.
+    hands_over: it takes the signal by starting a successor and exiting.
+    renamed: it has another comm now.
     """
 
     pid: int
@@ -56,6 +65,8 @@ class Target(NamedTuple):
     again: bool = False
     blind: bool = False
     stay: int = 0
+    hands_over: bool = False
+    renamed: bool = False
 
 
 class Sent(NamedTuple):
@@ -257,6 +268,22 @@ class Simulation:
         self.end_all()
         self.start()
 
+    def upgrade(self) -> None:
+        """Let the root start another generation, which reads the content itself."""
+        root = self.root()
+        if root is not None:
+            self.start(root.pid)
+
+    def retire(self) -> None:
+        """Let the root exit; its children live on without a parent that matches."""
+        root = self.root()
+        if root is not None:
+            del self.targets[root.pid]
+            self.dead[root.pid] = self.now
+            for each in list(self.targets.values()):
+                if each.ppid == root.pid:
+                    self.alter(each.pid, ppid=1)
+
     def fork(self) -> None:
         """Let the root fork a worker, which has what the root has."""
         root = self.root()
@@ -280,7 +307,7 @@ class Simulation:
         for pid in list(self.targets):
             self.alter(
                 pid, disposition='caught', dies=False, refuses=False, stopped=False,
-                deaf=False,
+                deaf=False, hands_over=False,
             )
         for pid in [each.pid for each in self.targets.values() if each.pending]:
             if pid in self.targets:  # it may have ended with another
@@ -302,6 +329,9 @@ class Simulation:
                 self.settings.signal.name in ENDING and not target.deaf
         ):
             self.end(pid)
+        elif target.hands_over and target.disposition != 'ignored':
+            self.end(pid)
+            self.alter(self.start(), hands_over=True, renamed=target.renamed)
         elif target.disposition != 'ignored':
             self.alter(pid, has=self.content, stay=self.stay, blind=False)
             if not target.deaf:
@@ -422,6 +452,8 @@ class Simulation:
             digest=fingerprint, targets=self.choice, absent=lambda: 'no app',
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
+            gone=lambda it: self.health(it, 1) == 'gone', below=lambda it: None,
+            program=lambda it: '',
             new_child=self.new_child, run=self.run_command,
             ask=lambda url: self.run_command((url,), {}), ran=self.ran,
             cancel=self.cancel, said=self.said, save=self.save, say=self.say,
@@ -462,11 +494,27 @@ class Simulation:
         return change.Reading('', {}, {'': 'permission denied'})
 
     def choice(self) -> Choice:
-        """Return whom to tell."""
+        """Return the targets, as runtime.targets finds them."""
+        known = {
+            each.name: each.since for each in self.state.notified
+            if each.phase == 'done'
+        }
         return choose([
             Process(each.pid, each.ppid, each.started, 'app', ('app',), 0)
             for each in self.targets.values()
-        ], self.settings.select)
+            if not each.renamed or ((each.pid, each.started) in known and (
+                each.disposition not in ('ignored', 'default', 'unknown')
+            ))
+        ], self.settings.select, None if self.ends() else self.disposed, known)
+
+    def ends(self) -> bool:
+        """Return whether the signal is meant to end the target."""
+        return self.settings.signal.name in ENDING
+
+    def disposed(self, process: Process) -> str:
+        """Return what a process does with the signal."""
+        number = self.settings.signal.number
+        return disposition(self.masks(process.pid), number, False, False)
 
     def masks(self, pid: int) -> Masks | None:
         """Return the masks that a target shows."""
@@ -649,7 +697,10 @@ class Simulation:
                 # --verify disagreed, or something else was there for a moment.
                 self.forget()
         elif event == 'delivered' and self.settings.survive:
-            true = self.is_delivered(target)
+            successor = self.targets.get(int(str(fields.get('successor', 0))))
+            true = self.is_delivered(target) if successor is None else (
+                target is None and successor.started >= int(self.dead[int(str(pid))])
+            )
         elif event == 'verified':
             true = pid in self.dead if target is None else self.is_verified(target)
         elif event == 'baseline' and reason == 'needless':
@@ -731,7 +782,7 @@ class Simulation:
         if reason == 'became empty':
             return self.seen == 'empty' or self.lost
         if reason == 'no target':
-            return not self.targets
+            return all(each.renamed for each in self.targets.values())
         if reason == 'no handler':
             return any(
                 it.disposition in ('default', 'ignored') for it in self.targets.values()

@@ -9,7 +9,7 @@ from pollreload.core import process
 from pollreload.core.process import Masks, Process, choose, disposition
 
 MODES = ('enforce', 'warn', 'off', 'ending')
-DISPOSITIONS = ('caught', 'blocked', 'ignored', 'default', 'unknown')
+DISPOSITIONS = ('caught', 'blocked', 'ignored', 'default', 'unknown', 'runtime')
 HUP = 1
 BIT = 1 << (HUP - 1)
 
@@ -20,10 +20,10 @@ def test_the_verdicts_are_complete():
 
 
 ANSWERS = {
-    'enforce': ('send', 'send', 'hold', 'hold', 'send'),
-    'warn': ('send', 'send', 'warn', 'warn', 'send'),
-    'off': ('send',) * 5,
-    'ending': ('send',) * 5,
+    'enforce': ('send', 'send', 'hold', 'hold', 'send', 'send'),
+    'warn': ('send', 'send', 'warn', 'warn', 'send', 'send'),
+    'off': ('send',) * 6,
+    'ending': ('send',) * 6,
 }
 VERDICTS = [
     pytest.param(mode, seen, answer, id=f'{mode}, {seen}')

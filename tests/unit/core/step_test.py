@@ -543,7 +543,10 @@ def test_who_is_seen_late_is_told_by_the_next_run_too():
 
 
 def test_a_content_that_was_told_ends_the_question():
-    """Nobody at the baseline, then B is found needless: A's date means nothing more."""
+    """No process at the baseline, then B is up to date: A's date means nothing more.
+
+    A process that takes over later and is older than B is notified of B (rule 13).
+    """
     world = Simulation(WATCH, targets=0)
     world.dated = world.now
     world.run(10.0)
@@ -558,7 +561,7 @@ def test_a_content_that_was_told_ends_the_question():
     world.alter_root(started=95_000)
     world.run(20.0)
 
-    assert world.sent == ()
+    assert [it.told for it in world.sent] == ['B']
 
 
 def test_only_the_first_to_be_seen_is_compared():

@@ -1,0 +1,120 @@
+"""A service outlives its processes: hand-overs, generations, and late exits. Pure.
+
+A program may fork or start a successor and exit when it is signalled (php-fpm,
+unicorn), run two generations side by side while the old one drains (Envoy, an nginx
+upgrade), or be restarted by a supervisor. A process that starts after the signal
+reads the new version, so it is up to date without a signal of its own.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pollreload.core import change
+from pollreload.core.attempt import READ_IT, Attempt, Told, record
+from pollreload.core.observation import tell_again
+from pollreload.core.process import HANDLED, Process, disposition, roots
+from pollreload.core.state import State, World
+from pollreload.settings import Settings
+
+
+def successor(entry: Told, world: World) -> Process | None:
+    """Return the process that took over from a target that has exited, or None.
+
+    Of several the oldest: a program starts its workers after itself.
+    """
+    found = [
+        each for each in roots(world.targets().matches)
+        if (each.pid, each.started) != entry.name and each.started >= entry.since
+    ]
+    return min(found, key=lambda each: each.started, default=None)
+
+
+def proven_at(process: Process, settings: Settings, world: World) -> float:
+    """Return when a successor has lived for --survive, in boot seconds.
+
+    Until then it may be a worker that its dead parent left behind, or a program
+    that exits as well.
+    """
+    return process.started / world.ticks + settings.survive
+
+
+def hand_over(state: State, entry: Told, process: Process, phase: str) -> State:
+    """Return the state after a successor has taken the place of a target.
+
+    phase: that of the successor, 'alive' or 'done'.
+    """
+    attempt = record(state.attempt, entry._replace(phase='done'))
+    attempt = record(attempt, entry._replace(process=process, phase=phase))
+    names = (*state.round, (process.pid, process.started))
+    return state._replace(attempt=attempt, round=names)
+
+
+def follow(settings: Settings, state: State, world: World) -> State:
+    """Return the state after checking that the notified targets still live.
+
+    When one has exited, the process that takes over is newer than the version and so
+    up to date, or it is older and the version is due again for it. It is due again
+    too for a root that was passed over and handles the signal now: it was starting.
+    """
+    if not state.notified or state.content.state != 'current' or state.stage:
+        return state
+    gone = [each for each in state.notified if world.gone(each.process)]
+    handles = [
+        each for each in state.notified
+        if each.phase == 'passed' and each not in gone and disposition(
+            world.masks(each.process.pid), settings.signal.number, False, False,
+        ) in HANDLED
+    ]
+    if handles:
+        return due_again(settings, state, world, f'{handles[0].process} handles '
+                         f'{settings.signal.name} now', handles[0].process, handles)
+    if not gone:
+        return state
+    choice = world.targets()
+    if choice.reason in ('pidfile', 'proc'):
+        return state  # unknown; the next poll asks again
+    left = tuple(each for each in state.notified if each not in gone)
+    names = {each.name for each in left}
+    since = min(each.at for each in gone) or state.content.seen_at + READ_IT
+    others = [
+        each for each in choice.targets or roots(choice.matches)
+        if (each.pid, each.started) not in names
+    ]
+    newer = tuple(
+        Told(each, phase='done', at=since, since=each.started) for each in others
+        if each.started / world.ticks >= since
+    )
+    older = [each for each in others if each.started / world.ticks < since]
+    state = state._replace(notified=left + newer)
+    if not older:
+        return state
+    return due_again(
+        settings, state, world, f'{gone[0].process} has exited, and {older[0]} is '
+        f'older than this version and was never notified of it', older[0],
+    )
+
+
+def due_again(
+        settings: Settings, state: State, world: World, why: str, process: Process,
+        without: Sequence[Told] = (),
+) -> State:
+    """Return the state in which the delivered version is due for one more process.
+
+    without: entries of state.notified that are no targets any more.
+    """
+    world.say(
+        'changed', why, fingerprint=state.content.seen, reason='took over',
+        pid=process.pid,
+    )
+    have = tuple(
+        each for each in state.notified if each.phase == 'done' and each not in without
+    )
+    return tell_again(settings, state._replace(
+        attempt=Attempt(state.content.seen, have), hold='',
+    ))
+
+
+def superseded(state: State) -> bool:
+    """Return whether another version than that of the attempt has settled."""
+    content: change.Memory = state.content
+    return content.state == 'due' and content.seen != state.attempt.fingerprint

@@ -423,7 +423,9 @@ def signalled(
     warning = ''
     if verdict(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
-    elif entry.disposition == 'runtime' and not of(state.attempt, process).sends:
+    elif entry.disposition == 'runtime' and entry.name not in {
+            each.name for each in state.notified
+    }:
         warning = (
             '; its language runtime catches every signal, so it is unknown whether '
             'the program handles it'

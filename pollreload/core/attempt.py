@@ -12,6 +12,10 @@ READ_IT = 10.0  # s: who starts this long after the content was seen reads that
 LONGEST_BACKOFF = 60.0  # s
 
 
+# A process or a child of it: pid, start time in clock ticks, arguments.
+Member = tuple[int, int, str]
+
+
 class Told(NamedTuple):
     """One target of an attempt.
 
@@ -21,6 +25,7 @@ class Told(NamedTuple):
         'done'.
     at: when it was last signalled, boot seconds.
     since: the clock tick (since boot) just before that.
+    family: the target and its children just before that, for --verify-workers.
     program: what identifies the file that it ran then (World.program).
     """
 
@@ -31,6 +36,7 @@ class Told(NamedTuple):
     since: int = 0
     disposition: str = 'unknown'
     program: str = ''
+    family: tuple[Member, ...] = ()
 
     @property
     def name(self) -> tuple[int, int]:
@@ -110,6 +116,28 @@ def needless(process: Process, matches: Sequence[Process]) -> bool:
     forked with the old one in memory.
     """
     return all(match.pid != process.ppid for match in matches)
+
+
+def renewed(target: Told, family: Sequence[Member], ticks: int) -> bool:
+    """Return whether a target has replaced its workers since the signal.
+
+    A new child alone proves nothing: PostgreSQL starts one for each connection. So
+    one of its oldest children must also have exited or changed its arguments, as a
+    worker of nginx does that is shutting down, or the target must have re-executed
+    itself with other arguments, as HAProxy does.
+
+    family: as it is now. ticks: clock ticks a second; children that started within
+        a second of the oldest count as old as that.
+    """
+    pid = target.process.pid
+    if not any(each[0] != pid and each[1] >= target.since for each in family):
+        return False
+    before = [each for each in target.family if each[0] != pid]
+    if not before:
+        return True
+    oldest = min(started for _, started, _ in before)
+    first = [each for each in target.family if each[1] <= oldest + ticks]
+    return not {*first} <= {*family}
 
 
 def backoff(tries: int, jitter: float) -> float:

@@ -6,7 +6,7 @@ from pollreload.settings import Settings
 
 SOON = 5.0  # s after a delivery, and a poll to see it
 MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change
-SHORTEST = 10.0  # s between deliveries, doubled each time
+SHORTEST = 5.0  # s between deliveries, doubled each time
 LONGEST = 300.0  # s
 
 

@@ -382,6 +382,9 @@ def send(
             'the ledger cannot be written, so nothing is sent',
         )
     sent, failures = False, []
+    family = {
+        each.name: world.family(each.process.pid) for each in ready
+    } if settings.verify_workers else {}
     for entry in ready:
         since = int(world.now() * world.ticks)
         # A slow disk lay between, and exec(2) keeps the start time and not the
@@ -390,7 +393,8 @@ def send(
         how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
             sent = True
-            state = signalled(settings, state, entry, how, since, world)
+            target = entry._replace(family=family.get(entry.name, ()))
+            state = signalled(settings, state, target, how, since, world)
         else:
             state = state._replace(attempt=unmarked(state.attempt, entry))
             if how != 'gone':

@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pollreload.core import change
-from pollreload.core.attempt import MOST_SENDS, Attempt, Told, failed
+from pollreload.core.attempt import MOST_SENDS, Attempt, Member, Told, failed
 from pollreload.core.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -111,6 +111,7 @@ class World(NamedTuple):
         is whether to find the newest date.
     absent: the words for a person when no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
+    family: the members of a process and its children; itself first.
     health: 'gone', 'pending' or 'alive', of a process and a signal.
     gone: whether a process has exited; cheaper than health.
     below: the descendant of a process, whatever its name, that handles the signal,
@@ -141,7 +142,7 @@ class World(NamedTuple):
     below: Callable[[Process], Process | None]
     program: Callable[[Process], str]
     send: Callable[[Process, int], str]
-    new_child: Callable[[int, int], int | None]
+    family: Callable[[int], tuple[Member, ...]]
     run: Callable[[Sequence[str], Mapping[str, str]], str]
     ask: Callable[[str], str]
     ran: Callable[[], int | None]

@@ -4,7 +4,7 @@ As in telling, nothing here waits.
 """
 from __future__ import annotations
 
-from pollreload.core.attempt import NEXT, Told, failed, record
+from pollreload.core.attempt import NEXT, Told, failed, record, renewed
 from pollreload.core.process import ENDING, Process
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
@@ -236,13 +236,13 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         )
         return checked(settings, died(state, entry), entry, 'failed', world)
     grown = state.grown or not settings.verify_workers or (
-        world.new_child(process.pid, entry.since) is not None
+        renewed(entry, world.family(process.pid), world.ticks)
     )
     state = state._replace(grown=grown)
     if grown and not settings.verify:
         return checked(settings, state, entry, 'verified', world)
     if now >= state.until:
-        lack = 'it has no worker that started since (--verify-workers)'
+        lack = 'it has not replaced its workers (--verify-workers)'
         if grown:
             last = last_lines(world.said())
             lack = f'--verify {settings.verify[0]} does not agree'

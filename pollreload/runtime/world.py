@@ -62,7 +62,7 @@ def world(
         below=lambda process: below(settings, process),
         program=program,
         send=send,
-        new_child=procfs.new_child,
+        family=procfs.family,
         run=runner.run,
         ask=lambda url: runner.ask(settings, url),
         ran=runner.ran,

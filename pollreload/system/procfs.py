@@ -281,19 +281,21 @@ def started(pid: int, root: str = '/proc') -> int | None:
     return fields.started
 
 
-def new_child(pid: int, since: int, root: str = '/proc') -> int | None:
-    """Return a live child of pid that started at since (ticks) or later.
+def family(pid: int, root: str = '/proc') -> tuple[tuple[int, int, str], ...]:
+    """Return (pid, start time in ticks, arguments) of a process and its children.
 
-    By stat of every process: task/*/children is not built into every kernel.
+    Only live ones; () if the process has exited. By stat of every process, because
+    task/*/children is not built into every kernel.
     """
-    for child in pids(root):
-        fields = stat(f'{root}/{child}')
-        if (
-                fields and fields.ppid == pid and fields.started >= since
-                and live_thread(f'{root}/{child}', fields.state)
+    found = []
+    for each in (pid, *pids(root)):
+        directory = f'{root}/{each}'
+        fields = stat(directory)
+        if fields and (each == pid) != (fields.ppid == pid) and (
+                live_thread(directory, fields.state)
         ):
-            return child
-    return None
+            found.append((each, fields.started, ' '.join(cmdline(directory))))
+    return tuple(dict.fromkeys(found))
 
 
 def program(pid: int, root: str = '/proc') -> str:

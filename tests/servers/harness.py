@@ -396,9 +396,10 @@ class Site:
 
     def sidecar(self, *words: str, user: As | None = None) -> Sidecar:
         """Start a sidecar, and return it when it has its baseline."""
+        survive = () if '--survive' in words else ('--survive', '100ms')
         sidecar = Sidecar([
             '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-            '--min-uptime', '100ms', '--survive', '100ms', *words, *self.watched(),
+            '--min-uptime', '100ms', *survive, *words, *self.watched(),
         ], user)
         self.stack.callback(sidecar.end)
         return sidecar

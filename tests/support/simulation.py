@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from pollreload.core import change, ledger_format, observation
 from pollreload.core import step as step_module
+from pollreload.core.attempt import Member
 from pollreload.core.process import (
     ENDING,
     Choice,
@@ -454,7 +455,7 @@ class Simulation:
             masks=self.masks, health=self.health, send=self.send,
             gone=lambda it: self.health(it, 1) == 'gone', below=lambda it: None,
             program=lambda it: '',
-            new_child=self.new_child, run=self.run_command,
+            family=self.family, run=self.run_command,
             ask=lambda url: self.run_command((url,), {}), ran=self.ran,
             cancel=self.cancel, said=self.said, save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
@@ -568,12 +569,12 @@ class Simulation:
             assert not harmed, f'has no handler: {where}'
         assert self.marked == self.seen, f'not seen by the last look: {where}'
 
-    def new_child(self, pid: int, since: int) -> int | None:
-        """Return a worker that started in a clock tick or after."""
-        for each in self.targets.values():
-            if each.ppid == pid and each.started >= since:
-                return each.pid
-        return None
+    def family(self, pid: int) -> tuple[Member, ...]:
+        """Return a target and its workers."""
+        return tuple(
+            (each.pid, each.started, 'app') for each in self.targets.values()
+            if pid in (each.pid, each.ppid)
+        )
 
     def run_command(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start --validate, --verify or an action."""

@@ -129,3 +129,43 @@ def test_a_failure_is_tried_again_later_and_later():
 def test_the_breaker(deaths, deadly, disposition, answer):
     """Three deaths break, unless the next has a handler and the dead had none."""
     assert attempt.broken(deaths, deadly, disposition) is answer
+
+
+OLD = ((7, 100, 'app'), (8, 150, 'app: worker'), (9, 151, 'app: worker'))
+TARGET = Told(Process(7, 1, 100, 'app'), since=5000, family=OLD)
+
+
+@pytest.mark.parametrize(('family', 'yes'), [
+    pytest.param(OLD, False, id='nothing new'),
+    pytest.param((*OLD, (10, 6000, 'app: client')), False, id='a connection'),
+    pytest.param((*OLD[:2], (10, 6000, 'app: worker')), True, id='one is replaced'),
+    pytest.param(OLD[:2], False, id='one has exited'),
+    pytest.param(
+        (*OLD[:2], (9, 151, 'app: shutting down'), (10, 6000, 'app: worker')), True,
+        id='one drains',
+    ),
+    pytest.param(
+        ((7, 100, 'app -sf 8'), *OLD[1:], (10, 6000, 'app: worker')), True,
+        id='the target re-executed itself',
+    ),
+])
+def test_workers_are_replaced(family, yes):
+    """A new child proves a reload only if children do not come anyway."""
+    assert attempt.renewed(TARGET, family, 100) == yes
+
+
+def test_a_connection_that_ends_is_no_old_worker():
+    """PostgreSQL: its oldest children live on, whatever clients come and go."""
+    served = (*OLD, (10, 4000, 'app: client'))
+
+    assert not attempt.renewed(
+        TARGET._replace(family=served), (*OLD, (11, 6000, 'app: client')), 100,
+    )
+
+
+def test_a_first_worker_proves_a_reload():
+    """There was none that could have been replaced (php-fpm, ondemand)."""
+    alone = TARGET._replace(family=OLD[:1])
+
+    assert attempt.renewed(alone, (OLD[0], (10, 6000, 'app: worker')), 100)
+    assert not attempt.renewed(alone, OLD[:1], 100)

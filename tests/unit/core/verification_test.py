@@ -304,7 +304,7 @@ def test_no_new_worker_is_a_failed_delivery():
     world.run(12.0)
 
     assert said(world, 'failed')[0] == (
-        'app (pid 101) was told, but 5 s later it has no worker that started since '
+        'app (pid 101) was told, but 5 s later it has not replaced its workers '
         '(--verify-workers)'
     )
 

@@ -332,7 +332,7 @@ def test_real_pid_namespace() -> None:
     name = unique('nest')
     with targets.start('forking', name=name, namespace=True, workers=1) as target:
         init = procfs.read(target.pid)
-        worker = procfs.new_child(target.pid, 0)
+        worker = procfs.family(target.pid)[1][0]
         here = found(name, None, None, False)
         everywhere = found(name, None, None, True)
         child = procfs.read(worker or 0)
@@ -472,34 +472,36 @@ def test_program_without_a_mapping_is_unknown(root: str) -> None:
     assert procfs.program(60, root) == '/bin/app 08:01 9'
 
 
-# new_child
+# family
 
 
-def test_new_child_is_live_ours_and_young_enough(root: str) -> None:
-    """Its parent, start time and state all count; the same tick is new."""
+def test_family_is_the_process_and_its_live_children(root: str) -> None:
+    """With start times and arguments; a zombie is no worker any more."""
     tree = Path(root)
-    plant(tree, 60)
+    plant(tree, 60, started=100)
     plant(tree, 61, ppid=60, started=199)
     plant(tree, 62, ppid=60, started=300, state='Z')
     plant(tree, 63, ppid=1, started=300)
     (tree / '64').mkdir()
-    before = procfs.new_child(60, 200, root)
-    plant(tree, 65, ppid=60, started=200)
 
-    assert before is None
-    assert procfs.new_child(60, 200, root) == 65
+    found = procfs.family(60, root)
+
+    assert [each[:2] for each in found] == [(60, 100), (61, 199)]
+    assert procfs.family(64, root) == ()
 
 
-def test_real_reload_starts_new_children() -> None:
-    """After the HUP of a forking server there is a child younger than the HUP."""
+def test_real_reload_replaces_the_children() -> None:
+    """After the HUP of a forking server there are only younger ones."""
     with targets.start('forking') as target:
-        newest = max(procfs.started(pid) or 0 for pid in target.workers)
-        assert procfs.new_child(target.pid, newest + 1) is None
+        before = procfs.family(target.pid)
         target.signal(HUP)
         assert target.read() == 'HUP'
-        child = procfs.new_child(target.pid, newest)
+        after = procfs.family(target.pid)
 
-    assert child is not None
+    assert {each[0] for each in before[1:]} == {*target.workers}
+    assert before[0] == after[0]
+    assert after[1:]
+    assert {*after[1:]}.isdisjoint(before[1:])
 
 
 # boot, pid_namespace
@@ -625,7 +627,7 @@ def test_line_that_cannot_be_parsed_is_an_observation(
     procfs.matches('app', None, 0, True, root)
     procfs.others(root)
     procfs.started(60, root)
-    procfs.new_child(1, 0, root)
+    procfs.family(1, root)
     procfs.boot(root)
     masks_of(60, root)
     visibility.trouble(root)

@@ -118,26 +118,24 @@ def needless(process: Process, matches: Sequence[Process]) -> bool:
     return all(match.pid != process.ppid for match in matches)
 
 
-def renewed(target: Told, family: Sequence[Member], ticks: int) -> bool:
+def renewed(target: Told, family: Sequence[Member]) -> bool:
     """Return whether a target has replaced its workers since the signal.
 
     A new child alone proves nothing: PostgreSQL starts one for each connection. So
-    one of its oldest children must also have exited or changed its arguments, as a
-    worker of nginx does that is shutting down, or the target must have re-executed
-    itself with other arguments, as HAProxy does.
+    half of its children must also have exited or changed their arguments, as a worker
+    of nginx does that is shutting down; the others may be helpers that stay, or may
+    still be busy. Or the target must have re-executed itself with other arguments,
+    as HAProxy does, whose old workers stay as long as their connections.
 
-    family: as it is now. ticks: clock ticks a second; children that started within
-        a second of the oldest count as old as that.
+    family: as it is now.
     """
     pid = target.process.pid
     if not any(each[0] != pid and each[1] >= target.since for each in family):
         return False
     before = [each for each in target.family if each[0] != pid]
-    if not before:
-        return True
-    oldest = min(started for _, started, _ in before)
-    first = [each for each in target.family if each[1] <= oldest + ticks]
-    return not {*first} <= {*family}
+    kept = [each for each in before if each in family]
+    executed = any(each[0] == pid and each not in family for each in target.family)
+    return executed or 2 * len(kept) <= len(before)
 
 
 def backoff(tries: int, jitter: float) -> float:

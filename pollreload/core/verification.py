@@ -226,8 +226,6 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     if world.health(process, settings.signal.number) == 'gone':
         other = successor(entry, world)
         if other is not None:
-            if state.running:
-                world.cancel()
             state = replaced(settings, state, entry, other, world)
             return next_check(settings, state, world)
         world.say(
@@ -236,7 +234,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         )
         return checked(settings, died(state, entry), entry, 'failed', world)
     grown = state.grown or not settings.verify_workers or (
-        renewed(entry, world.family(process.pid), world.ticks)
+        renewed(entry, world.family(process.pid))
     )
     state = state._replace(grown=grown)
     if grown and not settings.verify:

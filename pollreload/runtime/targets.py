@@ -100,15 +100,8 @@ def below(settings: Settings, process: Process) -> Process | None:
 
 
 def program(process: Process) -> str:
-    """Return what identifies the file that a process runs; '' if it may not be read.
-
-    /proc/PID/exe, which needs the permissions of ptrace(2).
-    """
-    try:
-        found = os.stat(f'/proc/{process.pid}/exe')
-    except OSError:
-        return ''
-    return f'{found.st_dev}:{found.st_ino}:{found.st_mtime_ns}'
+    """Return what identifies the file that a process runs; '' if it may not be read."""
+    return procfs.program(process.pid)
 
 
 def absent(settings: Settings) -> str:

@@ -43,7 +43,7 @@ OTHERS: dict[str, Act] = {
     'hands over': lambda world: world.alter_root(hands_over=True),
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),
-    'renamed': lambda world: world.alter_root(renamed=True),
+    'renamed': lambda world: world.rename(),
 }
 FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
 EVENTS = {**CONTENTS, **OTHERS, **FORGETS}

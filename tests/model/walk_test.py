@@ -41,7 +41,7 @@ GENERATIONS: dict[str, Callable[[Simulation], object]] = {
     'hands over': lambda world: world.alter_root(hands_over=True),
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),
-    'renamed': lambda world: world.alter_root(renamed=True),
+    'renamed': lambda world: world.rename(),
     **{name: SYMBOLS[name] for name in (
         'content A', 'content B', 'restarted', 'dies of it', 'no handler', 'absent',
         'present', 'run again', 'run anew', 'time passes',

@@ -48,6 +48,7 @@ class Target(NamedTuple):
     stay: which stay of a content it read.
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
+    generation: it is no worker of its parent, but a generation of its own.
     """
 
     pid: int
@@ -68,6 +69,7 @@ class Target(NamedTuple):
     stay: int = 0
     hands_over: bool = False
     renamed: bool = False
+    generation: bool = False
 
 
 class Sent(NamedTuple):
@@ -273,7 +275,16 @@ class Simulation:
         """Let the root start another generation, which reads the content itself."""
         root = self.root()
         if root is not None:
-            self.start(root.pid)
+            self.fork_of(root.pid)  # it has workers of its own
+            self.alter(self.start(root.pid), generation=True)
+
+    def rename(self) -> None:
+        """Let the root change its comm, once it has been notified."""
+        root = self.root()
+        if root is not None and (root.pid, root.started) in {
+                each.name for each in self.state.notified
+        }:
+            self.alter(root.pid, renamed=True)
 
     def retire(self) -> None:
         """Let the root exit; its children live on without a parent that matches."""
@@ -336,7 +347,10 @@ class Simulation:
         elif target.disposition != 'ignored':
             self.alter(pid, has=self.content, stay=self.stay, blind=False)
             if not target.deaf:
-                for each in [it for it in self.targets.values() if it.ppid == pid]:
+                for each in [
+                        it for it in self.targets.values()
+                        if it.ppid == pid and not it.generation
+                ]:
                     self.end(each.pid)
                 self.fork_of(pid)
 

@@ -151,15 +151,15 @@ TARGET = Told(Process(7, 1, 100, 'app'), since=5000, family=OLD)
 ])
 def test_workers_are_replaced(family, yes):
     """A new child proves a reload only if children do not come anyway."""
-    assert attempt.renewed(TARGET, family, 100) == yes
+    assert attempt.renewed(TARGET, family) == yes
 
 
 def test_a_connection_that_ends_is_no_old_worker():
-    """PostgreSQL: its oldest children live on, whatever clients come and go."""
+    """PostgreSQL: most of its children live on, whatever clients come and go."""
     served = (*OLD, (10, 4000, 'app: client'))
 
     assert not attempt.renewed(
-        TARGET._replace(family=served), (*OLD, (11, 6000, 'app: client')), 100,
+        TARGET._replace(family=served), (*OLD, (11, 6000, 'app: client')),
     )
 
 
@@ -167,5 +167,5 @@ def test_a_first_worker_proves_a_reload():
     """There was none that could have been replaced (php-fpm, ondemand)."""
     alone = TARGET._replace(family=OLD[:1])
 
-    assert attempt.renewed(alone, (OLD[0], (10, 6000, 'app: worker')), 100)
-    assert not attempt.renewed(alone, OLD[:1], 100)
+    assert attempt.renewed(alone, (OLD[0], (10, 6000, 'app: worker')))
+    assert not attempt.renewed(alone, OLD[:1])

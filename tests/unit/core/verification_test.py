@@ -432,3 +432,40 @@ def test_an_outcome_is_a_word():
     outcomes = [each.state.outcome for each in (needless, failed, done)]
 
     assert outcomes == ['needless', 'failed', 'done']
+
+
+@pytest.mark.parametrize('takes', [0.25, 60.0])
+def test_a_newer_version_breaks_off_a_verification(takes):
+    """It proves nothing of the new one, which would wait for it."""
+    world = world_of(verify=('verify',), command_timeout=100.0)
+    world.refuse_for(verify=200.0)
+    world.takes = takes
+    world.put('B')
+    world.run(15.0)
+    assert told(world) == [(101, 'B')]
+
+    world.put('C')
+    world.run(15.0)
+
+    assert told(world) == [(101, 'B'), (101, 'C')]
+    assert said(world, 'failed') == [
+        'a newer version is there, so app (pid 101) is not verified any longer',
+    ]
+
+
+def test_rule_13_successor_during_a_verification_is_verified_instead():
+    """The target handed over late; its successor has started after the signal."""
+    world = world_of(verify=('verify',), command_timeout=60.0)
+    world.refuse_for(verify=40.0)
+    world.put('B')
+    world.run(15.0)
+    world.upgrade()
+    world.retire()
+    world.run(60.0)
+
+    assert told(world) == [(101, 'B')]
+    assert said(world, 'failed') == []
+    assert said(world, 'delivered')[1:] == [
+        'SIGHUP to app (pid 101), which has exited and was replaced by app (pid 102)',
+    ]
+    assert said(world, 'verified') == ['app (pid 102) reloaded after SIGHUP']

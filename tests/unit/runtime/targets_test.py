@@ -103,3 +103,15 @@ def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
 
     assert targets.disposed(settings, Process(1, 0, 0, 'x', init=True)) == 'ignored'
     assert targets.disposed(settings, Process(2, 0, 0, 'x')) == 'default'
+
+
+def test_program_of_a_process_is_its_file() -> None:
+    """The same for two processes of one file; '' once it has exited."""
+    with processes.start('handler') as one, processes.start('handler') as other:
+        first, second = procfs.read(one.pid), procfs.read(other.pid)
+        assert first is not None
+        assert second is not None
+        files = targets.program(first), targets.program(second)
+
+    assert files[0] == files[1] != ''
+    assert targets.program(first) == ''

@@ -1,0 +1,170 @@
+"""Hand-overs, generations and late exits, decided by the pure core."""
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pollreload.core.process import Choice, Process, choose
+from pollreload.settings import Settings
+from tests.support.simulation import Simulation
+
+WATCH = Settings(paths=('/c',), process='app')
+
+
+def world_of(**changes: Any) -> Simulation:
+    """Return a world in which version B has been delivered to process 101."""
+    world = Simulation(WATCH._replace(**changes))
+    world.run(20.0)
+    world.put('B')
+    world.run(20.0)
+    assert sent(world) == [(101, 'B')]
+    return world
+
+
+def sent(world: Simulation) -> list[tuple[int, str]]:
+    """Return the signals that were sent: pid and version."""
+    return [(each.pid, each.told) for each in world.sent]
+
+
+def test_rule_13_older_generation_that_remains_is_notified():
+    """It was there before the version, and was never notified of it."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.upgrade()
+    world.put('B')
+    world.run(20.0)
+    assert sent(world) == [(101, 'B')]
+
+    world.retire()
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert world.resting()
+
+
+def test_rule_13_newer_generation_is_up_to_date():
+    """It started after the signal, so it has read the version."""
+    world = world_of()
+    world.upgrade()
+    world.retire()
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B')]
+    assert world.resting()
+
+
+@pytest.mark.parametrize('reason', ['pidfile', 'proc'])
+def test_rule_10_unknown_successor_is_asked_for_again(reason):
+    """That no process can be read now does not mean that there is none."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.upgrade()
+    world.put('B')
+    world.run(20.0)
+    real = world.world
+    world.world = real._replace(targets=lambda: Choice((), reason, 'unknown'))
+    world.retire()
+    world.run(20.0)
+    assert sent(world) == [(101, 'B')]
+
+    world.world = real
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+
+
+def test_rule_14_root_that_was_passed_over_is_notified_when_it_has_a_handler():
+    """It was starting, and the process that got its signal was a worker."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.fork()
+    world.alter_root(disposition='default')
+    world.put('B')
+    world.run(20.0)
+    assert sent(world) == [(102, 'B')]
+
+    world.alter_root(disposition='caught')
+    world.run(20.0)
+
+    assert sent(world) == [(102, 'B'), (101, 'B')]
+
+
+def test_rule_14_root_without_a_handler_yet_is_waited_for():
+    """For two seconds: the worker must not get the signal of a root that starts."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.fork()
+    world.alter_root(disposition='default')
+    world.put('B')
+    while world.state.waiting != 'uptime':
+        world.run(0.1)
+    world.run(1.0)
+    world.alter_root(disposition='caught')
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B')]
+
+
+def processes(*rows: tuple[int, int, int]) -> list[Process]:
+    """Return processes by (pid, ppid, start time)."""
+    return [Process(pid, ppid, started, 'app') for pid, ppid, started in rows]
+
+
+def test_rule_14_several_that_handle_it_are_workers():
+    """Then none of them is taken for the root that does not."""
+    found = processes((1, 0, 100), (2, 1, 200), (3, 1, 200))
+    handling = {2: 'caught', 3: 'caught'}
+
+    choice = choose(found, 'root', lambda each: handling.get(each.pid, 'default'))
+
+    assert [each.pid for each in choice.targets] == [1]
+    assert choice.passed == ()
+
+
+def test_rule_14_workers_of_the_one_that_handles_it_do_not_count():
+    """A wrapper, the program, and its workers."""
+    found = processes((1, 0, 100), (2, 1, 200), (3, 2, 300), (4, 2, 300))
+    handling = {2: 'caught', 3: 'caught', 4: 'caught'}
+
+    choice = choose(found, 'root', lambda each: handling.get(each.pid, 'ignored'))
+
+    assert [each.pid for each in choice.targets] == [2]
+    assert [each.pid for each in choice.passed] == [1]
+
+
+@pytest.mark.parametrize(('known', 'pids'), [
+    pytest.param({}, [], id='two services'),
+    pytest.param({(1, 100): 150}, [1, 2], id='a successor'),
+    pytest.param({(1, 100): 250}, [], id='another that was there before'),
+    pytest.param({(1, 100): 250, (2, 200): 250}, [1, 2], id='both were notified'),
+])
+def test_rule_13_generations_of_one_service_are_no_ambiguity(known, pids):
+    """What was notified before and what started after that are one service."""
+    choice = choose(processes((1, 0, 100), (2, 0, 200)), 'root', None, known)
+
+    assert [each.pid for each in choice.targets] == pids
+    assert choice.reason == ('' if pids else 'ambiguous')
+
+
+@pytest.mark.parametrize(('state_file', 'held'), [(None, True), ('/l', False)])
+def test_rule_15_ancestor_is_not_notified_at_the_start_without_a_ledger(
+        state_file, held,
+):
+    """It may restart pollreload, which would notify it at its start, and so on."""
+    world = Simulation(WATCH._replace(on_start='always', state_file=state_file))
+    real = world.choice
+
+    def choice() -> Choice:
+        found = real()
+        return found._replace(targets=tuple(
+            each._replace(ancestor=True) for each in found.targets
+        ))
+
+    world.world = world.world._replace(targets=choice)
+    world.run(20.0)
+
+    assert (sent(world) == []) is held
+    assert [each.fields['reason'] for each in world.events if each.event == 'held'] == (
+        ['ancestor'] if held else []
+    )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import closing
 
 import pytest
 
+from pollreload.system import procfs
 from tests.servers import points
 from tests.servers.conftest import Place
 from tests.servers.harness import As, Files, Kind, Site, missing, swap
@@ -170,9 +172,13 @@ def test_validation_also_loads_the_application(place: Place) -> None:
 def test_gunicorn_ends_on_what_it_refuses(site: Site) -> None:
     """Its workers outlive gunicorn for a while, and a HUP would end them: held."""
     server = site.server()
-    sidecar = site.sidecar('--survive', '1s')
+    for worker in procfs.candidates(site.name):
+        if worker != server.pid:
+            os.kill(worker, signal.SIGSTOP)  # for as long as it takes here
+    sidecar = site.sidecar(survive='5s')
 
     site.spoil()
+    sidecar.signalled(server)
     failed = sidecar.event('failed')
     held = sidecar.event('held')
     sidecar.polls()

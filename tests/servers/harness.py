@@ -318,6 +318,17 @@ class Sidecar:
             for event in self.events if event['event'] != 'polled'
         )))
 
+    def signalled(self, server: Server) -> None:
+        """Wait until it has signalled a server and that has ended.
+
+        It is stopped meanwhile, so that it sees the end however long that takes.
+        --survive has to last until it is stopped.
+        """
+        assert self.event('signalled')['pid'] == server.pid
+        os.kill(self.pid, signal.SIGSTOP)
+        until(server.ended, 'the server has ended')
+        os.kill(self.pid, signal.SIGCONT)
+
     def end(self) -> None:
         """Stop it by TERM, and by KILL where that does not help."""
         self.child.terminate()
@@ -394,12 +405,13 @@ class Site:
         """Return the words that every sidecar and check here is given."""
         return ['--process', self.name, '--signal', self.kind.signal, self.conf]
 
-    def sidecar(self, *words: str, user: As | None = None) -> Sidecar:
+    def sidecar(
+            self, *words: str, survive: str = '100ms', user: As | None = None,
+    ) -> Sidecar:
         """Start a sidecar, and return it when it has its baseline."""
-        survive = () if '--survive' in words else ('--survive', '100ms')
         sidecar = Sidecar([
             '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-            '--min-uptime', '100ms', *survive, *words, *self.watched(),
+            '--min-uptime', '100ms', '--survive', survive, *words, *self.watched(),
         ], user)
         self.stack.callback(sidecar.end)
         return sidecar

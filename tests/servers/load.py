@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.servers.harness import DEADLINE
 
 PAUSE = 0.005  # s between two requests of one client
-TIMEOUT = 5.0  # s until a request counts as failed
+TIMEOUT = DEADLINE  # s until a request counts as failed
 
 
 def get(port: int, path: str = '/') -> str:

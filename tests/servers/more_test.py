@@ -19,24 +19,33 @@ import pytest
 from pollreload.system import procfs
 from tests.servers import points
 from tests.servers.conftest import Place
-from tests.servers.harness import PAUSE, Files, Kind, Site, needed, swap, until
+from tests.servers.harness import (
+    DEADLINE,
+    PAUSE,
+    Files,
+    Kind,
+    Site,
+    needed,
+    swap,
+    until,
+)
 from tests.servers.load import get
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 0.5  # s for one answer
-PATIENCE = 2.0  # s for which a server may close its port while it reloads
+TIMEOUT = 0.5  # s until an answer counts as lost, and is asked for again
 TXT, PTR = 16, 12  # RFC 1035, 3.2.2
 ADDRESS = '192.0.2.1'
 SHARED = f'pollreload{os.getpid()}x'  # how Squid's shared memory begins
 
 
 def patient(ask: Callable[[Site], str]) -> Callable[[Site], str]:
-    """Return what asks again while nobody listens, for a server that stops to reload.
+    """Return a function that asks again while there is no answer.
 
-    Raises OSError where that lasts.
+    A server may close its port while it reloads, and datagrams can be lost.
+    Raises OSError at the deadline.
     """
     def asked(site: Site) -> str:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + DEADLINE
         while True:
             try:
                 return ask(site)
@@ -166,7 +175,7 @@ DNSMASQ = Kind(
     validate=lambda site: [
         site.program, '--test', '-C', f'{site.conf}/dnsmasq.conf',
     ],
-    ask=hostname,
+    ask=patient(hostname),
     # It logs the same when it starts, but not after itself.
     reload=r'(?<= names\n)dnsmasq\[\d+\]: read \S+/hosts',
 )
@@ -213,7 +222,7 @@ RSYSLOG = Kind(
     broken=lambda site: {**rsyslog(site, 'start'), 'rsyslog.conf': 'no such thing\n'},
     command=lambda site: ['-n', '-i', site.pidfile, '-f', f'{site.conf}/rsyslog.conf'],
     validate=lambda site: [site.program, '-N1', '-f', f'{site.conf}/rsyslog.conf'],
-    ask=written, reload='rsyslogd was HUPed',
+    ask=patient(written), reload='rsyslogd was HUPed',
 )
 
 
@@ -323,12 +332,13 @@ def test_prometheus_says_whether_it_reloaded(place: Place) -> None:
     site.server()
     metric = 'prometheus_config_last_reload_successful 1'
     asks = f'curl -fsS http://127.0.0.1:{site.port}/metrics | grep -qx "{metric}"'
-    sidecar = site.sidecar(
-        '--verify', shlex.join(['sh', '-c', asks]), '--command-timeout', '300ms',
-    )
+    verify = '--verify', shlex.join(['sh', '-c', asks])
+    sidecar = site.sidecar(*verify, '--command-timeout', '300ms')
 
     site.spoil()
     assert sidecar.event('failed', 'verified')['reason'] == 'not verified'
+    sidecar.end()
+    sidecar = site.sidecar(*verify)
     site.swap('mended')
     sidecar.event('verified')
 
@@ -387,18 +397,17 @@ def test_term_has_it_started_again(name: str, place: Place) -> None:
 
 def test_rsyslog_opens_its_files_anew(place: Place) -> None:
     """What HUP is for: a log that was moved away is written on, then begun anew."""
-    again = patient(written)
     site = place(RSYSLOG)
     site.server()
     sidecar = site.sidecar()
     os.rename(f'{site.root}/written', f'{site.root}/written.1')
     with pytest.raises(FileNotFoundError):
-        site.ask()
+        written(site)
 
     site.swap('changed')
 
     sidecar.event('delivered')
-    until(lambda: again(site) == 'changed', 'a new log with the new mark')
+    site.gives('changed')
 
 
 def test_squid_is_two_processes(place: Place) -> None:

@@ -69,7 +69,6 @@ class Settings(NamedTuple):
     status_file: str | None = None
     timeout: float = 60.0
     dry_run: bool = False
-    deliver: bool = False
     output: str = 'text'
     log_format: str = 'text'
     verbosity: int = 0

@@ -114,7 +114,7 @@ def synopsis(name: str, command: click.Command) -> str:
     any_options = any(isinstance(each, click.Option) for each in command.params)
     words = [bold('pollreload'), bold(name)]
     words += [f'[{italic("OPTIONS")}]'] if any_options else []
-    return ' '.join((*words, arguments(command)))
+    return ' '.join((*words, arguments(command))).rstrip()
 
 
 def options() -> dict[str, tuple[click.Option, list[str]]]:

@@ -15,6 +15,7 @@ from pollreload.cli.options import (
     CONFIG,
     CONTENT,
     DEFAULTS,
+    DELIVER,
     DELIVERY,
     DIRECTORY,
     DRY_RUN,
@@ -28,18 +29,18 @@ from pollreload.cli.options import (
     PATH,
     POLLING,
     SHOWN,
+    SIGNAL_TO_SEND,
     STATE,
     TARGET,
     TIMEOUT,
     VERSION,
     WATCH,
     Option,
-    option,
 )
-from pollreload.cli.resolve import make_plan, make_settings
+from pollreload.cli.resolve import make_plan
 from pollreload.cli.suggest import unknown_option
 from pollreload.errors import UsageError
-from pollreload.settings import Plan, pack
+from pollreload.settings import Plan, Signal, pack
 
 COMPLETE = '_POLLRELOAD_COMPLETE'  # by which a shell asks, as click names it
 
@@ -157,7 +158,7 @@ def check(**given: Any) -> int:
 @pollreload.command(
     params=[
         CONFIG, *TARGET, *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE, SHOWN, LISTEN,
-        OUTPUT, *LOG,
+        DELIVER, OUTPUT, *LOG,
     ],
     short_help='Check whether it would work here.',
     example='pollreload doctor --process nginx /etc/nginx',
@@ -165,30 +166,28 @@ def check(**given: Any) -> int:
 def doctor(**given: Any) -> int:
     """Check whether it would work here. Sends nothing, changes nothing.
 
-    Exit status: 0, or 1 if something would fail.
+    With --deliver, and if no check fails, it notifies once for real: it sends the
+    signal and runs the commands and requests. Exit status: 0, or 1 if something
+    fails.
     """
     from pollreload.commands.doctor.main import run
-    return run(make_plan(given))
+    deliver = given.pop('deliver')
+    return run(make_plan(given), deliver)
 
 
 @pollreload.command(
-    params=[
-        *TARGET, *POLLING, *CONTENT, *DELIVERY, STATE,
-        option('Checks', 'deliver', 'Send one real signal, and check that the target '
-               'lives.', is_flag=True),
-        OUTPUT, *LOG,
-    ],
+    params=[SIGNAL_TO_SEND, OUTPUT],
     short_help='Test this machine: real file, real child, real signal.',
+    example='pollreload smoke',
 )
-def smoke(**given: Any) -> int:
+def smoke(signal: Signal, output: str) -> int:
     """Test this machine: real file, real child, real signal.
 
-    With a PATH and --process or --pidfile: everything that doctor checks, and
-    with --deliver one real signal. Exit status: 0, or 1.
+    It starts a target and a watch of its own; doctor checks yours. Exit status:
+    0, or 1.
     """
     from pollreload.commands.smoke import run
-    named = bool(given['paths'] or given['process'] or given['pidfile'])
-    return run(make_settings(given, needs=named))
+    return run(signal, output)
 
 
 @pollreload.command(

@@ -160,12 +160,18 @@ def target(sidecar: bool = False) -> list[click.Parameter]:
             type=click.Choice(('root', 'roots', 'oldest', 'newest', 'all')),
             default='root', show_default=True,
         ),
-        option(NOTIFY, 'signal', 'Signal to send.', type=SIGNAL, default='HUP',
-               show_default=True, sidecar=sidecar),
+        signal_to_send(sidecar),
     ]
 
 
+def signal_to_send(sidecar: bool = False) -> click.Parameter:
+    """Return the option that names the signal; sidecar: see target()."""
+    return option(NOTIFY, 'signal', 'Signal to send.', type=SIGNAL, default='HUP',
+                  show_default=True, sidecar=sidecar)
+
+
 TARGET = target()
+SIGNAL_TO_SEND = signal_to_send()
 CONTENT = [
     timed(WHEN, 'settle', 'A version counts once two polls this far apart saw it.',
           DEFAULTS.settle),
@@ -217,6 +223,10 @@ ACTIONS = [
            default='2xx', show_default=True),
     timed(NOTIFY, 'url-timeout', 'Limit for the whole response.', DEFAULTS.url_timeout),
 ]
+DELIVER = option(
+    CHECKS, 'deliver', 'Notify once for real, and check that the target lives.',
+    is_flag=True,
+)
 POLLING = [
     timed(WHEN, 'interval', 'Time between polls, from start to start.',
           DEFAULTS.interval, INTERVAL),

@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from pollreload.cli import config_file
 
 
-def make_settings(given: dict[str, Any], needs: bool = True) -> Settings:
-    """Return the settings for the parsed arguments of a command.
-
-    needs: whether a path and a target are required. Raises UsageError.
-    """
+def make_settings(given: dict[str, Any]) -> Settings:
+    """Return the settings for the parsed arguments of a command. Raises UsageError."""
     context = click.get_current_context()
     sidecar = context.info_name == 'watch'
     hints = {
@@ -40,7 +37,7 @@ def make_settings(given: dict[str, Any], needs: bool = True) -> Settings:
         + (', or use --exec or --url' if 'exec' in given else ''),
     }
     try:
-        made = merge(given, needs)
+        made = merge(given)
     except OptionError as error:
         hint = hints.get(error.option)
         name = f'--{error.option} ' if hint is None else ''
@@ -78,7 +75,7 @@ def make_plan(given: dict[str, Any]) -> Plan:
     for param in context.command.params:
         name = param.name or ''
         source = context.get_parameter_source(name)
-        if source is ParameterSource.DEFAULT or name == 'config':
+        if source is ParameterSource.DEFAULT or name in ('config', 'deliver'):
             continue
         if name in BESIDE:
             beside[name] = given[name]
@@ -138,7 +135,7 @@ class OptionError(ValueError):
         self.option = option
 
 
-def merge(given: Mapping[str, Any], needs: bool = True) -> Settings:
+def merge(given: Mapping[str, Any]) -> Settings:
     """Return the settings for values by parameter name, over the defaults.
 
     A value of None counts as missing. Raises OptionError.
@@ -146,9 +143,9 @@ def merge(given: Mapping[str, Any], needs: bool = True) -> Settings:
     given = {name: value for name, value in given.items() if value is not None}
     signals = given.get('process') or given.get('pidfile')
     acts = given.get('exec') or given.get('url')
-    if needs and not given.get('paths'):
+    if not given.get('paths'):
         raise OptionError('path', 'no path to watch')
-    if needs and not (signals or acts):
+    if not (signals or acts):
         raise OptionError('process', 'nothing to notify')
     for name in ('cmdline', 'uid', 'all-namespaces', 'verify-workers'):
         wanted = given.get(name.replace('-', '_'), False) is not False

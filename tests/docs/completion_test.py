@@ -189,7 +189,7 @@ def test_a_value_of_an_option_is_completed(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize('words', [
-    'watch', 'check --process app', 'digest', 'doctor --pidfile', 'smoke --state-file',
+    'watch', 'check --process app', 'digest', 'doctor --pidfile', 'doctor --state-file',
 ])
 def test_a_path_is_completed_as_a_file(shell: Shell, words: str) -> None:
     """The arguments, and the options that take a file."""

@@ -311,8 +311,7 @@ def accepted(call: Call) -> Settings | None:
             # In place of what a reader copies there.
             (file,) = EXAMPLES.glob(f'*/{os.path.basename(given["config"])}')
             return resolve.make_plan({**given, 'config': str(file)}).watches[0]
-        named = given['paths'] or given['process'] or given['pidfile']
-        return resolve.make_settings(given, needs=name != 'smoke' or bool(named))
+        return resolve.make_settings(given)
 
 
 @pytest.mark.parametrize('source', SOURCES)

@@ -19,7 +19,7 @@ ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 DOCUMENTS = (
     'README.md', 'docs/how-it-works.md', 'examples/README.md', 'CONTRIBUTING.md',
 )
-ALL = ('watch', 'check', 'doctor', 'smoke')
+ALL = ('watch', 'check', 'doctor')
 
 
 def text(name: str) -> str:
@@ -149,7 +149,7 @@ def test_defaults_of_help_are_the_defaults_of_the_settings():
 
 
 def test_option_table_says_which_commands_have_an_option():
-    """'all' is watch, check, doctor and smoke; else they are listed."""
+    """'all' is watch, check and doctor; else they are listed."""
     for row in table('Options'):
         _, have = options()[re.findall(r'(--[a-z-]+)', row[0])[0]]
         said = ALL if row[2] == 'all' else row[2].split(', ')
@@ -222,7 +222,7 @@ def test_commands_are_found():
     """The test above has something to try: recipes, cron, CI, and the examples."""
     found = {words[0] for words in commands() if len(words) > 1}
 
-    assert found == {'watch', 'check', 'doctor', 'smoke', 'status'}
+    assert found == {'watch', 'check', 'doctor', 'status'}
     assert len(commands()) >= 10
 
 

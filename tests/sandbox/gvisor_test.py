@@ -125,11 +125,11 @@ def test_it_is_installed_into_a_volume(pod: Pod) -> None:
     assert out.startswith('pollreload')
 
 
-def test_smoke_delivers_to_the_app(pod: Pod) -> None:
+def test_doctor_delivers_to_the_app(pod: Pod) -> None:
     """What doctor cannot know is tried: the app lives on after the signal."""
     app = pod.app('app')
     status, out, _ = pod.once(pod.sidecar(
-        'smoke', '--deliver', '--output', 'json', '--settle', '0', *EAGER, *APP,
+        'doctor', '--deliver', '--output', 'json', '--settle', '0', *EAGER, *APP,
     ))
     assert status == 0, out
     assert app.lines.read().startswith('told')

@@ -206,7 +206,7 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('doctor --output json --process nobody-x /shared', 1, '"verdict"'),
     ('smoke', 0, 'a stop takes less than a second'),
     ('smoke --output json', 0, '"verdict"'),
-    ('smoke --process nobody-x --deliver /shared/app.conf', 1, 'nobody-x'),
+    ('doctor --process nobody-x --deliver /shared/app.conf', 1, 'nobody-x'),
     ('digest /shared/app.conf', 0, '  /shared/app.conf'),
     ('digest /none', 1, 'no such file'),
     ('install-to /none', 1, 'cannot install: /none: No such file or directory'),

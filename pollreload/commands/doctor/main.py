@@ -1,6 +1,7 @@
-"""pollreload doctor: would it work here? Sends nothing, changes nothing.
+"""pollreload doctor: check whether a watch would work on this machine.
 
-A list of checks; each is a function that takes what it needs and returns rows.
+Each check is a function that takes what it needs and returns rows. Nothing is
+sent and nothing changed, except one real delivery with --deliver.
 """
 from __future__ import annotations
 
@@ -8,31 +9,46 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pollreload.commands.doctor.delivery import attempted
 from pollreload.commands.doctor.files import memory, shown
-from pollreload.commands.doctor.paths import SIGNALS, paths, readings
+from pollreload.commands.doctor.paths import paths, readings
 from pollreload.commands.doctor.programs import commands, port, urls
 from pollreload.commands.doctor.rows import Row, json_of, status, text, width
 from pollreload.commands.doctor.target import target
+from pollreload.runtime import interrupt
 from pollreload.runtime.describe import audience
 from pollreload.settings import Plan, Settings, signals
 
 
-def run(plan: Plan) -> int:
-    """Print a row for each check; return 0, or 1 where one fails."""
-    with waiting(SIGNALS):
-        found = [rows(settings) for settings in plan.watches]
-        more = several(plan)
+def run(plan: Plan, deliver: bool = False) -> int:
+    """Print the rows of every check; return 0, or 1 if one fails.
+
+    deliver: also deliver once for each watch of which no check failed.
+    """
+    shows_text = plan.watches[0].output == 'text'
+    try:
+        with signals_blocked():
+            found = [rows(settings) for settings in plan.watches]
+            more = several(plan)
+            wide = width([row for each in [*found, more] for row in each])
+            if shows_text and more:
+                print(text(more, wide))
+            for settings, each in zip(plan.watches, found, strict=True):
+                if shows_text:
+                    if plan.config:
+                        print(f'\n{settings.name}: {audience(settings)}')
+                    # At once: a delivery and its verification take time.
+                    print(text(each, wide), flush=True)
+                if deliver:
+                    tried = attempted(settings, each)
+                    each.extend(tried)
+                    if shows_text:
+                        print(text(tried, wide))
+    except interrupt.Ended as ended:
+        raise SystemExit(128 + ended.number) from None
     worst = max(map(status, [*found, more]))
-    if plan.watches[0].output != 'text':
+    if not shows_text:
         print(json_of(plan, found, more, worst))
-        return worst
-    wide = width([row for each in [*found, more] for row in each])
-    if more:
-        print(text(more, wide))
-    for settings, each in zip(plan.watches, found, strict=True):
-        if plan.config:
-            print(f'\n{settings.name}: {audience(settings)}')
-        print(text(each, wide))
     return worst
 
 
@@ -51,10 +67,10 @@ def several(plan: Plan) -> list[Row]:
 
 
 @contextmanager
-def waiting(signals: frozenset[signal.Signals]) -> Iterator[None]:
-    """Keep signals for whoever waits for them: SIGCHLD and those that ask to end."""
+def signals_blocked() -> Iterator[None]:
+    """Block SIGCHLD and the signals that ask to end, for those who wait for them."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.ENDING)
     try:
         yield
     finally:
@@ -62,7 +78,10 @@ def waiting(signals: frozenset[signal.Signals]) -> Iterator[None]:
 
 
 def rows(settings: Settings) -> list[Row]:
-    """Return the rows of every check, in the order of a delivery."""
+    """Return the rows of every check of a watch, in the order of a delivery.
+
+    Raises interrupt.Ended.
+    """
     seen = readings(settings)
     return [
         *paths(settings.paths, seen),

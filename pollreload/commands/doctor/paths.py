@@ -1,18 +1,16 @@
 """Paths."""
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import change
-from pollreload.runtime import targets
+from pollreload.runtime import interrupt, targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import mounts, procfs
 from pollreload.system.file_digest import reason
 
-SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 PATIENCE = 3.0  # s that all looks together may take
 # Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
 REMEDIES = {
@@ -58,9 +56,9 @@ UNKNOWN_KIND = (
 
 
 def readings(settings: Settings) -> list[change.Reading | None]:
-    """Return what is seen of each path; None where it does not answer in time.
+    """Return what is read at each path; None for one that does not answer in time.
 
-    Raises SystemExit on TERM and INT, which the caller has blocked.
+    Raises interrupt.Ended; the caller has blocked those signals.
     """
     observers = [
         Observer(settings._replace(paths=(path,))) for path in settings.paths
@@ -76,9 +74,7 @@ def readings(settings: Settings) -> list[change.Reading | None]:
             left = deadline - procfs.now()
             if len(seen) == len(observers) or left <= 0:
                 return [seen.get(place) for place in range(len(observers))]
-            got = signal.sigtimedwait(SIGNALS, left)
-            if got is not None and got.si_signo != signal.SIGCHLD:
-                raise SystemExit(128 + got.si_signo)
+            interrupt.ended(left)
     finally:
         for each in observers:
             each.close()

@@ -175,7 +175,7 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
         elif is_so == 'unknown':
             yield Row(
                 'handler', 'warn', str(process), f'{says}; it is sent',
-                f'try it: smoke --deliver looks whether it lives on after {name}',
+                f'try it: --deliver sends one {name} and checks that it lives',
             )
         else:
             yield Row('handler', 'ok', str(process), says)

@@ -334,33 +334,40 @@ ONLY = Settings(('/etc/app.conf',), 'nginx')
 
 
 @pytest.mark.parametrize(('command', 'module', 'given'), [
-    ('check', check, (ONLY,)), ('doctor', doctor, Plan((ONLY,))),
-    ('smoke', smoke, ONLY),
+    ('check', check, ((ONLY,),)), ('doctor', doctor, (Plan((ONLY,)), False)),
 ])
 def test_command_runs_with_the_settings_and_returns_its_status(
-        monkeypatch: pytest.MonkeyPatch, command: str, module: Any, given: object,
+        monkeypatch: pytest.MonkeyPatch, command: str, module: Any,
+        given: tuple[object, ...],
 ) -> None:
     """Nothing is decided here."""
     ran = Recorder(5)
     monkeypatch.setattr(module, 'run', ran)
 
     assert cli.main((command, *NEEDED)) == 5
-    assert ran.calls == [(given,)]
+    assert ran.calls == [given]
 
 
-def test_smoke_needs_neither_path_nor_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without arguments it proves itself on a child of its own."""
+def test_doctor_delivers_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--deliver is not part of the settings: no watch has it."""
+    ran = Recorder(0)
+    monkeypatch.setattr(doctor, 'run', ran)
+
+    assert cli.main(('doctor', '--deliver', *NEEDED)) == 0
+    assert ran.calls == [(Plan((ONLY,)), True)]
+
+
+def test_smoke_takes_a_signal_and_no_target(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It tests the machine; doctor tests a deployment."""
     ran = Recorder(0)
     monkeypatch.setattr(smoke, 'run', ran)
 
-    assert cli.main(('smoke',)) == 0
-    assert ran.calls == [(Settings(),)]
-
-
-def test_smoke_of_a_deployment_needs_both(capsys: pytest.CaptureFixture[str]) -> None:
-    """Half of a deployment is an error, and no silent test of something else."""
-    assert 'nothing to notify' in refused(capsys, 'smoke', '/a')
-    assert 'no path to watch' in refused(capsys, 'smoke', '--process', 'a')
+    assert cli.main(('smoke', '--signal', 'HUP')) == 0
+    assert ran.calls == [(Signal(1, 'SIGHUP'), 'text')]
+    assert 'no such option' in refused(capsys, 'smoke', '--process', 'a')
+    assert 'unexpected' in refused(capsys, 'smoke', '/a')
 
 
 def test_digest_gets_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:

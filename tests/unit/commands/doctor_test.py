@@ -25,7 +25,7 @@ from pollreload.commands.doctor.rows import Row
 from pollreload.core import actions
 from pollreload.core.process import Choice, Process
 from pollreload.errors import LedgerError
-from pollreload.runtime import guard, ledger
+from pollreload.runtime import guard, interrupt, ledger
 from pollreload.settings import Settings, Signal
 from pollreload.system import (
     children,
@@ -103,7 +103,7 @@ def rows(**given: object) -> list[Row]:
 
 
 def here(**given: Any) -> list[Row]:
-    with doctor.waiting(paths_module.SIGNALS):
+    with doctor.signals_blocked():
         return doctor.rows(Settings(**given))
 
 
@@ -357,13 +357,13 @@ def test_a_path_that_hangs_does_not_hang_the_doctor(conf, hanging):
 def test_term_ends_a_doctor_that_waits(conf, hanging, monkeypatch):
     """It exits as a shell names an end by TERM, and leaves no child."""
     monkeypatch.setattr(paths_module, 'PATIENCE', 60.0)
-    with doctor.waiting(paths_module.SIGNALS):
+    with doctor.signals_blocked():
         signal.raise_signal(signal.SIGTERM)
 
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(interrupt.Ended) as ended:
             doctor.rows(Settings(paths=(conf,), process='x'))
 
-    assert ended.value.code == 143
+    assert ended.value.number == signal.SIGTERM
 
 
 def test_a_process_that_is_not_there_fails_with_the_nearest_names(comm, conf):

@@ -1,0 +1,66 @@
+"""One real delivery: --deliver."""
+from __future__ import annotations
+
+from pollreload.commands import check
+from pollreload.commands.doctor.rows import Row, status
+from pollreload.core import step
+from pollreload.core.state import State
+from pollreload.runtime.log import TALK, logger
+from pollreload.runtime.observer import Observer
+from pollreload.runtime.runner import Runner
+from pollreload.runtime.world import world
+from pollreload.settings import Settings, signals
+
+
+def attempted(settings: Settings, found: list[Row]) -> list[Row]:
+    """Return the rows of one real delivery, or one row that says why there was none.
+
+    found: the rows of the watch: one that fails prevents the delivery.
+    """
+    if status(found):
+        return [Row(
+            'deliver', 'skip', about(settings), 'nothing was sent: a check above fails',
+        )]
+    return delivered(settings)
+
+
+def about(settings: Settings) -> str:
+    """Return the signal of a watch, '' if it sends none."""
+    return settings.signal.name if signals(settings) else ''
+
+
+def delivered(settings: Settings) -> list[Row]:
+    """Deliver what is at the paths now, as a watch does with --on-start always.
+
+    No ledger is read or written: a test must not change what the watch remembers.
+    Raises interrupt.Ended.
+    """
+    settings = settings._replace(on_start='always', splay=0.0)
+    # An event that becomes a row is not logged too, except with -v.
+    log = logger(settings, check.ANSWERS | TALK | {'changed', 'signalled'})
+    rows: list[Row] = []
+    held = ''
+
+    def say(event: str, message: str, /, **fields: object) -> None:
+        nonlocal held
+        log(event, message, **fields)
+        if event == 'held':
+            # The end shows whether it lasts.
+            held = message
+        elif event in check.ANSWERS:
+            verdict = 'fail' if event == 'failed' else 'ok'
+            rows.append(Row('deliver', verdict, about(settings), message))
+
+    observer, runner = Observer(settings), Runner()
+    around = world(settings, observer, runner, say, lambda state: True)
+    try:
+        one = check.One(settings, State(), around, observer, runner)
+        check.attempt([one])
+        state = one.state
+    finally:
+        observer.close()
+        runner.cancel()
+    if state.outcome != 'done' and not status(rows):
+        says = held or step.status(state, around.now())
+        rows.append(Row('deliver', 'fail', about(settings), f'held: {says}'))
+    return rows

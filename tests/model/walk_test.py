@@ -81,6 +81,8 @@ def walk(
     return walked
 
 
+# Seconds on an idle machine; a busy one that measures coverage takes minutes.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(('changes', 'targets', 'length'), [
     pytest.param({}, 1, 4, id='plain'),
     pytest.param({'select': 'roots'}, 2, 3, id='roots'),
@@ -108,6 +110,7 @@ def test_every_history(changes, targets, length, capsys):
     assert walked == sum(len(names) ** each for each in range(length + 1))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize('changes', [
     pytest.param({}, id='plain'), pytest.param({'verify_workers': True}, id='workers'),
     pytest.param({'survive': 0.0}, id='unobserved'),

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from pollreload.core.state import Say
 from pollreload.errors import LedgerError
-from pollreload.runtime import ledger, observer, runner
+from pollreload.runtime import ledger, runner
 from pollreload.runtime import log as log_module
 from pollreload.runtime.handover import elsewhere, known
 from pollreload.runtime.log import printable
@@ -94,9 +94,7 @@ def watch(
             where = new.where if new.listen else f'{printable(plan.config)}: listen:'
             return f'{where} cannot change while it runs; start it anew'
         over(new, watches, itself, begin)
-        if of_file(new) != itself.asked:
-            reader.log = log_module.logger(of_file(new))
-            alter(itself, of_file(new))
+        reader.log = log_module.logger(of_file(new))
         return ''
 
     reader = Reader(again, take, log_module.logger(settings))
@@ -115,19 +113,6 @@ def of_file(plan: Plan) -> Settings:
         settle=min(1.0, first.settle, *(each.settle for each in rest)),
         log_format=first.log_format, verbosity=first.verbosity,
     )
-
-
-def alter(itself: Watch, settings: Settings) -> None:
-    """Give the watch of the config file other settings, in the middle of its step.
-
-    It acts, so it will not look once more in that step: from the next one on it
-    does so with another observer.
-    """
-    itself.observer.close()
-    itself.observer = observer.Observer(settings)
-    itself.asked = settings
-    itself.settings = settings._replace(on_start=itself.settings.on_start)
-    itself.around = itself.around._replace(look=itself.observer.poll)
 
 
 def heard(reader: Reader) -> Say:

@@ -1,4 +1,4 @@
-"""Handover."""
+"""What a watch takes over from its predecessor, when the config file changes."""
 from __future__ import annotations
 
 import os
@@ -20,21 +20,9 @@ from pollreload.system.fingerprint import fingerprint
 if TYPE_CHECKING:
     from pollreload.runtime.watch import Watch
 
-# What may change of a watch while it is telling somebody: how, and whom, may not.
-MEANWHILE = (
-    'interval', 'rehash', 'settle', 'empty_grace', 'ignore', 'min_uptime', 'survive',
-    'command_timeout', 'url_timeout', 'splay', 'on_start', 'state_file', 'status_file',
-    'log_format', 'verbosity', 'name', 'max_file_size',
-)
-
-
-def akin(old: Settings, new: Settings) -> bool:
-    """Return whether what is under way by old settings can go on by new ones."""
-    return old._replace(**{name: getattr(new, name) for name in MEANWHILE}) == new
-
 
 def elsewhere(old: Settings, new: Settings) -> bool:
-    """Return whether other paths are watched, and not only by other spellings."""
+    """Return whether other paths are watched, not only other spellings of them."""
     here = directory()
     one, other = (
         [os.path.normpath(os.path.join(here, path)) for path in each.paths]
@@ -44,14 +32,12 @@ def elsewhere(old: Settings, new: Settings) -> bool:
 
 
 def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
-    """Return what a watch begins with that goes on where another left off.
+    """Return what a watch begins with that takes over from another.
 
-    Where it cannot go on with what is under way that is broken off, and what is
-    known of it is what a ledger would have kept; None: nothing is known yet.
+    Work under way is ended, as at a restart with a ledger. None: nothing is known
+    yet.
     """
-    before.observer.close()
-    if not akin(before.asked, settings):
-        before.runner.cancel()
+    before.close()
     old, path, content = before.asked, settings.state_file, before.state.content
     moved = elsewhere(old, settings)
     if path != old.state_file or content.state == 'blank':
@@ -60,7 +46,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
         return None
     state, on_start = inherited(before, settings), settings.on_start
     if moved and not change.quiet(content):
-        # What is due may be no longer there by itself, and is due still.
+        # The file that made it due may no longer be among the paths.
         on_start = 'always'
     if path != old.state_file:
         begun = remembered(settings, say)
@@ -74,13 +60,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
 
 
 def inherited(before: Watch, settings: Settings) -> State:
-    """Return what a watch with other settings knows of what another one knew."""
-    if akin(before.asked, settings):
-        # It may be telling somebody: only the look begins anew.
-        return before.state._replace(
-            looking=0.0, stalled=0.0, poll_at=0.0, look_at=0.0,
-            saved=None,
-        )
+    """Return the state of a watch that takes over from one with other settings."""
     if elsewhere(before.asked, settings):
         return State()
     mine = whereabouts(settings)
@@ -88,8 +68,8 @@ def inherited(before: Watch, settings: Settings) -> State:
     assert state is not None
     if mine.key == whereabouts(before.asked).key:
         return state
-    # Somebody else is told now, or in another way: what is due is due still, and
-    # it is not known whether they have what is done.
+    # Another target is notified now, or in another way: what is due stays due, and
+    # whether that target has the delivered version is unknown.
     content = state.content
     if settings.on_start != 'never':
         content = change.tell_first(content)
@@ -97,6 +77,6 @@ def inherited(before: Watch, settings: Settings) -> State:
 
 
 def known(before: Watch, settings: Settings) -> dict[str, object]:
-    """Return what a watch knows, as the ledger of the one that goes on with it."""
+    """Return what a watch knows, as the ledger of its successor keeps it."""
     kept = ledger_format.dump(before.state, whereabouts(before.asked))
     return {**kept, 'key': whereabouts(settings).key}

@@ -11,7 +11,7 @@ from pollreload.core.state import Say, State
 from pollreload.runtime import shown
 from pollreload.runtime.describe import showing
 from pollreload.runtime.guard import ask_anew
-from pollreload.runtime.handover import akin, handed
+from pollreload.runtime.handover import handed
 from pollreload.runtime.ledger import remembered
 from pollreload.runtime.log import logger
 from pollreload.runtime.observer import Observer
@@ -76,8 +76,6 @@ class Watch:
         self.after: list[Callable[[State], None]] = []
         self.record = record
         self.observer, self.runner = Observer(settings), runner or Runner()
-        if before is not None and akin(before.asked, settings):
-            self.runner = before.runner
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
         self.state = shown.keyed(self.ledger.state)

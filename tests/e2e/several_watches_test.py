@@ -184,32 +184,26 @@ def test_each_has_a_memory_and_a_status_file_of_its_own(
 
 
 @pytest.mark.parametrize('kind', ['directory', 'glob'])
-def test_what_one_writes_is_no_change_to_another(
+def test_ledger_below_what_another_watches_is_refused(
         kind: str, config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """Each keeps its memory in the directory that the other watches."""
+    """Each ledger that is written would be a change to the other watch."""
     one, two = apps
-    tops = tmp_path / 'a', tmp_path / 'b'
-    for top in tops:
-        top.mkdir()
-        write(top / 'app.conf', 'first')
-    put(config, *(
-        app.table(
-            path=str(mine if kind == 'directory' else mine / '*'),
-            state_file=f'{theirs}/{app.name}.ledger',
-            status_file=f'{theirs}/{app.name}.status',
-        ) for app, mine, theirs in zip(apps, tops, tops[::-1], strict=True)
-    ))
-    with begun(config) as it:
-        assert it.poll() == []
-        write(tops[0] / 'app.conf', 'second')
-        it.poll()
-        it.until('delivered', watch='one')
-        assert one.target.read() == 'HUP'
-        for _ in range(3):
-            assert 'changed' not in [each['event'] for each in it.poll()]
-        assert one.untold()
-        assert two.untold()
+    top = tmp_path / 'a'
+    top.mkdir()
+    put(
+        config, one.table(state_file=f'{top}/one.ledger'),
+        two.table(path=str(top if kind == 'directory' else top / '*')),
+    )
+    done = subprocess.run(
+        (*sidecar.POLLRELOAD, 'watch', '--config', config), check=False,
+        env=sidecar.environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "state-file: is below a path that watch 'two'" in line
 
 
 def said(path: str) -> str:
@@ -558,10 +552,10 @@ def test_other_paths_are_told_of_where_something_was_due(
         assert two.untold()
 
 
-def test_what_is_under_way_goes_on(
+def test_work_under_way_is_begun_again_by_other_settings(
         config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """Another interval is no reason to run a command once more; another command is."""
+    """As at a restart, and only in a watch whose settings are other ones."""
     one, two = apps
     write(tmp_path / 'run', 'exec > $2\necho $1\nsleep 1000\n')
     with Mark(tmp_path / 'mark') as mark:
@@ -573,9 +567,9 @@ def test_what_is_under_way_goes_on(
             one.change()
             it.poll()
             assert mark.read() == 'first'
-            put(config, one.table(validate=runs('first'), rehash='9m'), two.table())
+            put(config, one.table(validate=runs('first')), two.table(rehash='9m'))
             it.rest()
-            it.until('started', watch='one')
+            it.until('started', watch='two')
             assert 'under way: validate' in it.statuses()['one']
             put(config, one.table(validate=runs('second')), two.table())
             it.rest()

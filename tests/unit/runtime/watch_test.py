@@ -419,55 +419,29 @@ def test_it_is_not_known_whether_somebody_else_has_what_is_done(
     assert len(log.named('baseline')) == 1
 
 
-# What a watch may be given meanwhile, and what makes of it another telling.
-CALM: dict[str, Any] = {
-    'interval': 7.0, 'rehash': 7.0, 'settle': 7.0, 'empty_grace': 7.0, 'ignore': (),
-    'min_uptime': 7.0, 'survive': 7.0, 'command_timeout': 7.0, 'url_timeout': 7.0,
-    'splay': 7.0, 'on_start': 'always', 'state_file': '/s', 'status_file': '/t',
-    'log_format': 'json', 'verbosity': 7, 'name': 'other',
-    'max_file_size': 7,
-}
-OTHER: dict[str, Any] = {
-    'paths': ('/a',), 'process': 'y', 'pidfile': '/p', 'cmdline': 'y', 'uid': 7,
-    'all_namespaces': True, 'select': 'all', 'signal': Signal(10, 'SIGUSR1'),
-    'handler_check': 'off', 'validate': ('y',), 'verify': ('y',),
-    'verify_workers': True, 'exec': (('y',),), 'url': ('http://y/',),
-    'url_method': 'GET', 'url_status': ((204, 204),),
-}
-
-
-def test_every_setting_is_asked_about() -> None:
-    """Those that are left are no option of watch."""
-    assert {*Settings._fields} - {*CALM} - {*OTHER} == {
-        'timeout', 'dry_run', 'deliver', 'output',
-    }
-
-
-@pytest.mark.parametrize('name', [*CALM, *OTHER])
-def test_what_is_under_way_goes_on_where_it_is_the_same(
-        name: str, settings: Settings, log: Log, tmp_path: Path,
+@pytest.mark.parametrize('more', [
+    {'interval': 7.0}, {'splay': 7.0}, {'validate': ('y',)}, {'process': 'y'},
+    {'paths': ('/a',)},
+])
+def test_work_under_way_is_ended_by_other_settings(
+        more: dict[str, Any], settings: Settings, log: Log,
 ) -> None:
-    """Else the command ends, with its group, and is begun anew."""
+    """As at a restart: what the old watch has sent is known, if the target is its own.
+
+    The command ends with its process group.
+    """
     before = due(settings, log)
     attempted(before)
     assert before.runner.run(('sleep', '1000'), {}) == ''
     pid, attempt = before.runner.pid, before.state.attempt
-    more: dict[str, Any] = {name: (CALM | OTHER)[name]}
-    if name == 'state_file':
-        more = {name: f'{tmp_path}/ledger'}
-    other = settings._replace(**more)
 
-    after = Watch(other, log, before=before)
+    after = Watch(settings._replace(**more), log, before=before)
 
-    if name in CALM:
-        assert after.runner.pid == pid
-        assert (after.state.stage, after.state.attempt) == ('survive', attempt)
-        assert children.ended(pid) is None
-    else:
-        assert (after.runner.pid, after.state.stage) == (0, '')
-    after.close()
-    after.ledger.let_go()
-    until(lambda: children.ended(pid) == children.LOST, 'it has ended')
+    assert (after.runner.pid, after.state.stage) == (0, '')
+    until(lambda: children.ended(pid) == children.LOST, 'the command has ended')
+    sent = [told.sends for told in after.state.attempt.told]
+    same = not {'process', 'paths'} & {*more}
+    assert sent == ([told.sends for told in attempt.told] if same else [])
 
 
 @pytest.mark.parametrize('more', [{'interval': 7.0}, {'validate': ('true',)}])

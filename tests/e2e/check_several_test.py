@@ -50,8 +50,9 @@ class Watched:
     def check(self, *words: str, **rest: Any) -> Run:
         """Run a check."""
         command = (*sidecar.POLLRELOAD, 'check', '--config', self.config)
+        form = () if '--log-format' in words else ('--log-format', 'json')
         done = subprocess.run(
-            (*command, '--log-format', 'json', *words), check=False,
+            (*command, *form, *words), check=False,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=targets.DEADLINE,
             **{'env': sidecar.environment(), **rest},
         )

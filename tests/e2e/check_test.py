@@ -36,7 +36,8 @@ class Watched:
 
     def words(self, *more: str) -> tuple[str, ...]:
         """Return a command line."""
-        return '--process', self.name, '--state-file', self.ledger, *more, self.conf
+        ledger = () if '--state-file' in more else ('--state-file', self.ledger)
+        return '--process', self.name, *ledger, *more, self.conf
 
     def check(self, *more: str, **rest: Any) -> Run:
         """Run a check."""
@@ -280,8 +281,9 @@ def test_signal_ends_a_check_that_is_pid_1(watched: Watched) -> None:
     """It is spared the signal that it then sends itself; the status is a shell's."""
     command = (
         'unshare', '--pid', '--fork', '--mount-proc', '--kill-child',
-        *sidecar.POLLRELOAD, 'check', *sidecar.QUICK,
-        *watched.words('-v', '--on-start', 'always', '--settle', '1h'),
+        *sidecar.POLLRELOAD, 'check', *sidecar.quick(
+            *watched.words('-v', '--on-start', 'always', '--settle', '1h'),
+        ),
     )
     with sidecar.Sidecar(subprocess.Popen(
         command, env=sidecar.environment(), stdin=subprocess.DEVNULL,
@@ -419,8 +421,9 @@ def test_answer_is_there_once_where_both_streams_are_one(
     write(watched.conf, 'second')
     with watched.handler():
         done = subprocess.run(
-            (*sidecar.POLLRELOAD, 'check', *sidecar.QUICK, '--log-format', 'text',
-             *watched.words(*words)),
+            (*sidecar.POLLRELOAD, 'check', *sidecar.quick(
+                '--log-format', 'text', *watched.words(*words),
+            )),
             env=sidecar.environment(), stdin=subprocess.DEVNULL, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
             timeout=targets.DEADLINE,
@@ -507,8 +510,9 @@ def test_content_is_told_once_settled(watched: Watched) -> None:
 def test_memory_lives_below_xdg_state_home(watched: Watched, tmp_path: Path) -> None:
     """0600 in 0700, one for each combination of paths, target and signal."""
     env = {'XDG_STATE_HOME': str(tmp_path / 'state')}
-    for words in ((), ('--signal', 'USR1'), ('--process', 'other')):
-        check('--process', watched.name, *words, watched.conf, env=env)
+    name = ('--process', watched.name)
+    for words in (name, (*name, '--signal', 'USR1'), ('--process', 'other')):
+        check(*words, watched.conf, env=env)
     home = tmp_path / 'state' / 'pollreload'
     ledgers = sorted(home.glob('*.json'))
 
@@ -743,16 +747,20 @@ def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) ->
     assert alone
 
 
-def mounted(script: str, watched: Watched) -> subprocess.CompletedProcess[str]:
+def mounted(
+        script: str, watched: Watched, *more: str,
+) -> subprocess.CompletedProcess[str]:
     """Run a shell script where $M is a small file system that no one else sees.
 
-    $C is a check command whose ledger is there.
+    `check` is a check whose ledger is there; more: options of it.
     """
     mount = watched.directory / 'mount'
     mount.mkdir()
     words = ' '.join((
-        *sidecar.POLLRELOAD, 'check', *sidecar.QUICK, '--process', watched.name,
-        '--state-file', f'{mount}/memory', watched.conf,
+        *sidecar.POLLRELOAD, 'check', *sidecar.quick(
+            *more, '--process', watched.name, '--state-file', f'{mount}/memory',
+            watched.conf,
+        ),
     ))
     return subprocess.run(
         ['unshare', '--mount', 'sh', '-euc',
@@ -767,7 +775,7 @@ def test_ledger_on_a_read_only_file_system_is_4(watched: Watched) -> None:
     """Nobody is told where that could not be remembered."""
     with watched.handler() as target:
         done = mounted(
-            'mount -o remount,ro "$M"; check --on-start always', watched,
+            'mount -o remount,ro "$M"; check', watched, '--on-start', 'always',
         )
         alone = untold(target)
 

@@ -512,9 +512,10 @@ def test_shell_that_runs_us_yields_to_the_target(
     shell = tmp_path / name
     shell.symlink_to('/bin/sh')
     command = ' '.join((
-        *sidecar.POLLRELOAD, 'check', *sidecar.QUICK, '--on-start', 'always',
-        '--handler-check', 'off', '--state-file', f'{conf}.ledger',
-        '--process', name, conf,
+        *sidecar.POLLRELOAD, 'check', *sidecar.quick(
+            '--on-start', 'always', '--handler-check', 'off',
+            '--state-file', f'{conf}.ledger', '--process', name, conf,
+        ),
     ))
     with targets.start('handler', name=name) as target:
         done = subprocess.run(
@@ -536,8 +537,10 @@ def test_shell_that_runs_us_is_held_where_it_is_alone(
     shell = tmp_path / name
     shell.symlink_to('/bin/sh')
     command = ' '.join((
-        *sidecar.POLLRELOAD, 'check', *sidecar.QUICK, '--on-start', 'always',
-        '--state-file', f'{conf}.ledger', '--process', name, conf,
+        *sidecar.POLLRELOAD, 'check', *sidecar.quick(
+            '--on-start', 'always', '--state-file', f'{conf}.ledger',
+            '--process', name, conf,
+        ),
     ))
     done = subprocess.run(
         [str(shell), '-c', f'{command}; echo survived $?'], check=False,

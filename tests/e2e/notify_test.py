@@ -1249,11 +1249,11 @@ def modules(
         'from pollreload.__main__ import main\n'
         'sys.exit(main())\n'
     )
-    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK, *words)
+    words = sidecar.quick(*words, '--interval', '1h', '--log-format', 'text', conf)
+    command = (sys.executable, '-S', '-c', program, 'watch', *words)
     env = sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False)
     with Sidecar(subprocess.Popen(
-        (*command, '--interval', '1h', '--log-format', 'text', conf), env=env,
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ), False) as it:
         while ' baseline: ' not in it.read()['message']:
             pass

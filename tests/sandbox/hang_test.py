@@ -21,7 +21,7 @@ from tests.sandbox import changes
 from tests.sandbox.harness import needed
 from tests.sandbox.stuck import Mount, mount, space, started
 from tests.servers.harness import missing, until
-from tests.support.sidecar import POLLRELOAD, QUICK, Sidecar, environment, unique, watch
+from tests.support.sidecar import POLLRELOAD, Sidecar, environment, quick, unique, watch
 from tests.support.targets import DEADLINE, only_child
 
 KINDS = {
@@ -223,7 +223,8 @@ def check(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a check whose ledger is place/ledger; as command."""
     ledger = ('--state-file', str(place / 'ledger'))
-    with command(made, 'check', *QUICK, *ledger, *words, place=place, **rest) as run:
+    words = quick(*ledger, *words)
+    with command(made, 'check', *words, place=place, **rest) as run:
         yield run
 
 

@@ -30,7 +30,7 @@ from tests.sandbox.harness import APP, DEADLINE, ROOT, Lines, fetched, needed
 from tests.servers.harness import free_port, missing, until
 from tests.support.probe import PATHS, ask, status
 from tests.support.scripts import load
-from tests.support.sidecar import QUICK, Sidecar, event, unique
+from tests.support.sidecar import QUICK, Sidecar, event, quick, unique
 
 figures = load('image/figures.py')
 
@@ -507,8 +507,9 @@ def test_installed_validates_with_the_programs_of_the_app(other: Root) -> None:
         lines = Lines(app.stdout.fileno())
         lines.until('ready')
         done = other.run(
-            *launched(other), 'check', *QUICK, *ONCE, '--process', name, *commands,
-            '/shared/app.conf', env={'PATH': '/bin'},
+            *launched(other), 'check', *quick(
+                *ONCE, '--process', name, *commands, '/shared/app.conf',
+            ), env={'PATH': '/bin'},
         )
         told = lines.read()
         app.terminate()
@@ -528,8 +529,9 @@ def test_installed_says_who_cannot_be_run(other: Root) -> None:
         assert app.stdout is not None
         Lines(app.stdout.fileno()).until('ready')
         done = other.run(
-            *launched(other), 'check', *QUICK, *ONCE, '--process', name,
-            '--validate', 'nginx -t', '/shared/app.conf', env={'PATH': '/bin'},
+            *launched(other), 'check', *quick(
+                *ONCE, '--process', name, '--validate', 'nginx -t', '/shared/app.conf',
+            ), env={'PATH': '/bin'},
         )
         app.terminate()
 

@@ -30,7 +30,7 @@ from tests.sandbox.podman import (
     program,
     untold,
 )
-from tests.support.sidecar import QUICK
+from tests.support.sidecar import quick
 
 TEMPLATE = Path(__file__).with_name('pod.yaml')
 # s, as pod.yaml has it. A change is seen by the next poll and settled after 100 ms:
@@ -232,7 +232,7 @@ def test_who_may_signal_whom(
     assert [rows[user]['remedy'] for user in refused] == [advice] * len(refused)
     assert status == (1 if refused else 0)
     words = beside(
-        apps, uid, given, runtime, 'watch', '--interval', '200ms', *QUICK, '-v',
+        apps, uid, given, runtime, 'watch', *quick('--interval', '200ms', '-v'),
     )
     with Watch(podman, 'sidecar', podman.start(*words)) as sidecar:
         sidecar.until('baseline')

@@ -23,7 +23,7 @@ from tests.sandbox.harness import APP, inotifywait, needed, silent, walk
 from tests.sandbox.stuck import App, started
 from tests.servers.harness import As, become, missing
 from tests.support import seccomp, targets
-from tests.support.sidecar import QUICK, Sidecar, environment, unique, watch
+from tests.support.sidecar import Sidecar, environment, quick, unique, watch
 from tests.support.targets import DEADLINE, only_child
 
 # s: nothing is cached here. Two polls, on a machine that does much else.
@@ -187,7 +187,7 @@ def tried(
 ) -> str:
     """Return why a change of a file is held from a target that cannot be seen."""
     with run(
-            user, under, 'watch', '--interval', '1h', *QUICK, *words, str(path),
+            user, under, 'watch', *quick('--interval', '1h', *words), str(path),
     ) as child:
         sidecar = Sidecar(child, False)
         sidecar.until('baseline')
@@ -279,7 +279,7 @@ def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
     """Who has the uid of the target tells it each change."""
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
-    words = ('--process', name, '--interval', '1h', *QUICK, str(file))
+    words = quick('--process', name, '--interval', '1h', str(file))
     with (
             owned(APPS, name, file) as app,
             run(APPS, hidden(f'hidepid={level}'), 'watch', *words) as child,

@@ -180,9 +180,9 @@ def incron(place: Place) -> Command:
 
 RIVALS: dict[str, Rival] = {
     'pollreload': Rival(
-        pollreload, sys.executable, 'own:pollreload', 'given the directory, it tells '
-        'twice in each half of behaviour 5, and so not right: a file that goes away '
-        'inside a watched directory is a change',
+        pollreload, sys.executable, 'own:pollreload', 'given the directory, it is '
+        'right in both halves of behaviour 5 too: a directory that loses everything '
+        'at once is distrusted for --empty-grace',
     ),
     'inotifywait loop': Rival(
         loop, 'inotifywait', 'deb:inotify-tools',

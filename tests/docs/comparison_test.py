@@ -72,13 +72,13 @@ def test_pollreload_does_what_its_column_says():
 
 
 def test_the_remark_on_a_watched_directory_is_true():
-    """In a watched directory a file that goes away is a change, as the page says."""
+    """A watched directory that loses everything at once is distrusted."""
     def within(place: Place) -> Command:
         return tools.pollreload(place._replace(linked=True))
 
     behaviour = next(each for each in BEHAVIOURS if each.title.startswith('vanished'))
-    told = 'same bytes: told twice; other bytes: told twice'
-    assert behaviour.run(within) == Cell(False, told)
+    told = 'same bytes: not told; other bytes: told once'
+    assert behaviour.run(within) == Cell(True, told)
 
 
 def test_a_tool_that_tells_nobody_is_not_right():

@@ -153,7 +153,9 @@ def test_healthy_as_long_as_looks_end(
         served: Served, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """503 where one of the watches is late, and a line for each of them."""
-    served.records.append(record('cache', interval=60.0))
+    late = record('cache', interval=60.0)
+    late.ended = served.records[0].ended
+    served.records.append(late)
     good = served.ask('/healthz')
     monkeypatch.setattr(procfs, 'now', lambda: served.records[0].ended + 16.0)
     bad = served.ask('/healthz')

@@ -59,7 +59,7 @@ class OwnHelp:
 class Command(OwnHelp, click.Command):
     """A command whose --help begins with an example and groups its options."""
 
-    def __init__(self, *args: Any, example: str = '', **rest: Any) -> None:
+    def __init__(self, *args: Any, example: str, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self.example = example
 
@@ -83,10 +83,9 @@ class Command(OwnHelp, click.Command):
             self, ctx: click.Context, formatter: click.HelpFormatter,
     ) -> None:
         """Write the example, then the description."""
-        if self.example:
-            formatter.write_paragraph()
-            with formatter.indentation():
-                formatter.write_text(f'Example: {self.example}')
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f'Example: {self.example}')
         super().format_help_text(ctx, formatter)
 
     def format_options(

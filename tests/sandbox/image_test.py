@@ -180,7 +180,7 @@ def test_modules_are_ours_and_nobody_elses(image: Root) -> None:
 
 # Words -> the exit status, and what is said on stdout or stderr.
 COMMANDS: tuple[tuple[str, int, str], ...] = (
-    ('--help', 0, 'Tell a process'),
+    ('--help', 0, 'Reload a program'),
     *((f'{name} --help', 0, 'Usage: pollreload') for name in main.pollreload.commands),
     ('', 2, 'Usage: pollreload'),
     ('wach', 2, "no such command 'wach'"),
@@ -190,8 +190,8 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('watch --cmdline ( /a', 2, 'is not a regular expression'),
     ("watch --validate ' /a", 2, 'cannot be split'),
     ('watch --signal NOSUCH /a', 2, 'NOSUCH'),
-    ('watch --url https://host/ /a', 2, 'is https, for which this Python has no Open'),
-    ('check --url https://host/ /a', 2, 'is https, for which this Python has no Open'),
+    ('watch --url https://host/ /a', 2, 'is https, and this Python has no Open'),
+    ('check --url https://host/ /a', 2, 'is https, and this Python has no Open'),
     ('watch --process nobody-x --listen :0 /a', 2, 'no port from 1 to 65535'),
     ('watch --process nobody-x --listen 192.0.2.1:80 /a', 2, 'cannot assign requested'),
     ('watch --process nobody-x --listen nobody.invalid:80 /a', 2, 'nobody.invalid'),

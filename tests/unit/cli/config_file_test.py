@@ -1087,3 +1087,15 @@ def test_reread_says_what_is_wrong_with_the_words(
         'and '
         'write it in that file'
     )
+
+
+@pytest.mark.parametrize(('line', 'advice'), [
+    ('process = nginx', '; write text in quotes'),
+    ('path = /etc/nginx', '; write text in quotes'),
+    ('process: nginx', '; this looks like YAML, and the file is TOML: key = "value"'),
+    ('- path:', '; this looks like YAML, and the file is TOML: key = "value"'),
+    ('[[watch', ''),
+])
+def test_advice_about_a_line_that_is_not_toml(line: str, advice: str) -> None:
+    """The two mistakes that newcomers make."""
+    assert config_file.hint(line) == advice

@@ -632,3 +632,27 @@ def test_without_a_free_descriptor_there_is_a_pause(
 
     assert paused == pauses
     assert not server.clients
+
+
+def test_an_answer_is_sent_in_pieces_to_a_slow_reader(served: Served) -> None:
+    """As much as the socket takes; the rest when it takes more."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = http_module.Client(ours)
+        client.left = memoryview(bytes(1 << 22))
+
+        assert client.proceed(served.metrics)
+        assert client.left
+
+
+def test_without_a_thread_it_is_a_usage_error(
+        served: Served, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the watch begins, in one line."""
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr('_thread.start_new_thread', none)
+
+    with socket.socket() as listener, pytest.raises(UsageError, match='new thread'):
+        http_module.Server(listener, served.metrics).start()

@@ -1,0 +1,21 @@
+"""What a poll says about the files that it read."""
+from __future__ import annotations
+
+import pytest
+
+from pollreload.core.change import Reading
+from pollreload.core.observation import named
+from pollreload.settings import Settings
+
+
+@pytest.mark.parametrize(('path', 'kind', 'name', 'shown'), [
+    ('/etc/app.conf', 'file', '', '/etc/app.conf'),
+    ('/etc/app/', 'directory', 'a.conf', '/etc/app/a.conf'),
+    ('/etc/app/*.conf', 'glob', 'a.conf', '/etc/app/a.conf'),
+    ('/etc/*/conf.d/[ab]*', 'glob', 'app/conf.d/a', '/etc/app/conf.d/a'),
+])
+def test_a_changed_file_is_named_by_its_real_path(path, kind, name, shown):
+    """Not by the pattern of a glob, which is no file."""
+    reading = Reading(kind, {name: b''}, {})
+
+    assert named(Settings(paths=(path,)), 0, name, [reading]) == shown

@@ -5,7 +5,7 @@ from pollreload.core.state import Pace, State, World, hold
 from pollreload.settings import Settings
 
 SOON = 5.0  # s after a delivery, and a poll to see it
-MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change
+MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change of the same files
 SHORTEST = 5.0  # s between deliveries, doubled each time
 LONGEST = 300.0  # s
 
@@ -27,6 +27,8 @@ def paced(settings: Settings, state: State, world: World) -> State:
     if not pace.until:
         last = pace.active_at + settings.interval + SOON
         soon = pace.active_at > 0.0 and state.content.seen_at <= last
+        # A reload that causes the next one rewrites the same files each time.
+        soon = soon and pace.files == pace.before
         followed = pace.followed + 1 if soon else 0
         pace = pace._replace(
             followed=followed, until=pace.active_at + delay(followed) if soon else now,
@@ -53,8 +55,8 @@ def begun(state: State) -> State:
     """Return the state when the delivery of a new version begins."""
     pace = state.pace
     if not pace.followed:
-        pace = Pace()
-    return state._replace(pace=pace._replace(until=0.0))
+        pace = Pace(files=pace.files)
+    return state._replace(pace=pace._replace(until=0.0, before=pace.files))
 
 
 def noted(before: State, state: State, world: World) -> State:

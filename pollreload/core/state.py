@@ -21,13 +21,15 @@ class Pace(NamedTuple):
     followed: how many deliveries in a row were each followed by a change.
     active_at: when something was last sent or run. until: no delivery of a new
         version before this; 0.0: not decided yet.
-    files: what changed last. logged_at: when the feedback loop was logged.
+    files: what changed last; before: what the delivery before was about.
+    logged_at: when the feedback loop was logged.
     """
 
     followed: int = 0
     active_at: float = 0.0
     until: float = 0.0
     files: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     logged_at: float = 0.0
 
 

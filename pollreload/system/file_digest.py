@@ -141,4 +141,8 @@ def vanished(error: OSError, path: str) -> bool:
     """Return whether an error only says that a file is gone, or a link dangles."""
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return False
-    return os.path.islink(path) or not os.path.lexists(path)
+    try:
+        # A link into ..data that leads nowhere shows a volume that is being swapped.
+        return not os.readlink(path).startswith('..data/')
+    except OSError:
+        return not os.path.lexists(path)

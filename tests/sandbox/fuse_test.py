@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from xxhash import xxh3_128_digest
 
+from pollreload.core.state import State
+from pollreload.runtime.shown import VARIABLE, shown
 from pollreload.system.fingerprint import fingerprint
 from tests.sandbox import changes
 from tests.sandbox.harness import inotifywait, silent, walk
@@ -65,7 +68,7 @@ def test_every_kind_of_change_is_told_once(
         with (
                 started(name, files, made.under) as app,
                 inotifywait(made.at, made.under, MADE) as events,
-                watch(*words, *paths, under=made.under) as sidecar,
+                watch(*words, *paths, under=made.under, env={VARIABLE: KEY}) as sidecar,
         ):
             sidecar.until('baseline')
             walk(made.source, app.read, BOUNDS[kind])
@@ -84,6 +87,9 @@ def test_inotify_is_not_deaf_here(tmp_path: Path) -> None:
     ):
         made.space.run('sh', '-c', f'echo other > {made.at}/{changes.PLAIN}')
         events.until('MODIFY')
+
+
+KEY = 'a key that the test knows'  # by which fingerprints are shown
 
 
 def whole_fingerprint(source: Path, whole: bool) -> str:
@@ -109,6 +115,8 @@ def rewrite(
     """
     for number, length in enumerate(lengths):
         text = f'{number:03}' + chr(ord('a') + number) * (length - 3)
+        # Ends what looks like a feedback loop: each delivery is followed by a change.
+        sidecar.send(signal.SIGHUP)
         changes.in_place(str(made.source), text)
         end = time.monotonic() + BOUNDS['sshfs']['in-place']
         while app.read(max(0.0, end - time.monotonic())) != f'told | {text}':
@@ -118,7 +126,7 @@ def rewrite(
         assert [
             event['fingerprint'] for event in sidecar.seen
             if event['event'] == 'changed'
-        ][-1] == whole_fingerprint(made.source, whole)
+        ][-1] == shown(State(key=KEY), whole_fingerprint(made.source, whole))
 
 
 LENGTHS = (10, 30, 5, 300, 301, 2000, 7, 5000, 100, 200)
@@ -142,7 +150,8 @@ def test_nobody_is_left_with_a_torn_content(
         )
         with (
                 started(name, [path], made.under) as app,
-                watch(*words, str(made.at) if whole else path, under=made.under)
+                watch(*words, str(made.at) if whole else path, under=made.under,
+                      env={VARIABLE: KEY})
                 as sidecar,
         ):
             sidecar.until('baseline')
@@ -168,7 +177,8 @@ def test_a_torn_content_does_not_settle(
         )
         with (
                 started(name, [path], made.under) as app,
-                watch(*words, str(made.at) if whole else path, under=made.under)
+                watch(*words, str(made.at) if whole else path, under=made.under,
+                      env={VARIABLE: KEY})
                 as sidecar,
         ):
             sidecar.until('baseline')

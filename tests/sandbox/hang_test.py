@@ -222,8 +222,9 @@ def check(
         made: Mount, place: Path, *words: str, **rest: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a check whose ledger is place/ledger; as command."""
-    ledger = ('--state-file', str(place / 'ledger'))
-    words = quick(*ledger, *words)
+    if '--state-file' not in words:
+        words = ('--state-file', str(place / 'ledger'), *words)
+    words = quick(*words)
     with command(made, 'check', *words, place=place, **rest) as run:
         yield run
 

@@ -413,6 +413,15 @@ def test_a_dangling_link_is_an_absent_file(at):
     assert see(f'{at}/d/c') == lost('not a directory')
 
 
+def test_a_dangling_link_into_a_volume_that_is_swapped_is_unreadable(at):
+    """The kubelet removes the link itself when the file is gone from the volume."""
+    write(at, ['d/a'])
+    os.symlink('..data/b', f'{at}/d/b')
+
+    assert see(f'{at}/d').unreadable == {'b': 'no such file'}
+    assert [*see(f'{at}/d').files] == ['a']
+
+
 def test_a_link_in_a_circle_is_an_unreadable_member(at):
     """It cannot be known what the program finds there."""
     write(at, ['a'])

@@ -291,7 +291,7 @@ SOURCES: dict[str, tuple[Callable[[], Iterator[Call]], int]] = {
     'quadlets': (of_quadlets, 1),
     'units': (of_units, 2),
     'cron': (of_cron, 1),
-    'ci': (of_ci, 6),
+    'ci': (of_ci, 4),
     'readmes': (of_readmes, 6),
 }
 

@@ -105,16 +105,12 @@ def test_smoke_passes(pod: Pod) -> None:
 
 
 def test_it_is_installed_into_a_volume(pod: Pod) -> None:
-    """Its lock on the directory and its link are to be had there; a second run finds
-    the same.
-    """
-    trees = set()
+    """A second run replaces the first, and leaves one installation."""
     for _ in range(2):
         done = pod.once(pod.sidecar('install-to', LEDGER))
         assert done == (0, f'installed: {LEDGER}/pollreload\n', '')
         assert len(os.listdir(pod.place / 'ledger')) == 3
-        trees.add(os.readlink(pod.place / 'ledger' / 'lib'))
-    assert len(trees) == 1
+        assert (pod.place / 'ledger' / 'lib' / 'python3').is_file()
     lib = f'{LEDGER}/lib'
     started = pod.sidecar('--version')._replace(words=(
         f'{lib}/pollreload', '--library-path', lib, f'{lib}/python3', '-ISXutf8',
@@ -187,7 +183,11 @@ def test_a_killed_sidecar_goes_on_with_its_ledger(
     # Time enough to be killed in, before the signal or after it.
     slow = {'changed': '--splay', 'signalled': '--survive'}[event]
     words = (*QUICK, *EAGER, '--state-file', f'{LEDGER}/ledger', *APP)
-    with pod.watch(pod.sidecar(*words, slow, '1h')) as first:
+    slowly = [*words, slow, '1h']
+    if slow in words:
+        slowly = [*words]
+        slowly[slowly.index(slow) + 1] = '1h'
+    with pod.watch(pod.sidecar(*slowly)) as first:
         first.until('baseline')
         changes.swapped(str(pod.config), changes.text(1))
         first.until(event)

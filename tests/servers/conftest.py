@@ -27,7 +27,7 @@ def place() -> Iterator[Place]:
 @pytest.fixture
 def hall() -> Iterator[Path]:
     """Return a directory where every user can go, which tmp_path is not."""
-    with tempfile.TemporaryDirectory(prefix='pollreload-') as name:
+    with tempfile.TemporaryDirectory(prefix='hall-') as name:
         hall = Path(name)
         hall.chmod(0o755)
         yield hall

@@ -26,6 +26,9 @@ DOES = {
     'ignored': 'ignores {}',
     'default': 'has no handler for {} and would die of it',
     'unknown': 'may or may not handle {}: this kernel does not say',
+    'runtime': (
+        'catches {} in its runtime (Go, JVM); it dies if the program does not handle it'
+    ),
 }
 MEND = {
     'ignored': 'name the signal that it reloads on (--signal)',
@@ -172,7 +175,7 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
                 'handler', 'warn', str(process),
                 f'{says}; it is sent all the same (--handler-check {mode})',
             )
-        elif is_so == 'unknown':
+        elif is_so in ('unknown', 'runtime'):
             yield Row(
                 'handler', 'warn', str(process), f'{says}; it is sent',
                 f'try it: --deliver sends one {name} and checks that it lives',

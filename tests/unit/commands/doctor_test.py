@@ -23,7 +23,7 @@ from pollreload.commands.doctor import rows as rows_module
 from pollreload.commands.doctor import target as target_module
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import actions
-from pollreload.core.process import Choice, Process
+from pollreload.core.process import GO, VERDICTS, Choice, Masks, Process
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, interrupt, ledger
 from pollreload.settings import Settings, Signal
@@ -478,6 +478,24 @@ def test_an_unknown_disposition_is_a_warning(comm, conf, monkeypatch):
 
     assert row.verdict == 'warn'
     assert 'this kernel does not say' in row.says
+
+
+def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch):
+    """A program in Go has the same mask whether or not it handles the signal."""
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(GO | 1, 0, 0, 0))
+    with start('handler', name=comm):
+        found = rows(paths=(conf,), process=comm)
+
+    row = one(found, 'handler')
+    assert row.verdict == 'warn'
+    assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM)')
+    assert '--deliver' in row.remedy
+    assert rows_module.status(found) == 0
+
+
+def test_every_disposition_has_its_sentence():
+    """A disposition without one would end doctor with a traceback."""
+    assert {disposition for _, disposition in VERDICTS} == {*target_module.DOES}
 
 
 def test_a_signal_that_ends_is_not_checked(comm, conf):

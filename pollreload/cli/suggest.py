@@ -47,7 +47,7 @@ def unknown_option(
     if written == 'once' and name == 'watch':
         return f'{line}; use pollreload check to poll once'
     if any(f'--{written}' in param.opts for param in options_of_watch):
-        return f'{line} of {name}; only pollreload watch has it'
+        return f'{line} of {name}; pollreload watch has it'
     near = nearest(written, [*known, 'path'])
     if near == 'path':
         return f'{line}; write the PATH without an option'

@@ -494,7 +494,7 @@ def test_option_of_several_values_may_be_repeated(words: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(('command', 'words', 'says'), [
-    ('check', ('--interval', '1s'), "'--interval' of check; only pollreload watch has "
+    ('check', ('--interval', '1s'), "'--interval' of check; pollreload watch has "
      "it"),
     ('watch', ('--once',), "'--once'; use pollreload check to poll once"),
     ('watch', ('--user', 'root'), "'--user'; did you mean --uid?"),

@@ -447,6 +447,24 @@ def test_without_a_thread_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
             server.start()
 
 
+def test_one_step_follows_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread of the server only ends with the process."""
+    steps: list[str] = []
+
+    def step() -> None:
+        steps.append('step')
+        if len(steps) == 3:
+            raise SystemExit  # what ends a process ends the thread
+
+    with http_module.bound('127.0.0.1', free_port(), '--listen') as listener:
+        server = http_module.Server(listener, Metrics(list, lambda: None))
+        monkeypatch.setattr(server, 'step', step)
+        with pytest.raises(SystemExit):
+            server.serve()
+
+    assert len(steps) == 3
+
+
 # Where it listens
 
 

@@ -191,7 +191,7 @@ def test_gunicorn_ends_on_what_it_refuses(site: Site) -> None:
     again = site.server()
     assert sidecar.event('delivered')['pid'] == again.pid
     sidecar.polls()
-    assert sidecar.told(again.pid) == 1
+    assert sidecar.told(again.pid) == 1, str(sidecar)
     assert sidecar.told() == 2
     assert site.ask() == 'mended'
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pollreload.core import ledger_format
-from pollreload.core.attempt import Told
+from pollreload.core.attempt import Target
 from pollreload.core.observation import wake
 from pollreload.core.process import Process
 from pollreload.core.signalling import disposed, obstacle
@@ -224,7 +224,7 @@ def outlook(settings: Settings, state: State, world: World) -> str:
             return f'held: {choice.says or world.absent()}'
         held = []
         for process in choice.targets:
-            seen = Told(process, disposition=disposed(settings, process, world))
+            seen = Target(process, disposition=disposed(settings, process, world))
             kept = obstacle(settings, state, seen, world)
             if kept is None or kept.again:  # a hold that ends by itself
                 who.append(f'{process} by {settings.signal.name}')
@@ -244,9 +244,10 @@ def outlook(settings: Settings, state: State, world: World) -> str:
 
 def verdict(state: State) -> int:
     """Return the exit status that a state stands for, the ledger apart."""
-    content = state.content
+    content = state.version
     unreadable = any(trouble.whole for trouble in content.troubles.values())
-    if state.looking or content.state == 'blank' or (unreadable and not content.seen):
+    unknown = content.state == 'blank' or (unreadable and not content.seen)
+    if state.reading_since or unknown:
         return 3
     if content.state != 'current':
         return 1
@@ -275,8 +276,8 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
     print(log.json_object({
         **({'watch': settings.name} if settings.name else {}),
         'status': status,
-        'content': state.content.state,
-        'fingerprint': shown(state, state.content.seen),
+        'content': state.version.state,
+        'fingerprint': shown(state, state.version.seen),
         'outcome': state.outcome,
         'events': [
             {'event': event.event, 'message': event.message, **event.fields}

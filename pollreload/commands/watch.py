@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 from pollreload.core.step import status
-from pollreload.runtime.describe import audience, told
+from pollreload.runtime.describe import audience, targets
 from pollreload.runtime.log import logger
 from pollreload.runtime.shown import visible
 from pollreload.runtime.watch import Recorder, Watch
@@ -112,6 +112,6 @@ def begin(
         say = record.counting(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
-        f'for {audience(settings)}', pid=os.getpid(), **told(settings),
+        f'for {audience(settings)}', pid=os.getpid(), **targets(settings),
     )
     return Watch(settings, say, before=before, record=record)

@@ -87,7 +87,7 @@ def start(settings: Settings, state: State, world: World) -> State:
         return finish(state, world)
     # As with a signal: the mark is on disk before anybody can have half of it.
     marked = state._replace(
-        content=change.void(state.content),
+        version=change.void(state.version),
         attempt=state.attempt._replace(acted_at=state.attempt.acted_at or now),
     )
     if not world.save(marked):
@@ -177,7 +177,7 @@ def agree_now(settings: Settings, state: State, world: World) -> State:
         state = state._replace(running=False, retry=now + VERIFY_PAUSE)
         if status == 0:
             return state._replace(
-                stage='agreed', confirm=now, look_at=now, waiting='look',
+                stage='agreed', confirm=now, next_reading=now, waiting='look',
             )
     if now >= state.until:
         last = last_lines(world.said())
@@ -196,11 +196,11 @@ def agree_now(settings: Settings, state: State, world: World) -> State:
 
 def agreed(settings: Settings, state: State, world: World) -> State:
     """Return the state after a last look: what was verified is still what is there."""
-    seen = state.content.seen
-    if state.looking or state.content.looked_at < state.confirm or not seen:
+    seen = state.version.seen
+    if state.reading_since or state.version.read_at < state.confirm or not seen:
         return state._replace(waiting='look')
     what = named(settings, count(settings) - 1)
-    if seen == state.attempt.fingerprint and state.content.state != 'due':
+    if seen == state.attempt.fingerprint and state.version.state != 'due':
         # It could not be read meanwhile, and has to settle once more.
         return state._replace(waiting='look')
     if seen != state.attempt.fingerprint:

@@ -16,7 +16,7 @@ LONGEST_BACKOFF = 60.0  # s
 Member = tuple[int, int, str]
 
 
-class Told(NamedTuple):
+class Target(NamedTuple):
     """One target of an attempt.
 
     phase: 'failed' (or never sent to), 'sent', 'pending' (sent, and the
@@ -48,7 +48,7 @@ class Attempt(NamedTuple):
     """All that was done for one content.
 
     fingerprint: of that content.
-    told: every target that was told of it, or need not be.
+    targets: every target that was notified of it, or need not be.
     tries: how many failed; again: not before this time, boot seconds.
     validated: --validate agreed to this content.
     acted: how many of --exec and --url have succeeded; acted_at: when the first
@@ -58,7 +58,7 @@ class Attempt(NamedTuple):
     """
 
     fingerprint: str = ''
-    told: tuple[Told, ...] = ()
+    targets: tuple[Target, ...] = ()
     tries: int = 0
     again: float = 0.0
     validated: bool = False
@@ -89,24 +89,24 @@ NEXT: dict[tuple[str, str], str] = {
 }
 
 
-def of(attempt: Attempt, process: Process) -> Told:
+def of(attempt: Attempt, process: Process) -> Target:
     """Return what was done for a target of this content, also when nothing was."""
-    for told in attempt.told:
-        if told.name == (process.pid, process.started):
-            return told._replace(process=process)
-    return Told(process)
+    for target in attempt.targets:
+        if target.name == (process.pid, process.started):
+            return target._replace(process=process)
+    return Target(process)
 
 
-def record(attempt: Attempt, entry: Told) -> Attempt:
+def record(attempt: Attempt, entry: Target) -> Attempt:
     """Return the attempt with one target's entry replaced or added."""
-    others = tuple(told for told in attempt.told if told.name != entry.name)
-    return attempt._replace(told=(*others, entry))
+    others = tuple(target for target in attempt.targets if target.name != entry.name)
+    return attempt._replace(targets=(*others, entry))
 
 
-def unmarked(attempt: Attempt, entry: Told) -> Attempt:
+def unmarked(attempt: Attempt, entry: Target) -> Attempt:
     """Return the attempt after a signal did not go out, as it was before the mark."""
-    others = tuple(told for told in attempt.told if told.name != entry.name)
-    return attempt._replace(told=(*others, entry) if entry.sends else others)
+    others = tuple(target for target in attempt.targets if target.name != entry.name)
+    return attempt._replace(targets=(*others, entry) if entry.sends else others)
 
 
 def needless(process: Process, matches: Sequence[Process]) -> bool:
@@ -118,7 +118,7 @@ def needless(process: Process, matches: Sequence[Process]) -> bool:
     return all(match.pid != process.ppid for match in matches)
 
 
-def renewed(target: Told, family: Sequence[Member]) -> bool:
+def renewed(target: Target, family: Sequence[Member]) -> bool:
     """Return whether a target has replaced its workers since the signal.
 
     A new child alone proves nothing: PostgreSQL starts one for each connection. So

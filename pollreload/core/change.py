@@ -79,7 +79,7 @@ class Memory(NamedTuple):
     doubts: (position of the path, name) -> since when it has been empty or
         unreadable, and which: the digest.
     troubles: position of the path -> what is wrong with it.
-    looked_at, ended_at: when the last look began and ended.
+    read_at, ended_at: when the last reading began and ended.
     """
 
     state: str = 'blank'
@@ -94,7 +94,7 @@ class Memory(NamedTuple):
     restless: float = 0.0
     doubts: Mapping[tuple[int, str], tuple[float, bytes]] = {}
     troubles: Mapping[int, Trouble] = {}
-    looked_at: float = -1.0
+    read_at: float = -1.0
     ended_at: float = -1.0
     absent: bool = False
 
@@ -320,12 +320,12 @@ def observe(
     if unchanged(memory, snapshot):
         # Almost every poll is so; nothing more is computed, because a sidecar
         # spends its life here.
-        return memory._replace(looked_at=began, ended_at=now), REST
+        return memory._replace(read_at=began, ended_at=now), REST
     contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
     troubles, failing, mended = troubled(memory, reasons, now)
-    before = memory.looked_at
+    before = memory.read_at
     memory = memory._replace(
-        troubles=troubles, doubts=doubts, looked_at=began, ended_at=now,
+        troubles=troubles, doubts=doubts, read_at=began, ended_at=now,
     )
     if contents == memory.known and memory.known_print:
         found = memory.known_print
@@ -414,7 +414,7 @@ def restless(memory: Memory, now: float) -> bool:
     )
 
 
-def told(memory: Memory, fingerprint: str, since: float) -> Memory:
+def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
     """Return the memory after every target has a content: the one way it advances.
 
     since: who started later may have read what is there now instead.

@@ -26,7 +26,7 @@ def paced(settings: Settings, state: State, world: World) -> State:
     pace, now = state.pace, world.now()
     if not pace.until:
         last = pace.active_at + settings.interval + SOON
-        soon = pace.active_at > 0.0 and state.content.seen_at <= last
+        soon = pace.active_at > 0.0 and state.version.seen_at <= last
         # A reload that causes the next one rewrites the same files each time.
         soon = soon and pace.files == pace.before
         followed = pace.followed + 1 if soon else 0
@@ -66,7 +66,7 @@ def noted(before: State, state: State, world: World) -> State:
     or an action: anything that can cause a change.
     """
     if not state.stage and not before.stage and (
-            before.content.delivered == state.content.delivered
+            before.version.delivered == state.version.delivered
     ):
         return state
     return state._replace(pace=state.pace._replace(active_at=world.now()))

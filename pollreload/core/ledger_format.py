@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pollreload.core import change
-from pollreload.core.attempt import Attempt, Told
+from pollreload.core.attempt import Attempt, Target
 from pollreload.core.process import Process
 from pollreload.core.state import State
 
@@ -26,7 +26,7 @@ class Here(NamedTuple):
 
 def dump(state: State, here: Here) -> dict[str, object]:
     """Return the part of a state that JSON keeps."""
-    content, attempt = state.content, state.attempt
+    content, attempt = state.version, state.attempt
     return {
         'key': here.key,
         'boot': here.boot,
@@ -40,7 +40,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
             } for known in content.known
         ],
         'left': content.left,
-        'looked_at': content.looked_at,
+        'read_at': content.read_at,
         'firm': content.firm,
         'altered': content.altered,
         'doubts': [
@@ -65,12 +65,12 @@ def dump(state: State, here: Here) -> dict[str, object]:
             'acted_at': attempt.acted_at,
             'doubted': attempt.doubted,
             'rounds': attempt.rounds,
-            'told': [dump_target(each, here) for each in attempt.told],
+            'targets': [dump_target(each, here) for each in attempt.targets],
         },
     }
 
 
-def dump_target(target: Told, here: Here) -> dict[str, object]:
+def dump_target(target: Target, here: Here) -> dict[str, object]:
     """Return a target as JSON keeps it."""
     return {
         'pid': target.process.pid, 'started': target.process.started,
@@ -82,7 +82,7 @@ def dump_target(target: Told, here: Here) -> dict[str, object]:
     }
 
 
-def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Told, ...]:
+def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Target, ...]:
     """Return the targets of a ledger that mean the same processes here."""
     return tuple(
         revived(each) for each in listed(kept)
@@ -108,10 +108,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         raise ValueError('nothing is known of any path')
     done = text(kept['done'])
     attempt = kept['attempt']
-    told = revive_targets(attempt['told'], here, same_boot)
+    targets = revive_targets(attempt['targets'], here, same_boot)
     # Something else that the last run saw, and did not tell, is on its way still.
     resting = bool(done) and (done == kept['seen'] or not same_boot)
-    content = change.Memory(
+    version = change.Memory(
         state=(
             'blank' if kept['absent'] and not any(known)
             else 'current' if resting else 'settling'
@@ -122,11 +122,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         seen_at=number(kept['seen_at']) if same_boot else 0.0,
         delivered=done,
         left=number(kept['left']) if same_boot else 0.0,
-        # A ledger of 0.1.0 has neither.
-        firm=text(kept.get('firm', kept['seen'])) if same_boot else '',
-        altered=number(kept.get('altered', 0.0)) if same_boot else 0.0,
+        firm=text(kept['firm']) if same_boot else '',
+        altered=number(kept['altered']) if same_boot else 0.0,
         absent=bool(kept['absent']) and same_boot,
-        looked_at=number(kept['looked_at']) if same_boot else -1.0,
+        read_at=number(kept['read_at']) if same_boot else -1.0,
         doubts={
             (count(place), text(name)): (number(at), bytes.fromhex(digest))
             for place, name, at, digest in listed(kept['doubts'])
@@ -137,16 +136,15 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         } if same_boot else {},
     )
     return State(
-        content=content,
+        version=version,
         attempt=Attempt(
-            text(attempt['fingerprint']), told,
+            text(attempt['fingerprint']), targets,
             # The count goes on; the wait was the other run's.
             tries=count(attempt['tries']),
-            # A ledger of 0.1.0 has none of these.
-            acted=count(attempt.get('acted', 0)),
-            acted_at=number(attempt.get('acted_at', 0.0)),
-            doubted=count(attempt.get('doubted', 0)),
-            rounds=count(attempt.get('rounds', 0)),
+            acted=count(attempt['acted']),
+            acted_at=number(attempt['acted_at']),
+            doubted=count(attempt['doubted']),
+            rounds=count(attempt['rounds']),
         ) if same_boot else Attempt(),
         newest=number(kept['newest']),
         deaths=count(kept['deaths']),
@@ -157,7 +155,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
     )
 
 
-def revived(each: Mapping[str, Any]) -> Told:
+def revived(each: Mapping[str, Any]) -> Target:
     """Return a target as the next run sees it.
 
     Where the signal was out and the run ended before it saw what came of it,
@@ -168,7 +166,7 @@ def revived(each: Mapping[str, Any]) -> Told:
         raise ValueError(f'{phase!r} is no phase')
     if phase not in ('passed', 'failed', 'done', 'ending'):
         phase = 'pending'
-    return Told(
+    return Target(
         Process(
             count(each['pid']), 0, count(each['started']), text(each['comm']),
         ),
@@ -200,12 +198,12 @@ def count(value: object) -> int:
 
 def latest(state: State) -> float:
     """Return the latest time that a state speaks of, in boot seconds."""
-    content = state.content
+    content = state.version
     return max(
-        content.seen_at, content.left, content.looked_at, content.altered,
+        content.seen_at, content.left, content.read_at, content.altered,
         state.attempt.acted_at,
         *(at for at, _ in content.doubts.values()),
-        *(told.at for told in state.attempt.told),
+        *(target.at for target in state.attempt.targets),
     )
 
 

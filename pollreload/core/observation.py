@@ -18,25 +18,27 @@ WILDCARDS = frozenset('*?[')
 
 def wake(state: State) -> float:
     """Return when the next step is due at the latest, in boot seconds."""
-    if state.looking:
-        at = state.stalled + STALL_AGAIN if state.stalled else state.looking + STALL
+    if state.reading_since:
+        at = state.reading_since + STALL
+        if state.stalled:
+            at = state.stalled + STALL_AGAIN
     else:
-        at = state.look_at
+        at = state.next_reading
     return min(at, state.next) if state.next else at
 
 
 def see(settings: Settings, state: State, world: World) -> State:
     """Return the state after a look, if one is due and comes to its end."""
     now = world.now()
-    if not state.looking and now < state.look_at:
+    if not state.reading_since and now < state.next_reading:
         return state
-    began = state.looking or now
-    snapshot = world.look(state.dates or state.content.state == 'blank')
+    began = state.reading_since or now
+    snapshot = world.read(state.dates or state.version.state == 'blank')
     now = world.now()
     if snapshot is None:
-        return stall(settings, state._replace(looking=began), world)
+        return stall(settings, state._replace(reading_since=began), world)
     content, decision = change.observe(
-        state.content, snapshot, began, now, settings.settle, settings.empty_grace,
+        state.version, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest,
     )
     world.say(
@@ -50,14 +52,14 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
-    doubts, stirring = state.content.doubts, state.stirring
+    doubts, stirring = state.version.doubts, state.stirring
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for while this look was under way: it may have read too early.
-    asked = state.look_at if state.look_at > began else poll_at
+    asked = state.next_reading if state.next_reading > began else poll_at
     state = state._replace(
-        content=content, looking=0.0, stalled=0.0, poll_at=poll_at, dates=False,
+        version=content, reading_since=0.0, stalled=0.0, poll_at=poll_at, dates=False,
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
-        look_at=min(poll_at, asked, decision.again or poll_at),
+        next_reading=min(poll_at, asked, decision.again or poll_at),
         settling=decision.waiting,
         stirring=snapshot.readings if content.state == 'settling' else (),
     )
@@ -79,7 +81,7 @@ def unsettled(
 
     before: what the look before saw, if that had not settled either.
     """
-    content = state.content
+    content = state.version
     if content.state == 'current' and not state.stage:
         return at_rest(state)
     emptied = [
@@ -155,7 +157,7 @@ def next_poll(poll_at: float, began: float, interval: float, world: World) -> fl
 def stall(settings: Settings, state: State, world: World) -> State:
     """Return the state while a look goes on, and say so where it takes too long."""
     now = world.now()
-    took = now - state.looking
+    took = now - state.reading_since
     if now >= wake(state._replace(next=0.0)):
         world.say(
             'stalled', f'reading {" ".join(settings.paths)} has not ended for '
@@ -170,7 +172,7 @@ def report_troubles(
 ) -> None:
     """Say which paths cannot be read now, and which can again."""
     for position in decision.failing:
-        path, reason = settings.paths[position], state.content.troubles[position].reason
+        path, reason = settings.paths[position], state.version.troubles[position].reason
         world.say('unreadable', f'{path}: {reason}', path=path, reason=reason)
     for position in decision.mended:
         path = settings.paths[position]
@@ -182,11 +184,11 @@ def report_change(
 ) -> State:
     """Say which files are new, gone or different once that has settled."""
     names = [
-        named(settings, *each, state.content.known) for each in decision.changed
+        named(settings, *each, state.version.known) for each in decision.changed
     ]
     world.say(
         'changed', some(names),
-        fingerprint=state.content.seen, files=names[:MOST_NAMES], count=len(names),
+        fingerprint=state.version.seen, files=names[:MOST_NAMES], count=len(names),
     )
     pace = state.pace._replace(files=tuple(names[:MOST_NAMES]))
     return state._replace(pace=pace)
@@ -196,10 +198,10 @@ def baseline(
         settings: Settings, state: State, snapshot: change.Snapshot, world: World,
 ) -> State:
     """Return the state after the first readable look of all."""
-    content, why, newest, nobody = state.content, '', 0.0, ''
+    content, why, newest, nobody = state.version, '', 0.0, ''
     absent, appeared = content.absent, snapshot.newest
     content = content._replace(absent=False)
-    state = state._replace(content=content)
+    state = state._replace(version=content)
     if absent:
         # It appeared just now, whatever its dates say.
         now = Process(0, 0, int(world.now() * world.ticks), '')
@@ -271,7 +273,7 @@ def late(settings: Settings, state: State, world: World) -> State:
     At the baseline there was none; a program may well run already and go by its
     name, or write its pidfile, only once it is warm.
     """
-    if not state.newest or state.looking or state.content.state != 'current':
+    if not state.newest or state.reading_since or state.version.state != 'current':
         return state
     choice = world.targets()
     if not choice.matches:
@@ -283,7 +285,7 @@ def late(settings: Settings, state: State, world: World) -> State:
     world.say(
         'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
         f'only now, so that is to be told',
-        fingerprint=state.content.seen, reason='outdated', pid=who.pid,
+        fingerprint=state.version.seen, reason='outdated', pid=who.pid,
     )
     return tell_again(settings, state)
 
@@ -297,7 +299,7 @@ def returned(
     look before it may have read that. unread: nobody could read it.
     """
     rested = state._replace(
-        content=state.content._replace(left=0.0), attempt=Attempt(), hold='',
+        version=state.version._replace(left=0.0), attempt=Attempt(), hold='',
     )
     if not signals(settings):
         if unread:
@@ -305,10 +307,10 @@ def returned(
         world.say(
             'changed', f'{" ".join(settings.paths)} is as before, but was not for a '
             f'moment, and nobody knows who has read that',
-            fingerprint=state.content.seen, reason='restarted',
+            fingerprint=state.version.seen, reason='restarted',
         )
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
-    left, choice = state.content.left, world.targets()
+    left, choice = state.version.left, world.targets()
     if choice.reason in ('pidfile', 'proc'):
         # It is not known who runs, and in doubt they are told.
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
@@ -317,7 +319,7 @@ def returned(
             world.say(
                 'changed', f'{" ".join(settings.paths)} is as before, but {process} '
                 f'started meanwhile and may have read something else',
-                fingerprint=state.content.seen, reason='restarted', pid=process.pid,
+                fingerprint=state.version.seen, reason='restarted', pid=process.pid,
             )
             return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     return rested
@@ -325,8 +327,8 @@ def returned(
 
 def tell_again(settings: Settings, state: State) -> State:
     """Return the state where what is there is to be told once it has settled."""
-    content = change.tell_first(state.content)
+    content = change.tell_first(state.version)
     again = content.seen_at + settings.settle
     return state._replace(
-        content=content, look_at=min(state.look_at, again), settling='settle',
+        version=content, next_reading=min(state.next_reading, again), settling='settle',
     )

@@ -15,7 +15,7 @@ from pollreload.core.attempt import (
     MOST_SENDS,
     READ_IT,
     Attempt,
-    Told,
+    Target,
     broken,
     failed,
     needless,
@@ -38,16 +38,18 @@ from pollreload.settings import Settings, acts, signals
 def begin(state: State, world: World) -> State:
     """Return the state with an attempt at a content that is due for the first time."""
     return state._replace(attempt=Attempt(
-        state.content.seen, again=world.now() + world.splay,
+        state.version.seen, again=world.now() + world.splay,
     ), hold='', outcome='')
 
 
-def tell(settings: Settings, state: State, world: World) -> State:
+def notify(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due content was told, held, or found needless."""
     if not signals(settings):
         return beyond(settings, state, world)
     now, choice = world.now(), world.targets()
-    asked = [told.name for told in state.attempt.told if told.phase == 'ending']
+    asked = [
+        target.name for target in state.attempt.targets if target.phase == 'ending'
+    ]
     if asked:
         # An earlier run told it to end, and did not live to see it.
         also = tuple((each.pid, each.started) for each in choice.targets)
@@ -65,9 +67,9 @@ def tell(settings: Settings, state: State, world: World) -> State:
         again = state.passed_at + PASS_OVER
         return state._replace(next=again, waiting='uptime')
     spared = needless_for(settings, state, choice, world)
-    if spared and state.dated_at != state.content.ended_at:
+    if spared and state.dated_at != state.version.ended_at:
         # What was there for a moment between two looks shows in the dates.
-        return state._replace(dates=True, confirm=now, look_at=now, waiting='look')
+        return state._replace(dates=True, confirm=now, next_reading=now, waiting='look')
     state = spare(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
@@ -83,7 +85,7 @@ def tell(settings: Settings, state: State, world: World) -> State:
     ) != 'pending' for entry in todo):
         # The signal of the last time was taken at last, or died with its target.
         return state._replace(stage='survive', until=now, next=now, waiting='survive')
-    ready: list[Told] = []
+    ready: list[Target] = []
     kept: list[Obstacle] = []
     for entry in todo:
         seen = entry._replace(disposition=disposed(settings, entry.process, world))
@@ -112,9 +114,9 @@ def before(settings: Settings, state: State, world: World) -> State | None:
     now = world.now()
     if now < state.attempt.again:
         return later(settings, state, world)
-    if now - state.content.ended_at >= FRESH:
+    if now - state.version.ended_at >= FRESH:
         # After a wait: what settled then may be gone by now.
-        return state._replace(confirm=now, look_at=now, waiting='look')
+        return state._replace(confirm=now, next_reading=now, waiting='look')
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
     return None
@@ -122,8 +124,9 @@ def before(settings: Settings, state: State, world: World) -> State | None:
 
 def gone(settings: Settings, state: State) -> bool:
     """Return whether all that were told to end have: who comes next is not awaited."""
-    told = state.attempt.told
-    return ending(settings) and bool(told) and all(it.phase == 'done' for it in told)
+    targets = state.attempt.targets
+    ended = bool(targets) and all(it.phase == 'done' for it in targets)
+    return ending(settings) and ended
 
 
 def beyond(settings: Settings, state: State, world: World) -> State:
@@ -156,18 +159,18 @@ def needless_for(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
     """Return the targets that started when the content was there, by all looks."""
-    since = state.content.seen_at
+    since = state.version.seen_at
     # A successor started after the signal, so it read the version that was there.
     ends = [
-        told.at for told in state.attempt.told
-        if told.sends and (ending(settings) or told.phase == 'done')
-        and world.gone(told.process)
-    ] if state.attempt.told else []
+        target.at for target in state.attempt.targets
+        if target.sends and (ending(settings) or target.phase == 'done')
+        and world.gone(target.process)
+    ] if state.attempt.targets else []
     since = max(since, min(ends)) if ends else since + READ_IT
     return tuple(
         process for process in choice.targets
         if of(state.attempt, process).phase != 'done'
-        and since <= process.started / world.ticks <= state.content.looked_at
+        and since <= process.started / world.ticks <= state.version.read_at
         and needless(process, choice.matches)
     )
 
@@ -222,7 +225,7 @@ class Obstacle(NamedTuple):
 
 
 def obstacle(
-        settings: Settings, state: State, entry: Told, world: World,
+        settings: Settings, state: State, entry: Target, world: World,
 ) -> Obstacle | None:
     """Return what keeps the signal from one target now, or None."""
     process, name = entry.process, settings.signal.name
@@ -339,7 +342,7 @@ def invalid(
 def validating(settings: Settings, state: State, world: World) -> State:
     """Return the state after asking how --validate gets on."""
     command = settings.validate[0]
-    if state.content.seen != state.attempt.fingerprint:
+    if state.version.seen != state.attempt.fingerprint:
         # It runs on a content that is not there any more.
         world.cancel()
         return state._replace(stage='')
@@ -357,12 +360,12 @@ def validating(settings: Settings, state: State, world: World) -> State:
         return invalid(settings, state, world, says, world.said())
     return state._replace(
         stage='', attempt=state.attempt._replace(validated=True), confirm=now,
-        look_at=now,
+        next_reading=now,
     )
 
 
 def send(
-        settings: Settings, state: State, ready: Sequence[Told], world: World,
+        settings: Settings, state: State, ready: Sequence[Target], world: World,
 ) -> State:
     """Return the state after the signal went to each target that can take it."""
     if settings.dry_run:
@@ -375,7 +378,7 @@ def send(
         marked = record(marked, entry._replace(sends=entry.sends + 1, phase='failed'))
     # The mark is on disk before the signal is out: should this be the end of
     # us, the next run knows that the targets may have half of a content.
-    state = state._replace(attempt=marked, content=change.void(state.content))
+    state = state._replace(attempt=marked, version=change.void(state.version))
     if not world.save(state):
         return hold(
             before, world, 'ledger', 'ledger',
@@ -405,9 +408,9 @@ def send(
         state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
         # Nobody was told, so what was done before still is.
-        content = state.content._replace(delivered=before.content.delivered)
+        content = state.version._replace(delivered=before.version.delivered)
         return state._replace(
-            content=content, next=state.attempt.again if failures else 0.0,
+            version=content, next=state.attempt.again if failures else 0.0,
             waiting='backoff' if failures else 'poll',
         )
     until = world.now() + settings.survive
@@ -416,7 +419,7 @@ def send(
 
 
 def signalled(
-        settings: Settings, state: State, entry: Told, how: str, since: int,
+        settings: Settings, state: State, entry: Target, how: str, since: int,
         world: World,
 ) -> State:
     """Return the state after the signal went to one target, and say so.

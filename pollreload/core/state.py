@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pollreload.core import change
-from pollreload.core.attempt import MOST_SENDS, Attempt, Member, Told, failed
+from pollreload.core.attempt import MOST_SENDS, Attempt, Member, Target, failed
 from pollreload.core.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -38,8 +38,8 @@ class State(NamedTuple):
 
     deaths, deadly: targets in a row that died of the signal, and the
         disposition of the last. killed: the program that it ran (World.program).
-    poll_at: the next poll; look_at: the next look, at the latest then.
-    looking: since when a look is under way, 0.0: none is; stalled: when that
+    poll_at: the next poll; next_reading: the next reading, at the latest then.
+    reading_since: when the reading under way began, 0.0: none is; stalled: when that
         was last logged.
     stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm', 'act',
         'agree', 'agreed'.
@@ -66,14 +66,14 @@ class State(NamedTuple):
     passed: the roots without a handler that are passed over, since passed_at.
     """
 
-    content: change.Memory = change.Memory()
+    version: change.Memory = change.Memory()
     attempt: Attempt = Attempt()
     deaths: int = 0
     deadly: str = ''
     killed: str = ''
     poll_at: float = 0.0
-    look_at: float = 0.0
-    looking: float = 0.0
+    next_reading: float = 0.0
+    reading_since: float = 0.0
     stalled: float = 0.0
     stage: str = ''
     until: float = 0.0
@@ -96,7 +96,7 @@ class State(NamedTuple):
     saved: object = None
     pace: Pace = Pace()
     key: str = ''
-    notified: tuple[Told, ...] = ()
+    notified: tuple[Target, ...] = ()
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
 
@@ -109,7 +109,7 @@ class World(NamedTuple):
     """What a poll needs of the world, as functions; tests pass others.
 
     now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
-    look: starts a look or asks for its end; None: not ended yet. Its argument
+    read: starts a reading or asks for its end; None: not ended yet. Its argument
         is whether to find the newest date.
     absent: the words for a person when no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
@@ -133,7 +133,7 @@ class World(NamedTuple):
 
     now: Callable[[], float]
     jitter: Callable[[], float]
-    look: Callable[[bool], change.Snapshot | None]
+    read: Callable[[bool], change.Snapshot | None]
     digest: change.Digest
     targets: Callable[[], Choice]
     absent: Callable[[], str]
@@ -183,11 +183,14 @@ def hold(
 
 def finish(state: State, world: World) -> State:
     """Return the state after every target has the content: memory advances last."""
-    attempt, content = state.attempt, state.content
-    at = [told.at for told in attempt.told if told.sends and told.name in state.round]
+    attempt, content = state.attempt, state.version
+    at = [
+        target.at for target in attempt.targets
+        if target.sends and target.name in state.round
+    ]
     if attempt.acted_at:
         at.append(attempt.acted_at)
-    since = min(at, default=content.looked_at)
+    since = min(at, default=content.read_at)
     if at and content.altered > since and attempt.rounds + 1 < MOST_SENDS:
         # Who was told may have read what was there for a moment, or half of it: the
         # very same is told once more, where it is there again or comes back.
@@ -202,18 +205,18 @@ def finish(state: State, world: World) -> State:
             anew = anew._replace(tries=attempt.rounds)
             anew = failed(anew, world.now(), world.jitter())
         return state._replace(
-            content=change.void(content), attempt=anew, stage='', hold='',
+            version=change.void(content), attempt=anew, stage='', hold='',
             next=world.now(), waiting='poll', outcome='failed' if back else 'done',
         )
     return state._replace(
-        content=change.told(content, attempt.fingerprint, since),
+        version=change.advance(content, attempt.fingerprint, since),
         attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
         notified=(
             *(
-                told for told in attempt.told
-                if told.phase == 'done' and not world.gone(told.process)
+                target for target in attempt.targets
+                if target.phase == 'done' and not world.gone(target.process)
             ),
-            *(Told(process, phase='passed') for process in state.passed),
+            *(Target(process, phase='passed') for process in state.passed),
         ),
         outcome='done' if at else 'needless',
     )

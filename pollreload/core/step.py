@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pollreload.core import change, feedback
 from pollreload.core.observation import late, see
-from pollreload.core.signalling import begin, tell, validating
+from pollreload.core.signalling import begin, notify, validating
 from pollreload.core.state import Pace, State, World
 from pollreload.core.succession import follow
 from pollreload.core.verification import confirming, surviving, verifying
@@ -43,7 +43,7 @@ def step(settings: Settings, state: State, world: World) -> State:
 
 def awaited(state: State) -> str:
     """Return what is being waited for in a word; '' where only a poll can help."""
-    if state.looking:
+    if state.reading_since:
         return 'look'
     if state.stage:
         return state.stage
@@ -54,12 +54,12 @@ def awaited(state: State) -> str:
 
 def status(state: State, now: float) -> str:
     """Return how things stand, in a line for a person."""
-    content = state.content
+    content = state.version
     done = content.delivered[:12] or 'unknown'
     said = [f'content {content.state}', f'seen {content.seen[:12] or "nothing"}',
             f'done {done}']
-    if state.looking:
-        said.append(f'reading for {now - state.looking:.1f} s')
+    if state.reading_since:
+        said.append(f'reading for {now - state.reading_since:.1f} s')
     if state.stage:
         said.append(f'under way: {state.stage}')
     if state.hold:
@@ -73,7 +73,7 @@ def poll_now(state: State, now: float) -> State:
     """Return the state after an operator asked for a poll: a new chance for all."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
     return state._replace(
-        look_at=now, attempt=attempt, deaths=0, deadly='', killed='',
+        next_reading=now, attempt=attempt, deaths=0, deadly='', killed='',
         hold='', pace=Pace(),
     )
 
@@ -86,24 +86,24 @@ def deliver(settings: Settings, state: State, world: World) -> State:
         state = STAGES[state.stage](settings, state, world)
     if state.stage:
         return state
-    if state.content.state != 'due':
+    if state.version.state != 'due':
         return state
-    if state.attempt.fingerprint != state.content.seen:
+    if state.attempt.fingerprint != state.version.seen:
         state = feedback.paced(settings, state, world)
         if world.now() < state.pace.until:
             return state
         state = begin(feedback.begun(state), world)
-    if state.looking or state.content.looked_at < state.confirm:
+    if state.reading_since or state.version.read_at < state.confirm:
         # Nothing is told while a look hangs, or before the one asked for.
         return state._replace(waiting='look')
-    return tell(settings, state, world)
+    return notify(settings, state, world)
 
 
 def keep(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
     now = kept(state)
-    blank = state.content.state == 'blank'
-    if now == state.saved or (blank and not state.content.absent):
+    blank = state.version.state == 'blank'
+    if now == state.saved or (blank and not state.version.absent):
         return state
     return state._replace(saved=now) if world.save(state) else state
 
@@ -118,7 +118,7 @@ def reported(content: change.Memory) -> object:
 
 def kept(state: State) -> object:
     """Return what a ledger is written anew for, when it differs."""
-    content = state.content
+    content = state.version
     return (
         content.delivered, content.known_print, content.seen, content.left,
         content.doubts, content.absent, reported(content),

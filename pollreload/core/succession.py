@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pollreload.core import change
-from pollreload.core.attempt import READ_IT, Attempt, Told, record
+from pollreload.core.attempt import READ_IT, Attempt, Target, record
 from pollreload.core.observation import tell_again
 from pollreload.core.process import HANDLED, Process, disposition, roots
 from pollreload.core.state import State, World
 from pollreload.settings import Settings
 
 
-def successor(entry: Told, world: World) -> Process | None:
+def successor(entry: Target, world: World) -> Process | None:
     """Return the process that took over from a target that has exited, or None.
 
     Of several the oldest: a program starts its workers after itself.
@@ -38,7 +38,7 @@ def proven_at(process: Process, settings: Settings, world: World) -> float:
     return process.started / world.ticks + settings.survive
 
 
-def hand_over(state: State, entry: Told, process: Process, phase: str) -> State:
+def hand_over(state: State, entry: Target, process: Process, phase: str) -> State:
     """Return the state after a successor has taken the place of a target.
 
     phase: that of the successor, 'alive' or 'done'.
@@ -56,7 +56,7 @@ def follow(settings: Settings, state: State, world: World) -> State:
     up to date, or it is older and the version is due again for it. It is due again
     too for a root that was passed over and handles the signal now: it was starting.
     """
-    if not state.notified or state.content.state != 'current' or state.stage:
+    if not state.notified or state.version.state != 'current' or state.stage:
         return state
     gone = [each for each in state.notified if world.gone(each.process)]
     handles = [
@@ -75,13 +75,13 @@ def follow(settings: Settings, state: State, world: World) -> State:
         return state  # unknown; the next poll asks again
     left = tuple(each for each in state.notified if each not in gone)
     names = {each.name for each in left}
-    since = min(each.at for each in gone) or state.content.seen_at + READ_IT
+    since = min(each.at for each in gone) or state.version.seen_at + READ_IT
     others = [
         each for each in choice.targets or roots(choice.matches)
         if (each.pid, each.started) not in names
     ]
     newer = tuple(
-        Told(each, phase='done', at=since, since=each.started) for each in others
+        Target(each, phase='done', at=since, since=each.started) for each in others
         if each.started / world.ticks >= since
     )
     older = [each for each in others if each.started / world.ticks < since]
@@ -96,25 +96,25 @@ def follow(settings: Settings, state: State, world: World) -> State:
 
 def due_again(
         settings: Settings, state: State, world: World, why: str, process: Process,
-        without: Sequence[Told] = (),
+        without: Sequence[Target] = (),
 ) -> State:
     """Return the state in which the delivered version is due for one more process.
 
     without: entries of state.notified that are no targets any more.
     """
     world.say(
-        'changed', why, fingerprint=state.content.seen, reason='took over',
+        'changed', why, fingerprint=state.version.seen, reason='took over',
         pid=process.pid,
     )
     have = tuple(
         each for each in state.notified if each.phase == 'done' and each not in without
     )
     return tell_again(settings, state._replace(
-        attempt=Attempt(state.content.seen, have), hold='',
+        attempt=Attempt(state.version.seen, have), hold='',
     ))
 
 
 def superseded(state: State) -> bool:
     """Return whether another version than that of the attempt has settled."""
-    content: change.Memory = state.content
+    content: change.Memory = state.version
     return content.state == 'due' and content.seen != state.attempt.fingerprint

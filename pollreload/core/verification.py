@@ -4,7 +4,7 @@ As in telling, nothing here waits.
 """
 from __future__ import annotations
 
-from pollreload.core.attempt import NEXT, Told, failed, record, renewed
+from pollreload.core.attempt import NEXT, Target, failed, record, renewed
 from pollreload.core.process import ENDING, Process
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
@@ -53,10 +53,10 @@ def surviving(settings: Settings, state: State, world: World) -> State:
     """Return the state after --survive: who is alive with nothing pending."""
     now = world.now()
     in_flight = [
-        told for told in state.attempt.told
-        if told.phase in ('sent', 'pending', 'ending')
+        target for target in state.attempt.targets
+        if target.phase in ('sent', 'pending', 'ending')
     ]
-    if now < state.until and not any(told.phase == 'ending' for told in in_flight):
+    if now < state.until and not any(target.phase == 'ending' for target in in_flight):
         return state._replace(next=state.until, waiting='survive')
     for entry in in_flight:
         seen = 'alive'
@@ -72,12 +72,12 @@ def surviving(settings: Settings, state: State, world: World) -> State:
             return state._replace(until=again, next=again, waiting='survive')
         else:
             state = replaced(settings, state, entry, process, world)
-    if any(told.phase == 'ending' for told in state.attempt.told):
+    if any(target.phase == 'ending' for target in state.attempt.targets):
         return state._replace(next=now + END_PAUSE, waiting='survive')
     return next_check(settings, state, world)
 
 
-def fields(settings: Settings, entry: Told, reason: str = '') -> dict[str, object]:
+def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
     """Return what the JSON line of an event says of a target."""
     said: dict[str, object] = {
         'pid': entry.process.pid, 'comm': entry.process.comm,
@@ -87,7 +87,7 @@ def fields(settings: Settings, entry: Told, reason: str = '') -> dict[str, objec
 
 
 def survived(
-        settings: Settings, state: State, entry: Told, seen: str, world: World,
+        settings: Settings, state: State, entry: Target, seen: str, world: World,
 ) -> State:
     """Return the state after one target was looked at, and say how it is."""
     process, name = entry.process, settings.signal.name
@@ -123,7 +123,7 @@ def survived(
 
 
 def replaced(
-        settings: Settings, state: State, entry: Told, process: Process, world: World,
+        settings: Settings, state: State, entry: Target, process: Process, world: World,
 ) -> State:
     """Return the state after a target exited and another process took over.
 
@@ -141,7 +141,7 @@ def replaced(
 
 
 def ended(
-        settings: Settings, state: State, entry: Told, seen: str, world: World,
+        settings: Settings, state: State, entry: Target, seen: str, world: World,
 ) -> State:
     """Return the state after looking whether a target ended, as it was told to."""
     process, name = entry.process, settings.signal.name
@@ -162,34 +162,38 @@ def ended(
 def next_check(settings: Settings, state: State, world: World) -> State:
     """Return the state at the verification of the next target, or at the end of all."""
     now = world.now()
-    if checks(settings) and any(told.phase == 'alive' for told in state.attempt.told):
+    alive = any(target.phase == 'alive' for target in state.attempt.targets)
+    if checks(settings) and alive:
         until = now + settings.command_timeout
         return verifying(settings, state._replace(
             stage='verify', until=until, retry=now, running=False, grown=False,
         ), world)
-    if any(told.phase == 'verified' for told in state.attempt.told):
-        return state._replace(stage='confirm', confirm=now, look_at=now, waiting='look')
+    if any(target.phase == 'verified' for target in state.attempt.targets):
+        return state._replace(
+            stage='confirm', confirm=now, next_reading=now, waiting='look',
+        )
     return conclude(settings, turned(state, 'alive', 'done'), world)
 
 
 def turned(state: State, before: str, after: str) -> State:
     """Return the state with every target of one phase in another."""
-    return state._replace(attempt=state.attempt._replace(told=tuple(
-        told._replace(phase=after) if told.phase == before else told
-        for told in state.attempt.told
+    return state._replace(attempt=state.attempt._replace(targets=tuple(
+        target._replace(phase=after) if target.phase == before else target
+        for target in state.attempt.targets
     )))
 
 
 def conclude(settings: Settings, state: State, world: World) -> State:
     """Return the state after a round: done where every target of it is."""
-    told = [told for told in state.attempt.told if told.name in state.round]
+    targets = [target for target in state.attempt.targets if target.name in state.round]
     state = state._replace(stage='')
-    if {told.name for told in told if told.phase == 'done'} == set(state.round):
+    done = {target.name for target in targets if target.phase == 'done'}
+    if done == set(state.round):
         if acts(settings):
             # By way of who is there by now: a late one is told before the rest is.
             return state._replace(next=world.now(), waiting='act')
         return finish(state, world)
-    if any(told.sends and told.phase != 'done' for told in told):
+    if any(target.sends and target.phase != 'done' for target in targets):
         again = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')
     # What of it is not done is chosen anew at the next poll, which is also
@@ -200,7 +204,7 @@ def conclude(settings: Settings, state: State, world: World) -> State:
 def verifying(settings: Settings, state: State, world: World) -> State:
     """Return the state after asking whether the reload of one target is to be seen."""
     now = world.now()
-    entry = next(told for told in state.attempt.told if told.phase == 'alive')
+    entry = next(target for target in state.attempt.targets if target.phase == 'alive')
     process = entry.process
     if superseded(state):
         if state.running:
@@ -263,7 +267,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
 
 
-def died(state: State, entry: Told) -> State:
+def died(state: State, entry: Target) -> State:
     """Return the state after a target died of the signal, for the breaker."""
     return state._replace(
         deaths=state.deaths + 1, deadly=entry.disposition, killed=entry.program,
@@ -271,7 +275,7 @@ def died(state: State, entry: Told) -> State:
 
 
 def checked(
-        settings: Settings, state: State, entry: Told, phase: str, world: World,
+        settings: Settings, state: State, entry: Target, phase: str, world: World,
 ) -> State:
     """Return the state after the verification of one target came to an end."""
     entry = entry._replace(phase=phase)
@@ -281,10 +285,10 @@ def checked(
 
 def confirming(settings: Settings, state: State, world: World) -> State:
     """Return the state after a last look: what was verified is still what is there."""
-    seen = state.content.seen
-    if state.looking or state.content.looked_at < state.confirm or not seen:
+    seen = state.version.seen
+    if state.reading_since or state.version.read_at < state.confirm or not seen:
         return state._replace(waiting='look')
-    for entry in state.attempt.told:
+    for entry in state.attempt.targets:
         if entry.phase == 'verified' and seen == state.attempt.fingerprint:
             world.say(
                 'verified', f'{entry.process} reloaded after {settings.signal.name}',

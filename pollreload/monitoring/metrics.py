@@ -82,7 +82,7 @@ class Metrics:
             )
         yield Family(
             'pollreload_done_info', 'gauge', 'The fingerprint that is up to date.', [
-                ('', labels(each, fingerprint=visible(each.state).content.delivered), 1)
+                ('', labels(each, fingerprint=visible(each.state).version.delivered), 1)
                 for each in records
             ],
         )
@@ -160,7 +160,7 @@ def gauges(records: Sequence[Record]) -> Iterator[Family]:
     )
     yield gauge(
         'due', 'Whether a version is settled and not yet delivered.',
-        lambda each: int(each.state.content.state == 'due'),
+        lambda each: int(each.state.version.state == 'due'),
     )
     yield Family(
         'pollreload_held', 'gauge', 'Whether the delivery is held, and why.', [
@@ -175,7 +175,7 @@ def gauges(records: Sequence[Record]) -> Iterator[Family]:
     yield gauge('backoff_seconds', 'Time until the next attempt.', backoff)
     yield gauge(
         'unreadable_paths', 'Paths that cannot be read.', lambda each: sum(
-            trouble.whole for trouble in each.state.content.troubles.values()
+            trouble.whole for trouble in each.state.version.troubles.values()
         ),
     )
 

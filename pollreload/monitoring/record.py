@@ -86,9 +86,9 @@ class Record:
 
     def after(self, state: State) -> None:
         """Keep the state after a step."""
-        content = state.content
-        if content.ended_at > self.state.content.ended_at:
-            took = max(0.0, content.ended_at - content.looked_at)
+        content = state.version
+        if content.ended_at > self.state.version.ended_at:
+            took = max(0.0, content.ended_at - content.read_at)
             self.polls[bisect_left(BOUNDS, took)] += 1
             self.took += took
             self.ended = content.ended_at
@@ -117,7 +117,7 @@ class Record:
 
     def ready(self) -> bool:
         """Return whether there is a baseline."""
-        return self.state.content.state != 'blank'
+        return self.state.version.state != 'blank'
 
 
 def label(settings: Settings) -> str:

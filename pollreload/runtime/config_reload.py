@@ -172,7 +172,7 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
     path = settings.state_file
     if (
             path is None or path not in files or elsewhere(watch.asked, settings)
-            or watch.state.content.state == 'blank'
+            or watch.state.version.state == 'blank'
     ):
         return
     with contextlib.suppress(LedgerError):

@@ -22,7 +22,7 @@ def showing(
 
     def show(state: State) -> None:
         nonlocal before, trouble
-        content = state.content
+        content = state.version
         news = content.ended_at, content.delivered, state.hold, state.attempt.tries
         if news == before or content.ended_at < 0:
             return
@@ -47,11 +47,11 @@ def about(settings: Settings) -> dict[str, object]:
     named = {'watch': settings.name} if settings.name else {}
     return {
         'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
-        **named, **told(settings),
+        **named, **targets(settings),
     }
 
 
-def told(settings: Settings) -> dict[str, object]:
+def targets(settings: Settings) -> dict[str, object]:
     """Return what is watched, and who is told."""
     said: dict[str, object] = {
         'paths': settings.paths, 'process': settings.process,
@@ -82,11 +82,11 @@ def seen(settings: Settings, state: State) -> dict[str, object]:
 
     time: when it ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
     """
-    content = visible(state).content
+    content = visible(state).version
     return {
         'time': round(time.time() - procfs.now() + content.ended_at, 3),
         'ended': content.ended_at,
-        'took': round(content.ended_at - content.looked_at, 6),
+        'took': round(content.ended_at - content.read_at, 6),
         'content': content.state, 'seen': content.seen, 'done': content.delivered,
         'held': state.hold, 'tries': state.attempt.tries, 'unreadable': [
             (settings.paths[place], trouble.reason)

@@ -38,7 +38,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     yet.
     """
     before.close()
-    old, path, content = before.asked, settings.state_file, before.state.content
+    old, path, content = before.asked, settings.state_file, before.state.version
     moved = elsewhere(old, settings)
     if path != old.state_file or content.state == 'blank':
         before.ledger.let_go()
@@ -70,10 +70,10 @@ def inherited(before: Watch, settings: Settings) -> State:
         return state
     # Another target is notified now, or in another way: what is due stays due, and
     # whether that target has the delivered version is unknown.
-    content = state.content
+    content = state.version
     if settings.on_start != 'never':
         content = change.tell_first(content)
-    return State(content=content)
+    return State(version=content)
 
 
 def known(before: Watch, settings: Settings) -> dict[str, object]:

@@ -37,8 +37,8 @@ def shown(state: State, fingerprint: str) -> str:
 
 def visible(state: State) -> State:
     """Return a state with its fingerprints as they are shown."""
-    content = state.content
-    return state._replace(content=content._replace(
+    content = state.version
+    return state._replace(version=content._replace(
         seen=shown(state, content.seen), delivered=shown(state, content.delivered),
     ))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pollreload.core.attempt import Told
+from pollreload.core.attempt import Target
 from pollreload.core.process import (
     ENDING,
     HANDLED,
@@ -38,7 +38,7 @@ def entitle() -> str:
     return says
 
 
-def targets(settings: Settings, known: Sequence[Told] = ()) -> Choice:
+def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
     """Return the targets, or why there are none.
 
     known: the targets that were notified before. They stay targets while they live
@@ -75,7 +75,7 @@ def targets(settings: Settings, known: Sequence[Told] = ()) -> Choice:
     )
 
 
-def still(target: Told) -> Process | None:
+def still(target: Target) -> Process | None:
     """Return a target as it is now; None if it has exited."""
     process = procfs.read(target.process.pid)
     if process is None or not process.alive or process.started != target.name[1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from pollreload.core.attempt import Told
+from pollreload.core.attempt import Target
 from pollreload.core.state import Say, State, World
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
@@ -39,7 +39,7 @@ def splayed(splay: float) -> float:
 
 def world(
         settings: Settings, observer: Observer, runner: Runner, say: Say,
-        save: Callable[[State], bool], known: Callable[[], Sequence[Told]] = tuple,
+        save: Callable[[State], bool], known: Callable[[], Sequence[Target]] = tuple,
 ) -> World:
     """Return the world of a watch.
 
@@ -51,7 +51,7 @@ def world(
     return World(
         now=CLOCK.now,
         jitter=jitter,
-        look=observer.poll,
+        read=observer.poll,
         digest=fingerprint,
         targets=lambda: targets(settings, known()),
         absent=lambda: absent(settings),

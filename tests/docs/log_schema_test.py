@@ -521,7 +521,7 @@ def worlds() -> Iterator[Simulation]:
     it.run(60.0)
     yield it
     it = world()
-    while it.state.content.state != 'settling':
+    while it.state.version.state != 'settling':
         it.run(0.25)
     it.restart()
     it.put('A')

@@ -381,7 +381,7 @@ def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
     """Each stage, each wait and each thing to settle; no word of the inside."""
     settings = Settings(exec=(('sleep', '9'),))
     waited = [
-        *(State(stage=each) for each in step.STAGES), State(looking=1.0),
+        *(State(stage=each) for each in step.STAGES), State(reading_since=1.0),
         *(State(waiting=each) for each in ('act', 'look', 'splay', 'uptime')),
         *(State(settling=each) for each in ('doubt', 'recheck', 'settle')),
     ]
@@ -848,14 +848,14 @@ def test_no_place_for_the_memory_is_4(watched: Watched) -> None:
 
 @pytest.mark.parametrize(('state', 'status'), [
     (State(), 3),
-    (State(looking=1.0), 3),
-    (State(content=Memory('settling')), 1),
-    (State(content=Memory('due', seen='x')), 1),
-    (State(content=Memory('current', seen='x')), 0),
-    (State(content=Memory('current', seen='x', troubles={0: Trouble('gone', 0.0)})), 3),
-    (State(content=Memory('due', seen='x', troubles={0: Trouble('gone', 0.0)})), 1),
-    (State(content=Memory('settling', troubles={0: Trouble('gone', 0.0)})), 3),
-    (State(content=Memory(
+    (State(reading_since=1.0), 3),
+    (State(version=Memory('settling')), 1),
+    (State(version=Memory('due', seen='x')), 1),
+    (State(version=Memory('current', seen='x')), 0),
+    (State(version=Memory('current', seen='x', troubles={0: Trouble('gone', 0.0)})), 3),
+    (State(version=Memory('due', seen='x', troubles={0: Trouble('gone', 0.0)})), 1),
+    (State(version=Memory('settling', troubles={0: Trouble('gone', 0.0)})), 3),
+    (State(version=Memory(
         'current', seen='x', troubles={0: Trouble('a member', 0.0, whole=False)},
     )), 0),
 ])

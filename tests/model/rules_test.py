@@ -19,7 +19,7 @@ def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulati
     """Return a world in which pollreload runs for a while, and A is done."""
     world = Simulation(WATCH._replace(**changes), layout, targets=targets)
     world.run(20.0)
-    assert world.state.content.delivered in ('=A', 'f=A,n=N')
+    assert world.state.version.delivered in ('=A', 'f=A,n=N')
     return world
 
 
@@ -44,12 +44,12 @@ def test_rule_1_only_done_moves_the_memory():
 
     world.put('B')
     world.run(9.0)  # there is a poll in between
-    midway = world.state.content
+    midway = world.state.version
     world.run(3.0)
 
     assert told(world) == ['B']
     assert (midway.state, midway.delivered) == ('due', '')
-    content = world.state.content
+    content = world.state.version
     assert (content.state, content.delivered) == ('current', '=B')
 
 
@@ -232,7 +232,7 @@ def test_rule_2_a_failed_attempt_leaves_a_mark():
     world.run(60.0)
 
     assert told(world) == ['B', 'A']
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
 
 
 def test_rule_2_no_mark_without_a_signal():
@@ -265,8 +265,8 @@ def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
 
     [ledger] = kept
     assert ledger is not None
-    assert ledger.content.delivered == ''
-    assert [(it.process.pid, it.sends) for it in ledger.attempt.told] == [(101, 1)]
+    assert ledger.version.delivered == ''
+    assert [(it.process.pid, it.sends) for it in ledger.attempt.targets] == [(101, 1)]
 
 
 def test_rule_2_no_signal_without_a_ledger():
@@ -279,7 +279,7 @@ def test_rule_2_no_signal_without_a_ledger():
 
     assert told(world) == []
     assert reasons(world) == ['ledger']
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
 
 
 @pytest.mark.parametrize('back', ['A', 'B'])
@@ -294,7 +294,7 @@ def test_rule_2_the_mark_outlives_pollreload(back):
     world.put(back)
     world.run(30.0)
 
-    assert world.state.content.delivered == f'={back}'
+    assert world.state.version.delivered == f'={back}'
     assert told(world) == (['B', 'A'] if back == 'A' else ['B'])
 
 
@@ -307,7 +307,7 @@ def test_rule_3_each_target_is_told_once_per_content():
     world.run(600.0)
 
     assert sorted(sent.pid for sent in world.sent) == [101, 101, 101, 102]
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
 
 def test_rule_3_also_over_a_restart():
@@ -356,7 +356,7 @@ def test_rule_4_trouble_of_a_moment_is_not_reported():
     """What can be read again 0.25 s later is not worth a line."""
     world = world_of()
     world.hide()
-    world.run(5.0 - (world.now - world.state.content.looked_at) + 0.1)
+    world.run(5.0 - (world.now - world.state.version.read_at) + 0.1)
 
     world.put('A')
     world.run(20.0)
@@ -431,7 +431,7 @@ def started_after(seconds: float) -> Simulation:
     world.put('B')
     world.run(20.0)
     world.start()
-    started = int((world.state.content.seen_at + seconds) * 100)
+    started = int((world.state.version.seen_at + seconds) * 100)
     world.alter_root(started=started)
     world.run(20.0)
     return world
@@ -555,7 +555,7 @@ def test_rule_9_whose_pid_it_is_now_is_not_signalled():
     world.run(60.0)
 
     assert said(world, 'signalled', 'failed', 'delivered') == []
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
 
 @pytest.mark.parametrize(('how', 'event', 'reason'), [
@@ -574,7 +574,7 @@ def test_rule_9_what_is_not_sent_is_said(how, event, reason):
 
     assert reasons(world, event)[-1] == reason
     assert said(world, 'signalled', 'delivered') == []
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
 
 
 @pytest.mark.parametrize('disposition', ['default', 'ignored'])
@@ -752,6 +752,6 @@ def test_a_new_state_is_blank():
     """A watch begins with nothing known, nothing under way and nothing awaited."""
     world = Simulation(WATCH)
 
-    assert world.state.content == change.Memory()
+    assert world.state.version == change.Memory()
     assert world.state.attempt == Attempt()
     assert observation.wake(world.state) == 0.0

@@ -17,7 +17,7 @@ def missing_world(targets: int = 1, **changes: Any) -> Simulation:
     world = Simulation(WATCH._replace(**changes), targets=targets)
     world.missing = True
     world.run(20.0)
-    assert world.state.content.state == 'blank'
+    assert world.state.version.state == 'blank'
     return world
 
 

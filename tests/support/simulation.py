@@ -376,7 +376,7 @@ class Simulation:
         """End pollreload and start it again, with or without its ledger."""
         attempt = self.ledger.attempt if self.ledger is not None else None
         midway = bool(self.state.stage) or (attempt is not None and any(
-            told.phase not in ('failed', 'done') for told in attempt.told
+            told.phase not in ('failed', 'done') for told in attempt.targets
         ))
         if midway or not keep:
             self.targets = {
@@ -422,8 +422,8 @@ class Simulation:
         before = self.state
         said = len(self.events)
         self.state = step_module.step(self.settings, before, self.world)
-        done = self.state.content.delivered
-        if done and done != before.content.delivered and not any(
+        done = self.state.version.delivered
+        if done and done != before.version.delivered and not any(
                 event.event == 'baseline' and 'reason' not in event.fields
                 for event in self.events[said:]
         ):
@@ -463,7 +463,7 @@ class Simulation:
     def surroundings(self) -> World:
         """Return the world as pollreload sees it."""
         return World(
-            now=lambda: self.now, jitter=lambda: 0.5, look=self.look,
+            now=lambda: self.now, jitter=lambda: 0.5, read=self.look,
             digest=fingerprint, targets=self.choice, absent=lambda: 'no app',
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
@@ -634,8 +634,8 @@ class Simulation:
         told, count = self.acting
         where = f'{self.now}: action {index} of {self.marked} after {self.acting}'
         assert self.ledger is not None, f'without a mark: {where}'
-        assert not self.ledger.content.delivered, f'without a mark: {where}'
-        assert self.ledger.content.state == 'due', f'not settled: {where}'
+        assert not self.ledger.version.delivered, f'without a mark: {where}'
+        assert self.ledger.version.state == 'due', f'not settled: {where}'
         assert self.marked == self.seen, f'not seen by the last look: {where}'
         turns = {count} if told == self.marked else set()
         if told != self.marked or self.anew:
@@ -810,7 +810,7 @@ class Simulation:
 
     def resting(self) -> bool:
         """Return whether all is done and nothing is under way."""
-        content = self.state.content
+        content = self.state.version
         return content.state == 'current' and not self.state.stage and not self.hung
 
     def settle_down(self) -> None:
@@ -852,6 +852,6 @@ class Simulation:
         """Let time pass until all is done and a look saw what is there now."""
         began = self.now
         while self.now < began + seconds and not (
-                self.resting() and self.state.content.looked_at > began
+                self.resting() and self.state.version.read_at > began
         ):
             self.run(self.settings.interval)

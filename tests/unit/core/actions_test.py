@@ -108,7 +108,7 @@ def test_the_first_failure_stops_the_rest_and_is_where_it_goes_on(how, number, w
     assert begun(world) == [*before, (number, how), (number, how), *after]
     # The second is the same failure: it is not worth another line.
     assert said(world, 'failed') == [words]
-    assert (world.state.content.delivered, world.state.hold) == ('=B', '')
+    assert (world.state.version.delivered, world.state.hold) == ('=B', '')
 
 
 def test_the_fields_of_a_failure_say_which_it_was():
@@ -139,7 +139,7 @@ def test_tries_are_later_and_later():
     assert waits[:9] == pytest.approx([0.75, 1.5, 3, 6, 12, 24, 45, 45, 45])
     assert {*waits[9:]} == {45.0}
     assert {it.number for it in world.acts} == {0}
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
 
 def test_what_succeeded_has_the_next_one_begin_afresh():
@@ -177,7 +177,7 @@ def test_hup_tries_again_at_once():
     world.ask()
     world.run(2.0)
 
-    assert (done(world), world.state.content.delivered) == (ALL, '=B')
+    assert (done(world), world.state.version.delivered) == (ALL, '=B')
 
 
 def test_a_new_content_begins_anew_and_at_once():
@@ -192,7 +192,7 @@ def test_a_new_content_begins_anew_and_at_once():
     world.run(10.0)
 
     assert (done(world, 'B'), done(world, 'C')) == ([0], ALL)
-    assert world.state.content.delivered == '=C'
+    assert world.state.version.delivered == '=C'
 
 
 def test_a_content_that_comes_while_one_hangs_waits_for_its_end():
@@ -222,7 +222,7 @@ def test_a_content_that_is_half_done_and_comes_back_goes_on():
     while len(world.acts) < 4:
         world.run(0.1)
     world.put('C')
-    while world.state.content.state != 'settling':
+    while world.state.version.state != 'settling':
         world.run(0.1)
 
     world.put('B')
@@ -291,12 +291,12 @@ def test_what_was_done_is_the_outcome():
     world.put('B')
     world.run(30.0)
     state = State(
-        change.Memory('settling', seen='=C', looked_at=9.0),
+        change.Memory('settling', seen='=C', read_at=9.0),
         Attempt('=B', acted_at=7.0),
     )
 
     assert world.state.outcome == 'done'
-    assert finish(state, world.world).content.left == 7.0
+    assert finish(state, world.world).version.left == 7.0
     assert finish(state, world.world).outcome == 'done'
     needless = finish(state._replace(attempt=Attempt('=B')), world.world)
     assert needless.outcome == 'needless'
@@ -315,7 +315,7 @@ def test_nothing_is_done_without_a_mark():
 
     assert not world.acts
     assert said(world, 'held') == ['the ledger cannot be written, so nothing is done']
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
     assert world.state.attempt.acted_at == 0.0
 
 
@@ -331,7 +331,7 @@ def test_a_content_that_is_there_again_is_told_again():
     world.run(30.0)
 
     assert done(world, 'A') == ALL
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
 
 
 def test_what_failed_before_anything_was_begun_leaves_a_mark_too():
@@ -443,7 +443,7 @@ def test_what_ends_need_not_be_there_again():
 
     assert len(world.sent) == 1
     assert done(world) == ALL
-    assert world.state.content.delivered == '=B'
+    assert world.state.version.delivered == '=B'
 
 
 # At the start
@@ -461,7 +461,7 @@ def test_without_a_process_and_a_memory_it_is_done_once(on_start, times, words):
 
     assert words in said(world, 'baseline')[0]
     assert done(world, 'A') == ALL * times
-    assert world.state.content.delivered == '=A'
+    assert world.state.version.delivered == '=A'
 
 
 def test_with_a_process_that_is_newer_nothing_is_done_at_the_start():
@@ -502,7 +502,7 @@ def test_what_was_something_else_for_a_moment_is_told_again():
     """Who was started meanwhile may have read that, and nobody can be asked."""
     world = world_of()
     world.put('B')
-    while world.state.content.state != 'settling':
+    while world.state.version.state != 'settling':
         world.run(0.1)
 
     world.put('A')
@@ -567,7 +567,7 @@ def test_verify_that_agrees_at_last_ends_it():
 
     assert done(world) == ALL * 2
     assert len(said(world, 'verified')) == 1
-    assert world.state.content.delivered == '=B'
+    assert world.state.version.delivered == '=B'
 
 
 def test_verify_that_hangs_is_ended():
@@ -663,7 +663,7 @@ def test_a_run_goes_on_where_the_last_one_was(seconds):
     """What succeeded is not repeated; what was under way is, for nobody saw its end."""
     world = world_of()
     world.put('B')
-    while world.state.content.state != 'due':
+    while world.state.version.state != 'due':
         world.run(0.05)
     world.run(seconds)
     before = done(world)
@@ -675,7 +675,7 @@ def test_a_run_goes_on_where_the_last_one_was(seconds):
     assert done(world) == ALL
     assert len(world.acts) == 3 + running
     assert begun(world)[:len(before)] == [(each, 'good') for each in before]
-    assert world.state.content.delivered == '=B'
+    assert world.state.version.delivered == '=B'
 
 
 def test_a_run_counts_on_what_the_last_one_counted():
@@ -724,7 +724,7 @@ def test_what_was_done_comes_back_from_the_ledger(acted, how):
         '=B', tries=state.attempt.tries, acted=acted,
         acted_at=world.acts[0].at, doubted=2,
     )
-    assert back.content.delivered == ''
+    assert back.version.delivered == ''
     assert ledger_format.latest(back) >= back.attempt.acted_at
 
 
@@ -739,18 +739,9 @@ def revived(state: State, here: ledger_format.Here = HERE, **changes: Any) -> St
     return back
 
 
-def test_a_ledger_of_before_says_that_nothing_was_begun():
-    """0.1.0 wrote none of the three."""
-    state = State(world_of().state.content, Attempt('=B', acted=2, acted_at=7.0))
-
-    back = revived(state, acted=None, acted_at=None, doubted=None)
-
-    assert back.attempt == Attempt('=B')
-
-
 def test_after_a_boot_nothing_is_known_of_it():
     """It may all have been started anew: the content is told from the first."""
-    state = State(world_of().state.content, Attempt('=B', acted=2, acted_at=7.0))
+    state = State(world_of().state.version, Attempt('=B', acted=2, acted_at=7.0))
 
     back = revived(state, HERE._replace(boot='another'))
 
@@ -770,7 +761,7 @@ def test_a_ledger_of_more_than_there_is(acted):
 
     world.run(60.0)
 
-    assert world.state.content.delivered == '=B'
+    assert world.state.version.delivered == '=B'
     assert done(world) == []
 
 
@@ -795,7 +786,7 @@ def test_nothing_secret_is_said():
     assert [actions.fields(watch, each) for each in (0, 1)] == [
         {'exec': '/bin/one'}, {'url': 'http://host:81/three'},
     ]
-    assert world.state.content.delivered == '=B'
+    assert world.state.version.delivered == '=B'
     assert 'secret' not in str([(it.message, it.fields) for it in world.events])
 
 
@@ -813,7 +804,7 @@ def test_dry_run_says_what_is_left_undone():
     assert [dict(it.fields) for it in world.events if it.event == 'would'] == [
         {'exec': 'one'}, {'exec': 'two'}, {'url': 'http://host/3'},
     ]
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
 
 def test_a_single_attempt_ends_where_only_time_can_help():
@@ -822,9 +813,9 @@ def test_a_single_attempt_ends_where_only_time_can_help():
     awaited = set()
     world.put('B')
     world.spoil('good', 'fail')
-    while done(world) != ALL or world.state.content.state != 'current':
+    while done(world) != ALL or world.state.version.state != 'current':
         world.run(0.05)
-        if world.state.content.state == 'due':
+        if world.state.version.state == 'due':
             awaited.add(step.awaited(world.state))
 
     assert awaited == {'', 'act', 'agree'} | awaited & {'look', 'agreed'}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollreload.core import attempt
-from pollreload.core.attempt import Attempt, Told
+from pollreload.core.attempt import Attempt, Target
 from pollreload.core.process import Process
 
 MASTER = Process(40, 1, 100_000, 'app')
@@ -42,12 +42,12 @@ def test_the_next_phase_is(phase, seen, answer):
 
 def test_nothing_was_done_for_a_stranger():
     """A target that was not told yet has an entry all the same."""
-    assert attempt.of(Attempt(), MASTER) == Told(MASTER)
+    assert attempt.of(Attempt(), MASTER) == Target(MASTER)
 
 
 def test_a_target_is_known_by_pid_and_start_time():
     """The same pid with another start time is another target."""
-    known = Attempt(told=(Told(MASTER, sends=2),))
+    known = Attempt(targets=(Target(MASTER, sends=2),))
 
     assert attempt.of(known, MASTER._replace(started=1)).sends == 0
     assert attempt.of(known, MASTER._replace(comm='new')).sends == 2
@@ -57,26 +57,26 @@ def test_an_entry_has_the_process_as_it_is_now():
     """What is remembered is the entry; the process is the one that was found."""
     renamed = MASTER._replace(comm='new')
 
-    assert attempt.of(Attempt(told=(Told(MASTER),)), renamed).process == renamed
+    assert attempt.of(Attempt(targets=(Target(MASTER),)), renamed).process == renamed
 
 
 def test_record_replaces_the_entry_of_a_target():
     """Each target has one entry."""
-    known = Attempt(told=(Told(MASTER), Told(WORKER)))
+    known = Attempt(targets=(Target(MASTER), Target(WORKER)))
 
-    known = attempt.record(known, Told(MASTER, sends=1))
+    known = attempt.record(known, Target(MASTER, sends=1))
 
-    assert sorted(known.told) == [Told(MASTER, sends=1), Told(WORKER)]
+    assert sorted(known.targets) == [Target(MASTER, sends=1), Target(WORKER)]
 
 
 def test_unmarked_forgets_a_target_that_never_was_signalled():
     """A signal that did not go out leaves no trace, but what went before does."""
-    known = Attempt(told=(Told(MASTER, sends=1), Told(WORKER, sends=2)))
+    known = Attempt(targets=(Target(MASTER, sends=1), Target(WORKER, sends=2)))
 
-    known = attempt.unmarked(known, Told(MASTER))
-    known = attempt.unmarked(known, Told(WORKER, sends=1))
+    known = attempt.unmarked(known, Target(MASTER))
+    known = attempt.unmarked(known, Target(WORKER, sends=1))
 
-    assert known.told == (Told(WORKER, sends=1),)
+    assert known.targets == (Target(WORKER, sends=1),)
 
 
 @pytest.mark.parametrize(('process', 'matches', 'answer'), [
@@ -132,7 +132,7 @@ def test_the_breaker(deaths, deadly, disposition, answer):
 
 
 OLD = ((7, 100, 'app'), (8, 150, 'app: worker'), (9, 151, 'app: worker'))
-TARGET = Told(Process(7, 1, 100, 'app'), since=5000, family=OLD)
+TARGET = Target(Process(7, 1, 100, 'app'), since=5000, family=OLD)
 
 
 @pytest.mark.parametrize(('family', 'yes'), [

@@ -85,15 +85,15 @@ KNOWN = (Known('file', {'': A}),)
 MEMORIES = {
     'blank': Memory(),
     'current': Memory(
-        'current', KNOWN, '=A', '=A', 5.0, '=A', looked_at=8.0, ended_at=8.0,
+        'current', KNOWN, '=A', '=A', 5.0, '=A', read_at=8.0, ended_at=8.0,
     ),
     'settling': Memory(
         'settling', KNOWN, '=A', '=B', 9.5, '=A', left=8.0, restless=9.5,
-        looked_at=9.5, ended_at=9.5,
+        read_at=9.5, ended_at=9.5,
     ),
     'due': Memory(
         'due', (Known('file', {'': B}),), '=B', '=B', 5.0, '=A', left=4.0,
-        looked_at=9.5, ended_at=9.5,
+        read_at=9.5, ended_at=9.5,
     ),
 }
 SEEN = {
@@ -129,7 +129,7 @@ def test_each_cell_is_acted_on(state, saw):
 
     assert decision.action == change.TABLE[state, saw]
     assert memory.state == STATES_AFTER[state, saw]
-    assert memory.looked_at == 10.0
+    assert memory.read_at == 10.0
     if memory.state != 'current' or state == 'current':
         assert memory.delivered == MEMORIES[state].delivered
 
@@ -550,14 +550,14 @@ def test_restless(memory, now, answer):
 
 def test_told_advances_the_memory_to_what_is_there():
     """All targets have what was seen last: it is done."""
-    memory = change.told(MEMORIES['due'], '=B', 7.0)
+    memory = change.advance(MEMORIES['due'], '=B', 7.0)
 
     assert (memory.state, memory.delivered) == ('current', '=B')
 
 
 def test_told_of_what_is_not_there_any_more():
     """All targets have B while C is on its way: B is done, C stays on its way."""
-    memory = change.told(MEMORIES['settling']._replace(seen='=C'), '=B', 7.0)
+    memory = change.advance(MEMORIES['settling']._replace(seen='=C'), '=B', 7.0)
 
     assert (memory.state, memory.delivered, memory.seen) == ('settling', '=B', '=C')
     assert memory.left == 7.0

@@ -259,7 +259,7 @@ def test_a_look_that_began_before_a_validation_ended_is_not_enough():
             world.put('C')  # right after the look that hung
         return seen
 
-    world.world = world.world._replace(look=look)
+    world.world = world.world._replace(read=look)
     world.run(20.0)
 
     assert told(world) == [(101, 'C')]
@@ -468,7 +468,7 @@ def test_restarting_targets_that_refuse_do_not_pile_up():
         world.alter_root(refuses=True, started=95_000)
         world.run(70.0)
 
-    assert world.state.attempt.told == ()
+    assert world.state.attempt.targets == ()
 
 
 def ending(**changes: Any) -> Simulation:
@@ -501,7 +501,7 @@ def test_the_next_run_tells_who_was_not_told():
     world = ending()
     world.end(101)
     world.run(5.0)
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
     world.make_ready()
     world.run(70.0)
@@ -546,8 +546,8 @@ def test_who_was_spared_has_no_successor():
     world.run(20.0)
     world.start()
     world.start()
-    world.alter(101, started=int((world.state.content.seen_at + 12.0) * 100))
-    world.alter(102, started=int((world.state.content.seen_at + 5.0) * 100))
+    world.alter(101, started=int((world.state.version.seen_at + 12.0) * 100))
+    world.alter(102, started=int((world.state.version.seen_at + 5.0) * 100))
     world.alter(102, refuses=True)
     world.run(20.0)
     world.make_ready()

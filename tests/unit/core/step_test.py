@@ -30,12 +30,14 @@ def said(world: Simulation, *events: str) -> list[str]:
 
 @pytest.mark.parametrize(('state', 'at'), [
     pytest.param(State(), 0.0, id='at once'),
-    pytest.param(State(look_at=7.0), 7.0, id='the next look'),
-    pytest.param(State(look_at=7.0, next=5.0), 5.0, id='something before it'),
-    pytest.param(State(look_at=7.0, next=9.0), 7.0, id='something after it'),
-    pytest.param(State(look_at=7.0, looking=5.0), 10.0, id='a look under way'),
-    pytest.param(State(looking=5.0, stalled=10.0), 70.0, id='a look that hangs'),
-    pytest.param(State(looking=5.0, next=6.0), 6.0, id='something meanwhile'),
+    pytest.param(State(next_reading=7.0), 7.0, id='the next look'),
+    pytest.param(State(next_reading=7.0, next=5.0), 5.0, id='something before it'),
+    pytest.param(State(next_reading=7.0, next=9.0), 7.0, id='something after it'),
+    pytest.param(
+        State(next_reading=7.0, reading_since=5.0), 10.0, id='a reading under way',
+    ),
+    pytest.param(State(reading_since=5.0, stalled=10.0), 70.0, id='a look that hangs'),
+    pytest.param(State(reading_since=5.0, next=6.0), 6.0, id='something meanwhile'),
 ])
 def test_wake(state, at):
     """The next step is due at the first of the times that matter."""
@@ -44,7 +46,7 @@ def test_wake(state, at):
 
 @pytest.mark.parametrize(('state', 'word'), [
     pytest.param(State(), '', id='nothing'),
-    pytest.param(State(looking=5.0, stage='survive'), 'look', id='a look'),
+    pytest.param(State(reading_since=5.0, stage='survive'), 'look', id='a look'),
     pytest.param(State(stage='survive', waiting='x'), 'survive', id='a stage'),
     pytest.param(State(waiting='splay', settling='settle'), 'splay', id='a time'),
     pytest.param(State(waiting='poll', settling='settle'), 'settle', id='to settle'),
@@ -65,7 +67,10 @@ def test_awaited(state, word):
         ['content due', f'seen {"b" * 12}', f'done {"a" * 12}'], id='due',
     ),
     pytest.param(
-        State(looking=5.0, stage='verify', hold='no target', attempt=Attempt(tries=3)),
+        State(
+            reading_since=5.0, stage='verify', hold='no target',
+            attempt=Attempt(tries=3),
+        ),
         ['reading for 2.5 s', 'under way: verify', 'held: no target',
          'failed attempts: 3'], id='all at once',
     ),
@@ -92,7 +97,7 @@ def test_the_first_look_is_at_once_and_the_second_is_spread():
         looks.append(world.now)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(look=look, jitter=lambda: 0.25)
+    world.world = world.world._replace(read=look, jitter=lambda: 0.25)
     world.run(15.0)
 
     assert looks == [1000.0, 1001.25, 1006.25, 1011.25]
@@ -122,7 +127,7 @@ def test_dates_are_read_for_the_baseline_only():
         asked.append(dates)
         return Simulation.look(world, dates)
 
-    world.world = world.world._replace(look=look)
+    world.world = world.world._replace(read=look)
     world.run(13.0)
 
     assert asked == [True, False, False, False]
@@ -131,13 +136,13 @@ def test_dates_are_read_for_the_baseline_only():
 def test_a_poll_on_demand_is_a_new_chance():
     """A HUP looks now, and forgets the backoff, the breaker and the last reason."""
     state = State(
-        look_at=900.0, attempt=Attempt(again=800.0, tries=4), deaths=3,
+        next_reading=900.0, attempt=Attempt(again=800.0, tries=4), deaths=3,
         deadly='default', hold='no target',
     )
 
     state = step.poll_now(state, 500.0)
 
-    assert (state.look_at, state.attempt.again) == (500.0, 500.0)
+    assert (state.next_reading, state.attempt.again) == (500.0, 500.0)
     assert state.attempt.tries == 4
     assert (state.deaths, state.deadly, state.hold) == (0, '', '')
 
@@ -171,7 +176,7 @@ def test_a_baseline_counts_the_files(files, words):
     """The baseline says how much there is, and never what is in it."""
     world = Simulation(WATCH._replace(paths=('/d',)))
     sight = change.Reading('directory', files, {})
-    world.world = world.world._replace(look=lambda dates: change.Snapshot((sight,)))
+    world.world = world.world._replace(read=lambda dates: change.Snapshot((sight,)))
 
     world.run(1.0)
 
@@ -185,7 +190,7 @@ def test_a_baseline_leaves_out_what_cannot_be_read():
         change.Reading('file', {'': blob('A')}, {}),
         change.Reading('', {}, {'': 'gone'}),
     )
-    world.world = world.world._replace(look=lambda dates: change.Snapshot(readings))
+    world.world = world.world._replace(read=lambda dates: change.Snapshot(readings))
 
     world.run(1.0)
 
@@ -225,7 +230,7 @@ def test_many_changes_are_counted():
         for each in 'AB'
     ]
     world.world = world.world._replace(
-        look=lambda dates: change.Snapshot((readings[world.now > 1002.0],)),
+        read=lambda dates: change.Snapshot((readings[world.now > 1002.0],)),
         send=lambda process, number: 'gone',
     )
 
@@ -257,7 +262,7 @@ def test_empty_names_the_file_that_became_empty():
         'directory', {'b': change.EMPTY}, {'a': 'permission denied'},
     )
     world.world = world.world._replace(
-        look=lambda dates: change.Snapshot((behind if world.now > 1002.0 else before,)),
+        read=lambda dates: change.Snapshot((behind if world.now > 1002.0 else before,)),
     )
     world.seen = 'empty'
 
@@ -292,7 +297,7 @@ def test_a_change_during_a_stage_does_not_clear_the_hold():
     world.ask()
     world.run(0.1)
 
-    assert (world.state.stage, world.state.content.state) == ('', 'current')
+    assert (world.state.stage, world.state.version.state) == ('', 'current')
 
 
 def test_a_stall_is_said_with_its_length():
@@ -370,7 +375,7 @@ def test_what_nobody_started_in_is_forgotten():
     world.run(60.0)
 
     assert world.sent == ()
-    assert world.state.content.left == 0.0
+    assert world.state.version.left == 0.0
     assert said(world, 'changed') == []
 
 
@@ -397,7 +402,7 @@ def test_the_ledger_is_written_when_something_changed():
     saved: list[str] = []
 
     def save(state):
-        saved.append(state.content.delivered)
+        saved.append(state.version.delivered)
         return Simulation.save(world, state)
 
     world.world = world.world._replace(save=save)
@@ -441,7 +446,7 @@ def test_trouble_is_kept_for_the_verdict():
 
     world.run(10.0)
 
-    assert world.state.content.troubles == {
+    assert world.state.version.troubles == {
         0: Trouble('permission denied', 1022.5, True, True),
     }
 

@@ -119,7 +119,7 @@ def test_verified_is_said_after_another_look():
 
     assert said(world, 'delivered') == ['SIGHUP to app (pid 101)']
     assert said(world, 'verified') == ['app (pid 101) reloaded after SIGHUP']
-    assert world.state.content.looked_at >= world.state.confirm
+    assert world.state.version.read_at >= world.state.confirm
     assert world.resting()
 
 
@@ -194,7 +194,7 @@ def test_verify_that_cannot_run_is_a_failed_delivery():
     world.run(4.6)
 
     assert said(world, 'failed') == ['cannot run --verify: no such file']
-    assert world.state.content.state == 'due'
+    assert world.state.version.state == 'due'
 
 
 def test_who_dies_while_it_is_verified_failed():
@@ -245,7 +245,7 @@ def test_a_look_that_began_before_proves_nothing():
             world.put('C')  # right after the look that hung
         return seen
 
-    world.world = world.world._replace(look=look)
+    world.world = world.world._replace(read=look)
     world.run(5.5)
 
     assert said(world, 'verified') == []

@@ -28,7 +28,7 @@ from tests.servers.harness import free_port, missing, until
 from tests.support.probe import PATHS, Answer, ask
 from tests.support.targets import DEADLINE
 
-READY = State(content=change.Memory(state='current'))
+READY = State(version=change.Memory(state='current'))
 
 
 class Served:

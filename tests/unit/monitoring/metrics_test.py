@@ -99,7 +99,7 @@ def record(**settings: Any) -> Record:
 
 def seen(**content: Any) -> State:
     """Return a state by its content."""
-    return State(content=change.Memory(**content))
+    return State(version=change.Memory(**content))
 
 
 def served(*records: Record, config: tuple[bool, float] | None = None) -> Metrics:
@@ -341,7 +341,7 @@ def test_a_look_is_counted_within_its_bound(bound: float) -> None:
     it = record()
     took = bound if bound < math.inf else BOUNDS[-1] + 1.0
     # From 0.0, for other sums would not be exact.
-    it.after(seen(looked_at=0.0, ended_at=took))
+    it.after(seen(read_at=0.0, ended_at=took))
 
     found = samples(it)
 
@@ -356,11 +356,11 @@ def test_a_look_is_counted_within_its_bound(bound: float) -> None:
 def test_each_look_is_counted_once() -> None:
     """A step that ends no look is none; nor is what a ledger remembers."""
     it = record()
-    it.after(seen(looked_at=50.0))
-    it.after(seen(looked_at=60.0, ended_at=60.5))
-    it.after(seen(looked_at=60.0, ended_at=60.5, state='due'))
-    it.after(seen(looked_at=60.0, ended_at=-1.0))
-    it.after(seen(looked_at=70.0, ended_at=71.0))
+    it.after(seen(read_at=50.0))
+    it.after(seen(read_at=60.0, ended_at=60.5))
+    it.after(seen(read_at=60.0, ended_at=60.5, state='due'))
+    it.after(seen(read_at=60.0, ended_at=-1.0))
+    it.after(seen(read_at=70.0, ended_at=71.0))
 
     found = samples(it)
 
@@ -376,8 +376,8 @@ def test_the_age_is_that_of_the_last_look() -> None:
     assert it.ended == 100.0
     assert it.age() == 0.0
 
-    it.after(seen(looked_at=90.0, ended_at=91.5))
-    it.after(State(content=change.Memory(), looking=99.0))
+    it.after(seen(read_at=90.0, ended_at=91.5))
+    it.after(State(version=change.Memory(), reading_since=99.0))
 
     assert it.age() == 8.5
     found = samples(it)
@@ -489,8 +489,8 @@ def full() -> Record:
     for event, reason in LINES:
         it.event(event, reason)
     it.event('held', 'no target')
-    it.after(State(hold='no target', content=change.Memory(
-        state='due', delivered=PRINT, looked_at=1.0, ended_at=1.5,
+    it.after(State(hold='no target', version=change.Memory(
+        state='due', delivered=PRINT, read_at=1.0, ended_at=1.5,
     )))
     return it
 

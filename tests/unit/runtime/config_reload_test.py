@@ -174,7 +174,7 @@ def test_its_own_lines_have_the_new_format(
 
     def stepped() -> bool:
         itself.step()
-        return itself.state.content.state == 'current' or bool(reader.trouble)
+        return itself.state.version.state == 'current' or bool(reader.trouble)
 
     until(stepped, 'it is read')
     assert itself.asked.interval == itself.settings.interval == 2.0
@@ -203,7 +203,7 @@ def test_it_is_read_once_more_at_the_start(
 
     def stepped() -> bool:
         itself.step()
-        return itself.state.content.state == 'current'
+        return itself.state.version.state == 'current'
 
     until(stepped, 'it is read')
     assert [each.asked for each in watches] == [second, itself.asked]
@@ -345,7 +345,7 @@ def test_two_that_swap_their_ledgers_have_them(
     assert not log.named('failed')
     for watch in watches[:2]:
         watch.step()
-        assert watch.state.content.state == 'current'
+        assert watch.state.version.state == 'current'
     kept = [cast(Any, ledger_file.peek(path))['key'] for path in (second, first)]
     assert kept == [ledger_file.key(each, os.getcwd()) for each in (a, b)]
     for watch in watches[:2]:

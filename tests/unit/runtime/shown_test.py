@@ -41,7 +41,7 @@ def test_short_secret_cannot_be_found_by_trying_all() -> None:
 
 def test_same_version_is_shown_alike_and_another_is_not() -> None:
     """Also over a restart, by the key in the ledger."""
-    state = shown.keyed(State(content=change.Memory(
+    state = shown.keyed(State(version=change.Memory(
         state='current', known=(change.Known('file', {}),), delivered='a' * 32,
         seen='a' * 32,
     )))

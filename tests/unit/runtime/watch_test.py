@@ -10,7 +10,7 @@ import pytest
 
 from pollreload.core import ledger_format
 from pollreload.core import step as step_module
-from pollreload.core.attempt import Attempt, Told
+from pollreload.core.attempt import Attempt, Target
 from pollreload.core.process import Process
 from pollreload.core.state import State
 from pollreload.errors import LedgerError
@@ -64,7 +64,7 @@ def rested(settings: Settings, log: Log) -> Watch:
     """Return a watch that has its baseline."""
     watch = Watch(settings, log)
     watch.step()
-    assert watch.state.content.state == 'current'
+    assert watch.state.version.state == 'current'
     return watch
 
 
@@ -74,16 +74,16 @@ def due(settings: Settings, log: Log) -> Watch:
     write(settings.paths[0], 'second')
     watch.poll_now()
     watch.step()
-    assert watch.state.content.state == 'due'
+    assert watch.state.version.state == 'due'
     return watch
 
 
-TOLD = Told(Process(41, 1, 7, 'app'), 2, 'sent', 5.0, 500, 'caught')
+TOLD = Target(Process(41, 1, 7, 'app'), 2, 'sent', 5.0, 500, 'caught')
 
 
 def attempted(watch: Watch) -> None:
     """Have a watch remember that it tried to tell somebody, in vain."""
-    content = watch.state.content
+    content = watch.state.version
     watch.state = watch.state._replace(
         deaths=2, deadly='caught', stage='survive', attempt=Attempt(
             content.seen, (TOLD, TOLD._replace(process=Process(42, 1, 8, 'app'),
@@ -117,7 +117,7 @@ def test_a_step_is_followed_by_who_asked_for_it(settings: Settings, log: Log) ->
     watch.step()
     watch.step()
 
-    assert [each.content.state for each in seen] == ['current', 'current']
+    assert [each.version.state for each in seen] == ['current', 'current']
     assert seen[-1] is watch.state
 
 
@@ -126,13 +126,13 @@ def test_an_operators_wish_is_done_at_once(settings: Settings, log: Log) -> None
     watch = rested(settings, log)
     write(settings.paths[0], 'second')
     watch.step()
-    assert watch.state.content.state == 'current'
+    assert watch.state.version.state == 'current'
 
     watch.poll_now()
 
     assert watch.due(0.0)
     watch.step()
-    assert watch.state.content.state == 'due'
+    assert watch.state.version.state == 'due'
 
 
 def test_a_watch_without_a_log_says_it_on_stderr(
@@ -213,7 +213,7 @@ def test_a_ledger_that_another_holds_is_left_to_it_until_it_ends(
     assert watch.behind == 0.0
     kept = ledger_file.load(path)
     assert kept is not None
-    assert kept['done'] == watch.state.content.delivered
+    assert kept['done'] == watch.state.version.delivered
     watch.ledger.let_go()
     assert not ledger_file.busy(path)
 
@@ -271,7 +271,7 @@ def test_a_ledger_that_could_not_be_written_is_written_later(
 
     assert before == early != after
     assert after is not None
-    assert after['seen'] == watch.state.content.seen
+    assert after['seen'] == watch.state.version.seen
     assert watch.behind == 0.0
     watch.ledger.let_go()
 
@@ -347,7 +347,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
     assert after.state == run._replace(saved=None)
     assert after.state.attempt.tries == 3
     assert after.state.deaths == 2
-    assert [(each.sends, each.phase) for each in after.state.attempt.told] == [
+    assert [(each.sends, each.phase) for each in after.state.attempt.targets] == [
         (2, 'pending'), (2, 'done'),
     ]
     assert after.state.stage == ''
@@ -364,8 +364,8 @@ def test_what_is_done_stays_done(settings: Settings, log: Log) -> None:
     )
     after.step()
 
-    assert after.state.content.state == 'current'
-    assert after.state.content.delivered == before.state.content.delivered
+    assert after.state.version.state == 'current'
+    assert after.state.version.delivered == before.state.version.delivered
     assert [event for event, _ in log.events] == ['polled']
 
 
@@ -377,7 +377,7 @@ def test_what_is_due_stays_due(settings: Settings, log: Log) -> None:
     after = Watch(settings._replace(interval=7.0), log, before=before)
     after.step()
 
-    assert after.state.content.state == 'due'
+    assert after.state.version.state == 'due'
     assert after.state.hold == 'no target'
     assert not log.named('changed')
 
@@ -398,7 +398,7 @@ def test_somebody_else_is_told_what_is_due(
     assert after.state.deaths == 0
     after.step()
 
-    assert after.state.content.state == 'due'
+    assert after.state.version.state == 'due'
 
 
 @pytest.mark.parametrize(('on_start', 'state'), [
@@ -415,7 +415,7 @@ def test_it_is_not_known_whether_somebody_else_has_what_is_done(
     )
     after.step()
 
-    assert after.state.content.state == state
+    assert after.state.version.state == state
     assert len(log.named('baseline')) == 1
 
 
@@ -439,9 +439,9 @@ def test_work_under_way_is_ended_by_other_settings(
 
     assert (after.runner.pid, after.state.stage) == (0, '')
     until(lambda: children.ended(pid) == children.LOST, 'the command has ended')
-    sent = [told.sends for told in after.state.attempt.told]
+    sent = [told.sends for told in after.state.attempt.targets]
     same = not {'process', 'paths'} & {*more}
-    assert sent == ([told.sends for told in attempt.told] if same else [])
+    assert sent == ([told.sends for told in attempt.targets] if same else [])
 
 
 @pytest.mark.parametrize('more', [{'interval': 7.0}, {'validate': ('true',)}])
@@ -453,7 +453,7 @@ def test_a_look_that_hangs_is_begun_anew(
     pid, before.observer.fd = children.fork(lambda: os.read(os.pipe()[0], 1))
     before.observer.pid = pid
     began = procfs.now() - 100.0
-    before.state = before.state._replace(looking=began, stalled=began)
+    before.state = before.state._replace(reading_since=began, stalled=began)
     log.events.clear()
 
     after = Watch(settings._replace(**more), log, before=before)
@@ -461,7 +461,7 @@ def test_a_look_that_hangs_is_begun_anew(
 
     assert 'polled' in [event for event, _ in log.events]
     assert not log.named('readable')
-    assert after.state.content.looked_at > began
+    assert after.state.version.read_at > began
     until(lambda: children.ended(pid) == children.LOST, 'it has ended')
 
 
@@ -486,7 +486,7 @@ def test_other_paths_have_a_baseline_of_their_own(
     after.step()
 
     assert len(log.named('baseline')) == 1
-    assert after.state.content.state == ('due' if told else 'current')
+    assert after.state.version.state == ('due' if told else 'current')
 
 
 def test_other_paths_may_have_a_ledger_already(
@@ -505,7 +505,7 @@ def test_other_paths_may_have_a_ledger_already(
     after = Watch(other, log, before=before)
     after.step()
 
-    assert after.state.content.delivered == earlier.state.content.delivered
+    assert after.state.version.delivered == earlier.state.version.delivered
     assert not log.named('baseline')
     after.ledger.let_go()
 
@@ -562,7 +562,7 @@ def test_a_ledger_that_was_of_no_use_stays_so(
     )
     after.step()
 
-    assert after.state.content.delivered == before.state.content.delivered
+    assert after.state.version.delivered == before.state.version.delivered
     assert not os.path.exists(path)
     os.close(held)
 
@@ -587,15 +587,15 @@ def test_a_ledger_may_become_another(
     after.step()
 
     assert not log.named('failed')
-    assert after.state.content.delivered == before.state.content.delivered
-    assert after.state.content.state == 'due'
+    assert after.state.version.delivered == before.state.version.delivered
+    assert after.state.version.state == 'due'
     if first in ('a', '') and second == 'b':
         assert not ledger_file.busy(f'{tmp_path}/{first}')
     if second:
         path = place(second)
         assert path
         assert ledger_file.busy(path)
-        assert (ledger_file.peek(path) or {})['done'] == before.state.content.delivered
+        assert (ledger_file.peek(path) or {})['done'] == before.state.version.delivered
     after.ledger.let_go()
 
 
@@ -622,7 +622,7 @@ def test_the_status_file_is_written_for_what_is_new(
     assert only['content'] == 'current'
     assert only['seen'] == only['done'] == shown.shown(
         watch.state, fingerprint([
-            it.files for it in watch.state.content.known if it is not None
+            it.files for it in watch.state.version.known if it is not None
         ]),
     )
 
@@ -661,11 +661,11 @@ def test_who_is_told_is_said_in_order() -> None:
     assert describe.audience(Settings(pidfile='/p', signal=Signal(10, 'SIGUSR1'))) == (
         '/p and SIGUSR1'
     )
-    assert describe.told(settings) == {
+    assert describe.targets(settings) == {
         'paths': (), 'process': 'x', 'pidfile': None, 'signal': 'SIGHUP',
         'exec': ['a'], 'url': ['http://host/a'],
     }
-    assert describe.told(settings._replace(process=None))['signal'] is None
+    assert describe.targets(settings._replace(process=None))['signal'] is None
 
 
 def test_nothing_holds_nothing() -> None:
@@ -693,6 +693,6 @@ def test_a_path_that_is_spelt_otherwise_is_the_same(
         after.poll_now()
         after.step()
 
-    assert after.state.content.state == 'due'
+    assert after.state.version.state == 'due'
     assert not log.named('baseline')
     assert len(log.named('changed')) == 1

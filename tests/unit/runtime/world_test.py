@@ -233,10 +233,10 @@ def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
         'current', (change.Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0,
         'done',
     )
-    ledger_file.save(str(path), ledger_format.dump(State(content=content), here))
+    ledger_file.save(str(path), ledger_format.dump(State(version=content), here))
 
     assert none == State()
-    assert recalled(path).content.delivered == 'done'
+    assert recalled(path).version.delivered == 'done'
     with pytest.raises(LedgerError, match='is of another watch'):
         recalled(path, ('/another',))
     assert path.exists()
@@ -273,7 +273,7 @@ def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
     path = str(tmp_path / 'memory')
     here = ledger_format.Here('key', procfs.boot(), visibility.pid_namespace())
     known = change.Known('file', {'': b'0' * 16})
-    state = State(content=change.Memory(
+    state = State(version=change.Memory(
         state='current', known=(known,), seen='a', delivered='a',
         seen_at=procfs.now() + 60.0,
     ))

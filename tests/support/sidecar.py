@@ -90,14 +90,27 @@ class Sidecar:
             if not read:
                 return {}
             self.unread += read
+        return self.take() or self.read(deadline)
+
+    def take(self) -> Event:
+        """Return the next event of what is unread; {} if it is an answer to SIGHUP."""
         line, _, self.unread = self.unread.partition(b'\n')
         got = event(line)
         if got['event'] == 'polling' or ' polling: ' in got['message']:
             # The answer to SIGHUP, which only its own test cares about.
             self.hangups.append(got)
-            return self.read(deadline)
+            return {}
         self.seen.append(got)
         return got
+
+    def drain(self) -> None:
+        """Read all that it has said by now, and wait for nothing."""
+        assert self.child.stderr is not None
+        fd = self.child.stderr.fileno()
+        while select.select([fd], [], [], 0)[0] and (read := os.read(fd, 65536)):
+            self.unread += read
+        while b'\n' in self.unread:
+            self.take()
 
     def until(self, name: str, **fields: object) -> Event:
         """Return the next event of a name, with such fields, since that of the last

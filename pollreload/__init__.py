@@ -1,1 +1,1 @@
-"""Polls files by content and tells the right process, until it has been told."""
+"""Poll files, compare their contents, and signal the process that uses them."""

@@ -1,4 +1,4 @@
-"""Where pollreload begins, and where its errors end."""
+"""The entry point: runs a command and prints its errors as one line."""
 from __future__ import annotations
 
 import errno
@@ -13,25 +13,25 @@ from pollreload.system.children import nowhere
 
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 IO_ERROR = 74  # EX_IOERR
-# Nothing else that we do can fail so: the ledger's errors are LedgerErrors.
+# Only writes to stdout fail like this: errors of the ledger are LedgerErrors.
 UNWRITTEN = (errno.EPIPE, errno.ENOSPC)
 
 
 def main() -> int:
     """Run the command line of this process; return the exit status."""
-    words = sys.argv[1:]
-    if words[:1] == ['watch']:
-        # What asks a watch for something must not end it while it starts.
+    arguments = sys.argv[1:]
+    if arguments[:1] == ['watch']:
+        # HUP and USR1 ask a watch for something and must not end it while it starts.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
     stand_in()
-    if words[:1] != ['smoke'] and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        # It ends us as it ends any program, without a traceback; smoke cleans up.
+    if arguments[:1] != ['smoke'] and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        # Ends the process without a traceback, like any program; smoke cleans up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # What is imported stays: to search it for garbage takes a tenth of the time
     # that a check with nothing due takes.
     gc.disable()
     try:
-        status = run(words)
+        status = run(arguments)
         sys.stdout.flush()
         return status
     except PollreloadError as error:
@@ -40,7 +40,7 @@ def main() -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in UNWRITTEN:
             return unwritten(error)
-        # Whatever else comes here is a fault of ours, and worth a report.
+        # Anything else is a fault in pollreload.
         import traceback
         traceback.print_exc()
         print('pollreload: this is a fault in pollreload; please report it',
@@ -49,8 +49,8 @@ def main() -> int:
 
 
 def unwritten(error: OSError) -> int:
-    """Return the exit status where stdout took no more of what we print."""
-    # What is left in the buffer would fail once more at exit.
+    """Return the exit status after a write to stdout failed."""
+    # The rest of the buffer would fail again at exit.
     os.dup2(nowhere(), 1)
     if error.errno == errno.EPIPE:
         return 128 + signal.SIGPIPE
@@ -58,18 +58,18 @@ def unwritten(error: OSError) -> int:
     return IO_ERROR
 
 
-def run(words: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Run a command."""
-    if words[:1] == ['watch']:
-        return sidecar(words)
+    if arguments[:1] == ['watch']:
+        return sidecar(arguments)
     from pollreload.cli.main import main as run
-    return cast(int, run(words))
+    return cast(int, run(arguments))
 
 
 def stand_in() -> None:
-    """Open what of stdin, stdout and stderr is closed, on /dev/null.
+    """Open those of stdin, stdout and stderr that are closed, on /dev/null.
 
-    Or the next file that is opened takes its place, and gets what is printed.
+    Otherwise the next file that is opened takes their place and gets the output.
     """
     while (fd := nowhere()) < 3:
         os.set_inheritable(fd, True)
@@ -77,26 +77,26 @@ def stand_in() -> None:
     sys.stdout = sys.stdout or open(1, 'w', closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, 'w', closefd=False)  # noqa: SIM115
     if sys.stdout.errors == 'strict':
-        # A name may hold what the encoding of stdout cannot say.
+        # A file name may hold characters that the encoding of stdout lacks.
         cast(Any, sys.stdout).reconfigure(errors='backslashreplace')
 
 
-def sidecar(words: list[str]) -> int:
-    """Run a watch, whose words are read by a child.
+def sidecar(arguments: list[str]) -> int:
+    """Run a watch; a child parses its arguments.
 
-    What reads them (click) takes 4 MB, which the sidecar would carry for as
-    long as it lives.
+    The parser (click) takes 4 MB, which the sidecar would keep for as long as it
+    lives.
     """
     from pollreload.commands import watch
     from pollreload.settings import unpack
     from pollreload.system import children
     watch.block()
     try:
-        # Deaf, as what is sent to all of us is for the watch to answer.
-        pid, fd = children.fork(lambda: parsed(words), deaf=True)
+        # Deaf: signals to the process group are answered by the watch.
+        pid, fd = children.fork(lambda: parsed(arguments), deaf=True)
     except OSError:
-        # No process to spare: then the memory has to be.
-        got = parsed(words)
+        # No child can be started: parse in this process and keep the memory.
+        got = parsed(arguments)
     else:
         ending = {signal.SIGTERM, signal.SIGINT}
         while (status := children.ended(pid)) is None:
@@ -108,20 +108,20 @@ def sidecar(words: list[str]) -> int:
         got = cast(Any, children.value(fd))
     if isinstance(got, int):
         return got
-    return watch.run(unpack(got), lambda: reread(words))
+    return watch.run(unpack(got), lambda: reread(arguments))
 
 
-def reread(words: list[str]) -> object:
-    """Return what the words stand for by now, as cli.reread does; for a child."""
+def reread(arguments: list[str]) -> object:
+    """Parse the arguments and the config file again; called in a child."""
     from pollreload.cli.main import reread as read
-    return read(words)
+    return read(arguments)
 
 
-def parsed(words: list[str]) -> Any:
-    """Return the exit status or the plan that the words stand for."""
+def parsed(arguments: list[str]) -> Any:
+    """Parse the arguments; return an exit status, or the packed plan of a watch."""
     from pollreload.cli.main import run_packed as read
     try:
-        return read(words)
+        return read(arguments)
     except OSError as error:
         if error.errno not in UNWRITTEN:
             raise
@@ -129,10 +129,10 @@ def parsed(words: list[str]) -> Any:
 
 
 def command() -> NoReturn:
-    """Be a program.
+    """Run main and exit.
 
-    What the interpreter does at its end, a tenth of a check that finds nothing, is
-    of no use to a process that ends: main has written what there was to write.
+    os._exit skips the interpreter's finalization, a tenth of the time of a check
+    that finds nothing; main has written all output.
     """
     status = main()
     try:

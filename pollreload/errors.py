@@ -1,11 +1,11 @@
-"""The errors that end a command, each with whose fault it is."""
+"""The errors that end a command, each with its exit status."""
 from __future__ import annotations
 
 
 class PollreloadError(Exception):
-    """Something a person can mend; shown as one line, never as a traceback.
+    """An error that the user can fix; shown as one line, never as a traceback.
 
-    status: what the process exits with.
+    status: the exit status of the process.
     """
 
     status = 70
@@ -24,11 +24,11 @@ class LedgerError(PollreloadError):
 
 
 class LedgerKept(LedgerError):
-    """The ledger is corrupt or newer: to be kept aside, and nobody told of it."""
+    """The ledger is corrupt or of a newer version: it is set aside, nothing is sent."""
 
 
 class StatusError(PollreloadError):
-    """There is no status file that can be read."""
+    """The status file is missing or cannot be read."""
 
     status = 1
 

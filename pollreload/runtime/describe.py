@@ -1,4 +1,4 @@
-"""Describe."""
+"""Describe a watch and its state, for the log and for --status-file."""
 from __future__ import annotations
 
 import os
@@ -15,16 +15,19 @@ from pollreload.system import procfs
 def showing(
         settings: Settings, path: str, say: Say,
 ) -> Callable[[State], None]:
-    """Return what keeps --status-file up to date; a fault of it is said once."""
+    """Return a function that keeps --status-file up to date.
+
+    A failure to write it is logged once.
+    """
     from pollreload.system import status_file
     before: object = None
     trouble = ''
 
     def show(state: State) -> None:
         nonlocal before, trouble
-        content = state.version
-        news = content.ended_at, content.delivered, state.hold, state.attempt.tries
-        if news == before or content.ended_at < 0:
+        version = state.version
+        news = version.ended_at, version.delivered, state.hold, state.attempt.tries
+        if news == before or version.ended_at < 0:
             return
         before = news
         shown = {**about(settings), **seen(settings, state)}
@@ -43,7 +46,7 @@ def showing(
 
 
 def about(settings: Settings) -> dict[str, object]:
-    """Return what --status-file says of the watch itself."""
+    """Return the fields of --status-file that describe the watch itself."""
     named = {'watch': settings.name} if settings.name else {}
     return {
         'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
@@ -52,7 +55,7 @@ def about(settings: Settings) -> dict[str, object]:
 
 
 def targets(settings: Settings) -> dict[str, object]:
-    """Return what is watched, and who is told."""
+    """Return the paths of a watch, its target, and its actions, for the log."""
     said: dict[str, object] = {
         'paths': settings.paths, 'process': settings.process,
         'pidfile': settings.pidfile,
@@ -65,31 +68,33 @@ def targets(settings: Settings) -> dict[str, object]:
 
 
 def audience(settings: Settings) -> str:
-    """Return who is told, for a person."""
-    who = []
+    """Return the target and the actions of a watch as text."""
+    found = []
     if signals(settings):
-        who.append(f'{settings.process or settings.pidfile} and {settings.signal.name}')
+        target = settings.process or settings.pidfile
+        found.append(f'{target} and {settings.signal.name}')
     if acts(settings):
         from pollreload.core import actions
-        who += [
+        found += [
             actions.named(settings, each) for each in range(actions.count(settings))
         ]
-    return ', then '.join(who)
+    return ', then '.join(found)
 
 
 def seen(settings: Settings, state: State) -> dict[str, object]:
-    """Return what --status-file says of the last look, and of what came of it.
+    """Return the fields of --status-file that describe the last poll.
 
-    time: when it ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
+    time: when that poll ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.
     """
-    content = visible(state).version
+    version = visible(state).version
     return {
-        'time': round(time.time() - procfs.now() + content.ended_at, 3),
-        'ended': content.ended_at,
-        'took': round(content.ended_at - content.read_at, 6),
-        'content': content.state, 'seen': content.seen, 'done': content.delivered,
+        'time': round(time.time() - procfs.now() + version.ended_at, 3),
+        'ended': version.ended_at,
+        'took': round(version.ended_at - version.read_at, 6),
+        'content': version.state, 'seen': version.seen,
+        'done': version.delivered,
         'held': state.hold, 'tries': state.attempt.tries, 'unreadable': [
             (settings.paths[place], trouble.reason)
-            for place, trouble in sorted(content.troubles.items())
+            for place, trouble in sorted(version.troubles.items())
         ],
     }

@@ -1,4 +1,4 @@
-"""Which files watches read and write, so that none overwrites what another reads."""
+"""Refuse watches that would overwrite a file that a watch reads."""
 from __future__ import annotations
 
 import os
@@ -7,17 +7,18 @@ from typing import NamedTuple, cast
 
 from pollreload.runtime import guard, ledger
 from pollreload.settings import Settings
-from pollreload.system import globs, mounts
-from pollreload.system.mounts import wildcard
+from pollreload.system import globs
+from pollreload.system.path_steps import all_names, wildcard
 
-WRITTEN = '', '.lock', '.1.new', '.kept-20260101T000000Z'  # ends of names we write
+# The endings of the names that pollreload writes.
+WRITTEN = '', '.lock', '.1.new', '.kept-20260101T000000Z'
 
 
 class Files(NamedTuple):
-    """Which files a watch touches, each by every name that it goes by.
+    """The files that a watch reads and writes, each by all of its names.
 
     written: option -> the file that it names. watched: all paths.
-    trees: the names of each path up to its first wildcard, and what follows.
+    trees: the names of each path up to its first wildcard, and the patterns after it.
     ignore: patterns of names that are left out below.
     """
 
@@ -39,7 +40,7 @@ class Files(NamedTuple):
 
 
 def touched(watches: Sequence[Settings]) -> list[Files]:
-    """Return which files each watch touches."""
+    """Return the files that each watch reads and writes."""
     given = [
         (written(each), each.paths, [tree(path) for path in each.paths], each.ignore)
         for each in watches
@@ -65,13 +66,14 @@ def written(settings: Settings) -> dict[str, str]:
 
 
 def known(paths: Sequence[str]) -> list[frozenset[str]]:
-    """Return all names of each path; where one does not answer, those they have here.
+    """Return all names of each path.
 
-    All at a time, for each that does not answer would be waited for.
+    They are looked up in one call with one time limit. If a path does not answer,
+    each has only its name relative to the working directory.
     """
     try:
         return cast(list[frozenset[str]], guard.carefully(
-            lambda: [mounts.names(path) for path in paths], *paths,
+            lambda: [all_names(path) for path in paths], *paths,
         ))
     except OSError:
         here = ledger.directory()
@@ -81,7 +83,7 @@ def known(paths: Sequence[str]) -> list[frozenset[str]]:
 
 
 def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
-    """Return the option that a watch must not have with its others, and why not."""
+    """Return an option that conflicts with the others, and the reason."""
     for option, names in files.written.items():
         if names & files.watched:
             file = written(settings)[option]
@@ -99,7 +101,7 @@ def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
 
 
 def tree(path: str) -> tuple[str, tuple[str, ...]]:
-    """Return a path up to its first wildcard, and the patterns from there on."""
+    """Split a path at its first wildcard into a directory and patterns."""
     if not wildcard(path):
         return path, ()
     top, patterns = globs.split(path)

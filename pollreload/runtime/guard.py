@@ -9,17 +9,17 @@ from typing import Any
 from pollreload.system import children, mounts, procfs
 
 PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
-SPARED = 10.0  # s until what did not answer is asked again: others wait meanwhile
-# Paths that do not answer -> the child that waits for them, and until when they are
-# spared, boot seconds.
+SPARED = 10.0  # s until a path that did not answer is accessed again
+# Paths that do not answer -> the child that waits for them, and the time before which
+# they are not accessed again, boot seconds.
 STUCK: dict[tuple[str, ...], tuple[int, float]] = {}
 
 
 def carefully(function: Callable[[], Any], *paths: str) -> Any:
-    """Return what a function returns that reads or writes at some paths.
+    """Call a function that reads or writes at some paths, with a time limit.
 
-    Where that may hang it runs in a child, for PATIENCE seconds at most; and not
-    at all for SPARED seconds after that, and while that child hangs still.
+    If a path may hang, the function runs in a child for PATIENCE seconds at most.
+    After a timeout it is not called for SPARED seconds, nor while that child hangs.
     Raises OSError, also TimeoutError.
     """
     if not mounts.can_hang(paths):
@@ -36,11 +36,11 @@ def carefully(function: Callable[[], Any], *paths: str) -> Any:
         raise
 
 
-def ask_anew() -> None:
-    """Spare nothing any more of what did not answer, but where it still hangs."""
+def forget_timeouts() -> None:
+    """Allow access to paths that did not answer, unless their child still hangs."""
     STUCK.update({paths: (pid, 0.0) for paths, (pid, _) in STUCK.items()})
 
 
 def stopping() -> bool:
-    """Return whether TERM or INT waits for us; they are blocked while we work."""
+    """Return whether TERM or INT is pending; both are blocked outside of the sleep."""
     return not signal.sigpending().isdisjoint((signal.SIGTERM, signal.SIGINT))

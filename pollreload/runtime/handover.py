@@ -1,4 +1,4 @@
-"""What a watch takes over from its predecessor, when the config file changes."""
+"""Hand the state of a watch over to its new settings (SIGHUP with --config)."""
 from __future__ import annotations
 
 import os

@@ -1,4 +1,4 @@
-"""The ledger of one watch: claim, recall, store."""
+"""The ledger of one watch: lock, load and save it."""
 from __future__ import annotations
 
 import os
@@ -15,10 +15,10 @@ from pollreload.system.fingerprint import fingerprint
 
 
 class Ledger(NamedTuple):
-    """What a watch begins with, and its ledger if there is one.
+    """The state that a watch begins with, and its ledger if there is one.
 
-    save: writes the ledger; returns whether it holds what is known.
-    held: what gives the ledger back to others; empty while another has it.
+    save: writes the ledger; returns whether it holds the given state.
+    held: functions that release the lock; empty while another run has it.
     """
 
     state: State
@@ -27,21 +27,21 @@ class Ledger(NamedTuple):
     on_start: str
 
     def let_go(self) -> None:
-        """Give the ledger back to others."""
+        """Release the lock of the ledger."""
         while self.held:
             self.held.pop()()
 
 
 def nowhere(_: State) -> bool:
-    """Save nothing, for there is no ledger."""
+    """Save nothing: the watch has no ledger."""
     return True
 
 
 def remembered(settings: Settings, say: Say) -> Ledger:
-    """Return what a watch begins with.
+    """Lock and load the ledger of a watch.
 
-    Nothing about the ledger ends a watch: it goes on with what it remembers
-    itself, and says so once.
+    A problem with the ledger never ends a watch: it is logged once, and the watch
+    goes on with the state in memory.
     """
     path, on_start = settings.state_file, settings.on_start
     found = Ledger(State(), nowhere, [], on_start)
@@ -57,7 +57,7 @@ def remembered(settings: Settings, say: Say) -> Ledger:
         return found._replace(save=save, on_start='never')
     except LedgerBusy as error:
         say('failed', f'{error}; going on without it', reason='ledger')
-        # Until the other one ends: what it leaves is older than what is known here.
+        # Taken once the other run ends: its state is older than this watch's.
         return found._replace(save=saving(settings, path, say, found.held, str(error)))
     except LedgerError as error:
         found.let_go()
@@ -69,9 +69,10 @@ def saving(
         settings: Settings, path: str, say: Say, held: list[Callable[[], None]],
         trouble: str = '',
 ) -> Callable[[State], bool]:
-    """Return what writes a ledger; a fault of it is said once, and ends nothing.
+    """Return a function that writes the ledger and logs each new failure once.
 
-    held: as in Ledger; claimed first, where it is not. trouble: what has been said.
+    held: as in Ledger; if empty, the ledger is locked first.
+    trouble: the failure that was logged last.
     """
     here = whereabouts(settings)
 
@@ -96,9 +97,10 @@ FAULTS = {each.__name__: each for each in (LedgerError, LedgerKept, LedgerBusy)}
 
 
 def kept(function: Callable[[str], Any], path: str) -> Any:
-    """Return what a function of the ledger returns for a path that may hang.
+    """Call a function of ledger_file for a path that may hang; return its result.
 
-    Raises what the function does, and LedgerError where the disk does not answer.
+    Raises the exceptions of that function, and LedgerError if the disk does not
+    answer.
     """
     return opened(lambda path, call: carefully(call, path), function, path)
 
@@ -107,7 +109,7 @@ def opened(
         by: Callable[[str, Callable[[], Any]], Any], function: Callable[[str], Any],
         path: str,
 ) -> Any:
-    """Return what a function returns that is called by another, as kept."""
+    """Call a function through another one that limits its time; see kept."""
     def call() -> tuple[str, object]:
         try:
             return '', function(path)
@@ -124,10 +126,11 @@ def opened(
 
 
 def claim(path: str) -> Callable[[], None]:
-    """Hold a ledger, and return what lets go of it; raises what ledger.lock does.
+    """Lock a ledger; return the function that releases it.
 
-    Where its disk may hang a child holds it, for to let go of it may take as
-    long as the server is away, and we are to end at once.
+    Raises the exceptions of ledger_file.lock. If its disk may hang, a child holds
+    the lock: releasing it may take as long as the server is away, and pollreload
+    must end at once.
     """
     from pollreload.system import ledger_file
 
@@ -155,16 +158,16 @@ def claim(path: str) -> Callable[[], None]:
 
 
 def store(path: str, content: Mapping[str, object]) -> None:
-    """Replace a ledger; raises LedgerError, also where the disk does not answer."""
+    """Replace a ledger; raises LedgerError, also if the disk does not answer."""
     from pollreload.system import ledger_file
     kept(lambda path: ledger_file.save(path, content), path)
 
 
 def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
-    """Return the state that the ledger keeps; a blank one where there is none.
+    """Return the state from the ledger, or a blank state if there is no ledger.
 
-    Raises LedgerKept for one that is corrupt or newer (nobody may be told on
-    the strength of it), LedgerError for one that cannot be used.
+    Raises LedgerKept for a ledger that is corrupt or of a newer version (nothing
+    may be sent because of it), LedgerError for one that cannot be used.
     """
     from pollreload.system import ledger_file
     said = kept(ledger_file.peek if settings.dry_run else ledger_file.load, path)
@@ -173,7 +176,7 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
     try:
         state = ledger_format.revive(said, here, fingerprint)
         if state is not None and ledger_format.latest(state) > procfs.now() + 1.0:
-            raise ValueError('it speaks of the future')
+            raise ValueError('it has times of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         if not settings.dry_run:
             path = kept(ledger_file.aside, path)
@@ -187,7 +190,7 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
 
 
 def whereabouts(settings: Settings) -> ledger_format.Here:
-    """Return what a ledger of this watch is good for."""
+    """Return the watch, boot and pid namespace that the ledger is valid for."""
     from pollreload.system import ledger_file
     return ledger_format.Here(
         ledger_file.key(settings, directory()), procfs.boot(),
@@ -196,9 +199,9 @@ def whereabouts(settings: Settings) -> ledger_format.Here:
 
 
 def directory() -> str:
-    """Return where we are, '/' where that was removed under us."""
+    """Return the working directory, or '/' if it was removed."""
     try:
         return os.getcwd()
     except OSError:
-        # Only a relative path would need it, and finds nothing.
+        # Only a relative path needs it, and cannot be found then.
         return '/'

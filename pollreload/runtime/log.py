@@ -1,4 +1,4 @@
-"""Events as lines, for a person or for a machine. Pure."""
+"""Format events as lines of text or JSON and write them to stderr."""
 from __future__ import annotations
 
 import os
@@ -11,7 +11,7 @@ from pollreload.settings import Settings
 
 
 def printable(text: str) -> str:
-    """Return text on one line: a file's name may hold anything but '/' and NUL."""
+    """Escape text to one printable line: a file name may hold control characters."""
     if text.isprintable():
         return text
     return ''.join(
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 
 def stamp(seconds: float) -> str:
-    """Return a time of CLOCK_REALTIME as RFC 3339 has it, in UTC with ms."""
+    """Format seconds of CLOCK_REALTIME as an RFC 3339 time in UTC, with ms."""
     whole = time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))
     return f'{whole}.{int(seconds % 1 * 1000):03d}Z'
 
@@ -32,7 +32,7 @@ def line(
         form: str, seconds: float, event: str, message: str,
         fields: Mapping[str, object],
 ) -> bytes:
-    """Return the line of an event as it is written; form: 'text' or 'json'."""
+    """Return the encoded line of an event; form: 'text' or 'json'."""
     if form == 'json':
         return json_line(seconds, event, message, fields).encode('ascii')
     return text_line(seconds, event, message).encode('utf-8', 'backslashreplace')
@@ -46,7 +46,7 @@ def text_line(seconds: float, event: str, message: str) -> str:
 def json_line(
         seconds: float, event: str, message: str, fields: Mapping[str, object],
 ) -> str:
-    """Return one JSON object; bytes of a name that are no UTF-8 as \\udcXX."""
+    """Return one JSON object; bytes that are not UTF-8 become \\udcXX."""
     return json_object(
         {'time': stamp(seconds), 'event': event, 'message': message, **fields},
     )
@@ -54,13 +54,13 @@ def json_line(
 
 def json_object(fields: Mapping[str, object]) -> str:
     """Return a JSON object on one line."""
-    # Not for the sidecar that logs text.
+    # Imported here because a sidecar that logs text does not need it.
     import json
     return json.dumps(fields)
 
 
-# Events that are no cause for concern, left out by -q; and those that are told
-# only to who asks with -v: a run that finds nothing due is silent.
+# Events that -q leaves out; and those that only -v shows in a check: a run that finds
+# nothing due is silent.
 CALM = frozenset((
     'started', 'baseline', 'polling', 'polled', 'changed', 'signalled', 'delivered',
     'verified', 'readable', 'stopped',
@@ -73,10 +73,10 @@ def logger(
         settings: Settings, talk: frozenset[str] = frozenset(('polled',)),
         patient: bool = False,
 ) -> Say:
-    """Return what writes events to stderr.
+    """Return a function that writes events to stderr.
 
-    talk: the events that -v asks for. patient: wait for a reader that is slow;
-    a sidecar must not, for it would neither poll nor stop meanwhile.
+    talk: the events that only -v shows. patient: wait for a slow reader; a sidecar
+    must not, because it could neither poll nor stop in that time.
     """
     skipped = CALM if settings.verbosity < 0 else talk if not settings.verbosity else ()
 
@@ -113,5 +113,5 @@ def put(line: bytes, patient: bool) -> None:
     try:
         os.write(2, line + b'\n')
     except OSError:
-        # A closed pipe, a full disk: there is no one left to tell.
+        # A closed pipe or a full disk: the line cannot be written anywhere.
         pass

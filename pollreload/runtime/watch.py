@@ -1,4 +1,4 @@
-"""One watch among those of a process: what it knows, and what keeps that."""
+"""One watch of a process: its settings, its state, and its ledger."""
 from __future__ import annotations
 
 import os
@@ -10,7 +10,7 @@ from pollreload.core import step as step_module
 from pollreload.core.state import Say, State
 from pollreload.runtime import shown
 from pollreload.runtime.describe import showing
-from pollreload.runtime.guard import ask_anew
+from pollreload.runtime.guard import forget_timeouts
 from pollreload.runtime.handover import handed
 from pollreload.runtime.ledger import remembered
 from pollreload.runtime.log import logger
@@ -20,12 +20,12 @@ from pollreload.runtime.world import world
 from pollreload.settings import Settings
 from pollreload.system import procfs
 
-BEHIND = 10.0  # s until a ledger is written once more that could not be
-PENALTY = 60.0  # s until a watch in which something unexpected happened goes on
+BEHIND = 10.0  # s until a failed write of the ledger is tried again
+PENALTY = 60.0  # s that a watch pauses after an unexpected exception
 
 
 def origin(error: BaseException) -> str:
-    """Return where an exception was raised, as MODULE:LINE."""
+    """Return the place where an exception was raised, as MODULE:LINE."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -35,7 +35,7 @@ def origin(error: BaseException) -> str:
 
 
 class Recorder(Protocol):
-    """Keeps what the metrics show of a watch; monitoring.record implements it.
+    """Keeps the metrics of a watch; monitoring.record implements it.
 
     tallies: how many files and bytes each observer of the watch has read.
     """
@@ -52,12 +52,12 @@ class Recorder(Protocol):
 class Watch:
     """A watch and its world.
 
-    asked: its settings as they were given. at: when it is to be stepped next at
-    the latest, boot seconds. after: called with the state after each step.
-    record: what the metrics keep of it; None without --listen.
-    fault: what went wrong unexpectedly in the last step, '' if nothing did.
-    behind: when to write the ledger once more that could not be, boot seconds;
-        0.0: it holds what is known.
+    asked: its settings as they were given. at: when the next step is due at the
+    latest, boot seconds. after: called with the state after each step.
+    record: its metrics; None without --listen.
+    fault: the unexpected exception of the last step, or ''.
+    behind: when to try to write the ledger again, boot seconds; 0.0: the ledger
+        is up to date.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Watch:
             runner: Runner | None = None, before: Watch | None = None,
             record: Recorder | None = None,
     ) -> None:
-        """Begin a watch, or go on with what another one knew.
+        """Begin a watch, or take over the state of another one.
 
-        say: where its events go; None: to stderr. runner: what acts for it.
+        say: logs its events; None: to stderr. runner: runs its commands.
         before: the same watch with other settings, which ends.
         """
         self.asked = settings
@@ -79,7 +79,7 @@ class Watch:
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
         self.state = shown.keyed(self.ledger.state)
-        # A ledger that was of no use is a reason to tell nobody at first.
+        # A ledger that could not be used changes --on-start to `never`.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
         self.fault = ''
@@ -95,7 +95,7 @@ class Watch:
             self.after.append(record.after)
 
     def due(self, now: float) -> bool:
-        """Return whether it is to be stepped: it is time, or a child may have ended."""
+        """Return whether a step is due, or a child may have ended."""
         return self.at <= now or self.observer.pid > 0 or self.runner.pid > 0
 
     def step(self) -> None:
@@ -127,20 +127,21 @@ class Watch:
             function(self.state)
 
     def save(self, state: State) -> bool:
-        """Write the ledger, if there is one; a fault of that keeps from nothing.
+        """Write the ledger, if there is one; a failure does not stop the delivery.
 
-        It is tried again, for who believes an old one later tells too little.
+        The write is tried again later: a run that loads an old ledger could miss a
+        delivery that is due.
         """
         self.behind = 0.0 if self.ledger.save(state) else procfs.now() + BEHIND
         return True
 
     def poll_now(self) -> None:
-        """Have an operator's wish done at the next step."""
-        ask_anew()
+        """Poll at the next step (SIGHUP)."""
+        forget_timeouts()
         self.state = step_module.poll_now(self.state, procfs.now())
         self.at = 0.0
 
     def close(self) -> None:
-        """End what is under way."""
+        """End the poll and the command that are under way."""
         self.observer.close()
         self.runner.cancel()

@@ -1,15 +1,15 @@
-"""Match names with the patterns of a glob, and with those to be ignored."""
+"""Match names with the patterns of a glob, and with the patterns of --ignore."""
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
 
-from pollreload.system.mounts import wildcard
+from pollreload.system.path_steps import wildcard
 
-# The six letters and digits of mkstemp(3), unless they are a word, a number or both,
-# which may well be the end of a name: .env.docker, .app.202601, .x.SHA256.
+# The six letters and digits of mkstemp(3), unless they are letters of one case,
+# a number or both, which may be the end of a real name: .env.docker, .app.202601.
 RANDOM = r'(?!(?:[A-Z]?[a-z]*|[A-Z]*)[0-9]*\Z)[A-Za-z0-9]{6}\Z'
-# Patterns that fnmatch has not: the temporary files of rsync and of sed -i.
+# Patterns that fnmatch lacks: the temporary files of rsync and of sed -i.
 TEMPORARY = {'.*.XXXXXX': r'(?s:\..+\.)' + RANDOM, 'sedXXXXXX': 'sed' + RANDOM}
 
 
@@ -21,9 +21,9 @@ def split(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 def advance(patterns: Sequence[str], at: frozenset[int], name: str) -> frozenset[int]:
-    """Return which patterns come next after a name, of those that came before it.
+    """Return the indexes of the patterns that may come next, after matching a name.
 
-    len(patterns) stands for a match of them all.
+    at: the indexes before it. len(patterns) stands for a match of all of them.
     """
     after = set()
     for index in at:
@@ -36,9 +36,9 @@ def advance(patterns: Sequence[str], at: frozenset[int], name: str) -> frozenset
 
 
 def passing(patterns: Sequence[str], at: set[int] | frozenset[int]) -> frozenset[int]:
-    """Return which patterns may come next in a directory: '**' may match nothing.
+    """Return the patterns that may come next in a directory: '**' may match nothing.
 
-    So may the empty one after a last slash, which asks for a directory.
+    So may the empty pattern after a final slash, which stands for a directory.
     """
     after = set(at)
     for index, pattern in enumerate(patterns):
@@ -79,12 +79,12 @@ def reaches(
 def matcher(
         patterns: tuple[str, ...], hidden: bool = True,
 ) -> Callable[[str], object]:
-    """Return a function that says whether a name matches one of the patterns.
+    """Return a function that matches a name with any of the patterns.
 
-    hidden: whether a wildcard matches a first dot, as in patterns to be ignored;
-        only those have the names of TEMPORARY.
+    hidden: whether a wildcard matches a leading dot, as in patterns of --ignore;
+        only those know the names of TEMPORARY.
     """
-    # Not at the top of the module: a watch on one plain file needs neither.
+    # Imported here because a watch of one plain file needs neither.
     import fnmatch
     import re
     if not patterns:

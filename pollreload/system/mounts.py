@@ -1,7 +1,7 @@
-"""Which mounts there are, and what a path passes on its way; touches no file.
+"""Read the mount table and find out whether a path may hang.
 
-But for links, and only those on file systems that answer by themselves: what is
-asked here is asked before anything is touched that may hang.
+This accesses no file, except links on file systems that need no other machine or
+process to answer: it is called before any access that may hang.
 """
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import select
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-LINKS = 40  # MAXSYMLINKS, include/linux/namei.h
+from pollreload.system.path_steps import magic, steps, wildcard
+
 MOUNTINFO = '/proc/self/mountinfo'
 BACKING = '/sys/dev/block/7:{}/loop/backing_file'
-# File systems of this machine, where stat shows every write: the kernel sets the
-# ctime at each, when it begins. (Not at one to a page that is mapped and already
-# dirty, on tmpfs to any that is mapped; nor when a write that takes long ends.) An
-# overlay is as exact as what lies below it, and that is as good as always local.
+# Local file systems on which stat shows every write: the kernel sets the ctime when
+# a write begins. (Not for a write to a mapped page that is already dirty, on tmpfs
+# to any mapped page; nor when a long write ends.) An overlay is as exact as its
+# layers, which are nearly always local.
 EXACT = frozenset((
     'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'bcachefs', 'zfs', 'f2fs', 'jfs',
     'nilfs2', 'ubifs', 'squashfs', 'erofs', 'overlay', 'tmpfs', 'ramfs', 'rootfs',
 ))
-# Those whose reads end without the help of another machine or process.
+# File systems whose reads end without the help of another machine or process.
 SAFE = EXACT | frozenset((
     'reiserfs', 'jffs2', 'cramfs', 'romfs', 'iso9660', 'udf', 'vfat', 'msdos',
     'exfat', 'ntfs3', 'hfsplus', 'aufs', 'devtmpfs', 'devpts', 'proc', 'sysfs',
@@ -35,9 +36,9 @@ SAFE = EXACT | frozenset((
 class Mount(NamedTuple):
     """A row of mountinfo (proc(5)).
 
-    root: what of its file system is mounted, '/' for all of it. device: as in
-    st_dev, though btrfs and overlay give their files others. options: of the
-    file system.
+    root: the mounted part of its file system, '/' for all of it. device: as in
+    st_dev, although files on btrfs and overlay have others. options: of the file
+    system.
     """
 
     point: str
@@ -48,11 +49,11 @@ class Mount(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a look has to know of all mounts.
+    """A summary of all mounts.
 
     risky: the mount points whose reads may hang; away: one of them is neither
         below /proc nor /sys (autofs, lxcfs).
-    inexact: the devices where stat may not show a write.
+    inexact: the devices on which stat may not show a write.
     """
 
     risky: frozenset[str]
@@ -61,9 +62,9 @@ class Table(NamedTuple):
 
 
 def rows(path: str) -> Iterator[Mount]:
-    """Yield the mounts; the last one on a point is the one that is seen.
+    """Yield the mounts; the last one on a mount point is the visible one.
 
-    Raises OSError, also for a table that cannot be parsed: without an errno.
+    Raises OSError; without an errno if the table cannot be parsed.
     """
     with open(path, 'rb') as lines:
         for number, line in enumerate(lines, 1):
@@ -74,7 +75,7 @@ def rows(path: str) -> Iterator[Mount]:
 
 
 def parse(line: bytes) -> Mount:
-    """Return the mount of a line of mountinfo; its type may be missing.
+    """Parse a line of mountinfo; its type may be missing.
 
     Raises IndexError, ValueError or OverflowError.
     """
@@ -89,9 +90,9 @@ def parse(line: bytes) -> Mount:
 
 
 def unescape(field: bytes) -> str:
-    """Return a field of mountinfo; the kernel writes blanks and others as \\ooo.
+    """Decode a field of mountinfo; the kernel writes blanks and others as \\ooo.
 
-    Any other backslash stands for itself: 9p prints its options as they were given
+    Any other backslash stands for itself: 9p prints its options unescaped
     (aname=drvfs;path=C:\\Users).
     """
     if b'\\' in field:
@@ -104,10 +105,10 @@ def unescape(field: bytes) -> str:
 
 
 def summed(mounts: Iterator[Mount]) -> Table:
-    """Return what a look has to know of these mounts.
+    """Summarize mounts.
 
-    '/' is risky where it is not listed: in a chroot that is no mount point. A
-    point that is mounted over counts with all its mounts.
+    '/' is risky if it is not listed: in a chroot that is not a mount point. A mount
+    point with several mounts counts with all of them.
     """
     listed = set()
     risky = set()
@@ -134,10 +135,10 @@ def summed(mounts: Iterator[Mount]) -> Table:
 
 
 def below(mount: Mount) -> list[str]:
-    """Return the paths that a mount lies on, as far as they are told, and are ours.
+    """Return the paths that hold the files of a mount, as far as they are known.
 
-    The layers of an overlay (in a container they are the host's, and say nothing
-    here), and the image of a loop device, major 7 (devices.txt).
+    These are the layers of an overlay (in a container they are paths of the host,
+    which mean nothing here) and the image of a loop device, major 7 (devices.txt).
     """
     if mount.kind == 'overlay':
         return [
@@ -158,8 +159,8 @@ def below(mount: Mount) -> list[str]:
 class Watched:
     """The mount table, which is read again only when it has changed.
 
-    The kernel says so by POLLPRI (mounts_poll in fs/proc_namespace.c), once for
-    each time the file was opened: a child that was forked must not ask.
+    The kernel reports a change by POLLPRI (mounts_poll in fs/proc_namespace.c), once
+    for each open file: a forked child must not poll it.
     """
 
     def __init__(self, path: str, fd: int) -> None:
@@ -168,16 +169,16 @@ class Watched:
         self.table: Table | None = None
         self.news = select.poll()
         self.news.register(self.fd, select.POLLPRI)
-        # Opened before it is read: no change is lost between.
+        # Opened before it is read, so that no change in between is lost.
         self.read()
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        # os is no more by the time the interpreter ends.
+        # The module os may be gone when the interpreter ends.
         close(self.fd)
 
     def read(self) -> Table:
-        """Return the table as it is now. Raises OSError."""
-        # The news is gone once it was told: what fails now is still to be read.
+        """Read the table. Raises OSError."""
+        # POLLPRI is reported once: after a failure the table must be read again.
         self.table = None
         self.table = summed(rows(self.path))
         return self.table
@@ -203,16 +204,15 @@ def table() -> Table | None:
 
 
 def can_hang(paths: Sequence[str]) -> bool:
-    """Return whether a look at the paths may hang for ever; never hangs itself.
+    """Return whether reading the paths may hang forever; never hangs itself.
 
-    Every mount that a path passes must be of a type in SAFE, for a name is
-    looked up on each; links are read only on those. A directory or a glob may
-    hold a link or a mount to anywhere, so there no other mount may be, but for
-    those below /proc and /sys (autofs, lxcfs).
+    Every mount on the way to a path must be of a type in SAFE, because names are
+    looked up on each; links are read only on those. A directory or a glob may hold
+    a link or a mount to anywhere, so all other mounts must be safe, except those
+    below /proc and /sys (autofs, lxcfs).
 
-    Not covered: an overlay whose layers only the host can see, a block device
-    that is not of this machine, and what is mounted or linked between this and
-    the look.
+    Not covered: an overlay whose layers only the host can see, a block device of
+    another machine, and a mount or link made between this call and the read.
     """
     known = table()
     return known is None or '/' in known.risky or any(
@@ -222,71 +222,10 @@ def can_hang(paths: Sequence[str]) -> bool:
     )
 
 
-def wildcard(path: str) -> bool:
-    """Return whether a path can be read as a glob."""
-    return any(letter in path for letter in '*?[')
-
-
-def steps(path: str) -> Iterator[tuple[str, str, bool]]:
-    """Yield every name that the kernel passes on the way to a path.
-
-    Each is an absolute name, where it points if it is a link, else '', and
-    whether it is the last of the path or of the target of a last link. The
-    names above it are no links (path_resolution(7)). Each is first yielded as
-    if it were no link, and only touched when the next one is asked for.
-    """
-    if not path.startswith('/'):
-        try:
-            path = os.path.join(os.getcwd(), path)
-        except FileNotFoundError:
-            return  # and so is every file below it
-    rest = parted(path)
-    at = ''
-    followed = 0
-    while rest and followed < LINKS:
-        part = rest.pop()
-        if part == '..':
-            at = at.rpartition('/')[0]
-            continue
-        step = f'{at}/{part}'
-        yield step, '', not rest
-        target = '' if magic(step) else points(step)
-        if target:
-            followed += 1
-            yield step, target, not rest
-            at = '' if target.startswith('/') else at
-            rest.extend(parted(target))
-        else:
-            at = step
-
-
-def parted(path: str) -> list[str]:
-    """Return the names of a path, the last one first."""
-    return [part for part in reversed(path.split('/')) if part not in ('', '.')]
-
-
-def magic(step: str) -> bool:
-    """Return whether a name is a /proc/PID/root or cwd.
-
-    These do not lead where readlink says, but into the mounts of that process
-    (proc(5)); a proc may be mounted anywhere, so the name decides.
-    """
-    above, _, name = step.rpartition('/')
-    return name in ('root', 'cwd') and above.rpartition('/')[2].isdecimal()
-
-
-def points(link: str) -> str:
-    """Return where a link points; '' if it is none."""
-    try:
-        return os.readlink(link)
-    except (OSError, ValueError):  # ValueError: a NUL, from a table of the kernel
-        return ''
-
-
 class Place(NamedTuple):
-    """Where a path is, as far as can be told without touching what may hang.
+    """The mount of a path, found without access to a file that may hang.
 
-    root, kind: of its mount, see mounts.
+    root, kind: of its mount, see Mount.
     itself: the path is the mount point; kubelet: a ..data link leads to it.
     """
 
@@ -297,7 +236,7 @@ class Place(NamedTuple):
 
 
 def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
-    """Return where a path is. Touches no file that may hang.
+    """Find the mount of a path without access to a file that may hang.
 
     mounts: mount point -> root and type; one for '/' must be among them.
     """
@@ -319,18 +258,6 @@ def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
     return Place(root, kind, final and point == last, kubelet)
 
 
-def names(path: str) -> frozenset[str]:
-    """Return every name that a file goes by: who shares one with another is the same.
-
-    That of the entry in its directory, which a rename replaces, and that of what a
-    link there leads to, which is read. Both without a link on the way, so that this
-    may hang.
-    """
-    directory, name = os.path.split(path)
-    entry = os.path.join(os.path.realpath(directory), name)
-    return frozenset((entry, os.path.realpath(path)))
-
-
 def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
     """Return the mount point that a resolved name is on."""
     while name not in mounts:
@@ -339,11 +266,12 @@ def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
 
 
 def frozen(root: str) -> bool:
-    """Return whether the root of a mount is a piece of a kubelet's volume.
+    """Return whether the root of a mount is part of a kubelet's volume (subPath).
 
-    A subPath is resolved once, when the container starts: the mount is of what
-    lay behind ..data then, a directory such as ..2026_01_31_12_00_00.123456789
-    (atomic_writer.go), or is kept below volume-subpaths (subpath_linux.go).
+    A subPath is resolved once, when the container starts: the mount shows the
+    target of ..data at that time, a directory such as
+    ..2026_01_31_12_00_00.123456789 (atomic_writer.go), or a directory below
+    volume-subpaths (subpath_linux.go).
     """
     parts = root.split('/')
     return 'volume-subpaths' in parts or any(

@@ -5,7 +5,8 @@ import os
 import stat
 from typing import NamedTuple
 
-from pollreload.system import mounts, safe_open
+from pollreload.system import safe_open
+from pollreload.system.path_steps import steps
 
 MOST = 4096  # bytes of a first line
 
@@ -79,7 +80,7 @@ def passed(path: str) -> tuple[tuple[int, ...], tuple[tuple[str, int, bool], ...
     """
     links: list[int] = []
     directories = {'/': os.lstat('/')}
-    for step, target, _ in mounts.steps(path):
+    for step, target, _ in steps(path):
         if target:
             links.append(os.lstat(step).st_uid)
         else:

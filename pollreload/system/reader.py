@@ -1,7 +1,7 @@
-"""Read what is at the paths of a watch.
+"""Read the files at the paths of a watch.
 
-Every function that reads may hang for as long as the file system does;
-mounts.can_hang says, without touching it, whether that may be for ever.
+Each function that reads may hang for as long as the file system does;
+mounts.can_hang tells without access to it whether that may be forever.
 """
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pollreload.core.change import Reading, Snapshot
 from pollreload.system.file_digest import NAME, Progress, Stopped, masked, reason
 from pollreload.system.globs import matches_itself, split
-from pollreload.system.mounts import points, wildcard
+from pollreload.system.path_steps import points, wildcard
 from pollreload.system.safe_open import check_regular
 from pollreload.system.stat_cache import Cache, Terms, unchanged
 from pollreload.system.walk import Pass, digest, follow, moved, relist, reread, tree
 
 TERMS = Terms()
-ATTEMPTS = 5  # to read a set of files that is replaced meanwhile
+ATTEMPTS = 5  # to read a set of files that is replaced during the read
 REPLACED = 'kept being replaced while it was read'
 
 
@@ -33,14 +33,14 @@ def poll(
         caches: list[Cache] | None = None, tally: list[int] | None = None,
         largest: int | None = None,
 ) -> Snapshot | None:
-    """Return what one reading of all paths saw, or None if it was stopped.
+    """Read all paths once; return the snapshot, or None if it was stopped.
 
     ignore: patterns of names that are left out below a directory and in the
         matches of a glob; names that begin with '..' always are.
-    dates: whether Snapshot.newest is asked for; it costs some system calls.
+    dates: whether to find Snapshot.newest; it costs some system calls.
     stop, largest, tally: as in Progress.
-    caches: one for each path, from the last poll, to be replaced: what stat says
-        to be as it was, by the terms, is not read again.
+    caches: one for each path, from the last poll; replaced in place. A file whose
+        stat is unchanged by the terms is not read again.
 
     Files that are reached through the same link to a directory (a kubelet's
     ..data, the current of a release) come from one target of that link: if it
@@ -112,7 +112,7 @@ def unchanged_readings(
 
 
 def read_path(path: str, this: Pass) -> Reading:
-    """Return what is at one path: a file, a directory, or what a glob matches."""
+    """Read one path: a file, a directory, or the matches of a glob."""
     if this.dates or not this.alone:
         follow(path, this, whole=True)
     if wildcard(path) and not literal(path):
@@ -135,7 +135,8 @@ def read_path(path: str, this: Pass) -> Reading:
 def literal(path: str) -> bool:
     """Return whether a path that can be read as a glob is the name of a file.
 
-    What is there and cannot be read must not turn into its neighbours. A glob that
-    matches its own name (/etc/app/*.conf) stays one: such a file is another match.
+    A file that exists and cannot be read must not be replaced by the other matches.
+    A glob that matches its own name (/etc/app/*.conf) stays a glob: such a file is
+    one more match.
     """
     return not matches_itself(path) and os.path.lexists(path)

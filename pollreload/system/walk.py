@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pollreload.core.change import Reading
 from pollreload.system.file_digest import NAME, Progress, read, reason, vanished
 from pollreload.system.globs import advance, matcher, passing
-from pollreload.system.mounts import points, steps
+from pollreload.system.path_steps import points, steps
 from pollreload.system.stat_cache import UNSURE, Cache, Terms, valid, worth
 
 

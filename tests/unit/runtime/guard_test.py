@@ -64,7 +64,7 @@ def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
     clock -= 55.0
     assert [refused() is stuck for _ in range(3)] == [False] * 3
     assert asked > 0
-    guard.ask_anew()
+    guard.forget_timeouts()
     hangs = True
     assert refused() is stuck  # asked at once, as after HUP
     hangs = False

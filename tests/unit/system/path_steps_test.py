@@ -1,4 +1,4 @@
-"""Which names a file goes by; for the rest of places there is the doctor's test."""
+"""All names of a file, without links."""
 from __future__ import annotations
 
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.system import mounts
+from pollreload.system.path_steps import all_names
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def test_a_file_goes_by_these_names(top: str, path: str, names: set[str]) -> Non
     """Relative or not, there or not."""
     wanted = {f'{top}/{name}' for name in names}
 
-    assert mounts.names(path) == wanted
-    assert mounts.names(f'{top}/{path}') == wanted
+    assert all_names(path) == wanted
+    assert all_names(f'{top}/{path}') == wanted
 
 
 def test_a_directory_goes_by_its_name(top: str) -> None:
     """With or without a slash behind it."""
-    assert mounts.names('/') == {'/'}
-    assert f'{top}/real/deep' in mounts.names(f'{top}/link/')
+    assert all_names('/') == {'/'}
+    assert f'{top}/real/deep' in all_names(f'{top}/link/')

@@ -162,7 +162,7 @@ def needless_for(
     since = state.version.seen_at
     # A successor started after the signal, so it read the version that was there.
     ends = [
-        target.at for target in state.attempt.targets
+        target.since / world.ticks for target in state.attempt.targets
         if target.sends and (ending(settings) or target.phase == 'done')
         and world.gone(target.process)
     ] if state.attempt.targets else []

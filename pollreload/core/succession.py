@@ -7,6 +7,7 @@ reads the new version, so it is up to date without a signal of its own.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pollreload.core import change
@@ -75,16 +76,21 @@ def follow(settings: Settings, state: State, world: World) -> State:
         return state  # unknown; the next poll asks again
     left = tuple(each for each in state.notified if each not in gone)
     names = {each.name for each in left}
-    since = min(each.at for each in gone) or state.version.seen_at + READ_IT
+    # Start times are cut to clock ticks, so times are compared in ticks.
+    at = min(each.at for each in gone)
+    since = min(min(each.since, int(each.at * world.ticks)) for each in gone)
+    if not at:
+        at = state.version.seen_at + READ_IT
+        since = math.ceil(at * world.ticks)
     others = [
         each for each in choice.targets or roots(choice.matches)
         if (each.pid, each.started) not in names
     ]
     newer = tuple(
-        Target(each, phase='done', at=since, since=each.started) for each in others
-        if each.started / world.ticks >= since
+        Target(each, phase='done', at=at, since=each.started) for each in others
+        if each.started >= since
     )
-    older = [each for each in others if each.started / world.ticks < since]
+    older = [each for each in others if each.started < since]
     state = state._replace(notified=left + newer)
     if not older:
         return state

@@ -54,6 +54,23 @@ def test_rule_13_newer_generation_is_up_to_date():
     assert world.resting()
 
 
+def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
+    """Start times are cut to clock ticks, and the time of a signal is not."""
+    world = Simulation(WATCH._replace(settle=1.004))
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.001)
+    world.upgrade()
+    assert world.targets[102].started / 100 < world.sent[0].at
+    world.run(20.0)
+    world.retire()
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B')]
+    assert world.resting()
+
+
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
 def test_rule_10_unknown_successor_is_asked_for_again(reason):
     """That no process can be read now does not mean that there is none."""

@@ -15,6 +15,9 @@ IGNORED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE,
     signal.SIGCHLD, signal.SIGUSR1, signal.SIGALRM, signal.SIGRTMIN,
 )
+# Signals 32 and 33 belong to the threads of glibc, which refuses to change their
+# dispositions (nptl(7)): they stay as whatever started the tests left them.
+RESERVED = 1 << 31 | 1 << 32
 REPORT = """\
 import json, os, subprocess, sys
 from tests.support import surroundings
@@ -52,7 +55,8 @@ def test_children_of_the_tests_find_known_surroundings() -> None:
     found = json.loads(done.stdout)
     status, environment = found['status'], found['environment']
 
-    assert int(status['SigIgn'], 16) == int(status['SigBlk'], 16) == 0
+    assert int(status['SigIgn'], 16) & ~RESERVED == 0
+    assert int(status['SigBlk'], 16) == 0
     assert int(status['Umask'], 8) == surroundings.UMASK
     assert {name: environment[name] for name in odd if name in environment} == {
         'LANG': 'C.UTF-8', 'TZ': 'UTC',

@@ -18,6 +18,7 @@ from pollreload.commands import install_to
 from pollreload.errors import UsageError
 from tests.support.targets import DEADLINE
 
+TREE = install_to.TREE.pattern
 # Stands for the loader, which runs its third argument.
 LOADER = '#!/bin/sh\necho "$0" "$@"\n'
 
@@ -142,20 +143,26 @@ def test_arguments_without_a_shell_are_those_of_the_launcher() -> None:
     assert "FLAGS = '-ISXutf8'\n" in (root / 'packaging/image/tree.py').read_text()
 
 
-def test_second_run_leaves_one_whole_installation(
-        prefix: Path, volume: Path,
-) -> None:
-    """An initContainer runs again when its pod does."""
+def test_same_version_is_left_alone(prefix: Path, volume: Path) -> None:
+    """An initContainer runs again when its pod does; a sidecar runs from the tree."""
     run(volume, prefix)
-    first = plain(volume)
+    (volume / '.pollreload-0123456789abcdef').mkdir()  # left by a run that was killed
+    first = inodes(volume / own(volume))
 
-    assert run(volume, prefix)[0] == 0
-    assert plain(volume) == first
+    assert run(volume, prefix) == (0, f'installed: {volume}/pollreload\n', '')
+    assert inodes(volume / own(volume)) == first
+    assert {*os.listdir(volume)} == {'pollreload', 'lib', own(volume)}
 
 
-@pytest.mark.parametrize(
-    'harm', ['cut', 'gone', 'more', 'launcher', 'binary', 'no lib', 'nowhere'],
-)
+def inodes(top: Path) -> dict[str, int]:
+    """Return the inode of each file below a directory."""
+    return {str(path): path.lstat().st_ino for path in top.rglob('*')}
+
+
+@pytest.mark.parametrize('harm', [
+    'cut', 'gone', 'more', 'launcher', 'binary', 'no lib', 'nowhere', 'fifo', 'linked',
+    'relinked', 'mode', 'directory mode', 'beside lib', 'script mode',
+])
 def test_what_is_not_the_same_is_replaced(
         prefix: Path, volume: Path, harm: str,
 ) -> None:
@@ -174,6 +181,23 @@ def test_what_is_not_the_same_is_replaced(
         (volume / 'pollreload').write_bytes(b'\xff')
     elif harm == 'no lib':
         (volume / 'lib').unlink()
+    elif harm == 'fifo':
+        (volume / 'lib/python3').unlink()
+        os.mkfifo(volume / 'lib/python3', 0o755)
+    elif harm == 'linked':
+        (volume / 'lib/python3').rename(volume / own(volume) / 'python3')
+        (volume / 'lib/python3').symlink_to('../python3')
+    elif harm == 'relinked':
+        (volume / 'lib/ld-linux.so').unlink()
+        (volume / 'lib/ld-linux.so').symlink_to('python3')
+    elif harm == 'mode':
+        (volume / 'lib/pollreload').chmod(0o777)
+    elif harm == 'directory mode':
+        (volume / 'lib/python3.13').chmod(0o700)
+    elif harm == 'beside lib':
+        (volume / own(volume) / 'other').touch()
+    elif harm == 'script mode':
+        (volume / 'pollreload').chmod(0o4755)
     else:
         shutil.rmtree(volume / own(volume))
 
@@ -340,8 +364,9 @@ def test_whatever_fails_the_old_one_is_kept(
             continue
         step = todo[number - 1]
         assert (status, out) == (1, '')
-        assert err == (
-            f'pollreload: cannot install: {place}/{step}: No space left on device\n'
+        assert re.fullmatch(
+            f'pollreload: cannot install: {place}/({TREE}/(lib/(.+/)?)?)?{step}'
+            ': No space left on device\n', err,
         )
         # The launcher is the same in both versions.
         assert works(place) == ({'2'} if number == filled else {'1'})
@@ -458,19 +483,21 @@ def test_an_incomplete_copy_is_never_in_place(
 
     assert (status, out) == (1, '')
     assert re.fullmatch(
-        f'pollreload: cannot install: {volume}/\\S+: No space left on device\n', err,
+        f'pollreload: cannot install: {volume}/{TREE}/lib/\\S+: '
+        'No space left on device\n', err,
     )
     assert os.listdir(volume) == []
 
 
+@pytest.mark.parametrize('name', [(), (5,)])
 def test_error_without_a_name_names_the_directory(
-        prefix: Path, volume: Path, monkeypatch: pytest.MonkeyPatch,
+        prefix: Path, volume: Path, monkeypatch: pytest.MonkeyPatch, name: tuple[int],
 ) -> None:
-    """Not every system call knows a file."""
+    """Not every system call knows a file: some know a descriptor, some nothing."""
     def full(*_: object) -> None:
-        raise OSError(28, 'No space left on device')
+        raise OSError(28, 'No space left on device', *name)
 
-    monkeypatch.setattr(install_to, 'fill', full)
+    monkeypatch.setattr(install_to, 'update', full)
 
     assert run(volume, prefix) == (
         1, '', f'pollreload: cannot install: {volume}: No space left on device\n',

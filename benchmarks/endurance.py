@@ -29,13 +29,14 @@ INTERVAL = 0.01
 WATCHES = 2
 SURVIVE = 0.02
 PAUSE = 0.2  # s between two looks
-BURST = 20  # changes at a time; until the next the file gets old, and stat is believed
+BURST = 20  # changes at a time; until the next the files get old, and stat is believed
 HOW = (
     '{watches} watches at an interval of 10 ms, the shortest there is, beside all the '
-    'benchmarks above; polls are counted in their logs (-v). The file is replaced by '
-    'rename(2), {burst} times on end and then not for as long, so that it is found by '
-    'reading and by stat; the next time only once the target was told and --survive '
-    'is over. '
+    'benchmarks above; polls are counted in their logs (-v). Each watches a directory '
+    'of two files, which are replaced by rename(2) in turn, {burst} times on end and '
+    'then not for as long, so that a change is found by reading and by stat; the next '
+    'time only once the target was told and --survive is over. One file that changes '
+    'right after each of three deliveries would be taken for a feedback loop. '
     'Memory and descriptors are looked at five times a second; growth is the most of '
     'the last tenth of the polls against the most of the second tenth.'
 )
@@ -45,14 +46,17 @@ class Endured:
     """A watch, its target, and what was seen of them so far."""
 
     def __init__(self, at: int, directory: Path) -> None:
-        self.file = directory / f'endured-{at}'
+        watched = directory / f'endured-{at}'
+        watched.mkdir()
+        self.files = watched / 'config', watched / 'other'
         self.log = directory / f'endured-{at}.log'
-        self.file.write_text('start\n')
+        for file in self.files:
+            file.write_text('start\n')
         self.target = Target(
             contenders.PYTHON, contenders.SCRIPTS / 'target.py', f'bench-endure-{at}',
         )
         watch = contenders.pollreload(
-            str(self.file), self.target, INTERVAL, '--settle', '20ms', '--survive',
+            str(watched), self.target, INTERVAL, '--settle', '20ms', '--survive',
             f'{SURVIVE}', '-v',
         )
         self.started: Started = start(watch.command, said=self.log)
@@ -72,11 +76,11 @@ class Endured:
         self.samples.append((self.polls, resident([pid]), descriptors(pid), asked(pid)))
 
     def change(self) -> None:
-        """Change the file, and see that its target is told, once."""
+        """Change one of the files, and see that the target is told, once."""
         self.changes += 1
-        new = self.file.with_name(f'{self.file.name}.new')
+        new = self.log.with_suffix('.new')
         new.write_text(f'change {self.changes}\n')
-        os.rename(new, self.file)
+        os.rename(new, self.files[self.changes % 2])
         if self.target.wait(5.0) is None:
             self.missed += 1
         else:

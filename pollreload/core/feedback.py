@@ -1,12 +1,12 @@
 """Slow down when each delivery causes the next change (a feedback loop)."""
 from __future__ import annotations
 
-from pollreload.core.state import Pace, State, World, hold
+from pollreload.core.state import State, World, hold
 from pollreload.settings import Settings
 
 SOON = 5.0  # s after a delivery, and a poll to see it
 MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change of the same files
-SHORTEST = 5.0  # s between deliveries, doubled each time
+SHORTEST = 2.0  # s between deliveries, doubled each time
 LONGEST = 300.0  # s
 
 
@@ -21,19 +21,24 @@ def paced(settings: Settings, state: State, world: World) -> State:
     """Return the state with the time before which a new version is not delivered.
 
     It is decided once for each delivery; a newer version meanwhile does not move
-    it, so the last version always arrives.
+    it, so the last version always arrives. But one that comes too late to be caused
+    by that delivery ends the wait: changes come without deliveries.
     """
     pace, now = state.pace, world.now()
-    if not pace.until:
-        last = pace.active_at + settings.interval + SOON
-        soon = pace.active_at > 0.0 and state.version.seen_at <= last
+    last = pace.active_at + settings.interval + SOON
+    soon = pace.active_at > 0.0 and state.version.seen_at <= last
+    if pace.until and not soon:
+        # The line is not repeated if the changes look like a loop again.
+        pace = pace._replace(followed=0, until=now)
+    elif not pace.until:
         # A reload that causes the next one rewrites the same files each time.
         soon = soon and pace.files == pace.before
         followed = pace.followed + 1 if soon else 0
         pace = pace._replace(
             followed=followed, until=pace.active_at + delay(followed) if soon else now,
+            logged_at=pace.logged_at if soon else 0.0,
         )
-        state = state._replace(pace=pace)
+    state = state._replace(pace=pace)
     if now >= pace.until:
         return state
     wait = delay(pace.followed)
@@ -54,8 +59,6 @@ def paced(settings: Settings, state: State, world: World) -> State:
 def begun(state: State) -> State:
     """Return the state when the delivery of a new version begins."""
     pace = state.pace
-    if not pace.followed:
-        pace = Pace(files=pace.files)
     return state._replace(pace=pace._replace(until=0.0, before=pace.files))
 
 

@@ -158,7 +158,8 @@ def test_rule_15_feedback_loop_is_reported_once_and_slowed_down():
     assert gaps[3:] == sorted(gaps[3:])
     assert 290.0 < gaps[-1] < 310.0
     (line,) = loops(world)
-    assert 'the last 3 deliveries were each followed by a change of /c ' in line
+    # Polls every 5 s are slower than the first waits, of 2 s and 4 s.
+    assert 'the last 5 deliveries were each followed by a change of /c ' in line
 
 
 def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
@@ -179,6 +180,27 @@ def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
 
     assert sent(world)[-1] == 'last'
     assert world.sent[-1].at - before < 10.0
+
+
+@pytest.mark.parametrize('pause', [0.5, 1.0, 2.0, 3.0])
+def test_rule_15_file_that_changes_by_itself_is_delivered_all_the_time(pause):
+    """Rule 15 is about loops: who changes one file every second is not kept waiting.
+
+    A version that is first seen long after the last delivery was not caused by it.
+    """
+    world = Simulation(WATCH._replace(interval=0.5, settle=0.0, survive=0.1))
+    world.run(20.0)
+    numbers, end = itertools.count(), world.now + 120.0
+    while world.now < end:
+        world.put(f'own{next(numbers)}')
+        world.run(pause)
+    world.run(8.0)
+
+    gaps = [other.at - one.at for one, other in itertools.pairwise(world.sent)]
+    assert 4.0 < max(gaps) < 8.0
+    assert sent(world)[-1] == world.content
+    assert world.resting()
+    assert len(loops(world)) == 1
 
 
 def test_rule_15_operator_ends_the_wait():

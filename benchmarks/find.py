@@ -13,7 +13,7 @@ HOW = (
     '{crowd:,} processes `sleep` and those of the machine, {all:,} together; one goes '
     'by the name. Whole processes by wait4(2), in turn, {runs} times, the median; '
     '`inside` is the CPU of one search in a process that runs already, as a sidecar '
-    'does: of procfs.matches, which watch calls when something is due, and of '
+    'does: of process_table.matches, which watch calls when something is due, and of '
     'psutil.process_iter.'
 )
 

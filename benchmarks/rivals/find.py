@@ -16,10 +16,10 @@ if who == 'psutil':
             process.info['name'] == name for process in psutil.process_iter(['name'])
         )
 else:
-    from pollreload.system import procfs
+    from pollreload.system import process_table
 
     def find() -> int:
-        return len(procfs.matches(name, None, None, all_namespaces=False))
+        return len(process_table.matches(name, None, None, all_namespaces=False))
 
 took = []
 count = 0

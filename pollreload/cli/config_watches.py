@@ -15,7 +15,7 @@ from pollreload.runtime.file_conflicts import (
     touched,
 )
 from pollreload.settings import Plan, Settings
-from pollreload.system import file_digest, ledger_file, safe_open
+from pollreload.system import file_digest, ledger_location, safe_open
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
@@ -167,7 +167,7 @@ def distinct(
     """Raise UsageError if two watches have the same name, or the same job."""
     here = ledger.directory()
     for number, other in enumerate(others):
-        same = ledger_file.key(made, here) == ledger_file.key(other, here)
+        same = ledger_location.key(made, here) == ledger_location.key(other, here)
         if not (same or made.name == other.name):
             continue
         of = f'that of {identified(source, others, number)}'

@@ -22,7 +22,7 @@ from pollreload.runtime.runner import Runner
 from pollreload.runtime.shown import keyed, showing, shown
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, acts, signals
-from pollreload.system import children, ledger_file, procfs
+from pollreload.system import children, ledger_location, procfs
 
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
@@ -132,7 +132,7 @@ class Run(One):
 
     def __init__(self, settings: Settings) -> None:
         self.here = whereabouts(settings)
-        self.path = settings.state_file or ledger_file.location(
+        self.path = settings.state_file or ledger_location.location(
             self.here.key, os.environ, os.geteuid(),
         )
         self.state = State()

@@ -19,7 +19,7 @@ from pollreload.runtime.handover import elsewhere, known
 from pollreload.runtime.log import printable
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, Settings, unpack
-from pollreload.system import children, ledger_file
+from pollreload.system import children, ledger_location
 
 # Begins a watch; given one, the new watch goes on with what that one knew.
 Begin = Callable[[Settings, Watch | None], Watch]
@@ -188,8 +188,8 @@ def paired(
     One that tells the same of the same, or else one of the same name.
     """
     here = ledger.directory()
-    left = {ledger_file.key(each.asked, here): each for each in watches}
-    found = [left.pop(ledger_file.key(settings, here), None) for settings in wanted]
+    left = {ledger_location.key(each.asked, here): each for each in watches}
+    found = [left.pop(ledger_location.key(settings, here), None) for settings in wanted]
     named = {each.asked.name: each for each in left.values()}
     return [
         old or named.pop(settings.name, None)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from pollreload.core.process import Process, named, script
 from pollreload.settings import Settings
-from pollreload.system import procfs, visibility
+from pollreload.system import process_table, visibility
 
 MOST_NAMES = 5
 PATTERN = re.compile(r'[*?\[\]^$|(){}\\+]')
@@ -60,7 +60,7 @@ def absent(settings: Settings) -> str:
             f'{name!r} may be one of them'
         )
         return f'{visibility.HIDDEN}, so {one}; {remedy}'
-    for process in procfs.matches(name, settings.cmdline, settings.uid, True):
+    for process in process_table.matches(name, settings.cmdline, settings.uid, True):
         # A pidfile names a process itself: see runtime.pidfile_target.
         if process.nested and not settings.all_namespaces and not settings.pidfile:
             return (
@@ -70,29 +70,29 @@ def absent(settings: Settings) -> str:
     if name is None:
         return f'no process meets {conditions}'
     # Our own children meet none of them, but exist.
-    if conditions and not all(map(procfs.ours, procfs.candidates(name))):
+    if conditions and not all(map(process_table.ours, process_table.candidates(name))):
         return f'no process called {name!r} meets {conditions}'
     return unknown(name)
 
 
 def unknown(name: str, root: str = '/proc') -> str:
     """Return that no process has a name, and which process may be meant."""
-    us = procfs.own_pid(root)
-    for pid in procfs.candidates(name, root):
-        if pid != us and procfs.ours(pid, root):
+    us = process_table.own_pid(root)
+    for pid in process_table.candidates(name, root):
+        if pid != us and process_table.ours(pid, root):
             return (
                 f'{name} (pid {pid}) was started below pollreload, which never signals '
                 f'its own children; exec the program instead: '
                 f'pollreload watch ... & exec {name}'
             )
-    seen = procfs.others(root)
+    seen = process_table.others(root)
     for process in seen:
         if named(process, name):
             return f'{process} started only now'
     says = f'no process is called {name!r}'
     if PATTERN.search(name):
         says += ', and --process takes an exact name, not a pattern'
-    above = set(procfs.ancestors(us, root))
+    above = set(process_table.ancestors(us, root))
     if hint := meant(name, seen, above):
         says += f'; {hint}'
     if visibility.alone(seen, root):

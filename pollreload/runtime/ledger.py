@@ -191,9 +191,9 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
 
 def whereabouts(settings: Settings) -> ledger_format.Here:
     """Return the watch, boot and pid namespace that the ledger is valid for."""
-    from pollreload.system import ledger_file
+    from pollreload.system import ledger_location
     return ledger_format.Here(
-        ledger_file.key(settings, directory()), procfs.boot(),
+        ledger_location.key(settings, directory()), procfs.boot(),
         visibility.pid_namespace(),
     )
 

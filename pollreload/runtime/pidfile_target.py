@@ -12,7 +12,7 @@ import shlex
 from pollreload.core.process import Choice, Process, script
 from pollreload.runtime.guard import carefully
 from pollreload.settings import Settings
-from pollreload.system import pidfile, procfs, visibility
+from pollreload.system import pidfile, process_table, procfs, visibility
 from pollreload.system.pidfile import Pidfile
 from pollreload.system.wall_clock import CLOCK
 
@@ -35,7 +35,7 @@ def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
         return Choice((), 'no target', f'there is no {path}')
     if file.trouble:
         return Choice((), 'pidfile', f'{path} {file.trouble}')
-    if file.pid == procfs.own_pid():
+    if file.pid == process_table.own_pid():
         return Choice((), 'pidfile', (
             f'{path} names pid {file.pid}, which is pollreload itself: it was written '
             f'in another pid namespace; {visibility.SHARE}'
@@ -43,10 +43,10 @@ def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
     if procfs.started(file.pid) is None and not visibility.hidden():
         says = f'{path} names pid {file.pid}, {missing(file.pid)}'
         return Choice((), 'no target', says)
-    found = procfs.matches(
+    found = process_table.matches(
         settings.process, settings.cmdline, settings.uid, True, only=file.pid,
     )
-    process = procfs.read(file.pid)
+    process = process_table.read(file.pid)
     if not found and process:
         says = f'{path} names {process}, {unmet(settings, process)}'
         return Choice((), 'no target', says)
@@ -65,12 +65,12 @@ def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
 def missing(pid: int) -> str:
     """Return why the process of a pid cannot be seen, and what to do."""
     for inner in visibility.inner_pids(pid):
-        if process := procfs.read(inner):
+        if process := process_table.read(inner):
             return (
                 f'which does not run here; in its own pid namespace that is {process}: '
                 f'use --process {process.comm} --all-namespaces'
             )
-    if visibility.alone(procfs.others()):
+    if visibility.alone(process_table.others()):
         return (
             f'which does not run here, and no other program is visible: it runs in '
             f'another pid namespace; {visibility.SHARE}'
@@ -83,7 +83,7 @@ def missing(pid: int) -> str:
 
 def unmet(settings: Settings, process: Process) -> str:
     """Return why a process that a pidfile names is not the target."""
-    if procfs.ours(process.pid):
+    if process_table.ours(process.pid):
         return (
             'which was started below pollreload, which never signals its own children; '
             'exec the program instead: pollreload watch ... & exec PROGRAM'
@@ -94,7 +94,7 @@ def unmet(settings: Settings, process: Process) -> str:
             ('uid', settings.uid),
         ) if value is not None
     )
-    share = visibility.alone(procfs.others())
+    share = visibility.alone(process_table.others())
     return f'which does not meet {conditions}' + f'; {visibility.SHARE}' * share
 
 
@@ -147,7 +147,7 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
 def confirm(process: Process) -> str:
     """Return how to confirm the process that a pidfile names."""
     says = f'if that is the program, add --process {shlex.quote(process.comm)}'
-    if visibility.alone(procfs.others()):
+    if visibility.alone(process_table.others()):
         says += f'; if the program is in another container, {visibility.SHARE}'
     return says
 
@@ -157,7 +157,7 @@ def below(settings: Settings, process: Process) -> str:
 
     Its number was probably that of another process before.
     """
-    masters = procfs.matches(
+    masters = process_table.matches(
         settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
     )
     if all(master.pid != process.ppid for master in masters):
@@ -175,7 +175,7 @@ def foreign(process: Process) -> str:
     if process.ancestor:
         return 'which pollreload was started by'
     for inner in visibility.inner_pids(process.pid):
-        if other := procfs.read(inner):
+        if other := process_table.read(inner):
             return f'but {other} has that number in its own pid namespace'
     return ''
 

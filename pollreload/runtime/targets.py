@@ -17,7 +17,7 @@ from pollreload.core.process import (
 )
 from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
-from pollreload.system import procfs, signal_masks, signals, visibility
+from pollreload.system import process_table, procfs, signal_masks, signals, visibility
 from pollreload.system.wall_clock import CLOCK
 
 CAP_KILL = 5  # include/uapi/linux/capability.h
@@ -48,7 +48,7 @@ def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
     if trouble:
         return Choice((), 'proc', trouble)
     if settings.pidfile is None:
-        found = procfs.matches(
+        found = process_table.matches(
             settings.process, settings.cmdline, settings.uid, settings.all_namespaces,
         )
     else:
@@ -77,7 +77,7 @@ def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
 
 def still(target: Target) -> Process | None:
     """Return a target as it is now; None if it has exited."""
-    process = procfs.read(target.process.pid)
+    process = process_table.read(target.process.pid)
     if process is None or not process.alive or process.started != target.name[1]:
         return None
     return process
@@ -95,7 +95,7 @@ def gone(process: Process) -> bool:
 
 def below(settings: Settings, process: Process) -> Process | None:
     """Return the descendant, of any name, that handles the signal, if exactly one."""
-    every = procfs.matches(None, None, None, True)
+    every = process_table.matches(None, None, None, True)
     return handler_below(process, every, lambda each: disposed(settings, each))
 
 

@@ -21,7 +21,7 @@ from pollreload.runtime.targets import (
     us,
 )
 from pollreload.settings import Settings
-from pollreload.system import procfs, signal_masks
+from pollreload.system import process_table, procfs, signal_masks
 from pollreload.system.fingerprint import fingerprint
 from pollreload.system.wall_clock import CLOCK
 
@@ -62,7 +62,7 @@ def world(
         below=lambda process: below(settings, process),
         program=program,
         send=send,
-        family=procfs.family,
+        family=process_table.family,
         run=runner.run,
         ask=lambda url: runner.ask(settings, url),
         ran=runner.ran,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from pollreload.core.process import Process
-from pollreload.system import procfs
+from pollreload.system import process_table, procfs
 
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 HIDDEN = "other users' processes are hidden (/proc is mounted with hidepid)"
@@ -28,7 +28,7 @@ def trouble(root: str = '/proc') -> str:
         return f'{root} is not mounted'
     levels = procfs.numbers(procfs.status(f'{root}/self'), b'NSpid')
     # Our own pid could be the same number in both, so the levels count too.
-    if procfs.own_pid(root) != os.getpid() or len(levels) > 1:
+    if process_table.own_pid(root) != os.getpid() or len(levels) > 1:
         return f'{root} is of another pid namespace; mount a new one there'
     return ''
 
@@ -48,10 +48,10 @@ def lacks(capability: int, root: str = '/proc') -> bool:
 def alone(processes: Iterable[Process], root: str = '/proc') -> bool:
     """Return whether we descend from all of these processes.
 
-    If they are all that are visible (procfs.others), this is a container that
+    If they are all that are visible (process_table.others), this is a container that
     does not share its pid namespace.
     """
-    above = set(procfs.ancestors(procfs.own_pid(root), root))
+    above = set(process_table.ancestors(process_table.own_pid(root), root))
     return all(process.pid in above for process in processes)
 
 
@@ -60,7 +60,8 @@ def inner_pids(number: int, root: str = '/proc') -> Iterator[int]:
     level = len(procfs.numbers(procfs.status(f'{root}/self'), b'NSpid'))
     for pid in sorted(procfs.pids(root)):
         levels = procfs.numbers(procfs.status(f'{root}/{pid}'), b'NSpid')
-        if len(levels) > level and levels[-1] == number and not procfs.ours(pid, root):
+        nested = len(levels) > level and levels[-1] == number
+        if nested and not process_table.ours(pid, root):
             yield pid
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import xxhash
 
-from pollreload.system import ledger_file, procfs
+from pollreload.system import ledger_file, process_table, procfs
 from tests.servers.harness import swap, until
 from tests.support import sidecar, targets
 from tests.support.several import Several, put, started, table
@@ -802,7 +802,7 @@ def opened(pid: int) -> int:
     """Return how many descriptors and children a process has."""
     children = [
         each for each in procfs.pids('/proc')
-        if procfs.parent(procfs.stat(f'/proc/{each}')) == pid
+        if process_table.parent(procfs.stat(f'/proc/{each}')) == pid
     ]
     return len(os.listdir(f'/proc/{pid}/fd')) + len(children)
 

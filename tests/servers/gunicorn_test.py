@@ -15,7 +15,7 @@ from contextlib import closing
 
 import pytest
 
-from pollreload.system import procfs
+from pollreload.system import process_table
 from tests.servers import points
 from tests.servers.conftest import Place
 from tests.servers.harness import As, Files, Kind, Site, missing, swap
@@ -172,7 +172,7 @@ def test_validation_also_loads_the_application(place: Place) -> None:
 def test_gunicorn_ends_on_what_it_refuses(site: Site) -> None:
     """Its workers outlive gunicorn for a while, and a HUP would end them: held."""
     server = site.server()
-    for worker in procfs.candidates(site.name):
+    for worker in process_table.candidates(site.name):
         if worker != server.pid:
             os.kill(worker, signal.SIGSTOP)  # for as long as it takes here
     sidecar = site.sidecar(survive='5s')

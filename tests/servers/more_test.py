@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.system import procfs
+from pollreload.system import process_table
 from tests.servers import points
 from tests.servers.conftest import Place
 from tests.servers.harness import (
@@ -416,12 +416,12 @@ def test_squid_is_two_processes(place: Place) -> None:
     """Its worker has its name; the parent is told, and closes the port meanwhile."""
     site = place(SQUID)
     server = site.server()
-    pids = procfs.candidates(site.name)
+    pids = process_table.candidates(site.name)
     sidecar = site.sidecar()
 
     site.swap('changed')
 
-    worker, = (procfs.read(pid) for pid in pids if pid != server.pid)
+    worker, = (process_table.read(pid) for pid in pids if pid != server.pid)
     assert worker is not None
     assert worker.ppid == server.pid
     assert sidecar.event('signalled')['pid'] == server.pid

@@ -8,7 +8,7 @@ from pollreload.commands.doctor.rows import Row, parted
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, ledger
 from pollreload.settings import Settings
-from pollreload.system import ledger_file, status_file
+from pollreload.system import ledger_file, ledger_location, status_file
 
 
 def memory(settings: Settings) -> Row:
@@ -44,8 +44,8 @@ def memory(settings: Settings) -> Row:
 def default_memory(settings: Settings) -> Row:
     """Say where check keeps its memory by default, and whether it can."""
     try:
-        key = ledger_file.key(settings, os.getcwd())
-        path = ledger_file.location(key, os.environ, os.geteuid())
+        key = ledger_location.key(settings, os.getcwd())
+        path = ledger_location.location(key, os.environ, os.geteuid())
     except (LedgerError, OSError) as error:
         return Row('ledger', 'warn', '', f'for check: {error}')
     trouble, remedy = parted(ledger_file.writable(path))

@@ -16,7 +16,7 @@ from pollreload.core.process import (
 from pollreload.core.signalling import DENIED
 from pollreload.runtime import targets
 from pollreload.settings import Settings
-from pollreload.system import procfs, signals, visibility
+from pollreload.system import process_table, procfs, signals, visibility
 
 MOST_MATCHES = 8
 # The disposition -> what the target does with the signal.
@@ -63,7 +63,7 @@ def table() -> Row:
     trouble, remedy = parted(visibility.trouble())
     if trouble:
         return Row('proc', 'fail', '', trouble, remedy)
-    others = procfs.others()
+    others = process_table.others()
     if hidden := visibility.hidden():
         return Row('proc', 'warn', '', visibility.HIDDEN, hidden)
     if visibility.alone(others):
@@ -140,7 +140,7 @@ def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
     if settings.all_namespaces or settings.pidfile or choice.reason == 'proc':
         return
     inner = [
-        process for process in procfs.matches(
+        process for process in process_table.matches(
             settings.process, settings.cmdline, settings.uid, True,
         ) if process.nested
     ]

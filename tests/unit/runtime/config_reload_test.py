@@ -13,7 +13,7 @@ from pollreload.runtime import config_reload
 from pollreload.runtime.config_reload import Reader
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, Settings, Signal, pack
-from pollreload.system import children, ledger_file
+from pollreload.system import children, ledger_file, ledger_location
 from tests.servers.harness import until
 from tests.support.sidecar import write
 from tests.unit.runtime.watch_test import Log
@@ -347,6 +347,6 @@ def test_two_that_swap_their_ledgers_have_them(
         watch.step()
         assert watch.state.version.state == 'current'
     kept = [cast(Any, ledger_file.peek(path))['key'] for path in (second, first)]
-    assert kept == [ledger_file.key(each, os.getcwd()) for each in (a, b)]
+    assert kept == [ledger_location.key(each, os.getcwd()) for each in (a, b)]
     for watch in watches[:2]:
         watch.ledger.let_go()

@@ -11,7 +11,7 @@ import pytest
 from pollreload.core.process import Choice, Process
 from pollreload.runtime import guard, pidfile_target, targets
 from pollreload.settings import Settings
-from pollreload.system import mounts, pidfile, procfs, visibility
+from pollreload.system import mounts, pidfile, process_table, procfs, visibility
 from pollreload.system.wall_clock import CLOCK
 from tests.support import targets as processes
 from tests.support.proc_tree import beside
@@ -188,7 +188,7 @@ def test_old_pidfile_is_not_believed_about_a_worker(
 ) -> None:
     """Its number was another process's before: the name is that of the master, too."""
     master, worker = Process(7, 1, 1, 'app', uid=0), Process(9, 7, 1, 'app', uid=0)
-    monkeypatch.setattr(procfs, 'matches', lambda *_, **__: (master, worker))
+    monkeypatch.setattr(process_table, 'matches', lambda *_, **__: (master, worker))
     file = pidfile.Pidfile(9, written=BORN - 3500.0)
 
     assert 'is older than app (pid 9), a child' in doubt(file, worker, process='app')
@@ -338,7 +338,7 @@ def test_process_in_a_container_that_ends_is_no_evidence(
     """It is gone between two reads of the table."""
     monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter((pid,)))
     monkeypatch.setattr(visibility, 'alone', lambda others: False)
-    monkeypatch.setattr(procfs, 'read', lambda pid: None)
+    monkeypatch.setattr(process_table, 'read', lambda pid: None)
 
     assert pidfile_target.missing(7).startswith('which does not run;')
     assert pidfile_target.foreign(Process(7, 0, 1, 'app', uid=0)) == ''

@@ -9,7 +9,7 @@ import pytest
 from pollreload.core.process import Choice, Masks, Process
 from pollreload.runtime import targets
 from pollreload.settings import Settings
-from pollreload.system import procfs, signal_masks, visibility
+from pollreload.system import process_table, procfs, signal_masks, visibility
 from tests.support import targets as processes
 from tests.support.sidecar import unique
 
@@ -25,7 +25,7 @@ def test_nothing_is_sent_once_a_stop_was_asked_for(
     """The result would not be seen."""
     monkeypatch.setattr(targets, 'stopping', lambda: True)
     with processes.start('handler') as target:
-        process = procfs.read(target.pid)
+        process = process_table.read(target.pid)
         assert process is not None
         how = targets.send(process, signal.SIGHUP)
         target.signal(signal.SIGUSR1)
@@ -108,7 +108,7 @@ def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
 def test_program_of_a_process_is_its_file() -> None:
     """The same for two processes of one file; '' once it has exited."""
     with processes.start('handler') as one, processes.start('handler') as other:
-        first, second = procfs.read(one.pid), procfs.read(other.pid)
+        first, second = process_table.read(one.pid), process_table.read(other.pid)
         assert first is not None
         assert second is not None
         files = targets.program(first), targets.program(second)

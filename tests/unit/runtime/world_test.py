@@ -25,6 +25,7 @@ from pollreload.system import (
     ledger_file,
     mounts,
     pidfile,
+    process_table,
     procfs,
     visibility,
 )
@@ -35,7 +36,7 @@ def childless() -> Iterator[None]:
     """End what a test leaves: the child that holds a ledger lives as long as we do."""
     yield
     for pid in procfs.pids('/proc'):
-        if procfs.parent(procfs.stat(f'/proc/{pid}')) == os.getpid():
+        if process_table.parent(procfs.stat(f'/proc/{pid}')) == os.getpid():
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

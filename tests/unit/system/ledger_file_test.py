@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pollreload.errors import LedgerBusy, LedgerError
 from pollreload.settings import Settings, Signal
-from pollreload.system import ledger_file
+from pollreload.system import ledger_file, ledger_location
 
 NOBODY = 65534
 ATOMS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(
@@ -109,14 +109,14 @@ def mounted(options: str, where: str, script: str) -> str:
 )
 def test_the_default_place(environ, uid, expected):
     """XDG_STATE_HOME if absolute, else root's or the home's state directory."""
-    assert ledger_file.location('k', environ, uid) == expected
+    assert ledger_location.location('k', environ, uid) == expected
 
 
 @pytest.mark.parametrize('environ', [{}, {'HOME': ''}, {'HOME': 'here'}])
 def test_no_home_is_said(environ):
     """Without an absolute home there is no default, and the line says what to do."""
     with pytest.raises(LedgerError, match='with --state-file'):
-        ledger_file.location('k', environ, 7)
+        ledger_location.location('k', environ, 7)
 
 
 WATCH = Settings(paths=('/etc/app', '/etc/b'), process='app', pidfile='/run/app.pid')
@@ -140,7 +140,7 @@ WATCH = Settings(paths=('/etc/app', '/etc/b'), process='app', pidfile='/run/app.
 )
 def test_another_watch_has_another_key(other):
     """Each of paths, target conditions and signal makes a ledger of its own."""
-    assert ledger_file.key(other, '/') != ledger_file.key(WATCH, '/')
+    assert ledger_location.key(other, '/') != ledger_location.key(WATCH, '/')
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_another_watch_has_another_key(other):
 )
 def test_how_a_watch_is_written_is_no_part_of_its_key(same, cwd):
     """Relative paths count from cwd; intervals and commands do not count."""
-    assert ledger_file.key(same, cwd) == ledger_file.key(WATCH, '/')
+    assert ledger_location.key(same, cwd) == ledger_location.key(WATCH, '/')
 
 
 def test_a_key_is_a_file_name():
     """16 hex digits, also for a path that is not UTF-8, and the same in every run."""
-    key = ledger_file.key(Settings(paths=(os.fsdecode(b'/etc/\xff'),)), '/')
+    key = ledger_location.key(Settings(paths=(os.fsdecode(b'/etc/\xff'),)), '/')
 
     assert key == 'c8fb077350e60883'
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.system import procfs, visibility
+from pollreload.system import process_table, visibility
 from tests.support import targets
 from tests.support.proc_tree import beside, plant, tree
 
@@ -59,25 +59,25 @@ def test_real_proc_of_another_namespace() -> None:
 def test_alone_with_ancestors_and_descendants(root: str) -> None:
     """Another process that is neither makes us not alone."""
     plant(Path(root), 60, ppid=50)
-    before = visibility.alone(procfs.others(root), root)
+    before = visibility.alone(process_table.others(root), root)
     plant(Path(root), 61, ppid=1)
 
     assert before
-    assert not visibility.alone(procfs.others(root), root)
+    assert not visibility.alone(process_table.others(root), root)
 
 
 def test_real_loneliness() -> None:
     """In a pid namespace of our own we are alone; here we are not."""
     code = (
-        'from pollreload.system import procfs, visibility; '
-        'print(visibility.alone(procfs.others()), visibility.trouble())'
+        'from pollreload.system import process_table, visibility; '
+        'print(visibility.alone(process_table.others()), visibility.trouble())'
     )
     said = subprocess.run(
         ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', code],
         check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
     ).stdout
     with targets.start('handler'):
-        here = beside(lambda: visibility.alone(procfs.others()))
+        here = beside(lambda: visibility.alone(process_table.others()))
 
     assert said == 'True \n'
     assert not here

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pollreload.core.process import Masks, Process
-from pollreload.system import procfs, visibility, wall_clock
+from pollreload.system import process_table, procfs, visibility, wall_clock
 from pollreload.system.signal_masks import masks as masks_of
 from tests.support import targets
 from tests.support.proc_tree import as_nobody, beside, plant, tree
@@ -32,7 +32,9 @@ def root(tmp_path: Path) -> str:
 
 def found(*conditions: Any) -> set[int]:
     """Return the pids that match, seen from beside."""
-    return set(beside(lambda: [each.pid for each in procfs.matches(*conditions)]))
+    return set(beside(
+        lambda: [each.pid for each in process_table.matches(*conditions)],
+    ))
 
 
 def unique(name: str) -> str:
@@ -52,7 +54,7 @@ def test_matches_by_the_whole_comm(root: str) -> None:
     plant(tree, 63, 'app ')
     plant(tree, 9, 'app')
 
-    matches = procfs.matches('app', None, None, False, root)
+    matches = process_table.matches('app', None, None, False, root)
 
     assert [each.pid for each in matches] == [9, 60]
 
@@ -62,7 +64,7 @@ def test_candidates_differ_in_what_follows(root: str) -> None:
     plant(Path(root), 60, 'app\nx')
     plant(Path(root), 61, 'app')
 
-    assert procfs.candidates('app', root) == [61]
+    assert process_table.candidates('app', root) == [61]
 
 
 def test_match_has_every_field(root: str) -> None:
@@ -72,7 +74,7 @@ def test_match_has_every_field(root: str) -> None:
         lines=['Uid:\t7\t8\t9\t10', 'NSpid:\t60'],
     )
 
-    matches = procfs.matches('app', None, None, False, root)
+    matches = process_table.matches('app', None, None, False, root)
 
     assert matches == (Process(60, 40, 321, 'app', ('/bin/app', '-x y'), 8),)
 
@@ -84,7 +86,7 @@ def test_long_name_is_confirmed_by_its_arguments(root: str) -> None:
     plant(tree, 61, 'config-reloader', cmdline=('/bin/config-reloader-y',))
     plant(tree, 62, 'config-reloader', cmdline=('python', '-u', '/config-reloader-x'))
 
-    matches = procfs.matches('config-reloader-x', None, None, False, root)
+    matches = process_table.matches('config-reloader-x', None, None, False, root)
 
     assert [each.pid for each in matches] == [60, 62]
 
@@ -98,7 +100,7 @@ def test_every_condition_must_hold(root: str) -> None:
     plant(tree, 63, cmdline=('app', '-c', 'a.conf'))
 
     def pids(cmdline: str | None, uid: int | None) -> list[int]:
-        matches = procfs.matches('app', cmdline, uid, False, root)
+        matches = process_table.matches('app', cmdline, uid, False, root)
         return [each.pid for each in matches]
 
     assert pids(r'-c a\.', 5) == [60]
@@ -113,12 +115,12 @@ def test_no_more_of_the_arguments_is_read_than_a_bound(root: str) -> None:
     plant(tree, 60, cmdline=('app', '-c', 'a.conf', 'x' * 20000, 'behind'))
     plant(tree, 61, 'other', cmdline=('x' * 100000,))
 
-    first, = procfs.matches('app', r'-c a\.', None, False, root)
+    first, = process_table.matches('app', r'-c a\.', None, False, root)
 
     assert len('\0'.join(first.cmdline)) == procfs.ARGUMENTS == 16384
     assert first.cmdline[:3] == ('app', '-c', 'a.conf')
-    assert procfs.matches('app', 'behind', None, False, root) == ()
-    assert len(procfs.others(root)[-1].cmdline[0]) == 16384
+    assert process_table.matches('app', 'behind', None, False, root) == ()
+    assert len(process_table.others(root)[-1].cmdline[0]) == 16384
 
 
 def test_arguments_of_whom_no_condition_leaves_are_not_read(
@@ -135,16 +137,17 @@ def test_arguments_of_whom_no_condition_leaves_are_not_read(
         read.append(place)
         return ()
 
-    monkeypatch.setattr(procfs, 'cmdline', cmdline)
+    monkeypatch.setattr(process_table, 'cmdline', cmdline)
 
-    assert [each.pid for each in procfs.matches('app', None, 5, False, root)] == [60]
-    assert procfs.matches('app', None, 5, False, root, only=62) == ()
+    same = process_table.matches('app', None, 5, False, root)
+    assert [each.pid for each in same] == [60]
+    assert process_table.matches('app', None, 5, False, root, only=62) == ()
     assert read == [f'{root}/60']
 
 
 def test_without_a_name_all_are_candidates(root: str) -> None:
     """None stands for any name; ourselves still excepted."""
-    matches = procfs.matches(None, None, None, False, root)
+    matches = process_table.matches(None, None, None, False, root)
 
     assert [(each.pid, each.ancestor) for each in matches] == [(1, True), (40, True)]
 
@@ -156,7 +159,7 @@ def test_only_one_pid_is_looked_at(root: str) -> None:
     plant(tree, 61, 'app')
 
     def pids(name: str | None, only: int) -> list[int]:
-        matches = procfs.matches(name, None, None, False, root, only=only)
+        matches = process_table.matches(name, None, None, False, root, only=only)
         return [each.pid for each in matches]
 
     assert pids('app', 61) == [61]
@@ -172,7 +175,7 @@ def test_never_ourselves_nor_what_we_started(root: str) -> None:
     plant(tree, 61, 'pollreload', ppid=60)
     plant(tree, 62, 'pollreload', ppid=40)
 
-    matches = procfs.matches('pollreload', None, None, True, root)
+    matches = process_table.matches('pollreload', None, None, True, root)
 
     assert [each.pid for each in matches] == [62]
 
@@ -183,7 +186,7 @@ def test_a_ring_of_parents_ends(root: str) -> None:
     plant(tree, 60, 'app', ppid=61)
     plant(tree, 61, 'app', ppid=60)
 
-    matches = procfs.matches('app', None, None, False, root)
+    matches = process_table.matches('app', None, None, False, root)
 
     assert [each.pid for each in matches] == [60, 61]
 
@@ -194,8 +197,8 @@ def test_nested_only_with_all_namespaces(root: str) -> None:
     plant(Path(root), 61, lines=['NSpid:\t61\t7'])
     plant(Path(root), 62, lines=['NSpid:\t62'])
 
-    here = procfs.matches('app', None, None, False, root)
-    everywhere = procfs.matches('app', None, None, True, root)
+    here = process_table.matches('app', None, None, False, root)
+    everywhere = process_table.matches('app', None, None, True, root)
 
     assert [each.pid for each in here] == [62]
     assert [(each.pid, each.nested, each.init) for each in everywhere] == [
@@ -210,7 +213,7 @@ def test_nested_is_counted_from_our_level(root: str) -> None:
     plant(tree, 60, lines=['NSpid:\t60\t6'])
     plant(tree, 61, lines=['NSpid:\t61\t7\t1'])
 
-    matches = procfs.matches('app', None, None, True, root)
+    matches = process_table.matches('app', None, None, True, root)
 
     assert [(each.pid, each.nested) for each in matches] == [(60, False), (61, True)]
 
@@ -220,7 +223,7 @@ def test_without_nspid_nothing_is_nested(tmp_path: Path) -> None:
     plant(tmp_path, 1, 'app', ppid=0)
     plant(tmp_path, 2, 'app')
 
-    matches = procfs.matches('app', None, None, False, str(tmp_path))
+    matches = process_table.matches('app', None, None, False, str(tmp_path))
 
     assert [(each.pid, each.nested, each.init) for each in matches] == [
         (1, False, True), (2, False, False),
@@ -252,8 +255,8 @@ def test_what_vanishes_or_is_refused_does_not_match(
     with monkeypatch.context() as patch:
         patch.setattr(os, 'open', opened)
         patch.setattr(os, 'read', got)
-        matches = procfs.matches('app', None, None, False, root)
-        unread = procfs.read(61, root)
+        matches = process_table.matches('app', None, None, False, root)
+        unread = process_table.read(61, root)
 
     assert [each.pid for each in matches] == [62]
     assert unread is None
@@ -263,15 +266,15 @@ def test_no_proc_no_processes(tmp_path: Path) -> None:
     """If nothing is mounted there are no processes, and no error."""
     root = str(tmp_path / 'none')
 
-    assert procfs.matches('app', None, None, False, root) == ()
-    assert procfs.others(root) == []
+    assert process_table.matches('app', None, None, False, root) == ()
+    assert process_table.others(root) == []
 
 
 def test_real_names_of_any_bytes_match() -> None:
     """Spaces, parentheses and newlines are letters like any other."""
     for name in ('a) R (b', ' a b ', '(', 'a\nb', 'x\udcff'):
         with targets.start('handler', name=name) as target:
-            process = procfs.read(target.pid)
+            process = process_table.read(target.pid)
             matched = found(name, None, None, False)
 
         assert process is not None
@@ -283,7 +286,7 @@ def test_real_descendants_never_match() -> None:
     """Our own child is no target; seen from beside, the same one is."""
     name = unique('own')
     with targets.start('handler', name=name) as target:
-        assert procfs.matches(name, None, None, True) == ()
+        assert process_table.matches(name, None, None, True) == ()
         assert found(name, None, None, False) == {target.pid}
 
 
@@ -308,7 +311,8 @@ def test_real_workers_have_the_name_of_their_master() -> None:
     name = unique('forker')
     with targets.start('forking', name=name) as target:
         rows = beside(lambda: [
-            (each.pid, each.ppid) for each in procfs.matches(name, None, None, False)
+            (each.pid, each.ppid)
+            for each in process_table.matches(name, None, None, False)
         ])
 
     assert dict(rows).keys() == {target.pid, *target.workers}
@@ -331,11 +335,11 @@ def test_real_pid_namespace() -> None:
     """The pid 1 of an inner namespace is nested and an init, its child no init."""
     name = unique('nest')
     with targets.start('forking', name=name, namespace=True, workers=1) as target:
-        init = procfs.read(target.pid)
-        worker = procfs.family(target.pid)[1][0]
+        init = process_table.read(target.pid)
+        worker = process_table.family(target.pid)[1][0]
         here = found(name, None, None, False)
         everywhere = found(name, None, None, True)
-        child = procfs.read(worker or 0)
+        child = process_table.read(worker or 0)
 
     assert init is not None
     assert (init.nested, init.init) == (True, True)
@@ -347,9 +351,9 @@ def test_real_pid_namespace() -> None:
 
 def test_we_descend_from_our_parent() -> None:
     """ancestor is true up the chain, and of no other process."""
-    parent = procfs.read(os.getppid())
+    parent = process_table.read(os.getppid())
     with targets.start('handler') as target:
-        child = procfs.read(target.pid)
+        child = process_table.read(target.pid)
 
     assert parent is not None
     assert child is not None
@@ -369,7 +373,7 @@ def test_zombies_are_not_there(root: str) -> None:
         (place / 'task' / '999').mkdir()
 
     for pid in (60, 61, 62, 63):
-        assert procfs.read(pid, root) is None
+        assert process_table.read(pid, root) is None
         assert procfs.started(pid, root) is None
         assert masks_of(pid, root) is None
 
@@ -383,7 +387,7 @@ def test_leader_may_exit_before_its_threads(root: str) -> None:
         masks={**MASKS, 'SigBlk': 1},
     )
 
-    process = procfs.read(60, root)
+    process = process_table.read(60, root)
     masks = masks_of(60, root)
 
     assert process is not None
@@ -396,7 +400,7 @@ def test_gone_between_stat_and_comm(root: str) -> None:
     """Half a process is none."""
     (plant(Path(root), 60) / 'comm').unlink()
 
-    assert procfs.read(60, root) is None
+    assert process_table.read(60, root) is None
 
 
 def test_real_zombie() -> None:
@@ -408,7 +412,7 @@ def test_real_zombie() -> None:
 
         assert before is not None
         assert procfs.started(target.pid) is None
-        assert procfs.read(target.pid) is None
+        assert process_table.read(target.pid) is None
         assert masks_of(target.pid) is None
 
 
@@ -484,19 +488,19 @@ def test_family_is_the_process_and_its_live_children(root: str) -> None:
     plant(tree, 63, ppid=1, started=300)
     (tree / '64').mkdir()
 
-    found = procfs.family(60, root)
+    found = process_table.family(60, root)
 
     assert [each[:2] for each in found] == [(60, 100), (61, 199)]
-    assert procfs.family(64, root) == ()
+    assert process_table.family(64, root) == ()
 
 
 def test_real_reload_starts_new_children() -> None:
     """After the HUP of a forking server there are younger ones."""
     with targets.start('forking') as target:
-        before = procfs.family(target.pid)
+        before = process_table.family(target.pid)
         target.signal(HUP)
         assert target.read() == 'HUP'
-        after = procfs.family(target.pid)
+        after = process_table.family(target.pid)
 
     assert {each[0] for each in before[1:]} == {*target.workers}
     assert before[0] == after[0]
@@ -519,7 +523,7 @@ def test_no_descriptor_is_left_open(root: str) -> None:
     first = os.dup(0)
     os.close(first)
 
-    procfs.matches(None, '.', None, True)
+    process_table.matches(None, '.', None, True)
     visibility.hidden()
     list(visibility.inner_pids(1))
 
@@ -557,7 +561,7 @@ def test_real_and_saved_uid_count_for_uid(
         uids: list[int], uid: int, answer: bool,
 ) -> None:
     """Any user can start a setuid program by a link of any name."""
-    assert procfs.runs_as(uids, uid) == answer
+    assert process_table.runs_as(uids, uid) == answer
 
 
 def test_setuid_program_of_another_user_does_not_match_root(root: str) -> None:
@@ -565,7 +569,7 @@ def test_setuid_program_of_another_user_does_not_match_root(root: str) -> None:
     plant(Path(root), 60, 'app', lines=['Uid:\t0\t0\t0\t0'])
     plant(Path(root), 61, 'app', lines=['Uid:\t1000\t0\t0\t0'])
 
-    matches = procfs.matches('app', None, 0, False, root)
+    matches = process_table.matches('app', None, 0, False, root)
 
     assert [each.pid for each in matches] == [60]
 
@@ -575,12 +579,12 @@ def test_real_setuid_program_of_another_user_does_not_match_root() -> None:
     with targets.start('handler') as target:
         def forge() -> list[bool]:
             os.setresuid(65534, 0, 0)
-            mine = procfs.read(os.getpid(), uid=0)
+            mine = process_table.read(os.getpid(), uid=0)
             os.setresuid(0, 0, 0)
-            return [mine is None, procfs.read(os.getpid(), uid=0) is not None]
+            return [mine is None, process_table.read(os.getpid(), uid=0) is not None]
 
         both = beside(forge)
-        other = procfs.read(target.pid, uid=0)
+        other = process_table.read(target.pid, uid=0)
 
     assert both == [True, True]
     assert other is not None
@@ -622,11 +626,11 @@ def test_line_that_cannot_be_parsed_is_an_observation(
         for name, text in (*files, ('wchan', comm), ('mountinfo', mounts)):
             (where / name).write_bytes(text)
 
-    procfs.matches(None, 'x', None, False, root)
-    procfs.matches('app', None, 0, True, root)
-    procfs.others(root)
+    process_table.matches(None, 'x', None, False, root)
+    process_table.matches('app', None, 0, True, root)
+    process_table.others(root)
     procfs.started(60, root)
-    procfs.family(1, root)
+    process_table.family(1, root)
     procfs.boot(root)
     masks_of(60, root)
     visibility.trouble(root)

@@ -375,14 +375,15 @@ def test_the_plain_sidecar_loads_nothing_of_it(tmp_path: Path) -> None:
     ours = {f'pollreload.{name}' for name in (
         'cli.config_file', 'cli.config_watches', 'cli.main', 'core.actions',
         'monitoring.http', 'monitoring.metrics', 'runtime.config_reload',
-        'system.http_request', 'system.ledger_file', 'system.status_file',
+        'system.http_request', 'system.ledger_file', 'system.ledger_location',
+        'system.status_file',
     )}
     others = {'tomllib', 'click', 'json', 'difflib', 'shlex', 'threading'}
     assert 'pollreload.commands.watch' in plain
     assert plain.isdisjoint(ours | others)
     # The ledger's key is what tells one watch from another.
     assert several & ours == {
-        'pollreload.runtime.config_reload', 'pollreload.system.ledger_file',
+        'pollreload.runtime.config_reload', 'pollreload.system.ledger_location',
         'pollreload.core.actions',
     }
     assert several & others <= {'json'}

@@ -1,19 +1,22 @@
-"""Write the admission policies: python packaging/chart/build.py
+"""Write the chart: python packaging/chart/build.py DIRECTORY [REPOSITORY]
 
-From packaging/chart/source comes the manifest of examples/kubernetes/injection. The
-options that an annotation may set, and what each accepts, come from the program's own
-option table.
+Without a directory: write what is generated and kept in git, the manifest of
+examples/kubernetes/injection and the table of values in the README of the chart.
+REPOSITORY: that of the image, instead of registry.example/pollreload. The options that
+an annotation may set, and the values of each, come from the program's option table.
 """
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
+import yaml
 
 ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 sys.path.insert(0, ROOT)
@@ -21,9 +24,12 @@ sys.path.insert(0, ROOT)
 from pollreload.cli import options, values  # noqa: E402
 from pollreload.cli.main import watch  # noqa: E402
 
-CHART = os.path.join(ROOT, 'packaging/chart')
 EXAMPLE = 'examples/kubernetes/injection/policies.yaml'
-IMAGE = 'registry.example/pollreload:0.1.0'
+README = 'packaging/chart/pollreload/README.md'
+REPOSITORY = 'registry.example/pollreload'
+VALUES = 'packaging/chart/pollreload/values.yaml'
+# Files of the chart that are those of the examples.
+COPIES = ('alerts.yaml', 'dashboard.json')
 # What the injection sets itself, and an annotation may not.
 FIXED = ('config', 'state-file', 'status-file')
 LETTERS = list(range(24))  # the longest name that is recognised in part
@@ -178,51 +184,199 @@ def cel_options() -> str:
     return '[' + ',\n'.join(rows) + ']'
 
 
-def read(name: str) -> str:
-    """Return a file of packaging/chart/source."""
-    with open(os.path.join(CHART, 'source', name), encoding='utf-8') as file:
-        return file.read().rstrip('\n')
+def read(path: str) -> str:
+    """Return a file of this checkout."""
+    with open(os.path.join(ROOT, path), encoding='utf-8') as file:
+        return file.read()
+
+
+def version() -> str:
+    """Return the version of pollreload, which that of the chart follows."""
+    config = configparser.ConfigParser()
+    config.read_string(read('setup.cfg'))
+    return config['metadata']['version']
 
 
 def filled(text: str, given: Mapping[str, str]) -> str:
-    """Return text with each @NAME@ replaced, indented as the line that it is in."""
-    while found := re.search(r'^( *)(.*?)@([A-Z_]+)@', text, re.MULTILINE):
+    """Return text with each @NAME@ replaced, indented as the line that it is in.
+
+    A line that has only a name, and gets an empty value, is removed.
+    """
+    while found := re.search(r'^( *)(.*?)@([A-Z_]+)@(\n?)', text, re.MULTILINE):
         value = given[found[3]].replace('\n', '\n' + found[1])
-        text = text[:found.end(2)] + value + text[found.end():]
+        if not value and not found[2] and found[4]:
+            text = text[:found.start()] + text[found.end():]
+        else:
+            text = text[:found.end(2)] + value + text[found.start(4):]
     return text
 
 
-ADDED = '''- expression: >-
+ADDED = """- expression: >-
     !variables.asked || variables.present || variables.problems.size() > 0
     || has(object.spec.template) || has(object.spec.jobTemplate)
   message: >-
     the sidecar was not added: this takes Kubernetes 1.36, and the
-    MutatingAdmissionPolicy pollreload with its bindings'''
-GIVEN = {
-    'VARIABLES': read('variables.yaml'), 'OPTIONS': cel_options(),
-    'LETTERS': str(LETTERS), 'NAMED': str(NAMED),
-    'FIXED': ', '.join(map(literal, FIXED)),
-    'NAME': 'pollreload', 'LABELS': '', 'NAMESPACES': '', 'FAILURE': 'Fail',
-    'DEFAULTS': '{}', 'IMAGE': literal(IMAGE), 'PULL_POLICY': literal('IfNotPresent'),
-    'REQUESTS': '{"cpu": "5m", "memory": "16Mi"}', 'LIMITS': '{"memory": "64Mi"}',
-    'ADDED': ADDED,
-}
+    MutatingAdmissionPolicy @NAME@ with its bindings"""
+
+
+def policies(given: Mapping[str, str]) -> str:
+    """Return the policies and their bindings, filled in for a manifest or the chart."""
+    return filled(read('packaging/chart/policies.yaml'), {
+        'VARIABLES': read('packaging/chart/variables.yaml').rstrip('\n'),
+        'OPTIONS': cel_options(), 'LETTERS': str(LETTERS), 'NAMED': str(NAMED),
+        'FIXED': ', '.join(map(literal, FIXED)), 'ADDED': ADDED, **given,
+    })
 
 
 def manifest() -> str:
     """Return the manifest of the examples."""
     return (
         '# Injection of the sidecar by the API server.\n'
-        '# Written by packaging/chart/build.py: change packaging/chart/source.\n'
-        f'{filled(read("policies.yaml"), GIVEN)}\n'
+        '# Written by packaging/chart/build.py: change packaging/chart/policies.yaml.\n'
+    ) + policies({
+        'NAME': 'pollreload', 'LABELS': '', 'NAMESPACES': '', 'FAILURE': 'Fail',
+        'LABELLED': 'namespaceSelector:\n  matchLabels: {pollreload/inject: "true"}',
+        'DEFAULTS': '{}', 'IMAGE': literal(f'{REPOSITORY}:{version()}'),
+        'PULL_POLICY': literal('IfNotPresent'),
+        'REQUESTS': '{"cpu": "5m", "memory": "16Mi"}', 'LIMITS': '{"memory": "64Mi"}',
+    })
+
+
+def template() -> str:
+    """Return the policies as a template of the chart."""
+    selector = '.Values.injection.namespaceSelector'
+    labelled = '(dict "matchLabels" (dict "pollreload/inject" "true"))'
+    return (
+        '{{- if .Values.injection.enabled }}\n'
+        '{{- if not (.Capabilities.APIVersions.Has '
+        '"admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") }}\n'
+        '{{- fail "injection takes Kubernetes 1.36, with MutatingAdmissionPolicy of '
+        'admissionregistration.k8s.io/v1: set injection.enabled to false" }}\n'
+        '{{- end }}\n'
+    ) + policies({
+        'NAME': '{{ include "pollreload.name" . }}',
+        'LABELS': 'labels:\n  {{- include "pollreload.labels" . | nindent 4 }}',
+        'NAMESPACES': f'{{{{- with {selector} }}}}\nnamespaceSelector:\n'
+        '  {{- toYaml . | nindent 6 }}\n{{- end }}',
+        'LABELLED': 'namespaceSelector:\n  {{- toYaml (mustMergeOverwrite (deepCopy '
+        f'{selector}) {labelled}) | nindent 6 }}}}',
+        'FAILURE': '{{ .Values.injection.failurePolicy }}',
+        'DEFAULTS': '{{ .Values.injection.options | toJson }}',
+        'IMAGE': '{{ include "pollreload.image" .Values | toJson }}',
+        'PULL_POLICY': '{{ .Values.image.pullPolicy | toJson }}',
+        'REQUESTS': '{{ .Values.resources.requests | default dict | toJson }}',
+        'LIMITS': '{{ .Values.resources.limits | default dict | toJson }}',
+    }) + '{{- end }}\n'
+
+
+def described() -> Iterator[tuple[str, str]]:
+    """Yield the name of each value, and its description in values.yaml."""
+    for line in read(VALUES).splitlines():
+        if found := re.fullmatch(r' *# ([\w.]+): (.*)', line):
+            yield found[1], found[2].removesuffix('.')
+
+
+def value(name: str) -> Any:
+    """Return the default of a value, by its name with dots."""
+    found = yaml.safe_load(read(VALUES))
+    for key in name.split('.'):
+        found = found[key]
+    return found
+
+
+def values_table() -> str:
+    """Return the table of values in Markdown."""
+    rows = [
+        f'| `{name}` | `{json.dumps(value(name))}` | {text} |'
+        for name, text in described()
+    ]
+    return '\n'.join(('| value | default | meaning |', '|---|---|---|', *rows))
+
+
+def readme() -> str:
+    """Return the README of the chart, with its table of values as it is today."""
+    table = f'<!-- values -->\n\n{values_table()}\n\n<!-- end of values -->'
+    return re.sub(
+        '<!-- values -->.*<!-- end of values -->', lambda found: table, read(README),
+        flags=re.DOTALL,
     )
 
 
-def main() -> None:
-    """Write what is generated."""
-    with open(os.path.join(ROOT, EXAMPLE), 'w', encoding='utf-8') as file:
-        file.write(manifest())
+def schema(default: Any, name: str = '') -> Any:
+    """Return the schema of a value, by its default in values.yaml."""
+    if name == 'injection.options':
+        properties = {
+            option: {'type': 'string', 'pattern': f'^({each.pattern})$'}
+            for option, each in table().items()
+        }
+        return {
+            'type': 'object', 'properties': properties, 'additionalProperties': False,
+        }
+    if name == 'injection.failurePolicy':
+        return {'enum': ['Fail', 'Ignore']}
+    if name == 'image.pullPolicy':
+        return {'enum': ['Always', 'IfNotPresent', 'Never']}
+    if isinstance(default, bool):
+        return {'type': 'boolean'}
+    if isinstance(default, str):
+        return {'type': 'string'}
+    # An object of the user's own: labels, a selector, resources.
+    if name in dict(described()):
+        return {'type': 'object'}
+    properties = {
+        key: schema(each, f'{name}.{key}' if name else key)
+        for key, each in default.items()
+    }
+    if not name:
+        # What Helm itself adds for a chart that is a dependency.
+        properties |= {'global': {'type': 'object'}}
+    return {'type': 'object', 'properties': properties, 'additionalProperties': False}
+
+
+def chart(repository: str = REPOSITORY) -> dict[str, str]:
+    """Return the files of the chart by their path in it."""
+    top = 'packaging/chart/pollreload'
+    made = {
+        os.path.relpath(os.path.join(where, name), os.path.join(ROOT, top)): read(
+            os.path.join(where, name))
+        for where, _, names in os.walk(os.path.join(ROOT, top)) for name in names
+    }
+    fixed = ' '.join(map(literal, FIXED))
+    given = {'VERSION': version(), 'REPOSITORY': repository, 'FIXED': fixed}
+    made = {
+        path: filled(text, given) if path.endswith('.tpl') else text
+        for path, text in made.items()
+    }
+    made['Chart.yaml'] = re.sub(
+        r'(?m)^(version|appVersion): .*$', rf'\1: {version()}', made['Chart.yaml'],
+    )
+    made['values.yaml'] = made['values.yaml'].replace(REPOSITORY, repository)
+    made['values.schema.json'] = json.dumps({
+        '$schema': 'https://json-schema.org/draft/2020-12/schema',
+        **schema(yaml.safe_load(read(VALUES))),
+    }, indent=1)
+    made['templates/policies.yaml'] = template()
+    for name in COPIES:
+        made[f'files/{name}'] = read(f'examples/monitoring/{name}')
+    return made
+
+
+def write(top: str, files: Mapping[str, str]) -> None:
+    """Write files below a directory."""
+    for path, text in files.items():
+        place = os.path.join(top, path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(place, 'w', encoding='utf-8') as file:
+            file.write(text)
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Write what is generated, here or as a chart in another directory."""
+    if arguments:
+        write(os.path.join(arguments[0], 'pollreload'), chart(*arguments[1:2]))
+    else:
+        write(ROOT, {EXAMPLE: manifest(), README: readme()})
 
 
 if __name__ == '__main__':
-    main()
+    main(sys.argv[1:])

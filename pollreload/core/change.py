@@ -69,8 +69,9 @@ class Memory(NamedTuple):
     seen, seen_at: the fingerprint of the last looks in a row, and when the
         first of them ended; '' after a look that could read nothing.
     delivered: the fingerprint that the targets have; '' where that is unknown.
-    left: when the last look began that saw what is done, if something else
-        was seen since; who started after that may have read the other.
+    left: when the last poll began that saw what is delivered, if another version, or
+        a path that is away, was seen since; a process that started or was notified
+        after that may have read the other.
     absent: a poll saw nothing at one of the paths before the first version was
         read; what appears there later is new, whatever its dates.
     firm: what the last look saw that could read it all, or knew it; altered: when
@@ -323,10 +324,13 @@ def observe(
         return memory._replace(read_at=began, ended_at=now), REST
     contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
     troubles, failing, mended = troubled(memory, reasons, now)
-    before = memory.read_at
+    before, was_away = memory.read_at, away(memory)
     memory = memory._replace(
         troubles=troubles, doubts=doubts, read_at=began, ended_at=now,
     )
+    if was_away and not away(memory):
+        # A target that started before has not read all of it.
+        memory = memory._replace(seen_at=now)
     if contents == memory.known and memory.known_print:
         found = memory.known_print
     else:
@@ -341,8 +345,10 @@ def observe(
         saw = 'same'
     else:
         saw = 'new'
-    if readable and not (now < ends and unread(doubts)) and found != memory.firm:
-        memory = memory._replace(firm=found, altered=now)
+    # A path that cannot be read now is known as it was, and a target may read less.
+    firm = f'{found} in part' if away(memory) else found
+    if readable and not (now < ends and unread(doubts)) and firm != memory.firm:
+        memory = memory._replace(firm=firm, altered=now)
     action = TABLE[memory.state, saw]
     recheck = any(not it.reported for it in troubles.values())
     decision = Decision(
@@ -357,9 +363,8 @@ def observe(
             memory = memory._replace(absent=True, known=contents)
         return memory, decision
     if action in ('baseline', 'rest'):
-        if memory.state == 'current':
-            # Nothing else was seen meanwhile, at most nothing at all.
-            memory = memory._replace(left=0.0)
+        if memory.state == 'current' and away(memory):
+            memory = memory._replace(left=memory.left or before)
         return memory._replace(
             state='current', known=contents, known_print=found, seen=found,
             delivered=found, restless=0.0,
@@ -384,6 +389,14 @@ def observe(
     return memory._replace(
         state='due', known=contents, known_print=found, restless=0.0,
     ), decision._replace(changed=changed)
+
+
+def away(memory: Memory) -> bool:
+    """Return whether a path that is known cannot be read as a whole now."""
+    return any(
+        trouble.whole and memory.known[position:position + 1] not in ((), (None,))
+        for position, trouble in memory.troubles.items()
+    )
 
 
 def quiet(memory: Memory) -> bool:
@@ -420,7 +433,9 @@ def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
     since: who started later may have read what is there now instead.
     """
     if memory.seen == fingerprint and memory.state == 'due':
-        return memory._replace(state='current', delivered=fingerprint, left=0.0)
+        # While a path is away, a target may have read nothing there.
+        left = memory.seen_at if away(memory) else 0.0
+        return memory._replace(state='current', delivered=fingerprint, left=left)
     return memory._replace(delivered=fingerprint, left=since)
 
 

@@ -52,6 +52,11 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
+    if content.state == state.version.state == 'current' and not (
+            state.version.left or signals(settings)
+    ):
+        # There is no process that can have started while a path was away.
+        content = content._replace(left=0.0)
     doubts, stirring = state.version.doubts, state.stirring
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for while this look was under way: it may have read too early.
@@ -66,7 +71,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
-    if decision.action == 'rest' and content.left:
+    if decision.action == 'rest' and content.left and not change.away(content):
         return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
         state = report_change(settings, state, decision, world)
@@ -311,14 +316,17 @@ def returned(
         )
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     left, choice = state.version.left, world.targets()
+    notified = {each.name for each in state.notified if each.at > left}
     if choice.reason in ('pidfile', 'proc'):
         # It is not known who runs, and in doubt they are told.
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     for process in choice.matches:
-        if (process.started + 1) / world.ticks >= left:
+        again = (process.pid, process.started) in notified
+        if again or (process.started + 1) / world.ticks >= left:
+            how = 'was notified' if again else 'started'
             world.say(
                 'changed', f'{" ".join(settings.paths)} is as before, but {process} '
-                f'started meanwhile and may have read something else',
+                f'{how} meanwhile and may have read something else',
                 fingerprint=state.version.seen, reason='restarted', pid=process.pid,
             )
             return tell_again(settings, state._replace(attempt=Attempt(), hold=''))

@@ -159,6 +159,8 @@ def needless_for(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
     """Return the targets that started when the content was there, by all looks."""
+    if change.away(state.version):
+        return ()
     since = state.version.seen_at
     # A successor started after the signal, so it read the version that was there.
     ends = [

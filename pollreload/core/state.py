@@ -191,7 +191,8 @@ def finish(state: State, world: World) -> State:
     if attempt.acted_at:
         at.append(attempt.acted_at)
     since = min(at, default=content.read_at)
-    if at and content.altered > since and attempt.rounds + 1 < MOST_SENDS:
+    again = at and content.altered > since and attempt.rounds + 1 < MOST_SENDS
+    if again and not change.away(content):
         # Who was told may have read what was there for a moment, or half of it: the
         # very same is told once more, where it is there again or comes back.
         anew = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)

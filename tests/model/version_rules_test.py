@@ -121,6 +121,137 @@ def test_rule_4_trouble_is_logged_once_also_over_a_restart_with_the_ledger():
     assert [each.event for each in world.events].count('unreadable') == 1
 
 
+def two_paths(**changes: Any) -> Simulation:
+    """Return a world with a second path, which is there."""
+    world = Simulation(WATCH._replace(paths=('/c', '/d'), **changes))
+    world.beside = 'there'
+    world.run(20.0)
+    return world
+
+
+def reasons(world: Simulation, event: str) -> list[object]:
+    """Return the reasons of the events of a name."""
+    return [each.fields.get('reason') for each in world.events if each.event == event]
+
+
+@pytest.mark.parametrize('restarted', [False, True])
+def test_rule_1_target_notified_while_a_path_is_away_is_notified_when_it_is_back(
+        restarted,
+):
+    """Rule 1: it may have read nothing there, and the same bytes come back."""
+    world = two_paths()
+    world.beside = 'away'
+    world.put('B')
+    world.run(30.0)
+    assert sent(world) == ['B']
+    if restarted:
+        world.crash(keep=True)
+        world.run(10.0)
+
+    world.beside = 'there'
+    world.run(30.0)
+
+    assert sent(world) == ['B', 'B']
+    assert reasons(world, 'changed') == [None, 'restarted']
+    assert 'was notified meanwhile' in world.events[-3].message
+    assert world.resting()
+
+
+def test_rule_1_path_that_is_away_within_survive_is_waited_for():
+    """Rule 1: another signal is of use only when the path is back."""
+    world = two_paths(survive=20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.1)
+    world.beside = 'away'
+    world.run(30.0)
+    assert (sent(world), reasons(world, 'failed')) == (['B'], [])
+
+    world.beside = 'there'
+    world.run(60.0)
+
+    assert sent(world) == ['B', 'B']
+    assert world.resting()
+
+
+def test_rule_1_path_that_was_away_within_survive_is_a_failure():
+    """Rule 1: it is back by then, and the target may have read nothing there."""
+    world = two_paths(survive=20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.1)
+    world.beside = 'away'
+    world.run(8.0)
+    world.turns += 1
+    world.beside = 'there'
+    world.run(60.0)
+
+    assert sent(world) == ['B', 'B']
+    assert reasons(world, 'failed') == ['changed meanwhile']
+    assert world.resting()
+
+
+def test_rule_1_target_that_starts_while_a_path_is_away_is_notified():
+    """Rule 1: it has read nothing there."""
+    world = two_paths()
+    world.beside = 'away'
+    world.run(20.0)
+    world.restart()
+    world.run(20.0)
+    assert sent(world) == []
+
+    world.beside = 'there'
+    world.run(30.0)
+
+    assert sent(world) == ['A']
+    assert world.resting()
+
+
+def test_rule_8_target_that_starts_while_a_path_is_away_needs_a_signal():
+    """Rule 8: the version has been due for long, and no target read all of it."""
+    world = two_paths()
+    world.end_all()
+    world.put('B')
+    world.run(20.0)
+    world.beside = 'away'
+    world.run(20.0)
+    world.start()
+    world.run(20.0)
+
+    assert sent(world) == ['B']
+
+
+@pytest.mark.parametrize('changes', [
+    pytest.param({}, id='signal'),
+    pytest.param({
+        'process': None, 'signal': None, 'exec': (('act',),), 'on_start': 'never',
+    }, id='exec'),
+])
+def test_rule_4_path_that_was_away_is_no_change(changes):
+    """Rule 4: the same bytes afterwards, and nothing read the files in between."""
+    world = two_paths(**changes)
+    world.beside = 'away'
+    world.run(30.0)
+    world.beside = 'there'
+    world.run(30.0)
+
+    assert (sent(world), world.acts) == ([], ())
+    assert world.resting()
+
+
+def test_rule_1_action_is_repeated_when_a_path_is_back():
+    """Rule 1: what it notifies may have read nothing there."""
+    world = two_paths(process=None, signal=None, exec=(('act',),), on_start='never')
+    world.beside = 'away'
+    world.put('B')
+    world.run(30.0)
+    world.beside = 'there'
+    world.run(30.0)
+
+    assert [each.told for each in world.acts] == ['B', 'B']
+    assert world.resting()
+
+
 def rewriting(world: Simulation) -> None:
     """Let each target rewrite the file when it takes the signal."""
     take, numbers = world.take, itertools.count()

@@ -126,8 +126,8 @@ def fingerprint(paths: Sequence[Mapping[str, bytes] | None]) -> str:
 
 
 def content_of(found: str) -> str:
-    """Return the label of the content behind a fingerprint of one path."""
-    name, _, rest = found.partition('=')
+    """Return the label of the version behind a fingerprint, by its first path."""
+    name, _, rest = found.partition(';')[0].partition('=')
     return rest.partition(',')[0] if name in ('', 'f') else 'gone'
 
 
@@ -149,6 +149,7 @@ class Simulation:
         self.restless = False
         self.missing = False  # nothing is at the path
         self.lost = False  # the directory has nothing in it
+        self.beside = ''  # a second path: '', 'there' or 'away'
         self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
         self.dated = 900.0  # when the content came, on the one clock there is
         self.changes: tuple[float, ...] = ()
@@ -493,12 +494,16 @@ class Simulation:
             self.seen = 'unreadable'
             return change.Snapshot((self.unreadable(),))
         self.looked, self.seen = True, self.content
+        second = {
+            '': (), 'there': (change.Reading('file', {'': blob('N')}, {}),),
+            'away': (change.Reading('', {}, {'': 'no such file'}),),
+        }[self.beside]
         files = {} if self.content == 'gone' else {'f': blob(self.content)}
         if self.layout == 'directory':
             sight = change.Reading('directory', {**files, 'n': blob('N')}, {})
         else:
             sight = change.Reading('file', {'': blob(self.content)}, {})
-        return change.Snapshot((sight,), self.dated)
+        return change.Snapshot((sight, *second), self.dated)
 
     def unreadable(self) -> change.Reading:
         """Return the sight of a content that cannot be read."""

@@ -290,8 +290,11 @@ def confirming(settings: Settings, state: State, world: World) -> State:
         return state._replace(waiting='look')
     for entry in state.attempt.targets:
         if entry.phase == 'verified' and seen == state.attempt.fingerprint:
+            # A program that is restarted after its death has not reloaded.
+            took_over = entry.process.started >= entry.since
+            how = 'took over' if took_over else 'reloaded'
             world.say(
-                'verified', f'{entry.process} reloaded after {settings.signal.name}',
+                'verified', f'{entry.process} {how} after {settings.signal.name}',
                 **fields(settings, entry),
             )
         elif entry.phase == 'verified':

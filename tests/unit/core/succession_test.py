@@ -71,6 +71,19 @@ def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
     assert world.resting()
 
 
+def test_rule_13_verified_successor_took_over_and_did_not_reload():
+    """A program that was restarted after its death looks alike."""
+    world = Simulation(WATCH._replace(verify=('verify',)))
+    world.run(20.0)
+    world.alter_root(hands_over=True)
+    world.put('B')
+    world.run(20.0)
+
+    assert [each.message for each in world.events if each.event == 'verified'] == [
+        'app (pid 102) took over after SIGHUP',
+    ]
+
+
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
 def test_rule_10_unknown_successor_is_asked_for_again(reason):
     """That no process can be read now does not mean that there is none."""

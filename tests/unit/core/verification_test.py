@@ -468,4 +468,4 @@ def test_rule_13_successor_during_a_verification_is_verified_instead():
     assert said(world, 'delivered')[1:] == [
         'SIGHUP to app (pid 101), which has exited and was replaced by app (pid 102)',
     ]
-    assert said(world, 'verified') == ['app (pid 102) reloaded after SIGHUP']
+    assert said(world, 'verified') == ['app (pid 102) took over after SIGHUP']

@@ -30,6 +30,51 @@ def successor(entry: Target, world: World) -> Process | None:
     return min(found, key=lambda each: each.started, default=None)
 
 
+def remaining(
+        settings: Settings, state: State, entry: Target, world: World,
+) -> Process | None:
+    """Return the process that goes on after a target has exited, or None.
+
+    It is older than the signal, which it never got: the old master when the new one of
+    an upgrade is withdrawn, or the new one when the old one has drained. A process
+    without a handler is a worker that lost its parent, or no service at all.
+    """
+    if entry.disposition not in HANDLED:
+        return None
+    notified = {each.name for each in state.attempt.targets if each.sends}
+    for each in world.targets().targets:
+        if (each.pid, each.started) not in notified and each.started < entry.since and (
+                handles(settings, each, world)
+        ):
+            return each
+    return None
+
+
+def handles(settings: Settings, process: Process, world: World) -> bool:
+    """Return whether a process is known to do something with the signal."""
+    masks = world.masks(process.pid)
+    return disposition(masks, settings.signal.number, False, False) in HANDLED
+
+
+def left_to_another(
+        settings: Settings, state: State, entry: Target, world: World,
+) -> State | None:
+    """Return the state after a target exited and an older process goes on, or None."""
+    process = remaining(settings, state, entry, world)
+    if process is None:
+        return None
+    world.say(
+        'changed', f'{entry.process} has exited since {settings.signal.name}, and '
+        f'{process} is older than that and was never notified of this version',
+        fingerprint=state.version.seen, reason='took over', pid=process.pid,
+    )
+    attempt = record(state.attempt, entry._replace(phase='done'))
+    # It has had no signal, so the round is not done, and the next poll notifies it.
+    attempt = record(attempt, Target(process))
+    names = (*state.round, (process.pid, process.started))
+    return state._replace(attempt=attempt, round=names)
+
+
 def proven_at(process: Process, settings: Settings, world: World) -> float:
     """Return when a successor has lived for --survive, in boot seconds.
 
@@ -60,15 +105,15 @@ def follow(settings: Settings, state: State, world: World) -> State:
     if not state.notified or state.version.state != 'current' or state.stage:
         return state
     gone = [each for each in state.notified if world.gone(each.process)]
-    handles = [
+    ready = [
         each for each in state.notified
-        if each.phase == 'passed' and each not in gone and disposition(
-            world.masks(each.process.pid), settings.signal.number, False, False,
-        ) in HANDLED
+        if each.phase == 'passed' and each not in gone and (
+            handles(settings, each.process, world)
+        )
     ]
-    if handles:
-        return due_again(settings, state, world, f'{handles[0].process} handles '
-                         f'{settings.signal.name} now', handles[0].process, handles)
+    if ready:
+        return due_again(settings, state, world, f'{ready[0].process} handles '
+                         f'{settings.signal.name} now', ready[0].process, ready)
     if not gone:
         return state
     choice = world.targets()

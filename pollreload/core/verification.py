@@ -9,6 +9,7 @@ from pollreload.core.process import ENDING, Process
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
     hand_over,
+    left_to_another,
     proven_at,
     successor,
     superseded,
@@ -66,7 +67,11 @@ def surviving(settings: Settings, state: State, world: World) -> State:
             state = ended(settings, state, entry, seen, world)
             continue
         process = successor(entry, world) if seen == 'gone' else None
-        if process is None:
+        if seen == 'gone' and process is None and (
+                left := left_to_another(settings, state, entry, world)
+        ):
+            state = left
+        elif process is None:
             state = survived(settings, state, entry, seen, world)
         elif (again := proven_at(process, settings, world)) > now:
             return state._replace(until=again, next=again, waiting='survive')
@@ -232,6 +237,9 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         if other is not None:
             state = replaced(settings, state, entry, other, world)
             return next_check(settings, state, world)
+        left = left_to_another(settings, state, entry, world)
+        if left is not None:
+            return next_check(settings, left, world)
         world.say(
             'failed', f'{process} died while its reload was being verified',
             **fields(settings, entry, 'died'),

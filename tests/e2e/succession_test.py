@@ -101,7 +101,7 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-        program: str, tmp_path: Path, *words: str,
+        program: str, tmp_path: Path, *words: str, survive: str = '300ms',
 ) -> Iterator[tuple[Service, Sidecar, str]]:
     """A program that has read version 1, and a watch that has its baseline."""
     conf, name = str(tmp_path / 'app.conf'), unique()
@@ -110,7 +110,7 @@ def serving(
     try:
         assert service.read()[1:] == ('started', '1')
         with watch(
-                '--process', name, '--interval', '100ms', '--survive', '300ms', *words,
+                '--process', name, '--interval', '100ms', '--survive', survive, *words,
                 conf,
         ) as it:
             it.until('baseline')
@@ -151,6 +151,23 @@ def test_the_older_generation_that_remains_is_notified(tmp_path: Path) -> None:
         it.until('delivered', pid=new)
 
     assert it.count('signalled') == 2
+
+
+def test_the_older_generation_that_goes_on_within_survive_is_notified(
+        tmp_path: Path,
+) -> None:
+    """Rule 13: the signalled one exits at once, which is no death of the signal."""
+    with serving('upgrades', tmp_path, survive='2s') as (service, it, conf):
+        os.kill(service.child.pid, signal.SIGUSR2)
+        new, *_ = service.read()
+        write(conf, '2')
+        assert service.read() == (service.child.pid, 'notified', '2')
+        os.kill(service.child.pid, signal.SIGQUIT)
+        it.until('changed', pid=new, reason='took over')
+        assert service.read() == (new, 'notified', '2')
+        it.until('delivered', pid=new)
+
+    assert (it.count('signalled'), it.count('failed')) == (2, 0)
 
 
 def test_a_generation_that_started_after_the_signal_is_not_notified(

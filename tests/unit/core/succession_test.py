@@ -43,6 +43,99 @@ def test_rule_13_older_generation_that_remains_is_notified():
     assert world.resting()
 
 
+def signalled(**changes: Any) -> Simulation:
+    """Return a world of two generations, the older of which was just signalled."""
+    world = Simulation(WATCH._replace(**changes))
+    world.run(20.0)
+    world.upgrade()
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    return world
+
+
+def failures(world: Simulation) -> list[object]:
+    """Return the reasons of the failures."""
+    return [each.fields['reason'] for each in world.events if each.event == 'failed']
+
+
+@pytest.mark.parametrize('survive', [1.0, 5.0])
+def test_rule_13_generation_that_goes_on_is_notified_at_once(survive):
+    """The signalled one exits within --survive, which is no death of the signal."""
+    world = signalled(survive=survive)
+
+    world.retire()
+    before = world.now
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert world.sent[1].at - before <= survive
+    assert (failures(world), world.state.deaths, world.resting()) == ([], 0, True)
+
+
+def test_rule_13_generation_that_goes_on_is_notified_before_the_next_action():
+    """The commands that follow the signal wait for it."""
+    world = signalled(exec=(('act',),))
+    world.retire()
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert [each.at > world.sent[1].at for each in world.acts] == [True]
+
+
+@pytest.mark.parametrize('check', [
+    {'verify': ('verify',)}, {'verify_workers': True},
+])
+def test_rule_13_generation_goes_on_during_the_verification(check):
+    """The signalled one exits before its reload was verified."""
+    world = signalled(**check)
+    world.alter(101, deaf=True)
+    for worker in [each.pid for each in world.targets.values() if each.ppid == 101]:
+        if not world.targets[worker].generation:
+            world.end(worker)
+    world.run(2.0)
+    assert world.state.stage == 'verify'
+    (other,) = [each.pid for each in world.targets.values() if each.generation]
+    world.retire()
+    world.run(60.0)
+
+    assert {pid for pid, _ in sent(world)} == {101, other}
+    assert (failures(world), world.state.deaths, world.resting()) == ([], 0, True)
+
+
+@pytest.mark.parametrize(('first', 'second'), [
+    ('unknown', 'caught'), ('caught', 'default'), ('caught', 'unknown'),
+])
+def test_rule_13_exit_is_a_death_if_nothing_surely_took_over(first, second):
+    """A worker without a handler lost its parent; without masks nothing is sure."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.upgrade()
+    world.alter(101, disposition=first)
+    world.alter(102, disposition=second)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.retire()
+    world.run(1.5)
+
+    assert (failures(world), world.state.deaths) == (['died'], 1)
+
+
+def test_rule_13_target_that_was_notified_itself_does_not_take_over():
+    """With --select all each has a signal of its own, and the death is one."""
+    world = Simulation(WATCH._replace(select='all'), targets=2)
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.end(101)
+    world.run(1.5)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert failures(world) == ['died']
+
+
 def test_rule_13_newer_generation_is_up_to_date():
     """It started after the signal, so it has read the version."""
     world = world_of()

@@ -1,7 +1,6 @@
 """Suggestions for names that do not exist."""
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import click
@@ -26,6 +25,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return name
     if name in ALIASES:
         return ALIASES[name] if ALIASES[name] in known else ''
+    # Imported only for a wrong name: it is a fiftieth of the time of a check.
+    import difflib
     found = difflib.get_close_matches(name, known, 1, cutoff=0.75)
     return found[0] if found else ''
 

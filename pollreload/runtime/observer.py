@@ -151,7 +151,7 @@ class Observer:
             self.pid = 0
 
     def can_hang(self, due: range) -> bool:
-        """Return what mounts.can_hang does, asked again only if it may differ.
+        """Return mounts.can_hang, called again only if its result may differ.
 
         A link may be made to lead to another mount at any time. While none of ours
         can hang that is asked only with the first part: it would have to lead into

@@ -1,4 +1,4 @@
-"""Fingerprints as others may see them: in the log, the status file and metrics.
+"""Fingerprints as they are shown: in the log, the status file and metrics.
 
 A fingerprint is a fast hash without a key: whoever reads one finds a short secret,
 like a PIN, by trying all of them. What is shown is hashed again with a random key.

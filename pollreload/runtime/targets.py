@@ -100,7 +100,7 @@ def below(settings: Settings, process: Process) -> Process | None:
 
 
 def program(process: Process) -> str:
-    """Return what identifies the file that a process runs; '' if it may not be read."""
+    """Return an identifier of a process's program file; '' if it cannot be read."""
     return procfs.program(process.pid)
 
 

@@ -82,7 +82,7 @@ def shown(size: int) -> str:
 def read(
         path: str, info: os.stat_result, progress: Progress,
 ) -> tuple[os.stat_result | None, bytes]:
-    """Return what stat says of a regular file, and its digest.
+    """Return the stat and the digest of a regular file.
 
     info: what stat just said. /dev/null is an empty file, without a stat: a link to
         it masks a snippet (systemd.unit(5), firejail(1)).
@@ -131,7 +131,7 @@ def hash_file(file: int, size: int, progress: Progress) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """Return for a person why something could not be read."""
+    """Describe why a file could not be read."""
     if error.errno is None:
         return str(error)
     return REASONS.get(error.errno) or os.strerror(error.errno).lower()

@@ -37,7 +37,7 @@ class Terms(NamedTuple):
 
 
 class Cache:
-    """What a poll found at one path, for the next poll.
+    """The results of a poll at one path, for the next poll.
 
     reading: None if nothing is known.
     prefix: of the names of its files, which makes paths of them.
@@ -130,7 +130,7 @@ def unchanged(
         cache: Cache, terms: Terms, read: Callable[[str], bytes],
         listing: Callable[[str], int], pause: Callable[[int], None],
 ) -> Reading | None:
-    """Return the reading of the last poll if all is still as it was, else None.
+    """Return the reading of the last poll if nothing changed, else None.
 
     read: a path -> its digest, for the files that are due; may raise OSError.
     listing: a directory -> the hash of the names in it, in the same way.

@@ -51,7 +51,7 @@ class Pass:
 
 
 def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
-    """Return what is below a directory, where its names match the patterns.
+    """Read the files below a directory whose names match the patterns.
 
     patterns: one for each level; what is below the last is all taken.
 
@@ -145,7 +145,7 @@ def listing(fd: int, path: str, this: Pass) -> tuple[list[str], set[str]]:
     link = f'{path}/..data'
     note(link, points(link), this)
     ignored = matcher(this.ignore)
-    # A name that is removed and made anew meanwhile may come twice (readdir(3p)).
+    # A name that is removed and created again may be returned twice (readdir(3p)).
     names = set()
     links = set()
     with os.scandir(fd) as entries:
@@ -220,7 +220,7 @@ def moved(directory: str, file: os.stat_result) -> float:
 
 
 def follow(path: str, this: Pass, whole: bool) -> None:
-    """Note the links on the way to a path: their dates, and where they point.
+    """Record the links on the way to a path: their dates and their targets.
 
     whole: more than one file is read there, so that its own link counts too.
     """
@@ -232,7 +232,7 @@ def follow(path: str, this: Pass, whole: bool) -> None:
 
 
 def note(link: str, target: str, this: Pass) -> None:
-    """Note where a link pointed, if it is one, before anything is read through it."""
+    """Record the target of a link before anything is read through it."""
     if target:
         this.links.setdefault(link, target)
         this.passed.add(link)

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 PACKAGES='apache2-bin bindfs binutils btrfs-progs bubblewrap buildah busybox-static
     ca-certificates catatonit conmon cron curl dnsmasq-base
     e2fsprogs fish fuse3 git groff-base gron haproxy inotify-tools man-db
-    mandoc nginx openssh-sftp-server podman procps prometheus rsyslog runc
+    mandoc nginx openssh-sftp-server podman procps prometheus redis-server rsyslog runc
     shellcheck squid sshfs strace systemd unbound util-linux xfsprogs xxhash
     zsh'
 WORKERS=4           # twice the usual cores: most tests wait for a process or a clock

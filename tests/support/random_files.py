@@ -326,7 +326,9 @@ class Tree:
     def same(self) -> None:
         """Replace a file by an identical copy."""
         path = self.pick()
-        if os.path.isfile(path):
+        if self.layout == 'data':
+            self.same_swap()
+        elif os.path.isfile(path):
             put(path, reads(path))
 
     def touch(self) -> None:

@@ -346,7 +346,7 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
         'step = loop.Watch.step\n'
         'def stands(watch):\n'
         '    step(watch)\n'
-        '    if watch.state.content.state == "current":\n'
+        '    if watch.state.version.state == "current":\n'
         '        print("stands", file=sys.stderr, flush=True)\n'
         f'        {STANDING[how]}\n'
         'loop.Watch.step = stands\n'
@@ -362,9 +362,8 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
             assert child.stderr is not None
             while child.stderr.readline() != b'stands\n':
                 pass
-            began = time.monotonic()
             at_first = status(port, HEALTHZ)
-            soon = time.monotonic() - began < 0.5
+            age = scrape(port).value('look_age_seconds')
             until(lambda: status(port, HEALTHZ) == 503, 'it is found')
             late = ask(port, HEALTHZ).body
             got = scrape(port)
@@ -372,7 +371,8 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
         finally:
             child.kill()
 
-    assert at_first == 200 or not soon
+    # Scraped after the probe, so at the time of the probe it was less.
+    assert at_first == 200 or age > got.value('look_age_limit_seconds')
     assert re.fullmatch(r'e2e\S+: last look \d+\.\d s ago\n', late)
     assert got.value('look_age_seconds') > got.value('look_age_limit_seconds') == 1
     assert ready == 200
@@ -535,21 +535,25 @@ def test_whoever_asks_the_loop_goes_on(conf: str, port: int) -> None:
 def test_a_stop_signal_ends_it_while_clients_hang(
         number: signal.Signals, namespace: bool, conf: str, port: int,
 ) -> None:
-    """At once, and not after their 5 s; also as pid 1. The port is free again."""
+    """It does not wait for their deadline; also as pid 1. The port is free again."""
+    program = (
+        'import sys\n'
+        'from pollreload.monitoring import http\n'
+        'from pollreload.__main__ import main\n'
+        'http.PATIENCE = 1e6\n'
+        'sys.exit(main())\n'
+    )
+    words = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)
     with watch(
-            '--listen', f'127.0.0.1:{port}', '--process', unique(), conf,
-            namespace=namespace,
+            *words, namespace=namespace, program=(sys.executable, '-c', program),
     ) as it, contextlib.ExitStack() as stack:
         it.until('baseline')
         for _ in range(8):
             stack.enter_context(socket.create_connection(('127.0.0.1', port)))
         assert status(port, HEALTHZ) == 200
-        began = time.monotonic()
         it.send(number)
         it.until('stopped', signal=number.name)
         assert it.wait() == 0
-        # Less than what a client has to ask in.
-        assert time.monotonic() - began < 4.0
 
     socket.create_server(('127.0.0.1', port)).close()
 

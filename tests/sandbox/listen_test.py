@@ -1,6 +1,6 @@
 """watch --listen on a file system that hangs: it says so, and TERM and its port go on.
 
-The ways to hang are those of hang_test.
+The ways to hang are those of hanging.py.
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.hang_test import KINDS, hung, mounted, stops
+from tests.sandbox.hanging import KINDS, hung, mounted, stops
 from tests.servers.harness import free_port, until
 from tests.support.probe import HEALTHZ, READYZ, ask, scrape, status
 from tests.support.sidecar import unique, watch
@@ -67,7 +67,7 @@ def test_one_that_begins_while_a_mount_hangs_is_not_ready(
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_what_hangs_on_holds_no_port(kind: str, tmp_path: Path) -> None:
-    """TERM ends it within a second, and the next one has the port at once, though a
+    """TERM ends it, and the next one has the port at once, though a
     look of the first may be there still.
     """
     port = free_port()

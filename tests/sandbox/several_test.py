@@ -1,6 +1,6 @@
 """Several watches, of which one hangs: on its files, or all on their config file.
 
-As hang_test.py, which says what there is to hang.
+The ways to hang are those of hanging.py.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.hang_test import KINDS, ends, hung, mounted, stops
+from tests.sandbox.hanging import KINDS, ends, hung, mounted, stops
 from tests.sandbox.stuck import Mount
 from tests.servers.harness import until
 from tests.support import targets

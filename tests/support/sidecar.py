@@ -252,20 +252,21 @@ def quick(*words: str, first: Sequence[str] = ()) -> tuple[str, ...]:
 
 def watch(
         *words: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
-        namespace: bool = False, measured: bool = True, **rest: Any,
+        namespace: bool = False, measured: bool = True,
+        program: Sequence[str] = POLLRELOAD, **rest: Any,
 ) -> Sidecar:
     """Start a watch; end it with .end() or `with`.
 
     words: more of the command line, which take precedence.
     env: additions to the environment. under: a command to run it by.
     namespace: it is pid 1 of a new pid namespace with its own /proc.
-    rest: for subprocess.Popen.
+    program: runs pollreload. rest: for subprocess.Popen.
     """
     if namespace:
         options = ('--pid', '--fork', '--mount-proc', '--kill-child')
         under = ('unshare', *options, *under)
     words = quick(*words, first=('--interval', '1h'))
-    command = (*under, *POLLRELOAD, 'watch', *words)
+    command = (*under, *program, 'watch', *words)
     pipes: dict[str, Any] = {'stdin': subprocess.DEVNULL, 'stderr': subprocess.PIPE}
     return Sidecar(subprocess.Popen(
         command, env=environment(env, measured), **{**pipes, **rest},

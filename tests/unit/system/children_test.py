@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,22 @@ def test_work_in_a_child_is_given_up_when_a_stop_is_asked_for():
     """TERM is answered also while a disk does not answer."""
     with pytest.raises(TimeoutError, match='does not answer'):
         children.within(signal.pause, 20.0, lambda: True)
+
+
+@pytest.mark.parametrize('wait', [children.within, children.keep])
+def test_a_stop_is_noticed_within_a_second(
+        wait: Callable[..., object], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two questions of whether to stop the wait sleeps for less than that."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, 'sleep', slept.append)
+    answers = iter([False] * 4 + [True])
+
+    with pytest.raises(TimeoutError):
+        wait(signal.pause, 1e9, lambda: next(answers))
+
+    assert len(slept) == 4
+    assert all(0.0 < each < 1.0 for each in slept)
 
 
 def test_work_in_a_child_hands_its_value_back():

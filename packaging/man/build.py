@@ -1,8 +1,8 @@
 """Write the manual page, packaging/man/pollreload.1: python packaging/man/build.py
 
-Its words are those of --help, asked of the commands themselves, and the tables of
-README.md for what --help has no room for: exit statuses and events. It is checked in;
-tests/docs/man_test.py sees that it is up to date.
+Its text is that of --help, taken from the commands themselves, and the tables of
+docs/reference.md for what --help has no room for: exit statuses and events. The page
+is checked in, and tests/docs/man_test.py fails if it is not up to date.
 """
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def escaped(text: str) -> str:
 
 
 def marked(text: str) -> str:
-    """Return escaped text in which what the README has as code is bold."""
+    """Return escaped text in which what Markdown has as code is bold."""
     return re.sub(r'\\\(ga(.+?)\\\(ga', r'\\fB\1\\fR', escaped(text))
 
 
@@ -79,7 +79,7 @@ def filled(*sentences: str) -> list[str]:
 
 
 def told(text: str) -> list[str]:
-    """Return the lines of a text as --help or the README have it."""
+    """Return the lines of a text of --help or the reference."""
     sentences = re.split(r'(?<=[.?]) (?=[A-Z])', ' '.join(text.split()))
     return filled(*map(marked, sentences))
 
@@ -93,7 +93,7 @@ def paragraphs(text: str) -> list[str]:
 
 
 def commands() -> dict[str, click.Command]:
-    """Return the commands: those of everyday first, as the README has them."""
+    """Return the commands: those of everyday first."""
     every = main_module.pollreload.commands
     return {name: every[name] for name in (*MAIN, *sorted({*every} - {*MAIN}))}
 
@@ -187,8 +187,8 @@ def environment() -> list[str]:
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the rows of the README's table below a heading."""
-    with open(os.path.join(ROOT, 'README.md'), encoding='utf-8') as file:
+    """Return the rows of the reference's table below a heading."""
+    with open(os.path.join(ROOT, 'docs/reference.md'), encoding='utf-8') as file:
         section = file.read().split(f'\n## {heading}\n')[1].split('\n## ')[0]
     rows = [line for line in section.splitlines() if line.startswith('|')][2:]
     return [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
@@ -199,7 +199,7 @@ def page(date: str) -> str:
     number = version('pollreload')
     short = 'reload a program when its files change'
     lines = [
-        '.\\" Made by packaging/man/build.py from --help and README.md; do not edit.',
+        '.\\" Made by packaging/man/build.py from --help; do not edit.',
         f'.TH POLLRELOAD 1 {date} "pollreload {number}" "User Commands"',
         # Neither hyphens nor blanks that nobody wrote.
         '.nh', '.ad l',
@@ -233,7 +233,7 @@ def page(date: str) -> str:
     lines += ['.SH LOG', 'One line on stderr for each event.']
     lines += filled(f'With {bold("--log-format json")} one object, whose '
                     f'{bold("event")} is this word.')
-    for events, meaning in table('Log'):
+    for events, meaning, _ in table('Log'):
         lines += ['.TP', marked(events), *told(f'{meaning}.')]
     lines += ['.SH EXAMPLES']
     for position, (says, line) in enumerate(EXAMPLES):

@@ -432,7 +432,7 @@ def test_the_examples_are_taken(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize('name', ['README.md', 'docs/config.md'])
+@pytest.mark.parametrize('name', ['docs/config.md'])
 def test_the_documents_are_taken(name: str) -> None:
     """What they show as TOML is a config file of today."""
     blocks = re.findall('^```toml\n(.*?)^```', (ROOT / name).read_text(), re.M | re.S)

@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator
 
 from pollreload.runtime import log
 from pollreload.settings import Settings
-from tests.docs import readme_test
 from tests.support import several, sidecar, targets
 from tests.support.sidecar import check, unique, watch, write
 from tests.support.simulation import Simulation
@@ -37,7 +36,7 @@ FIELDS = {
     'fields(settings, entry': {'pid', 'comm', 'signal'},  # outcome.fields
     'fields(settings, each)': {'exec', 'url'},  # actions.fields
     'fields(settings, index)': {'exec', 'url'},
-    'told(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
+    'targets(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
 }
 
 
@@ -137,7 +136,8 @@ def test_the_schema_is_one() -> None:
 
 def test_every_event_of_the_source_is_in_the_schema_and_no_other(source: Calls) -> None:
     """And has a part of its own there."""
-    assert {*EVENTS} == {*source.fields} == readme_test.calls()
+    assert len(EVENTS) == len({*EVENTS})
+    assert {*EVENTS} == {*source.fields}
     assert [each['if']['properties']['event'] for each in SCHEMA['allOf']] == [
         {'const': name} for name in EVENTS
     ]
@@ -149,16 +149,6 @@ def test_every_event_of_the_source_is_in_the_schema_and_no_other(source: Calls) 
 def test_the_source_says_nothing_else(source: Calls) -> None:
     """An event that is not a word there would not be found above."""
     assert source.others == ['world.say(event, says, reason=reason, **fields)']
-
-
-def test_every_event_of_the_schema_is_in_the_readme_and_no_other() -> None:
-    """A person finds what a machine does."""
-    words = [row[0] for row in readme_test.table('Log')]
-
-    assert {*EVENTS} == {
-        each.strip('` ') for cell in words for each in cell.split(',')
-    }
-    assert len(EVENTS) == len({*EVENTS})
 
 
 def test_every_field_of_the_source_is_in_the_schema_and_no_other(source: Calls) -> None:

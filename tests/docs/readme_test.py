@@ -1,25 +1,34 @@
-"""The README and the program agree: options, statuses, events, commands, files."""
+"""The README and docs: commands, files, the manifest, the picture, the comparison."""
 from __future__ import annotations
 
-import ast
 import glob
+import json
 import os
 import re
 import shlex
+from typing import Any
+from xml.etree import ElementTree
 
-import click
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
-from click.testing import CliRunner
+import yaml
 
-from pollreload import __main__, errors
 from pollreload.cli import main, resolve
-from pollreload.settings import IGNORED, Plan, Settings
+from pollreload.settings import IGNORED, Plan
 
 ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 DOCUMENTS = (
-    'README.md', 'docs/how-it-works.md', 'examples/README.md', 'CONTRIBUTING.md',
+    'README.md', 'examples/README.md', 'CONTRIBUTING.md',
+    *sorted(glob.glob('docs/*.md', root_dir=ROOT)),
 )
-ALL = ('watch', 'check', 'doctor')
+MAIN = ('watch', 'check', 'doctor')
+# The rows of the README's comparison: number of the behaviour, and what is right.
+BEHAVIOURS_SHOWN = {
+    'the same bytes are written again': (2, {'not notified'}),
+    'a file is emptied, and written later': (4, {'notified once'}),
+    'the program has no handler yet': (7, {'waits'}),
+    'the program has workers of its name': (9, {'the master only'}),
+}
 
 
 def text(name: str) -> str:
@@ -28,21 +37,20 @@ def text(name: str) -> str:
         return file.read()
 
 
-def table(heading: str) -> list[list[str]]:
-    """Return the cells of the README's table below a heading, its own row left out."""
-    section = text('README.md').split(f'\n## {heading}\n')[1].split('\n## ')[0]
-    rows = [line for line in section.splitlines() if line.startswith('|')][2:]
-    return [[cell.strip() for cell in row.strip('|').split('|')] for row in rows]
-
-
 def block(heading: str) -> list[str]:
     """Return the lines of the first fenced block below a heading."""
     section = text('README.md').split(f'\n## {heading}\n')[1]
     return section.split('```')[1].splitlines()[1:]
 
 
+def manifest() -> dict[str, Any]:
+    """Return the pod of the README."""
+    found: dict[str, Any] = yaml.safe_load('\n'.join(block('Kubernetes')))
+    return found
+
+
 def code(document: str) -> list[str]:
-    """Return what a document shows as code: spans, and the lines of blocks."""
+    """Return the code of a document: spans, and the lines of blocks."""
     indented = [
         line[4:] for line in document.splitlines() if line.startswith('    ')
     ]
@@ -54,147 +62,15 @@ def code(document: str) -> list[str]:
 
 def commands() -> list[tuple[str, ...]]:
     """Return the command lines of pollreload in all documents, each once."""
+    names = f'(?:--version|{"|".join(main.pollreload.commands)})'
     found: dict[tuple[str, ...], None] = {}
     for name in DOCUMENTS:
         for line in code(text(name)):
-            at = re.search(r'(?:^|[ /])pollreload (?=[a-z]|-)(.*)', line)
+            at = re.search(rf'(?:^|[ /])pollreload ({names}(?= |$).*)', line)
             if at and '[' not in line and '...' not in line:
-                found[tuple(shlex.split(at[1], comments=True))] = None
+                here = at[1].partition(' & ')[0]
+                found[tuple(shlex.split(here, comments=True))] = None
     return list(found)
-
-
-def options() -> dict[str, tuple[click.Option, set[str]]]:
-    """Return each option of the program by its long name, and who has it."""
-    found: dict[str, tuple[click.Option, set[str]]] = {}
-    for name, command in main.pollreload.commands.items():
-        for option in command.params:
-            if isinstance(option, click.Option):
-                found.setdefault(option.opts[-1], (option, set()))[1].add(name)
-    return found
-
-
-def default(option: click.Option) -> str:
-    """Return the default of an option as the README writes it."""
-    if option.show_default:
-        words = option.show_default
-        return words if isinstance(words, str) else str(option.default)
-    in_words = re.search(r'by default (.*)\.$', option.help or '')
-    if in_words:
-        return in_words[1]
-    return 'off' if option.is_flag else ''
-
-
-def calls() -> set[str]:
-    """Return the events that the program can log: what say() is called with."""
-    found = set()
-    for module in glob.iglob('pollreload/**/*.py', root_dir=ROOT, recursive=True):
-        for node in ast.walk(ast.parse(text(module))):
-            if isinstance(node, ast.Call) and node.args:
-                called = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
-                event = node.args[0]
-                if called == 'say' and isinstance(event, ast.Constant):
-                    found.add(str(event.value))
-            if isinstance(node, ast.FunctionDef):
-                # What hold() logs unless it is told otherwise.
-                names = [each.arg for each in node.args.args[::-1]]
-                for name, default in zip(names, node.args.defaults[::-1], strict=False):
-                    if name == 'event' and isinstance(default, ast.Constant):
-                        found.add(str(default.value))
-    return found
-
-
-def test_option_table_names_every_option_and_no_other():
-    """A row for each option of --help, and an option for each row."""
-    rows = [re.findall(r'(--[a-z-]+)', row[0])[0] for row in table('Options')]
-
-    assert len(rows) == len(set(rows))
-    assert set(rows) == set(options())
-
-
-def test_option_table_shows_every_spelling():
-    """-v and -q are in the row of their long names."""
-    for row in table('Options'):
-        option = options()[re.findall(r'(--[a-z-]+)', row[0])[0]][0]
-
-        assert set(re.findall(r'(?<![\w-])--?[a-z-]+', row[0])) == set(option.opts)
-
-
-def test_option_table_shows_the_values_that_help_shows():
-    """`--signal NAME` is NAME in --help too; a choice names its words in the row."""
-    for row in table('Options'):
-        option = options()[re.findall(r'(--[a-z-]+)', row[0])[0]][0]
-        shown = re.findall(r'[a-z] ([A-Z]+)`', row[0])
-
-        if isinstance(option.type, click.Choice):
-            assert {*option.type.choices} <= {*re.findall(r'`(\w+)`', row[1] + row[3])}
-        elif option.is_flag or option.count:
-            assert shown == []
-        else:
-            assert shown == [option.type.name]
-
-
-def test_option_table_has_the_defaults():
-    """The default in the table is the one in --help, and in Settings."""
-    for row in table('Options'):
-        option = options()[re.findall(r'(--[a-z-]+)', row[0])[0]][0]
-
-        assert row[1].replace('`', '') == default(option), row[0]
-
-
-def test_defaults_of_help_are_the_defaults_of_the_settings():
-    """What --help says is what a watch without options does."""
-    got = main.main(['watch', '--process', 'app', 'app.conf'])
-
-    assert got == Plan((Settings(paths=('app.conf',), process='app'),))
-
-
-def test_option_table_says_which_commands_have_an_option():
-    """'all' is watch, check and doctor; else they are listed."""
-    for row in table('Options'):
-        _, have = options()[re.findall(r'(--[a-z-]+)', row[0])[0]]
-        said = ALL if row[2] == 'all' else row[2].split(', ')
-
-        assert set(said) == have, row[0]
-
-
-def test_every_option_can_come_from_the_environment():
-    """POLLRELOAD_ and the name of the option, as the README says."""
-    for name, (option, _) in options().items():
-        variable = 'POLLRELOAD_' + name.removeprefix('--').upper().replace('-', '_')
-        names = option.envvar
-
-        assert isinstance(names, list)
-        assert names[0] == variable
-
-
-def test_exit_table_has_the_statuses_of_check_help():
-    """The statuses that check --help lists are those of check in the table."""
-    said = CliRunner().invoke(main.pollreload, ['check', '--help']).output
-    said = ' '.join(said.split('Exit status:')[1].split('What to watch:')[0].split())
-    listed = {int(word) for word in re.findall(r'(?:^|; )(\d+)', said.strip())}
-    rows = {int(row[0]) for row in table('Exit status') if 'check' in row[1]}
-
-    assert listed == rows - {__main__.FAULT, __main__.IO_ERROR}
-
-
-def test_exit_table_has_the_statuses_of_the_code():
-    """Every status that an error stands for has its row."""
-    rows = {int(row[0]) for row in table('Exit status')}
-    kinds = [
-        each for each in vars(errors).values()
-        if isinstance(each, type) and issubclass(each, errors.PollreloadError)
-    ]
-
-    ours = {__main__.FAULT, __main__.IO_ERROR}
-    assert {0, 1, 3, *ours, *(kind.status for kind in kinds)} == rows
-
-
-def test_event_table_has_every_event_and_no_other():
-    """What the program can log is in the table, and nothing else is."""
-    rows = [name for row in table('Log') for name in re.findall(r'`(\w+)`', row[0])]
-
-    assert len(rows) == len(set(rows))
-    assert set(rows) == calls()
 
 
 @pytest.mark.parametrize('words', commands(), ids=' '.join)
@@ -205,45 +81,27 @@ def test_every_command_line_is_accepted(words, monkeypatch):
     if words[0] == '--version':
         pytest.skip('needs an installed package')
     command = main.pollreload.commands[words[0]]
-    # A recipe says --process and a path; a mere mention of a command does not.
-    whole = len(words) > 1
+    # A recipe has a path or a file; a mere mention of a command has none.
+    whole = not all(word.startswith('-') for word in words[1:])
+    if words[0] in ('digest', 'install-to') and not whole:
+        return
 
     context = command.make_context(words[0], list(words[1:]))
 
     with context:
         given = dict(context.params)
-        if whole and words[0] not in ('digest', 'status') and not given.get('config'):
+        if whole and words[0] in MAIN and not given.get('config'):
             got = resolve.make_settings(given)
             assert got.paths
             assert got.process or got.pidfile or got.exec or got.url
 
 
 def test_commands_are_found():
-    """The test above has something to try: recipes, cron, CI, and the examples."""
+    """The test above finds recipes, the lines of cron and CI, and the examples."""
     found = {words[0] for words in commands() if len(words) > 1}
 
-    assert found == {'watch', 'check', 'doctor', 'status'}
-    assert len(commands()) >= 10
-
-
-def test_recipes_say_why_a_content_is_refused():
-    """haproxy -q would leave the line `held` without a reason: it says nothing then.
-
-    nginx -q leaves out only what is said of a good one.
-    """
-    recipes = {row[0]: row[1] for row in table('Recipes')}
-
-    assert ' -q ' not in recipes['HAProxy']
-    assert 'haproxy -c -f ' in recipes['HAProxy']
-
-
-def test_recipes_validate_and_verify():
-    """A recipe for a server checks the config before and the workers after."""
-    for _, line in table('Recipes'):
-        words = shlex.split(line.strip('`'))
-
-        assert '--validate' in words
-        assert '--verify-workers' in words
+    assert {'watch', 'check', 'doctor', 'status'} <= found
+    assert len(commands()) >= 20
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
@@ -262,48 +120,105 @@ def test_every_file_that_is_named_exists(document):
 
 
 def test_the_two_commands_come_first():
-    """Whoever reads the README sees how to try it before anything else."""
+    """How to try it comes before anything else."""
     intro = text('README.md').split('\n## ')[0]
 
     assert intro.index('sh examples/quickstart.sh') < intro.index('sh tests/run.sh')
 
 
-def test_yaml_is_laid_out_as_yaml():
-    """The manifest: no tab, no odd indentation, a key on each line, brackets closed.
-
-    Not a parser of YAML, which would be a dependency for these lines alone.
-    """
-    lines = block('Sidecar')
-    deepest = 0
-
-    for line in lines:
-        depth = len(line) - len(line.lstrip(' '))
-        item = re.fullmatch(r' *(?:- )?([\w]+:(?: \S.*)?|\{.*\})', line)
-        assert item, line
-        assert depth % 2 == 0, line
-        assert depth <= deepest, line
-        # A key without a value, and the first key of an item, open a level.
-        opens = (line.endswith(':'), line.startswith('- ', depth))
-        deepest = depth + 2 * sum(opens)
-        for opening, closing in ('{}', '[]'):
-            assert line.count(opening) == line.count(closing), line
+def test_manifest_fits_the_schemas() -> None:
+    """Of the oldest Kubernetes that the examples are for, and of the newest."""
+    for version in ('1.25', kubernetes_validate.latest_version()):
+        kubernetes_validate.validate(manifest(), version, strict=True)
 
 
-def test_yaml_runs_the_sidecar(monkeypatch):
-    """The variables of the manifest are a whole command line for watch."""
-    manifest = '\n'.join(block('Sidecar'))
-    given = dict(re.findall(r'\{name: ([A-Z]+), value: (\S+)\}', manifest))
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
+def test_manifest_is_short_and_has_what_the_example_has() -> None:
+    """At most 25 lines; the containers are those of sidecar.yaml in the examples."""
+    *_, example = yaml.safe_load_all(text('examples/kubernetes/sidecar.yaml'))
+    of_example = example['spec']['template']['spec']
+    pod = manifest()['spec']
 
-    got = main.main(['watch'])
+    assert len(block('Kubernetes')) <= 25
+    assert pod['shareProcessNamespace'] is of_example['shareProcessNamespace'] is True
+    for got, wanted in zip(pod['containers'], of_example['containers'], strict=True):
+        for key in ('name', 'image', 'resources', 'securityContext'):
+            assert got.get(key) == wanted.get(key)
+        mounts = {each['name']: each for each in got['volumeMounts']}
+        assert mounts['config'] == {
+            'name': 'config', 'mountPath': '/etc/nginx/conf.d', 'readOnly': True,
+        }
+
+
+def test_manifest_runs_the_sidecar() -> None:
+    """The arguments in the manifest are a command line of watch."""
+    sidecar = manifest()['spec']['containers'][1]
+
+    got = main.main(sidecar['args'])
 
     assert isinstance(got, Plan)
     (only,) = got.watches
-    assert only.paths == (given['FILE'],)
-    assert f'mountPath: {given["FILE"]}}}' in manifest
+    assert only.state_file
+    mounts = [each['mountPath'] for each in sidecar['volumeMounts']]
+    assert [*only.paths, os.path.dirname(only.state_file)] == mounts
     assert (only.process, only.signal.name) == ('nginx', 'SIGHUP')
-    assert 'shareProcessNamespace: true' in manifest
+    assert only.verify_workers
+
+
+def test_readme_is_short() -> None:
+    """A README is read in minutes: what does not fit goes to docs/."""
+    assert len(text('README.md').split()) <= 1000
+
+
+def test_comparison_in_the_readme_is_that_of_the_page() -> None:
+    """Five rows: four behaviours, right or wrong as measured, and the sums."""
+    rows = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in text('README.md').splitlines() if line.startswith('|')
+    ]
+    names, _, *behaviours, sums = rows
+    cells = json.loads(text('comparison/results.json'))['cells']
+
+    assert len(behaviours) == 4
+    for row in behaviours:
+        number, right = BEHAVIOURS_SHOWN[row[0]]
+        for name, said in zip(names[1:], row[1:], strict=True):
+            assert (said in right) == cells[name][number - 1][0], (name, row[0])
+    assert sums[1:] == [str(sum(cell[0] for cell in cells[name])) for name in names[1:]]
+    assert sums[0].endswith(f'of {len(cells["pollreload"])}')
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of #rrggbb, as WCAG 2.1 defines it."""
+    parts = [int(colour[at:at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4
+        for each in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, from 1 to 21."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_picture_can_be_read_on_light_and_dark() -> None:
+    """Text is in boxes of its own; arrows stand out from white and from black."""
+    root = ElementTree.fromstring(text('docs/pictures/overview.svg'))
+    name = '{http://www.w3.org/2000/svg}'
+    boxes = [each.attrib['fill'] for each in root.iter(f'{name}rect')]
+    texts = [
+        each.attrib['fill'] for each in root.iter(f'{name}g')
+        if each.find(f'{name}text') is not None
+    ]
+    (arrows,) = [each.attrib['stroke'] for each in root.iter(f'{name}g')
+                 if 'stroke' in each.attrib]
+
+    assert boxes
+    assert texts
+    assert all(contrast(box, ink) >= 4.5 for box in boxes for ink in texts)
+    assert all(contrast(arrows, page) >= 3 for page in ('#ffffff', '#0d1117'))
 
 
 def test_every_name_that_is_ignored_by_default_is_documented():

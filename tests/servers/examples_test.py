@@ -45,6 +45,11 @@ def running(words: str) -> Iterator[str]:
             yield line.replace('\0', ' ')
 
 
+def kind(line: str) -> str:
+    """Return a line of the log without its time, its pid and the path."""
+    return re.sub(r'^\S+Z |(?<=pid )\d+|(?<=changed: )\S+', '', line)
+
+
 @pytest.mark.parametrize('name', NEEDS)
 def test_run_shows_a_reload_and_leaves_nothing(
         name: str, hall: Path, monkeypatch: pytest.MonkeyPatch,
@@ -67,6 +72,12 @@ def test_run_shows_a_reload_and_leaves_nothing(
     answers = re.findall('^the (.*) answer$', done.stdout, re.MULTILINE)
     assert answers == ['first', 'second', 'second', 'third']
     assert len(re.findall(' verified: ', done.stdout)) == 2
+    if name == 'nginx':
+        # The README shows the log of such a reload.
+        block = (EXAMPLES.parent / 'README.md').read_text().split('```\n')[1]
+        shown = [*map(kind, block.splitlines())]
+        assert len(shown) == 4
+        assert {*shown} <= {*map(kind, done.stdout.splitlines())}
     assert list(hall.iterdir()) == []
     assert list(running(str(hall))) == []
 

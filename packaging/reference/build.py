@@ -1,0 +1,302 @@
+"""Write docs/reference.md: python packaging/reference/build.py
+
+Options, defaults and variables come from the commands themselves, events and fields
+from packaging/schema/log.schema.json. NOTES says what --help has no room for.
+tests/docs/reference_test.py fails if the page is not up to date.
+"""
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pollreload.cli import main as main_module
+from pollreload.cli import options as options_module
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs/reference.md'
+SCHEMA = ROOT / 'packaging/schema/log.schema.json'
+MAIN = ('watch', 'check', 'doctor')
+
+# What follows the help text of an option.
+NOTES = {
+    '--process': 'A name longer than 15 bytes is confirmed by the program or the '
+        'script. At least one of this, `--pidfile`, `--exec` and `--url` is required.',
+    '--pidfile': 'The first number of its first line counts. The file, and each link '
+        'and directory on the way to it, must belong to root, to the user of '
+        'pollreload or to that of the target; no other user may be able to write to '
+        'it or replace it; and it must not be older than the process. A number alone '
+        'never selects pid 1, nor a process that may have it by chance in another pid '
+        'namespace: add `--process` or `--cmdline` if that process is meant, or if '
+        'the clock was set.',
+    '--cmdline': 'The arguments are joined by spaces; the first 16 KiB are searched. '
+        'An expression such as `(a+)+b` may take minutes: write a plain one, such as '
+        r'`org\.example\.Main`.',
+    '--uid': 'By number or by name. The real, the effective and the saved uid count.',
+    '--all-namespaces': 'That is, processes of containers, seen from the host.',
+    '--select': 'With `root`, several such processes hold the signal.',
+    '--signal': '`HUP`, `SIGHUP`, `1` or `RTMIN+3`.',
+    '--rehash': '`0` reads all files at each poll.',
+    '--settle': '`0` acts on the first poll.',
+    '--empty-grace': 'A directory or glob counts if it loses everything at once.',
+    '--ignore': 'The list so far is [the default list](how-it-works.md#ignored-names). '
+        'Names that begin with `..` are always skipped.',
+    '--max-file-size': '`512M`, `64k` or bytes. No configuration comes near the '
+        'default, and a sparse file of 8 EiB costs nothing to make.',
+    '--handler-check': '`enforce` holds the signal, `warn` sends it and logs that, '
+        '`off` does not check. `TERM`, `INT`, `QUIT` and `KILL` are not checked.',
+    '--survive': 'The signal must not be pending by then. `0` does not wait.',
+    '--validate': 'No shell is used.',
+    '--verify': 'It is repeated until `--command-timeout` is over. Without a process '
+        'it runs once for all, after `--exec` and `--url`. No shell is used.',
+    '--verify-workers': 'That proves a reload on servers that replace their workers: '
+        '[servers.md](servers.md) says which.',
+    '--exec': 'No shell is used. [actions.md](actions.md) says more.',
+    '--url': '`http` or `https`; no redirect is followed.',
+    '--on-start': 'With `auto` and no process, notify once. What was missing at first '
+        'and then appears is delivered to an older target in any case.',
+    '--state-file': 'This is the ledger. `watch` keeps none unless it is named; '
+        '`check` keeps one under `$XDG_STATE_HOME/pollreload`, as root under '
+        '`/var/lib/pollreload`.',
+    '--listen': '[metrics.md](metrics.md) says what is served.',
+    '--status-file': '`pollreload status FILE` reads it. Its mode is 0644, less the '
+        'umask; it contains no file contents and no password.',
+    '--config': '[config.md](config.md) describes the file. Only `--listen`, '
+        '`--log-format`, `-v`, `-q`, `--timeout`, `--dry-run` and `--output` may be '
+        'given with it.',
+    '--quiet': '`held`, `failed`, `unreadable`, `stalled`, `would` and `status` are '
+        'logged all the same.',
+}
+
+COMMANDS = tuple(main_module.pollreload.commands)
+# Status -> the commands that exit with it, and what it means.
+STATUSES: dict[int, tuple[tuple[str, ...], str]] = {
+    0: (COMMANDS, 'watch: stopped by `TERM` or `INT`. check: nothing was due, or all '
+        'was delivered. The others: nothing failed'),
+    1: (tuple(name for name in COMMANDS if name != 'watch'),
+        'check: something was due and was not delivered. doctor, smoke: a check '
+        'failed. digest: a path could not be read. install-to: the directory could '
+        'not be filled. status: the last poll is too old or in the future, or there '
+        'is no such file'),
+    2: (COMMANDS, 'the command line or the environment is wrong'),
+    3: (('check',), 'a path could not be read, and nothing worse'),
+    4: (('check',), 'the ledger is unusable'),
+    70: (COMMANDS, 'a fault in pollreload; please report it'),
+    74: (tuple(name for name in COMMANDS if name != 'watch'),
+         'the output could not be written to stdout'),
+    75: (('check',), 'another run holds the ledger'),
+}
+
+# Event and reason -> what it means. The reasons are those of the schema.
+REASONS = {
+    'changed': {
+        'outdated': 'the target started before the files were last changed',
+        'restarted': 'the files changed and changed back, and this process may have '
+            'read the version in between',
+        'took over': 'a notified target has exited, and this process, which took over, '
+            'is older than the version',
+    },
+    'held': {
+        'ambiguous': 'several processes match, and none is the parent of the others',
+        'ancestor': 'the target is a parent of pollreload, and may restart it',
+        'backoff': 'the last attempt failed; the next one is due later',
+        'became empty': 'a file became empty, or a directory lost everything '
+            '(`--empty-grace`)',
+        'breaker': 'three targets in a row died of the signal, or one whose runtime '
+            'catches every signal',
+        'config': 'the config file is refused; the watches go on as they were',
+        'feedback loop': 'each delivery is followed by a change; deliveries are '
+            'slowed down',
+        'ledger': 'the ledger cannot be used; nothing is remembered',
+        'limit': 'three signals of one version to one target had no result',
+        'no handler': 'the target ignores the signal, or would die of it',
+        'no target': 'no process matches',
+        'pending': 'the signal sent before is still pending',
+        'pidfile': 'the pidfile cannot be believed',
+        'proc': '/proc cannot be read',
+        'still changing': 'the files have kept changing for a minute',
+        'too young': 'the target has run for less than `--min-uptime`',
+        'validation failed': '`--validate` failed',
+    },
+    'failed': {
+        'changed meanwhile': 'the files changed while the delivery was verified',
+        'died': 'the target exited after the signal, and nothing took over',
+        'ended': 'the target exited before it was verified',
+        'exec': 'an `--exec` failed',
+        'fault': 'a fault in pollreload; the watch goes on',
+        'ledger': 'the ledger could not be written',
+        'not permitted': 'the kernel or a security module refused the signal',
+        'not verified': '`--verify` or `--verify-workers` did not agree',
+        'pending': 'the target did not take the signal',
+        'proc': '/proc cannot be read',
+        'queue full': 'the queue of real-time signals is full',
+        'status file': 'the status file could not be written',
+        'still running': 'the target still runs after `TERM`, `INT`, `QUIT` or `KILL`',
+        'timeout': 'the time of `check` is over (`--timeout`)',
+        'url': 'a `--url` failed',
+    },
+}
+
+
+def options() -> dict[str, tuple[click.Option, list[str]]]:
+    """Return each option by its long name, and the commands that have it."""
+    found: dict[str, tuple[click.Option, list[str]]] = {}
+    for name, command in main_module.pollreload.commands.items():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                found.setdefault(option.opts[-1], (option, []))[1].append(name)
+    return found
+
+
+def spelled(option: click.Option) -> str:
+    """Return an option and its value, as code."""
+    *short, long = reversed(option.opts) if len(option.opts) == 1 else option.opts
+    value = '' if option.is_flag or option.count else f' {option.type.name}'
+    if isinstance(option.type, click.Choice):
+        value = f' {"|".join(option.type.choices)}'
+    return ', '.join(f'`{each}`' for each in (*short, long + value))
+
+
+def default(option: click.Option) -> str:
+    """Return the default of an option, as code; '' if the help text says it."""
+    return f'`{option.default}`' if option.show_default else ''
+
+
+def used_by(names: list[str]) -> str:
+    """Return the commands that have an option: 'all' for the three main ones."""
+    return 'all' if {*names} == {*MAIN} else ', '.join(names)
+
+
+def cell(text: str) -> str:
+    """Return text as a cell of a table: a | would end it."""
+    return text.replace('|', '\\|')
+
+
+def rows(group: str) -> Iterator[str]:
+    """Yield the rows of the options of a group."""
+    for name, (option, names) in options().items():
+        if getattr(option, 'group', '') == group:
+            meaning = f'{option.help} {NOTES.get(name, "")}'.strip()
+            variable = option.envvar[0] if isinstance(option.envvar, list) else ''
+            cells = (
+                spelled(option), default(option), used_by(names), f'`{variable}`',
+                meaning,
+            )
+            yield f'| {" | ".join(map(cell, cells))} |'
+
+
+def option_tables() -> Iterator[str]:
+    """Yield the lines of the tables of options, one for each group of --help."""
+    for group, sentence in options_module.GROUPS.items():
+        yield from (
+            '', f'### {group}', '', sentence, '',
+            '| option | default | commands | variable | meaning |',
+            '|---|---|---|---|---|', *rows(group),
+        )
+
+
+def statuses() -> Iterator[str]:
+    """Yield the rows of the exit statuses."""
+    for status, (names, meaning) in STATUSES.items():
+        yield f'| {status} | {", ".join(names)} | {meaning} |'
+
+
+def fields(schema: dict[str, Any], node: Any) -> Iterator[str]:
+    """Yield the names of the fields that a part of the schema allows."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == 'properties':
+                yield from value
+            elif key == '$ref':
+                yield from fields(schema, schema['$defs'][value.rpartition('/')[2]])
+            elif key not in ('not', 'required'):
+                yield from fields(schema, value)
+    elif isinstance(node, list):
+        for each in node:
+            yield from fields(schema, each)
+
+
+def events() -> Iterator[str]:
+    """Yield the rows of the events: name, meaning, and fields of the JSON line."""
+    schema = json.loads(SCHEMA.read_text('utf-8'))
+    for event in schema['properties']['event']['enum']:
+        found = schema['$defs'][event]
+        names = dict.fromkeys(fields(schema, found))
+        listed = ', '.join(f'`{name}`' for name in names)
+        meaning = found['description'].removesuffix('.')
+        yield f'| `{event}` | {meaning} | {listed} |'
+
+
+def reasons() -> Iterator[str]:
+    """Yield the rows of the reasons of an event."""
+    for event, meanings in REASONS.items():
+        for reason, meaning in meanings.items():
+            yield f'| `{event}` | `{reason}` | {meaning} |'
+
+
+def commands() -> Iterator[str]:
+    """Yield the rows of the commands: synopsis and short help."""
+    for name, command in main_module.pollreload.commands.items():
+        arguments = ' '.join(
+            each.metavar or '' for each in command.params
+            if isinstance(each, click.Argument)
+        )
+        some = any(isinstance(each, click.Option) for each in command.params)
+        usage = f'pollreload {name} {"[OPTIONS] " if some else ""}{arguments}'.strip()
+        yield f'| `{usage}` | {command.short_help} |'
+
+
+def page() -> str:
+    """Return the page."""
+    return '\n'.join((
+        '# Reference', '',
+        '<!-- Made by packaging/reference/build.py; do not edit. -->', '',
+        'For everyone who writes a command line, or reads the log by a program. You '
+        'find here', 'every option, variable, exit status, event and field.', '',
+        '## Commands', '', '| command | what it does |', '|---|---|', *commands(), '',
+        'A PATH is a file, a directory (read recursively) or a quoted glob. A glob '
+        'such as', '`app[1].conf` that is also the exact name of a file stands for '
+        'that file. A running `watch`', 'stops on `TERM` and `INT`, polls now on '
+        '`HUP`, and logs its status on `USR1`.', '',
+        '`pollreload digest` prints digests as `xxhsum -H2` does. A name with control '
+        'characters is', 'escaped, and its line begins with a backslash.', '',
+        '## Options', '',
+        'The commands "all" are `watch`, `check` and `doctor`. A DURATION is `250ms`, '
+        '`5s`, `2m`, `1h`', 'or plain seconds.',
+        *option_tables(), '',
+        '## Variables', '',
+        'Every option can be set by an environment variable: `POLLRELOAD_` and its '
+        'name. The paths', 'are in `POLLRELOAD_FILE`, separated by `:`. '
+        '`POLLRELOAD_EXEC` and `POLLRELOAD_URL` may have', 'several lines, one for '
+        'each value. `watch` also reads `FILE`, `PROCESS` and `SIGNAL`, as the',
+        'well-known inotify sidecar does. The command line wins, then `POLLRELOAD_*`, '
+        'then the short', 'names. An empty variable counts as unset. An unknown '
+        '`POLLRELOAD_*` variable is reported with', 'the nearest name. '
+        '`POLLRELOAD_FINGERPRINT_KEY` makes [fingerprints]'
+        '(how-it-works.md#fingerprints)', 'comparable between hosts. '
+        '`_POLLRELOAD_COMPLETE` asks for [completion](completion.md).', '',
+        '## Exit status', '', '| status | commands | meaning |', '|---|---|---|',
+        *statuses(), '',
+        'A signal that ends `check` ends it as any other program: the shell shows 128 '
+        'plus its number.', '',
+        '## Log', '',
+        'One line on stderr for each event. With `--log-format json` it is an object '
+        'with `time`,', '`event`, `message`, the `watch` it belongs to if a config '
+        'file names several, and the fields', 'below ([schema]'
+        '(../packaging/schema/log.schema.json)). pollreload itself never shows the',
+        'contents of a file; `held` and `failed` repeat the last lines that a command '
+        'printed, and the', 'first lines that a server answered, which may quote one.',
+        '', '| event | meaning | fields |', '|---|---|---|', *events(), '',
+        '## Reasons', '',
+        'The field `reason` of these events, and what it means. '
+        '[troubleshooting.md](troubleshooting.md)', 'says what to do.', '',
+        '| event | reason | meaning |', '|---|---|---|', *reasons(), '',
+    ))
+
+
+if __name__ == '__main__':
+    PAGE.write_text(re.sub(r' +\n', '\n', page()), 'utf-8')

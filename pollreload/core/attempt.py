@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pollreload.core.process import Process
 
@@ -19,10 +19,7 @@ Member = tuple[int, int, str]
 class Target(NamedTuple):
     """One target of an attempt.
 
-    phase: 'failed' (or never sent to), 'sent', 'pending' (sent, and the
-        signal waits in the kernel), 'ending' (sent, and meant to end it),
-        'alive' (delivered, to be verified), 'verified' (to be confirmed),
-        'done'.
+    phase: as in TABLE; PASSED_OVER for a root that is no target.
     at: when it was last signalled, boot seconds.
     since: the clock tick (since boot) just before that.
     family: the target and its children just before that, for --verify-workers.
@@ -31,7 +28,7 @@ class Target(NamedTuple):
 
     process: Process
     sends: int = 0
-    phase: str = 'failed'
+    phase: str = 'untried'
     at: float = 0.0
     since: int = 0
     disposition: str = 'unknown'
@@ -68,25 +65,84 @@ class Attempt(NamedTuple):
     rounds: int = 0
 
 
-# The phase of a target in flight and what is seen of it once --survive is over -> the
-# phase that follows. Seen is
-#   gone      dead, a zombie, or another process has the pid
-#   pending   alive, and the signal still waits in the kernel
-#   alive     alive, and nothing waits
-NEXT: dict[tuple[str, str], str] = {
-    ('sent', 'gone'): 'failed',
-    ('sent', 'pending'): 'pending',
-    ('sent', 'alive'): 'alive',
-    # Told before, and stopped or busy since: another signal would merge with
-    # the one that waits, or come on top of it once it is taken.
-    ('pending', 'gone'): 'failed',
-    ('pending', 'pending'): 'pending',
-    ('pending', 'alive'): 'alive',
+Action = Literal[
+    'none', 'report signal', 'report needless', 'report delivery', 'report end',
+    'report successor', 'report other generation', 'report pending', 'report death',
+    'report exit', 'report survivor', 'report verification',
+    'report no verification', 'report change', 'report newer version',
+]
+# The phase of a target and an event -> the phase that follows and what to do then
+# (core.progress). A pair that is missing cannot happen. The events:
+#   marked          the ledger says that a signal is about to be sent
+#   signalled       it was sent; asked to end: so was one that is meant to end it
+#   up to date      it started late enough to have read the version
+#   gone            dead, a zombie, or another process has the pid
+#   pending         alive, and the signal still waits in the kernel
+#   alive           alive, and nothing waits
+#   unobserved      not checked, because of --survive 0
+#   succeeded       gone, and another process took over
+#   outlived        gone, and an older process of the service goes on
+#   overdue         still alive after --command-timeout
+#   verified        --verify and --verify-workers agreed; not verified: they did not
+#   unverified      no verification is asked for
+#   confirmed       a poll after that saw the same version; changed: another one
+#   superseded      a newer version settled during the verification
+#   restarted       pollreload ended, and a new run goes on with its ledger
+TABLE: dict[tuple[str, str], tuple[str, Action]] = {
+    ('untried', 'marked'): ('failed', 'none'),
+    ('untried', 'up to date'): ('up to date', 'report needless'),
+    ('untried', 'restarted'): ('untried', 'none'),
+    # Until the signal is out it counts as a failure: a run may end just here.
+    ('failed', 'marked'): ('failed', 'none'),
+    ('failed', 'signalled'): ('sent', 'report signal'),
+    ('failed', 'asked to end'): ('terminating', 'report signal'),
+    ('failed', 'up to date'): ('up to date', 'report needless'),
+    ('failed', 'restarted'): ('failed', 'none'),
+    ('sent', 'gone'): ('failed', 'report death'),
+    ('sent', 'pending'): ('pending', 'report pending'),
+    ('sent', 'alive'): ('delivered', 'report delivery'),
+    ('sent', 'unobserved'): ('delivered', 'report delivery'),
+    ('sent', 'succeeded'): ('up to date', 'report successor'),
+    ('sent', 'outlived'): ('up to date', 'report other generation'),
+    # What came of the signal is unknown: not pending and alive means delivered.
+    ('sent', 'restarted'): ('pending', 'none'),
+    # Stopped or busy: another signal would merge with the one that waits, or
+    # follow it at once. Minutes may pass, so the signal need not be what ends it.
+    ('pending', 'gone'): ('failed', 'report exit'),
+    ('pending', 'pending'): ('pending', 'report pending'),
+    ('pending', 'alive'): ('delivered', 'report delivery'),
+    ('pending', 'succeeded'): ('up to date', 'report successor'),
+    ('pending', 'outlived'): ('up to date', 'report other generation'),
+    ('pending', 'up to date'): ('up to date', 'report needless'),
+    ('pending', 'restarted'): ('pending', 'none'),
     # TERM, INT, QUIT and KILL are meant to end it: the end is the success.
-    ('ending', 'gone'): 'done',
-    ('ending', 'pending'): 'ending',
-    ('ending', 'alive'): 'ending',
+    ('terminating', 'gone'): ('up to date', 'report end'),
+    ('terminating', 'unobserved'): ('up to date', 'report end'),
+    ('terminating', 'pending'): ('terminating', 'none'),
+    ('terminating', 'alive'): ('terminating', 'none'),
+    ('terminating', 'overdue'): ('failed', 'report survivor'),
+    ('terminating', 'restarted'): ('terminating', 'none'),
+    ('delivered', 'unverified'): ('up to date', 'none'),
+    ('delivered', 'verified'): ('verified', 'none'),
+    ('delivered', 'not verified'): ('failed', 'report no verification'),
+    ('delivered', 'superseded'): ('failed', 'report newer version'),
+    ('delivered', 'gone'): ('failed', 'report death'),
+    ('delivered', 'succeeded'): ('up to date', 'report successor'),
+    ('delivered', 'outlived'): ('up to date', 'report other generation'),
+    ('delivered', 'restarted'): ('pending', 'none'),
+    ('verified', 'confirmed'): ('up to date', 'report verification'),
+    ('verified', 'changed'): ('failed', 'report change'),
+    ('verified', 'restarted'): ('pending', 'none'),
+    ('up to date', 'restarted'): ('up to date', 'none'),
 }
+# Of the roots in State.notified for which a descendant was notified.
+PASSED_OVER = 'passed over'
+IN_FLIGHT = ('sent', 'pending', 'terminating')
+
+
+def moved(entry: Target, event: str) -> Target:
+    """Return a target in the phase that follows on an event."""
+    return entry._replace(phase=TABLE[entry.phase, event][0])
 
 
 def of(attempt: Attempt, process: Process) -> Target:

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pollreload.core import change
-from pollreload.core.attempt import Attempt, Target
+from pollreload.core.attempt import PASSED_OVER, TABLE, Attempt, Target
 from pollreload.core.process import Process
 from pollreload.core.state import State
-
-PHASES = ('passed', 'failed', 'sent', 'pending', 'ending', 'alive', 'verified', 'done')
 
 
 class Here(NamedTuple):
@@ -158,14 +156,14 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
 def revived(each: Mapping[str, Any]) -> Target:
     """Return a target as the next run sees it.
 
-    Where the signal was out and the run ended before it saw what came of it,
-    it counts as pending: what is alive with nothing pending was told.
+    If the run ended after the signal was sent and before it saw the result, it counts
+    as pending: a target that is alive with nothing pending has received it.
     """
     phase = text(each['phase'])
-    if phase not in PHASES:
-        raise ValueError(f'{phase!r} is no phase')
-    if phase not in ('passed', 'failed', 'done', 'ending'):
-        phase = 'pending'
+    if phase != PASSED_OVER:
+        if (phase, 'restarted') not in TABLE:
+            raise ValueError(f'{phase!r} is no phase')
+        phase, _ = TABLE[phase, 'restarted']
     return Target(
         Process(
             count(each['pid']), 0, count(each['started']), text(each['comm']),

@@ -18,16 +18,17 @@ from pollreload.core.attempt import (
     Target,
     broken,
     failed,
+    moved,
     needless,
     of,
     record,
     unmarked,
 )
 from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
+from pollreload.core.progress import advance, ending
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.verification import (
     COMMAND_PAUSE,
-    ending,
     exit_words,
     last_lines,
     surviving,
@@ -48,7 +49,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
         return beyond(settings, state, world)
     now, choice = world.now(), world.targets()
     asked = [
-        target.name for target in state.attempt.targets if target.phase == 'ending'
+        target.name for target in state.attempt.targets if target.phase == 'terminating'
     ]
     if asked:
         # An earlier run told it to end, and did not live to see it.
@@ -73,7 +74,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
     state = spare(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
-        if (entry := of(state.attempt, process)).phase != 'done'
+        if (entry := of(state.attempt, process)).phase != 'up to date'
     ]
     if not todo:
         return beyond(settings, state, world)
@@ -125,7 +126,7 @@ def before(settings: Settings, state: State, world: World) -> State | None:
 def gone(settings: Settings, state: State) -> bool:
     """Return whether all that were told to end have: who comes next is not awaited."""
     targets = state.attempt.targets
-    ended = bool(targets) and all(it.phase == 'done' for it in targets)
+    ended = bool(targets) and all(it.phase == 'up to date' for it in targets)
     return ending(settings) and ended
 
 
@@ -165,13 +166,13 @@ def needless_for(
     # A successor started after the signal, so it read the version that was there.
     ends = [
         target.since / world.ticks for target in state.attempt.targets
-        if target.sends and (ending(settings) or target.phase == 'done')
+        if target.sends and (ending(settings) or target.phase == 'up to date')
         and world.gone(target.process)
     ] if state.attempt.targets else []
     since = max(since, min(ends)) if ends else since + READ_IT
     return tuple(
         process for process in choice.targets
-        if of(state.attempt, process).phase != 'done'
+        if of(state.attempt, process).phase != 'up to date'
         and since <= process.started / world.ticks <= state.version.read_at
         and needless(process, choice.matches)
     )
@@ -184,13 +185,8 @@ def spare(
     for process in processes:
         if state.dated + 1 / world.ticks > world.born(process):
             continue
-        world.say(
-            'baseline', f'{process} started after this content was there and has '
-            f'read it; no {settings.signal.name} is needed',
-            pid=process.pid, reason='needless',
-        )
-        entry = of(state.attempt, process)._replace(phase='done')
-        state = state._replace(attempt=record(state.attempt, entry))
+        entry = of(state.attempt, process)
+        state = advance(settings, state, entry, 'up to date', world)
     return state
 
 
@@ -377,7 +373,8 @@ def send(
     before = state
     marked = state.attempt
     for entry in ready:
-        marked = record(marked, entry._replace(sends=entry.sends + 1, phase='failed'))
+        sends = entry.sends + 1
+        marked = record(marked, moved(entry, 'marked')._replace(sends=sends))
     # The mark is on disk before the signal is out: should this be the end of
     # us, the next run knows that the targets may have half of a content.
     state = state._replace(attempt=marked, version=change.void(state.version))
@@ -428,7 +425,6 @@ def signalled(
 
     since: the clock tick just before it went.
     """
-    process, name = entry.process, settings.signal.name
     warning = ''
     if verdict(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
@@ -439,14 +435,14 @@ def signalled(
             '; its language runtime catches every signal, so it is unknown whether '
             'the program handles it'
         )
-    world.say(
-        'signalled', f'{name} to {process}{warning}', pid=process.pid,
-        comm=process.comm, signal=name, how=how, disposition=entry.disposition,
+    entry = moved(entry, 'marked')._replace(
+        sends=entry.sends + 1, at=world.now(), since=since,
     )
-    return state._replace(hold='', attempt=record(state.attempt, entry._replace(
-        sends=entry.sends + 1, phase='ending' if ending(settings) else 'sent',
-        at=world.now(), since=since,
-    )))
+    state = advance(
+        settings, state, entry, 'asked to end' if ending(settings) else 'signalled',
+        world, warning, how=how, disposition=entry.disposition,
+    )
+    return state._replace(hold='')
 
 
 # EACCES of kill(2), which no uid and no capability changes.

@@ -3,7 +3,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pollreload.core import change
-from pollreload.core.attempt import MOST_SENDS, Attempt, Member, Target, failed
+from pollreload.core.attempt import (
+    MOST_SENDS,
+    PASSED_OVER,
+    Attempt,
+    Member,
+    Target,
+    failed,
+)
 from pollreload.core.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -61,8 +68,8 @@ class State(NamedTuple):
     saved: what the ledger holds already.
     pace: how fast new versions are delivered.
     key: by which fingerprints are hashed where they are shown.
-    notified: the targets that have the delivered version; with phase 'passed', the
-        roots that were passed over for one of them.
+    notified: the targets that have the delivered version; and, PASSED_OVER, the roots
+        that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
     """
 
@@ -215,9 +222,9 @@ def finish(state: State, world: World) -> State:
         notified=(
             *(
                 target for target in attempt.targets
-                if target.phase == 'done' and not world.gone(target.process)
+                if target.phase == 'up to date' and not world.gone(target.process)
             ),
-            *(Target(process, phase='passed') for process in state.passed),
+            *(Target(process, phase=PASSED_OVER) for process in state.passed),
         ),
         outcome='done' if at else 'needless',
     )

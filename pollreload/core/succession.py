@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 
 from pollreload.core import change
-from pollreload.core.attempt import READ_IT, Attempt, Target, record
+from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
 from pollreload.core.observation import tell_again
 from pollreload.core.process import HANDLED, Process, disposition, roots
+from pollreload.core.progress import advance
 from pollreload.core.state import State, World
 from pollreload.settings import Settings
 
@@ -63,16 +64,14 @@ def left_to_another(
     process = remaining(settings, state, entry, world)
     if process is None:
         return None
-    world.say(
-        'changed', f'{entry.process} has exited since {settings.signal.name}, and '
+    state = advance(
+        settings, state, entry, 'outlived', world,
+        f'{entry.process} has exited since {settings.signal.name}, and '
         f'{process} is older than that and was never notified of this version',
         fingerprint=state.version.seen, reason='took over', pid=process.pid,
     )
-    attempt = record(state.attempt, entry._replace(phase='done'))
     # It has had no signal, so the round is not done, and the next poll notifies it.
-    attempt = record(attempt, Target(process))
-    names = (*state.round, (process.pid, process.started))
-    return state._replace(attempt=attempt, round=names)
+    return entered(state, Target(process))
 
 
 def proven_at(process: Process, settings: Settings, world: World) -> float:
@@ -84,15 +83,15 @@ def proven_at(process: Process, settings: Settings, world: World) -> float:
     return process.started / world.ticks + settings.survive
 
 
-def hand_over(state: State, entry: Target, process: Process, phase: str) -> State:
-    """Return the state after a successor has taken the place of a target.
+def hand_over(state: State, entry: Target, process: Process) -> State:
+    """Return the state after a successor has taken the place of a target."""
+    return entered(state, entry._replace(process=process, phase='delivered'))
 
-    phase: that of the successor, 'alive' or 'done'.
-    """
-    attempt = record(state.attempt, entry._replace(phase='done'))
-    attempt = record(attempt, entry._replace(process=process, phase=phase))
-    names = (*state.round, (process.pid, process.started))
-    return state._replace(attempt=attempt, round=names)
+
+def entered(state: State, entry: Target) -> State:
+    """Return the state with one more target in the round."""
+    attempt = record(state.attempt, entry)
+    return state._replace(attempt=attempt, round=(*state.round, entry.name))
 
 
 def follow(settings: Settings, state: State, world: World) -> State:
@@ -107,7 +106,7 @@ def follow(settings: Settings, state: State, world: World) -> State:
     gone = [each for each in state.notified if world.gone(each.process)]
     ready = [
         each for each in state.notified
-        if each.phase == 'passed' and each not in gone and (
+        if each.phase == PASSED_OVER and each not in gone and (
             handles(settings, each.process, world)
         )
     ]
@@ -132,7 +131,7 @@ def follow(settings: Settings, state: State, world: World) -> State:
         if (each.pid, each.started) not in names
     ]
     newer = tuple(
-        Target(each, phase='done', at=at, since=each.started) for each in others
+        Target(each, phase='up to date', at=at, since=each.started) for each in others
         if each.started >= since
     )
     older = [each for each in others if each.started < since]
@@ -158,7 +157,8 @@ def due_again(
         pid=process.pid,
     )
     have = tuple(
-        each for each in state.notified if each.phase == 'done' and each not in without
+        each for each in state.notified
+        if each.phase == 'up to date' and each not in without
     )
     return tell_again(settings, state._replace(
         attempt=Attempt(state.version.seen, have), hold='',

@@ -4,8 +4,9 @@ As in telling, nothing here waits.
 """
 from __future__ import annotations
 
-from pollreload.core.attempt import NEXT, Target, failed, record, renewed
-from pollreload.core.process import ENDING, Process
+from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
+from pollreload.core.process import Process
+from pollreload.core.progress import advance, checks, turned
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
     hand_over,
@@ -19,16 +20,6 @@ from pollreload.settings import Settings, acts
 COMMAND_PAUSE = 0.1  # s between two looks at a command and what it prints
 VERIFY_PAUSE = 0.25  # s between two tries of a verification
 END_PAUSE = 0.1  # s between two looks at a target that is to end
-
-
-def ending(settings: Settings) -> bool:
-    """Return whether the signal is meant to end the target."""
-    return settings.signal.name in ENDING
-
-
-def checks(settings: Settings) -> bool:
-    """Return whether a delivery has to be verified."""
-    return settings.verify_workers or bool(settings.verify)
 
 
 def last_lines(said: str, most: int = 300) -> str:
@@ -51,80 +42,40 @@ def exit_words(status: int) -> str:
 
 
 def surviving(settings: Settings, state: State, world: World) -> State:
-    """Return the state after --survive: who is alive with nothing pending."""
+    """Return the state after --survive: which targets live, with nothing pending."""
     now = world.now()
-    in_flight = [
-        target for target in state.attempt.targets
-        if target.phase in ('sent', 'pending', 'ending')
-    ]
-    if now < state.until and not any(target.phase == 'ending' for target in in_flight):
+    in_flight = [each for each in state.attempt.targets if each.phase in IN_FLIGHT]
+    if now < state.until and not any(each.phase == 'terminating' for each in in_flight):
         return state._replace(next=state.until, waiting='survive')
     for entry in in_flight:
-        seen = 'alive'
-        if settings.survive or entry.phase == 'pending':
-            seen = world.health(entry.process, settings.signal.number)
-        if entry.phase == 'ending':
-            state = ended(settings, state, entry, seen, world)
-            continue
-        process = successor(entry, world) if seen == 'gone' else None
-        if seen == 'gone' and process is None and (
-                left := left_to_another(settings, state, entry, world)
-        ):
-            state = left
-        elif process is None:
-            state = survived(settings, state, entry, seen, world)
+        event = observed(settings, entry, world)
+        process = None
+        if event == 'gone' and entry.phase != 'terminating':
+            process = successor(entry, world)
+            left = None if process else left_to_another(settings, state, entry, world)
+            if left is not None:
+                state = left
+                continue
+        if process is None:
+            state = advance(settings, state, entry, event, world)
         elif (again := proven_at(process, settings, world)) > now:
             return state._replace(until=again, next=again, waiting='survive')
         else:
             state = replaced(settings, state, entry, process, world)
-    if any(target.phase == 'ending' for target in state.attempt.targets):
+    if any(each.phase == 'terminating' for each in state.attempt.targets):
         return state._replace(next=now + END_PAUSE, waiting='survive')
     return next_check(settings, state, world)
 
 
-def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
-    """Return what the JSON line of an event says of a target."""
-    said: dict[str, object] = {
-        'pid': entry.process.pid, 'comm': entry.process.comm,
-        'signal': settings.signal.name,
-    }
-    return {**said, 'reason': reason} if reason else said
-
-
-def survived(
-        settings: Settings, state: State, entry: Target, seen: str, world: World,
-) -> State:
-    """Return the state after one target was looked at, and say how it is."""
-    process, name = entry.process, settings.signal.name
-    phase = NEXT[entry.phase, seen]
-    state = state._replace(attempt=record(state.attempt, entry._replace(phase=phase)))
-    if phase == 'failed' and entry.phase == 'pending':
-        # Minutes may have passed: whatever ended it, it need not be the signal.
-        world.say(
-            'failed', f'{process} ended; whether it had taken {name} is not known',
-            **fields(settings, entry, 'ended'),
-        )
-        return state
-    if phase == 'failed':
-        world.say(
-            'failed', f'{process} died within {settings.survive:g} s of {name}',
-            **fields(settings, entry, 'died'),
-        )
-        return died(state, entry)
-    if phase == 'alive':
-        unsure = '' if checks(settings) else '; reload not verified'
-        if not settings.survive and entry.phase == 'sent':
-            unsure += ', and not looked at (--survive 0)'
-        world.say(
-            'delivered', f'{name} to {process}{unsure}', **fields(settings, entry),
-        )
-        return state._replace(deaths=0, deadly='', killed='')
-    world.say(
-        'failed', f'{name} is still pending for {process} after '
-        f'{settings.survive:g} s: it is stopped, or blocks the signal',
-        **fields(settings, entry, 'pending'),
-    )
-    return state
+def observed(settings: Settings, entry: Target, world: World) -> str:
+    """Return the event of attempt.TABLE that is observed of a target in flight."""
+    if not settings.survive and entry.phase != 'pending':
+        return 'unobserved'
+    seen = world.health(entry.process, settings.signal.number)
+    late = world.now() - entry.at >= settings.command_timeout
+    if entry.phase == 'terminating' and seen != 'gone' and late:
+        return 'overdue'
+    return seen
 
 
 def replaced(
@@ -135,39 +86,17 @@ def replaced(
     A program that hands over to a successor looks like one that died of the signal
     and was started again, so this is no proof of a reload.
     """
-    unsure = '' if checks(settings) else '; reload not verified'
-    world.say(
-        'delivered', f'{settings.signal.name} to {entry.process}, which has exited and '
-        f'was replaced by {process}{unsure}',
-        **fields(settings, entry), successor=process.pid,
+    state = advance(
+        settings, state, entry, 'succeeded', world,
+        f', which has exited and was replaced by {process}', successor=process.pid,
     )
-    state = state._replace(deaths=0, deadly='', killed='')
-    return hand_over(state, entry, process, 'alive')
-
-
-def ended(
-        settings: Settings, state: State, entry: Target, seen: str, world: World,
-) -> State:
-    """Return the state after looking whether a target ended, as it was told to."""
-    process, name = entry.process, settings.signal.name
-    phase = 'done' if not settings.survive else NEXT['ending', seen]
-    if phase == 'ending' and world.now() - entry.at >= settings.command_timeout:
-        phase = 'failed'
-        world.say(
-            'failed',
-            f'{process} still runs {settings.command_timeout:g} s after {name}',
-            **fields(settings, entry, 'still running'),
-        )
-    elif phase == 'done':
-        end = ', which ended' if settings.survive else ''
-        world.say('delivered', f'{name} to {process}{end}', **fields(settings, entry))
-    return state._replace(attempt=record(state.attempt, entry._replace(phase=phase)))
+    return hand_over(state, entry, process)
 
 
 def next_check(settings: Settings, state: State, world: World) -> State:
     """Return the state at the verification of the next target, or at the end of all."""
     now = world.now()
-    alive = any(target.phase == 'alive' for target in state.attempt.targets)
+    alive = any(target.phase == 'delivered' for target in state.attempt.targets)
     if checks(settings) and alive:
         until = now + settings.command_timeout
         return verifying(settings, state._replace(
@@ -177,28 +106,20 @@ def next_check(settings: Settings, state: State, world: World) -> State:
         return state._replace(
             stage='confirm', confirm=now, next_reading=now, waiting='look',
         )
-    return conclude(settings, turned(state, 'alive', 'done'), world)
-
-
-def turned(state: State, before: str, after: str) -> State:
-    """Return the state with every target of one phase in another."""
-    return state._replace(attempt=state.attempt._replace(targets=tuple(
-        target._replace(phase=after) if target.phase == before else target
-        for target in state.attempt.targets
-    )))
+    return conclude(settings, turned(state, 'delivered', 'unverified'), world)
 
 
 def conclude(settings: Settings, state: State, world: World) -> State:
     """Return the state after a round: done where every target of it is."""
     targets = [target for target in state.attempt.targets if target.name in state.round]
     state = state._replace(stage='')
-    done = {target.name for target in targets if target.phase == 'done'}
+    done = {target.name for target in targets if target.phase == 'up to date'}
     if done == set(state.round):
         if acts(settings):
             # By way of who is there by now: a late one is told before the rest is.
             return state._replace(next=world.now(), waiting='act')
         return finish(state, world)
-    if any(target.sends and target.phase != 'done' for target in targets):
+    if any(target.sends and target.phase != 'up to date' for target in targets):
         again = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')
     # What of it is not done is chosen anew at the next poll, which is also
@@ -209,16 +130,15 @@ def conclude(settings: Settings, state: State, world: World) -> State:
 def verifying(settings: Settings, state: State, world: World) -> State:
     """Return the state after asking whether the reload of one target is to be seen."""
     now = world.now()
-    entry = next(target for target in state.attempt.targets if target.phase == 'alive')
+    entry = next(
+        each for each in state.attempt.targets if each.phase == 'delivered'
+    )
     process = entry.process
     if superseded(state):
         if state.running:
             world.cancel()
-        world.say(
-            'failed', f'a newer version is there, so {process} is not verified any '
-            f'longer', **fields(settings, entry, 'changed meanwhile'),
-        )
-        state = turned(state, 'alive', 'failed')
+        state = advance(settings, state, entry, 'superseded', world)
+        state = turned(state, 'delivered', 'superseded')
         return state._replace(
             stage='', running=False, outcome='failed', next=now, waiting='poll',
         )
@@ -240,11 +160,7 @@ def verifying(settings: Settings, state: State, world: World) -> State:
         left = left_to_another(settings, state, entry, world)
         if left is not None:
             return next_check(settings, left, world)
-        world.say(
-            'failed', f'{process} died while its reload was being verified',
-            **fields(settings, entry, 'died'),
-        )
-        return checked(settings, died(state, entry), entry, 'failed', world)
+        return checked(settings, state, entry, 'gone', world)
     grown = state.grown or not settings.verify_workers or (
         renewed(entry, world.family(process.pid))
     )
@@ -257,59 +173,36 @@ def verifying(settings: Settings, state: State, world: World) -> State:
             last = last_lines(world.said())
             lack = f'--verify {settings.verify[0]} does not agree'
             lack += f': {last}' if last else ''
-        world.say(
-            'failed', f'{process} was told, but {settings.command_timeout:g} s later '
-            f'{lack}', **fields(settings, entry, 'not verified'),
+        return checked(
+            settings, state, entry, 'not verified', world, f'{process} was told, but '
+            f'{settings.command_timeout:g} s later {lack}',
         )
-        return checked(settings, state, entry, 'failed', world)
     if not grown or now < state.retry:
         again = now + VERIFY_PAUSE if not grown else state.retry
         return state._replace(next=min(again, state.until), waiting='verify')
     trouble = world.run(settings.verify, {'POLLRELOAD_PID': str(process.pid)})
     if trouble:
-        world.say(
-            'failed', f'cannot run --verify: {trouble}',
-            **fields(settings, entry, 'not verified'),
-        )
-        return checked(settings, state, entry, 'failed', world)
+        says = f'cannot run --verify: {trouble}'
+        return checked(settings, state, entry, 'not verified', world, says)
     return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
 
 
-def died(state: State, entry: Target) -> State:
-    """Return the state after a target died of the signal, for the breaker."""
-    return state._replace(
-        deaths=state.deaths + 1, deadly=entry.disposition, killed=entry.program,
-    )
-
-
 def checked(
-        settings: Settings, state: State, entry: Target, phase: str, world: World,
+        settings: Settings, state: State, entry: Target, event: str, world: World,
+        message: str = '',
 ) -> State:
     """Return the state after the verification of one target came to an end."""
-    entry = entry._replace(phase=phase)
-    state = state._replace(attempt=record(state.attempt, entry))
+    state = advance(settings, state, entry, event, world, message)
     return next_check(settings, state, world)
 
 
 def confirming(settings: Settings, state: State, world: World) -> State:
-    """Return the state after a last look: what was verified is still what is there."""
+    """Return the state after another poll: is the verified version still there?"""
     seen = state.version.seen
     if state.reading_since or state.version.read_at < state.confirm or not seen:
         return state._replace(waiting='look')
+    event = 'confirmed' if seen == state.attempt.fingerprint else 'changed'
     for entry in state.attempt.targets:
-        if entry.phase == 'verified' and seen == state.attempt.fingerprint:
-            # A program that is restarted after its death has not reloaded.
-            took_over = entry.process.started >= entry.since
-            how = 'took over' if took_over else 'reloaded'
-            world.say(
-                'verified', f'{entry.process} {how} after {settings.signal.name}',
-                **fields(settings, entry),
-            )
-        elif entry.phase == 'verified':
-            world.say(
-                'failed', f'the content changed while {entry.process} was being '
-                f'verified, which proves nothing of the new one',
-                **fields(settings, entry, 'changed meanwhile'),
-            )
-    after = 'done' if seen == state.attempt.fingerprint else 'failed'
-    return conclude(settings, turned(state, 'verified', after), world)
+        if entry.phase == 'verified':
+            state = advance(settings, state, entry, event, world)
+    return conclude(settings, state, world)

@@ -377,7 +377,7 @@ class Simulation:
         """End pollreload and start it again, with or without its ledger."""
         attempt = self.ledger.attempt if self.ledger is not None else None
         midway = bool(self.state.stage) or (attempt is not None and any(
-            told.phase not in ('failed', 'done') for told in attempt.targets
+            told.phase not in ('failed', 'up to date') for told in attempt.targets
         ))
         if midway or not keep:
             self.targets = {
@@ -517,7 +517,7 @@ class Simulation:
         """Return the targets, as runtime.targets finds them."""
         known = {
             each.name: each.since for each in self.state.notified
-            if each.phase == 'done'
+            if each.phase == 'up to date'
         }
         return choose([
             Process(each.pid, each.ppid, each.started, 'app', ('app',), 0)

@@ -87,7 +87,7 @@ def attempted(watch: Watch) -> None:
     watch.state = watch.state._replace(
         deaths=2, deadly='caught', stage='survive', attempt=Attempt(
             content.seen, (TOLD, TOLD._replace(process=Process(42, 1, 8, 'app'),
-                                               phase='done')),
+                                               phase='up to date')),
             tries=3, again=procfs.now() + 60.0, validated=True,
         ),
     )
@@ -348,7 +348,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
     assert after.state.attempt.tries == 3
     assert after.state.deaths == 2
     assert [(each.sends, each.phase) for each in after.state.attempt.targets] == [
-        (2, 'pending'), (2, 'done'),
+        (2, 'pending'), (2, 'up to date'),
     ]
     assert after.state.stage == ''
     after.ledger.let_go()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 # XXH3-128 of no bytes at all, as xxhsum -H2 prints it for an empty file.
 EMPTY = bytes.fromhex('99aa06d3014798d86001c324468d497f')
@@ -110,7 +110,7 @@ class Decision(NamedTuple):
     failing, mended: positions whose trouble is to be reported, or is over.
     """
 
-    action: str
+    action: Action
     again: float = 0.0
     waiting: str = ''
     changed: tuple[tuple[int, str], ...] = ()
@@ -118,44 +118,49 @@ class Decision(NamedTuple):
     mended: tuple[int, ...] = ()
 
 
-REST = Decision('rest')
-# The state and what the look saw -> what to do. A look sees
-#   nothing   no path could be read
-#   done      what the targets have already
-#   doubtful  something else, part of which became empty or unreadable lately
-#   new       something else than the look before
-#   same      the same as the look before, and not done
-# and the answers are
-#   wait      nothing is known better than before
-#   baseline  take it as what is there; --on-start says whether to tell
-#   rest      done, nothing to tell
-#   break     whatever was settling or due must be seen twice again
-#   doubt     keep it in view, tell nobody
-#   begin     first sight: look again after --settle
-#   hold on   seen again: due once --settle has passed
-TABLE: dict[tuple[str, str], str] = {
-    ('blank', 'nothing'): 'wait',
-    # Nothing can be done yet, so this cannot be; to rest would lose a change.
-    ('blank', 'done'): 'baseline',
-    ('blank', 'doubtful'): 'wait',
-    ('blank', 'new'): 'baseline',
-    ('blank', 'same'): 'baseline',
-    ('current', 'nothing'): 'wait',
-    ('current', 'done'): 'rest',
-    ('current', 'doubtful'): 'doubt',
-    ('current', 'new'): 'begin',
-    # Seen before, then done was made void by an attempt at something else.
-    ('current', 'same'): 'begin',
-    ('settling', 'nothing'): 'break',
-    ('settling', 'done'): 'rest',
-    ('settling', 'doubtful'): 'doubt',
-    ('settling', 'new'): 'begin',
-    ('settling', 'same'): 'hold on',
-    ('due', 'nothing'): 'break',
-    ('due', 'done'): 'rest',
-    ('due', 'doubtful'): 'doubt',
-    ('due', 'new'): 'begin',
-    ('due', 'same'): 'hold on',
+Action = Literal[
+    'wait', 'baseline', 'none', 'keep', 'doubt', 'settle', 'report', 'return',
+    'start over',
+]
+UNCHANGED = Decision('none')
+# (state, what a poll saw) -> (next state, action). A poll sees
+#   nothing     no path could be read
+#   delivered   what the targets have already
+#   doubtful    another version, part of which became empty or unreadable lately
+#   unsettled   another version, for less than --settle
+#   settled     another version, for --settle or longer
+# and the actions are
+#   wait        nothing is known yet
+#   baseline    take the version as what is there; --on-start says whether to deliver
+#   none        the targets are up to date
+#   keep        no path can be read: keep what is known
+#   doubt       poll again when the doubt is over; deliver nothing
+#   settle      poll again after --settle
+#   report      log which files have changed
+#   return      the delivered version is there again
+#   start over  the version has to settle again
+TABLE: dict[tuple[str, str], tuple[str, Action]] = {
+    ('blank', 'nothing'): ('blank', 'wait'),
+    # Nothing has been delivered yet; to take it as such would lose a change.
+    ('blank', 'delivered'): ('current', 'baseline'),
+    ('blank', 'doubtful'): ('blank', 'wait'),
+    ('blank', 'unsettled'): ('current', 'baseline'),
+    ('blank', 'settled'): ('current', 'baseline'),
+    ('current', 'nothing'): ('current', 'keep'),
+    ('current', 'delivered'): ('current', 'none'),
+    ('current', 'doubtful'): ('settling', 'doubt'),
+    ('current', 'unsettled'): ('settling', 'settle'),
+    ('current', 'settled'): ('due', 'report'),
+    ('settling', 'nothing'): ('settling', 'start over'),
+    ('settling', 'delivered'): ('current', 'return'),
+    ('settling', 'doubtful'): ('settling', 'doubt'),
+    ('settling', 'unsettled'): ('settling', 'settle'),
+    ('settling', 'settled'): ('due', 'report'),
+    ('due', 'nothing'): ('settling', 'start over'),
+    ('due', 'delivered'): ('current', 'return'),
+    ('due', 'doubtful'): ('settling', 'doubt'),
+    ('due', 'unsettled'): ('settling', 'settle'),
+    ('due', 'settled'): ('due', 'report'),
 }
 Digest = Callable[[Sequence[Mapping[str, bytes] | None]], str]
 
@@ -311,84 +316,84 @@ def observe(
         memory: Memory, snapshot: Snapshot, began: float, now: float,
         settle: float, grace: float, digest: Digest,
 ) -> tuple[Memory, Decision]:
-    """Return what is remembered after a look that ends now, and what follows.
+    """Return what is remembered after a poll that ends now, and what follows.
 
-    began: when it began; between the end of one look and the beginning of
-        another there must be --settle, for a look may take long.
+    began: when it began; between the end of one poll and the beginning of
+        another there must be --settle, because a poll may take long.
     settle, grace: --settle and --empty-grace in seconds.
     digest: makes a fingerprint of the files of each path in turn.
     """
     if unchanged(memory, snapshot):
         # Almost every poll is so; nothing more is computed, because a sidecar
         # spends its life here.
-        return memory._replace(read_at=began, ended_at=now), REST
-    contents, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
-    troubles, failing, mended = troubled(memory, reasons, now)
+        return memory._replace(read_at=began, ended_at=now), UNCHANGED
     before, was_away = memory.read_at, away(memory)
+    known, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
+    troubles, failing, mended = troubled(memory, reasons, now)
     memory = memory._replace(
         troubles=troubles, doubts=doubts, read_at=began, ended_at=now,
     )
     if was_away and not away(memory):
         # A target that started before has not read all of it.
         memory = memory._replace(seen_at=now)
-    if contents == memory.known and memory.known_print:
-        found = memory.known_print
-    else:
-        found = digest([it.files if it is not None else None for it in contents])
+    found = memory.known_print
+    if known != memory.known or not found:
+        found = digest([it.files if it is not None else None for it in known])
+    seen_at = memory.seen_at if found == memory.seen else now
     if not readable:
         saw = 'nothing'
     elif memory.delivered and found == memory.delivered:
-        saw = 'done'
+        saw = 'delivered'
     elif now < ends:
         saw = 'doubtful'
-    elif found == memory.seen:
-        saw = 'same'
+    elif settle and began < seen_at + settle:
+        saw = 'unsettled'
     else:
-        saw = 'new'
+        saw = 'settled'
     # A path that cannot be read now is known as it was, and a target may read less.
     firm = f'{found} in part' if away(memory) else found
     if readable and not (now < ends and unread(doubts)) and firm != memory.firm:
         memory = memory._replace(firm=firm, altered=now)
-    action = TABLE[memory.state, saw]
     recheck = any(not it.reported for it in troubles.values())
+    state, action = TABLE[memory.state, saw]
     decision = Decision(
         action, now + RECHECK if recheck else 0.0, 'recheck' if recheck else '',
         failing=failing, mended=mended,
     )
-    if action == 'wait':
-        if memory.state == 'current':
-            memory = memory._replace(left=memory.left or before)
-        elif any(map(absent, snapshot.readings)):
-            # Kept in the ledger as a version of which nothing is known yet.
-            memory = memory._replace(absent=True, known=contents)
-        return memory, decision
-    if action in ('baseline', 'rest'):
-        if memory.state == 'current' and away(memory):
-            memory = memory._replace(left=memory.left or before)
-        return memory._replace(
-            state='current', known=contents, known_print=found, seen=found,
-            delivered=found, restless=0.0,
-            seen_at=memory.seen_at if found == memory.seen else now,
-        ), decision
-    if action == 'break':
-        return memory._replace(state='settling', seen='', restless=0.0), decision
-    if memory.state == 'current':
+    if memory.state == 'current' and (saw != 'delivered' or away(memory)):
         memory = memory._replace(left=memory.left or before)
-    if found != memory.seen:
-        memory = memory._replace(seen=found, seen_at=now)
-    settled_at = memory.seen_at + settle
-    if action == 'doubt' or (settle and began < settled_at):
-        again = ends if action == 'doubt' else settled_at
-        return memory._replace(
-            state='settling', restless=memory.restless or now,
-        ), decision._replace(
-            again=min(again, decision.again or again),
-            waiting='doubt' if action == 'doubt' else 'settle',
-        )
-    changed = differences(memory.known, contents)
-    return memory._replace(
-        state='due', known=contents, known_print=found, restless=0.0,
-    ), decision._replace(changed=changed)
+    memory = memory._replace(state=state)
+    match action:
+        case 'keep':
+            pass
+        case 'wait':
+            if any(map(absent, snapshot.readings)):
+                # Kept in the ledger as a version of which nothing is known yet.
+                memory = memory._replace(absent=True, known=known)
+        case 'start over':
+            memory = memory._replace(seen='', restless=0.0)
+        case 'baseline' | 'none' | 'return':
+            memory = memory._replace(
+                known=known, known_print=found, seen=found, seen_at=seen_at,
+                delivered=found, restless=0.0,
+            )
+        case 'doubt' | 'settle':
+            again = ends if action == 'doubt' else seen_at + settle
+            memory = memory._replace(
+                seen=found, seen_at=seen_at, restless=memory.restless or now,
+            )
+            decision = decision._replace(
+                again=min(again, decision.again or again), waiting=action,
+            )
+        case 'report':
+            decision = decision._replace(changed=differences(memory.known, known))
+            memory = memory._replace(
+                known=known, known_print=found, seen=found, seen_at=seen_at,
+                restless=0.0,
+            )
+        case _:
+            assert_never(action)
+    return memory, decision
 
 
 def away(memory: Memory) -> bool:

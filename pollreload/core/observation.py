@@ -71,7 +71,10 @@ def see(settings: Settings, state: State, world: World) -> State:
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
-    if decision.action == 'rest' and content.left and not change.away(content):
+    if (
+            decision.action in ('none', 'return') and content.left
+            and not change.away(content)
+    ):
         return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
         state = report_change(settings, state, decision, world)

@@ -442,6 +442,17 @@ def test_the_documents_are_taken(name: str) -> None:
         assert agreed(block)
 
 
+def test_the_documents_let_no_program_wait_for_another() -> None:
+    """A watch with several commands stops at the first that fails: one each."""
+    page = (ROOT / 'docs/config.md').read_text()
+    texts = re.findall('^```toml\n(.*?)^```', page, re.M | re.S)
+    texts.append((ROOT / 'examples/config/pollreload.toml').read_text())
+
+    for text in texts:
+        for watch in tomllib.loads(text)['watch']:
+            assert not isinstance(watch.get('exec'), list)
+
+
 def test_the_document_says_what_is_so() -> None:
     """The line that it quotes, the limit, and the place of each key."""
     text = (ROOT / 'docs/config.md').read_text()

@@ -1,6 +1,7 @@
 """Write the chart: python packaging/chart/build.py DIRECTORY [REPOSITORY]
 
-Without a directory: write what is generated and kept in git, the manifest of
+--policies [REPOSITORY]: print the manifest of the policies.
+Without arguments: write what is generated and kept in git, that manifest in
 examples/kubernetes/injection and the table of values in the README of the chart.
 REPOSITORY: that of the image, instead of registry.example/pollreload. The options that
 an annotation may set, and the values of each, come from the program's option table.
@@ -228,15 +229,15 @@ def policies(given: Mapping[str, str]) -> str:
     })
 
 
-def manifest() -> str:
-    """Return the manifest of the examples."""
+def manifest(repository: str = REPOSITORY) -> str:
+    """Return the manifest of the policies."""
     return (
         '# Injection of the sidecar by the API server.\n'
         '# Written by packaging/chart/build.py: change packaging/chart/policies.yaml.\n'
     ) + policies({
         'NAME': 'pollreload', 'LABELS': '', 'NAMESPACES': '', 'FAILURE': 'Fail',
         'LABELLED': 'namespaceSelector:\n  matchLabels: {pollreload/inject: "true"}',
-        'DEFAULTS': '{}', 'IMAGE': literal(f'{REPOSITORY}:{version()}'),
+        'DEFAULTS': '{}', 'IMAGE': literal(f'{repository}:{version()}'),
         'PULL_POLICY': literal('IfNotPresent'),
         'REQUESTS': '{"cpu": "5m", "memory": "16Mi"}', 'LIMITS': '{"memory": "64Mi"}',
     })
@@ -371,8 +372,10 @@ def write(top: str, files: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Write what is generated, here or as a chart in another directory."""
-    if arguments:
+    """Write or print what is generated; see the top of this file."""
+    if arguments[:1] == ['--policies']:
+        print(manifest(*arguments[1:2]), end='')
+    elif arguments:
         write(os.path.join(arguments[0], 'pollreload'), chart(*arguments[1:2]))
     else:
         write(ROOT, {EXAMPLE: manifest(), README: readme()})

@@ -21,6 +21,7 @@ from importlib.machinery import BYTECODE_SUFFIXES, FrozenImporter, ModuleSpec
 from pathlib import Path
 
 from closure import closure, modules
+from sbom import bill
 
 HERE = Path(__file__).resolve().parents[2]
 LIB = 'usr/local/lib'
@@ -117,14 +118,19 @@ def linked(file: str | Path) -> dict[str, str]:
 
 
 def described(stdlib: Path) -> None:
-    """Write what importlib.metadata tells of pollreload, and all licences."""
+    """Write the metadata of pollreload, and all licences.
+
+    The version is that of setup.cfg and, if COMMIT is set, the start of the commit.
+    """
     config = configparser.ConfigParser()
     config.read(HERE / 'setup.cfg', encoding='utf-8')
     ours = config['metadata']
-    place = stdlib / f'pollreload-{ours["version"]}.dist-info'
+    commit = os.environ.get('COMMIT', '')[:12]
+    version = f'{ours["version"]}+{commit}' if commit else ours['version']
+    place = stdlib / f'pollreload-{version}.dist-info'
     place.mkdir()
     (place / 'METADATA').write_text(
-        f'Metadata-Version: 2.4\nName: pollreload\nVersion: {ours["version"]}\n'
+        f'Metadata-Version: 2.4\nName: pollreload\nVersion: {version}\n'
         f'Summary: {ours["description"]}\n'
         f'License-Expression: {ours["license_expression"]}\nLicense-File: LICENSE\n',
     )
@@ -159,6 +165,7 @@ def lay(root: Path) -> list[str]:
     for spec in there.values():
         if (spec.origin or '').endswith('.so'):
             needed |= linked(spec.origin or '')
+    sources = [python, *needed.values()]
     for name, path in needed.items():
         if not name.startswith('/'):
             copied(path, lib / name)
@@ -173,6 +180,9 @@ def lay(root: Path) -> list[str]:
     program = (root / LIB).parent / 'bin/pollreload'
     program.write_text(PROGRAM)
     program.chmod(0o755)
+    share = (root / LIB).parent / 'share/pollreload'
+    share.mkdir(parents=True)
+    (share / 'sbom.cdx.json').write_text(bill(root, stdlib, sources))
     return [name for name in there if not name.startswith('pollreload.__')]
 
 

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import email
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,11 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support import sidecar
 
 CI = os.environ.get('CI')
-# What pip says where there is no index, or none that has what is asked for.
+REPOSITORY = 'registry.test/acme/pollreload'
+# What pip prints if there is no index, or none that has a package.
 NO_INDEX = 'No matching distribution found'
 
 
@@ -30,7 +34,8 @@ def release(directory: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ('sh', f'{sidecar.ROOT}/packaging/release.sh', str(directory)),
         text=True, check=False,
-        env={**sidecar.environment(measured=False), 'PYTHON': sys.executable},
+        env={**sidecar.environment(measured=False), 'PYTHON': sys.executable,
+             'REPOSITORY': REPOSITORY, 'BASE': ''},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         cwd='/', timeout=500,
     )
@@ -53,8 +58,9 @@ def clone() -> set[str]:
 def test_a_release_can_be_made(tmp_path: Path) -> None:
     """Built, checked by twine and check-wheel-contents, installed, and tried.
 
-    The wheel has the package, the mark of its types and the license, and the
-    sdist has all that git has.
+    The wheel has the package, the mark of its types and the license, and the sdist has
+    all that git has. Chart and policies name the image, the SBOM lists what is
+    installed, and all files have their checksums.
     """
     files = clone()
 
@@ -63,7 +69,8 @@ def test_a_release_can_be_made(tmp_path: Path) -> None:
     if NO_INDEX in done.stdout:
         lacking('the package index cannot be reached')
     assert done.returncode == 0, done.stdout
-    sdist, wheel = sorted(tmp_path.iterdir(), key=lambda path: path.suffix)
+    python = tmp_path / 'python'
+    sdist, wheel = sorted(python.iterdir(), key=lambda path: path.suffix)
     name = sdist.name.removesuffix('.tar.gz')
     assert wheel.name == f'{name}-py3-none-any.whl'
     for words in (
@@ -100,9 +107,44 @@ def test_a_release_can_be_made(tmp_path: Path) -> None:
     for each in (
             'tests/run.sh', 'docs/how-it-works.md', 'examples/quickstart.sh',
             'packaging/schema/log.schema.json', 'packaging/man/pollreload.1', 'LICENSE',
-            'CHANGELOG.md',
+            'CHANGELOG.md', '.github/workflows/release.yml',
     ):
         assert each in held
+    published(tmp_path, name.removeprefix('pollreload-'), done.stdout)
+
+
+def published(place: Path, version: str, output: str) -> None:
+    """Check all that is published besides the package."""
+    chart = place / f'chart/pollreload-{version}.tgz'
+    with tarfile.open(chart) as archive:
+        assert 'pollreload/templates/policies.yaml' in archive.getnames()
+        assert {each.mtime for each in archive} == {0}
+        values = archive.extractfile('pollreload/values.yaml')
+        assert values is not None
+        image = yaml.safe_load(values)['image']
+    assert image['repository'] == REPOSITORY
+    manifest = (place / f'kubernetes/pollreload-{version}-policies.yaml').read_text()
+    assert f'image: "{REPOSITORY}:{version}"' in manifest
+    bill = json.loads((place / f'sbom/pollreload-{version}.cdx.json').read_text())
+    assert {each['name'] for each in bill['components']} == {
+        'click', 'pollreload', 'xxhash',
+    }
+    assert bill['bomFormat'] == 'CycloneDX'
+    assert '### Added' in (place / 'NOTES.md').read_text()
+    sums = {
+        line[66:]: line[:64] for line in (place / 'SHA256SUMS').read_text().splitlines()
+    }
+    files = {
+        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in place.rglob('*') if path.is_file() and path.name != 'SHA256SUMS'
+    }
+    assert sums == files
+    for line in (
+            f'python/pollreload-{version}.tar.gz', f'to {REPOSITORY}:{version}: ',
+            f'to oci://{REPOSITORY}/charts: chart/pollreload-{version}.tgz',
+            'the image was not built: set BASE',
+    ):
+        assert line in output
 
 
 def test_a_release_begins_with_nothing(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import signal
 import time
 
 UMASK = 0o022
-# Read by pollreload, by Python's or click's output, or by libc in a child.
+# Read by pollreload, by Python's or click's output, or by libc in a child. The tests
+# of Kubernetes read POLLRELOAD_TEST_*.
 VARIABLES = re.compile(
-    '_?POLLRELOAD_.*|FILE|PROCESS|SIGNAL|NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLUMNS|LINES'
+    '_?POLLRELOAD_(?!TEST_).*|FILE|PROCESS|SIGNAL'
+    '|NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLUMNS|LINES'
     '|JOURNAL_STREAM|INVOCATION_ID|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*'
     '|(STATE|RUNTIME|CONFIGURATION)_DIRECTORY|XDG_CONFIG_HOME'
     '|TZ|LANG|LANGUAGE|LC_.*|CDPATH|ENV|BASH_ENV|POSIXLY_CORRECT'

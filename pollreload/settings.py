@@ -117,6 +117,11 @@ def acts(settings: Settings) -> bool:
     return bool(settings.exec or settings.url)
 
 
+def commands(settings: Settings) -> bool:
+    """Return whether any command is run."""
+    return bool(settings.exec or settings.validate or settings.verify)
+
+
 def bare(url: str) -> str:
     """Return a URL as a log may show it: without credentials and query.
 

@@ -178,6 +178,8 @@ def environment() -> list[str]:
     )
     lines += ['.TP', ', '.join(map(bold, short))]
     lines += [f'As the well\\-known inotify sidecar has them, for {bold("watch")}.']
+    for name, meaning in table('Environment of commands'):
+        lines += ['.TP', marked(name), *told(f'For commands: {meaning}.')]
     lines += ['.TP', bold(main_module.COMPLETE)]
     lines += filled(
         f'Asks for shell completion: {bold("bash_source")}, {bold("zsh_source")} or '

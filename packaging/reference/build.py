@@ -91,6 +91,21 @@ STATUSES: dict[int, tuple[tuple[str, ...], str]] = {
     75: (('check',), 'another run holds the ledger'),
 }
 
+# Variable -> what a command finds in it: those of core/context.
+CONTEXT = {
+    'POLLRELOAD_CHANGED': 'the names of the files that changed since '
+        '`POLLRELOAD_PREVIOUS`, one a line; empty if they are not known, as at a first '
+        'delivery',
+    'POLLRELOAD_CHANGED_MORE': 'how many names are missing there: those that contain a '
+        'newline, and those after 32 KiB; `0` for none',
+    'POLLRELOAD_FINGERPRINT': 'the version that is being delivered, as in the log',
+    'POLLRELOAD_PREVIOUS': 'the last version that was up to date; empty if it is not '
+        'known',
+    'POLLRELOAD_WATCH': 'the name of the watch in the config file, or empty',
+    'POLLRELOAD_PID': '`--verify`: the pid of the target. `--validate`, `--exec`: the '
+        'pids of all targets, separated by spaces. Unset without a target',
+}
+
 # Event and reason -> what it means. The reasons are those of the schema.
 REASONS = {
     'changed': {
@@ -238,6 +253,12 @@ def reasons() -> Iterator[str]:
             yield f'| `{event}` | `{reason}` | {meaning} |'
 
 
+def context() -> Iterator[str]:
+    """Yield the rows of the variables that a command finds."""
+    for name, meaning in CONTEXT.items():
+        yield f'| `{name}` | {meaning} |'
+
+
 def commands() -> Iterator[str]:
     """Yield the rows of the commands: synopsis and short help."""
     for name, command in main_module.pollreload.commands.items():
@@ -279,6 +300,10 @@ def page() -> str:
         '`POLLRELOAD_FINGERPRINT_KEY` makes [fingerprints]'
         '(how-it-works.md#fingerprints)', 'comparable between hosts. '
         '`_POLLRELOAD_COMPLETE` asks for [completion](completion.md).', '',
+        '## Environment of commands', '',
+        '`--validate`, `--exec` and `--verify` find these besides the variables of '
+        'pollreload.', '[actions.md](actions.md#what-changed) has an example.', '',
+        '| variable | meaning |', '|---|---|', *context(), '',
         '## Exit status', '', '| status | commands | meaning |', '|---|---|---|',
         *statuses(), '',
         'A signal that ends `check` ends it as any other program: the shell shows 128 '

@@ -131,6 +131,7 @@ def watch(**given: Any) -> Plan:
     PATH is a file, a directory or a quoted glob; in POLLRELOAD_FILE, several are
     separated by ':'. The variables FILE, PROCESS and SIGNAL are read as well, after
     POLLRELOAD_*. TERM and INT stop it, HUP polls now, USR1 logs the status.
+    Commands find the names of the changed files in POLLRELOAD_CHANGED, one a line.
     """
     return make_plan(given)
 

@@ -156,7 +156,7 @@ class Run(One):
         observer, runner = Observer(settings), Runner()
         around = world(
             settings, observer, runner, self.say, self.save,
-            lambda: self.state.notified,
+            lambda: self.state,
         )
         if settings.dry_run:
             settings = settings._replace(validate=())

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pollreload.core import change
+from pollreload.core import change, context
 from pollreload.core.attempt import MOST_SENDS, failed
+from pollreload.core.progress import ending
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.verification import (
     COMMAND_PAUSE,
@@ -96,7 +97,11 @@ def start(settings: Settings, state: State, world: World) -> State:
             'the ledger cannot be written, so nothing is done',
         )
     if index < len(settings.exec):
-        trouble, most = world.run(settings.exec[index], {}), settings.command_timeout
+        trouble = world.run(
+            settings.exec[index],
+            context.environment(settings, state, notified(settings, state, world)),
+        )
+        most = settings.command_timeout
     else:
         trouble = world.ask(settings.url[index - len(settings.exec)])
         most = settings.url_timeout
@@ -106,6 +111,16 @@ def start(settings: Settings, state: State, world: World) -> State:
     return marked._replace(
         stage='act', until=now + most, next=now + COMMAND_PAUSE, waiting='command',
     )
+
+
+def notified(settings: Settings, state: State, world: World) -> list[int]:
+    """Return the pids of the targets that were notified and live."""
+    if not signals(settings) or ending(settings):
+        return []
+    return [
+        each.process.pid for each in state.attempt.targets
+        if each.phase == 'up to date' and not world.gone(each.process)
+    ]
 
 
 def acting(settings: Settings, state: State, world: World) -> State:
@@ -188,7 +203,9 @@ def agree_now(settings: Settings, state: State, world: World) -> State:
         )
     if now < state.retry:
         return state._replace(next=min(state.retry, state.until), waiting='verify')
-    trouble = world.run(settings.verify, {})
+    trouble = world.run(
+        settings.verify, context.environment(settings, state, ()),
+    )
     if trouble:
         return doubted(state, world, f'cannot run --verify: {trouble}')
     return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')

@@ -56,6 +56,9 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'fingerprint_key': state.key,
         'killed': state.killed,
         'notified': [dump_target(each, here) for each in state.notified],
+        'previous': state.previous,
+        'changed': [*state.changed[0], *state.later[0]],
+        'changed_more': state.changed[1] + state.later[1],
         'attempt': {
             'fingerprint': attempt.fingerprint,
             'tries': attempt.tries,
@@ -150,6 +153,10 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         key=text(kept['fingerprint_key']),
         killed=text(kept['killed']),
         notified=revive_targets(kept['notified'], here, same_boot),
+        previous=text(kept['previous']),
+        changed=(
+            tuple(map(text, listed(kept['changed']))), count(kept['changed_more']),
+        ),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
 from pollreload.core.process import Process
-from pollreload.core.state import State, World, hold
-from pollreload.settings import Settings, signals
+from pollreload.core.state import NO_NAMES, State, World, hold
+from pollreload.settings import Settings, commands, signals
 
 STALL = 5.0  # s that a look may take before that is worth a line
 STALL_AGAIN = 60.0  # s until it is worth another
@@ -119,9 +119,12 @@ def unsettled(
 
 def at_rest(state: State) -> State:
     """Return the state where there is nothing to tell, and nothing under way."""
-    if state.stage or not (state.hold or state.attempt != NOTHING):
+    names = state.changed != NO_NAMES or state.later != NO_NAMES
+    if state.stage or not (state.hold or state.attempt != NOTHING or names):
         return state
-    return state._replace(hold='', attempt=NOTHING)
+    return state._replace(
+        hold='', attempt=NOTHING, changed=NO_NAMES, later=NO_NAMES,
+    )
 
 
 def named(
@@ -199,6 +202,9 @@ def report_change(
         fingerprint=state.version.seen, files=names[:MOST_NAMES], count=len(names),
     )
     pace = state.pace._replace(files=tuple(names[:MOST_NAMES]))
+    if commands(settings):
+        from pollreload.core import context
+        state = context.note(state, names)
     return state._replace(pace=pace)
 
 

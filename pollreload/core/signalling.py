@@ -26,7 +26,7 @@ from pollreload.core.attempt import (
 )
 from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.core.progress import advance, ending
-from pollreload.core.state import State, World, finish, hold
+from pollreload.core.state import NO_NAMES, State, World, finish, hold
 from pollreload.core.verification import (
     COMMAND_PAUSE,
     exit_words,
@@ -38,6 +38,9 @@ from pollreload.settings import Settings, acts, signals
 
 def begin(state: State, world: World) -> State:
     """Return the state with an attempt at a content that is due for the first time."""
+    if state.later != NO_NAMES:
+        from pollreload.core import context
+        state = context.begun(state)
     return state._replace(attempt=Attempt(
         state.version.seen, again=world.now() + world.splay,
     ), hold='', outcome='')
@@ -309,7 +312,11 @@ def later(settings: Settings, state: State, world: World) -> State:
 
 def start_validation(settings: Settings, state: State, world: World) -> State:
     """Return the state with --validate running, or held where it cannot be started."""
-    trouble = world.run(settings.validate, {})
+    from pollreload.core import context
+    pids = [pid for pid, _ in state.round] if signals(settings) else ()
+    trouble = world.run(
+        settings.validate, context.environment(settings, state, pids),
+    )
     if trouble:
         return invalid(settings, state, world, f'cannot run --validate: {trouble}')
     now = world.now()

@@ -14,6 +14,9 @@ from pollreload.core.attempt import (
 from pollreload.core.process import Choice, Masks, Process
 
 HOUR = 3600.0  # s until a hold is logged again
+# Names of files, and how many more there are.
+Names = tuple[tuple[str, ...], int]
+NO_NAMES: Names = ((), 0)
 
 
 class Say(Protocol):
@@ -71,6 +74,9 @@ class State(NamedTuple):
     notified: the targets that have the delivered version; and, PASSED_OVER, the roots
         that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
+    previous: the fingerprint of the last version that was up to date.
+    changed: for commands: what changed between that one and the version of the
+        attempt; later: what changed since the attempt began.
     """
 
     version: change.Memory = change.Memory()
@@ -106,6 +112,9 @@ class State(NamedTuple):
     notified: tuple[Target, ...] = ()
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
+    previous: str = ''
+    changed: Names = NO_NAMES
+    later: Names = NO_NAMES
 
 
 def uncounted(_: str) -> None:
@@ -219,6 +228,7 @@ def finish(state: State, world: World) -> State:
     return state._replace(
         version=change.advance(content, attempt.fingerprint, since),
         attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
+        changed=NO_NAMES,
         notified=(
             *(
                 target for target in attempt.targets

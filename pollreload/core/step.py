@@ -101,6 +101,9 @@ def deliver(settings: Settings, state: State, world: World) -> State:
 
 def keep(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
+    done = state.version.delivered
+    if done and done != state.previous:
+        state = state._replace(previous=done)
     now = kept(state)
     blank = state.version.state == 'blank'
     if now == state.saved or (blank and not state.version.absent):
@@ -123,4 +126,5 @@ def kept(state: State) -> object:
         content.delivered, content.known_print, content.seen, content.left,
         content.doubts, content.absent, reported(content),
         state.attempt, state.deaths, state.newest, state.notified,
+        state.previous, state.changed, state.later,
     )

@@ -180,7 +180,10 @@ def verifying(settings: Settings, state: State, world: World) -> State:
     if not grown or now < state.retry:
         again = now + VERIFY_PAUSE if not grown else state.retry
         return state._replace(next=min(again, state.until), waiting='verify')
-    trouble = world.run(settings.verify, {'POLLRELOAD_PID': str(process.pid)})
+    from pollreload.core import context
+    trouble = world.run(
+        settings.verify, context.environment(settings, state, (process.pid,)),
+    )
     if trouble:
         says = f'cannot run --verify: {trouble}'
         return checked(settings, state, entry, 'not verified', world, says)

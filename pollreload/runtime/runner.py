@@ -9,6 +9,8 @@ from pollreload.settings import Settings
 from pollreload.system import children
 from pollreload.system.command import drained, pipe, spawn
 
+# Of another pollreload that started this one.
+OURS = frozenset(('POLLRELOAD_PID',))
 SAID = 1000  # bytes of what a command prints that are worth keeping
 
 
@@ -31,7 +33,11 @@ class Runner:
         try:
             self.fd, theirs = pipe()
             try:
-                environment = {**os.environ, **additions}
+                kept = {
+                    name: value for name, value in os.environ.items()
+                    if name not in OURS
+                }
+                environment = {**kept, **additions}
                 self.pid = spawn(command, environment, theirs)
             finally:
                 os.close(theirs)

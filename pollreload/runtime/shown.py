@@ -7,13 +7,15 @@ The ledger keeps the key, so that it stays the same over a restart.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pollreload.core.state import Say, State
 from pollreload.system.fingerprint import fingerprint as fingerprint_of
 
 VARIABLE = 'POLLRELOAD_FINGERPRINT_KEY'
 KEY = os.urandom(32).hex()
+# Those of core/context that hold a fingerprint.
+VARIABLES = ('POLLRELOAD_FINGERPRINT', 'POLLRELOAD_PREVIOUS')
 
 
 def keyed(state: State) -> State:
@@ -33,6 +35,13 @@ def shown(state: State, fingerprint: str) -> str:
     # Hashed twice, as HMAC does (RFC 2104): one hash of this kind can be inverted.
     inner = fingerprint_of([{key: fingerprint.encode('ascii')}])
     return fingerprint_of([{key: inner.encode('ascii')}])
+
+
+def environment(state: State, additions: Mapping[str, str]) -> dict[str, str]:
+    """Return additions to the environment of a command with fingerprints as shown."""
+    return {**additions, **{
+        name: shown(state, additions[name]) for name in VARIABLES if name in additions
+    }}
 
 
 def visible(state: State) -> State:

@@ -85,7 +85,7 @@ class Watch:
         self.fault = ''
         self.around = world(
             settings, self.observer, self.runner, self.say, self.save,
-            lambda: self.state.notified,
+            lambda: self.state,
         )
         if settings.status_file is not None:
             self.after.append(showing(settings, settings.status_file, self.say))

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from pollreload.core.attempt import Target
 from pollreload.core.state import Say, State, World
+from pollreload.runtime import shown
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import (
@@ -20,7 +20,7 @@ from pollreload.runtime.targets import (
     targets,
     us,
 )
-from pollreload.settings import Settings
+from pollreload.settings import Settings, commands
 from pollreload.system import process_table, procfs, signal_masks
 from pollreload.system.fingerprint import fingerprint
 from pollreload.system.wall_clock import CLOCK
@@ -39,21 +39,23 @@ def splayed(splay: float) -> float:
 
 def world(
         settings: Settings, observer: Observer, runner: Runner, say: Say,
-        save: Callable[[State], bool], known: Callable[[], Sequence[Target]] = tuple,
+        save: Callable[[State], bool], state: Callable[[], State],
 ) -> World:
     """Return the world of a watch.
 
-    known: the targets that were notified before.
+    state: the state of the watch, which may be that before the current step.
     """
     if settings.pidfile is not None:
         # Not at the first change: an upgrade may have moved us away by then.
         from pollreload.runtime import pidfile_target  # noqa: F401
+    if commands(settings):
+        from pollreload.core import context  # noqa: F401
     return World(
         now=CLOCK.now,
         jitter=jitter,
         read=observer.poll,
         digest=fingerprint,
-        targets=lambda: targets(settings, known()),
+        targets=lambda: targets(settings, state().notified),
         absent=lambda: absent(settings),
         born=born,
         masks=signal_masks.masks,
@@ -63,7 +65,9 @@ def world(
         program=program,
         send=send,
         family=process_table.family,
-        run=runner.run,
+        run=lambda command, additions: runner.run(
+            command, shown.environment(state(), additions),
+        ),
         ask=lambda url: runner.ask(settings, url),
         ran=runner.ran,
         cancel=runner.cancel,

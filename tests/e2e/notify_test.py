@@ -657,6 +657,38 @@ def test_verify_comes_last_and_says_so(
     assert 'not verified' not in str(it.seen)
 
 
+def test_command_finds_what_changed_in_its_environment(
+        tmp_path: Path, book: Book,
+) -> None:
+    """A shell loop over the names meets each file once, also one with a newline."""
+    below = tmp_path / 'conf.d'
+    below.mkdir()
+    (below / 'one').write_text('first')
+    loop = (
+        f'[ -n "$POLLRELOAD_CHANGED" ] || exit 0\n'
+        f'printf "%s\\n" "$POLLRELOAD_CHANGED" | while IFS= read -r name; do\n'
+        f'test -f "$name" && echo "${{name#{below}/}}" >>{book.path}; done\n'
+        f'echo "$POLLRELOAD_CHANGED_MORE" "${{POLLRELOAD_PID-none}}" '
+        f'"[$POLLRELOAD_WATCH]" >>{book.path}\n'
+        f'echo "$POLLRELOAD_PREVIOUS" "$POLLRELOAD_FINGERPRINT" >>{book.path}\n'
+    )
+    outer = {'POLLRELOAD_PID': '1', 'POLLRELOAD_CHANGED': '/outer'}
+    with watching('--exec', book.note('ran', loop), str(below), env=outer) as it:
+        (before,) = (each for each in it.seen if each['event'] == 'baseline')
+        (below / 'one').write_text('second')
+        (below / 'two words').write_text('new')
+        (below / 'new\nline').write_text('new')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+        it.stop()
+
+    assert book.read() == [
+        'ran', 'one', 'two', 'words', '1', 'none', '[]',
+        before['fingerprint'], changed['fingerprint'],
+    ]
+
+
 def test_verify_that_disagrees_has_all_done_again(
         conf: str, server: Server, book: Book,
 ) -> None:

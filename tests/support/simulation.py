@@ -599,11 +599,22 @@ class Simulation:
         """Start --validate, --verify or an action."""
         assert self.command is None, 'two commands at once'
         self.words = ''
-        name, pid = command[0], int(additions.get('POLLRELOAD_PID', '0'))
+        name = command[0]
+        verifies = command == self.settings.verify
+        pid = int(additions.get('POLLRELOAD_PID', '0')) if verifies else 0
+        if name not in self.settings.url and not verifies:
+            self.check_context(additions)
         if name in self.actions():
             return self.act(name)
         self.command = name, pid, self.now + self.takes
         return ''
+
+    def check_context(self, additions: Mapping[str, str]) -> None:
+        """Check the environment of a command: its version, and what changed."""
+        found = additions['POLLRELOAD_FINGERPRINT']
+        assert content_of(found) == self.seen, f'not seen: {additions}'
+        if additions['POLLRELOAD_PREVIOUS'] not in ('', found):
+            assert additions['POLLRELOAD_CHANGED'], f'nothing changed: {additions}'
 
     def actions(self) -> list[str]:
         """Return the names of all actions, in order."""

@@ -8,6 +8,7 @@ from pollreload.core.state import State
 from pollreload.runtime.log import TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
+from pollreload.runtime.shown import keyed
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, signals
 
@@ -52,9 +53,12 @@ def delivered(settings: Settings) -> list[Row]:
             rows.append(Row('deliver', verdict, about(settings), message))
 
     observer, runner = Observer(settings), Runner()
-    around = world(settings, observer, runner, say, lambda state: True)
+    blank = keyed(State())
+    around = world(
+        settings, observer, runner, say, lambda state: True, lambda: blank,
+    )
     try:
-        one = check.One(settings, State(), around, observer, runner)
+        one = check.One(settings, blank, around, observer, runner)
         check.attempt([one])
         state = one.state
     finally:

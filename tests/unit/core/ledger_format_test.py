@@ -48,7 +48,8 @@ STATES = st.builds(
     lambda content, told, tries, again, deaths, acted, acted_at, counts: State(
         content, Attempt(
             content.seen, told, tries, again, True, acted, acted_at, *counts,
-        ), deaths, 'caught',
+        ), deaths, 'caught', previous=content.delivered,
+        changed=((content.seen,), acted),
     ), CONTENTS, st.lists(TOLD, max_size=3).map(tuple), st.integers(0, 99), TIMES,
     st.integers(0, 9), st.integers(0, 9), TIMES,
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
@@ -90,7 +91,8 @@ def test_what_is_written_comes_back(state):
             attempt.tries, acted=attempt.acted, acted_at=attempt.acted_at,
             doubted=attempt.doubted, rounds=attempt.rounds,
         ),
-        deaths=state.deaths, deadly=state.deadly,
+        deaths=state.deaths, deadly=state.deadly, previous=state.previous,
+        changed=state.changed,
     )
 
 

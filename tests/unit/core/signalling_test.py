@@ -232,7 +232,8 @@ def test_validation_comes_before_and_counts_for_one_content():
 
     def run(command, additions):
         runs.append(world.now)
-        assert (command, additions) == (('validate',), {})
+        assert command == ('validate',)
+        assert additions['POLLRELOAD_PID'] == '101'
         return Simulation.run_command(world, command, additions)
 
     world.world = world.world._replace(run=run)

@@ -129,7 +129,7 @@ def test_verify_knows_whom_it_is_about():
     runs: list[tuple[object, object]] = []
 
     def run(command, additions):
-        runs.append((command, additions))
+        runs.append((command, additions['POLLRELOAD_PID']))
         return Simulation.run_command(world, command, additions)
 
     world.world = world.world._replace(run=run)
@@ -138,8 +138,8 @@ def test_verify_knows_whom_it_is_about():
     world.run(20.0)
 
     assert runs == [
-        (('verify', '-x'), {'POLLRELOAD_PID': '101'}),
-        (('verify', '-x'), {'POLLRELOAD_PID': '102'}),
+        (('verify', '-x'), '101'),
+        (('verify', '-x'), '102'),
     ]
     assert len(said(world, 'verified')) == 2
 

@@ -296,7 +296,7 @@ def test_what_is_needed_later_is_imported_at_the_start(
     settings = Settings(('/a',), pidfile=path)
     world.world(
         settings, Observer(settings), runner.Runner(), lambda *_, **__: None,
-        lambda _: True,
+        lambda _: True, State,
     )
 
     assert (name in sys.modules) == (path is not None)

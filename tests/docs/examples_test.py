@@ -41,7 +41,7 @@ KUBERNETES = EXAMPLES / 'kubernetes'
 OVERLAY = KUBERNETES / 'kustomize' / 'overlay'
 SYSTEMD = EXAMPLES / 'systemd'
 IMAGE = 'registry.example/pollreload:0.1.0'
-NATIVE = 'kubernetes/native-sidecar.yaml'
+NATIVE = 'kubernetes/sidecar.yaml'
 LONGEST = 60.0  # s that a tool may take
 
 Object = dict[str, Any]

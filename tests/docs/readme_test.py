@@ -127,8 +127,8 @@ def test_the_two_commands_come_first():
 
 
 def test_manifest_fits_the_schemas() -> None:
-    """Of the oldest Kubernetes that the examples are for, and of the newest."""
-    for version in ('1.25', kubernetes_validate.latest_version()):
+    """Of the oldest Kubernetes that has native sidecars, and of the newest."""
+    for version in ('1.29', kubernetes_validate.latest_version()):
         kubernetes_validate.validate(manifest(), version, strict=True)
 
 
@@ -140,8 +140,11 @@ def test_manifest_is_short_and_has_what_the_example_has() -> None:
 
     assert len(block('Kubernetes')) <= 25
     assert pod['shareProcessNamespace'] is of_example['shareProcessNamespace'] is True
-    for got, wanted in zip(pod['containers'], of_example['containers'], strict=True):
-        for key in ('name', 'image', 'resources', 'securityContext'):
+    both = [
+        [*each['initContainers'], *each['containers']] for each in (pod, of_example)
+    ]
+    for got, wanted in zip(*both, strict=True):
+        for key in ('name', 'image', 'resources', 'securityContext', 'restartPolicy'):
             assert got.get(key) == wanted.get(key)
         mounts = {each['name']: each for each in got['volumeMounts']}
         assert mounts['config'] == {
@@ -151,7 +154,7 @@ def test_manifest_is_short_and_has_what_the_example_has() -> None:
 
 def test_manifest_runs_the_sidecar() -> None:
     """The arguments in the manifest are a command line of watch."""
-    sidecar = manifest()['spec']['containers'][1]
+    sidecar = manifest()['spec']['initContainers'][0]
 
     got = main.main(sidecar['args'])
 

@@ -45,6 +45,7 @@ def test_ten_updates_are_told_once_each(namespace: str, name: str) -> None:
         for number in range(1, 11):
             made.configure({'app.conf': f'text {number}\n'})
             assert told.read(DEADLINE) == f'told | text {number}', told.seen
+            made.poll(watching)
         made.quiet(told, watching)
         assert len(watching.events('signalled')) == 10
 
@@ -122,6 +123,7 @@ def test_a_file_that_is_not_ours_for_a_moment_is_not_unreadable(
         for number in range(1, 11):
             made.configure({**many, 'app.conf': f'text {number}\n'})
             assert told.read(DEADLINE) == f'told | text {number}', told.seen
+            made.poll(watching)
         made.quiet(told, watching)
         assert not watching.events('unreadable', 'readable', 'failed', 'held')
         assert len(watching.events('signalled')) == 10

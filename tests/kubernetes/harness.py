@@ -197,6 +197,11 @@ class Pod:
         kills = '; '.join(f'kill -{each} {pid}' for each in signals)
         self.run(container, 'sh', '-c', kills)
 
+    def poll(self, sidecar: Follow) -> None:
+        """Have a sidecar poll, so that quick updates are no feedback loop."""
+        started, = sidecar.events('started')
+        self.send('HUP', pid=str(started['pid']))
+
     def quiet(self, app: Follow, sidecar: Follow, comm: str = NAME) -> None:
         """Let a sidecar poll, and prove that its app is told nothing by that.
 
@@ -230,10 +235,7 @@ class Pod:
     def status(self, container: str) -> Json:
         """Return the status of a container (v1.ContainerStatus)."""
         pod = json.loads(self.kubectl('get', 'pod', self.name, '-o', 'json'))
-        return next((
-            each for each in pod['status'].get('containerStatuses', ())
-            if each['name'] == container
-        ), {})
+        return container_status(pod, container)
 
     def restarted(self, container: str, times: int) -> None:
         """Wait until a container runs again, after so many restarts in all."""
@@ -249,6 +251,15 @@ class Pod:
             self.kubectl('wait', *words, f'pod/{self.name}')
         except AssertionError as error:
             raise AssertionError(self.kubectl('describe', 'pod', self.name)) from error
+
+
+def container_status(pod: Json, container: str) -> Json:
+    """Return the status of a container, also of a native sidecar."""
+    status = pod['status']
+    return next((
+        each for field in ('containerStatuses', 'initContainerStatuses')
+        for each in status.get(field, ()) if each['name'] == container
+    ), {})
 
 
 def config(name: str, **more: object) -> Json:

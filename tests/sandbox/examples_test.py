@@ -176,7 +176,8 @@ def events(lines: Sequence[str]) -> list[str]:
 
 
 TOLD = ['changed', 'signalled', 'delivered', 'verified']
-MANIFESTS = ('podman/pod.yaml', 'kubernetes/sidecar.yaml', 'kubernetes/restricted.yaml')
+MANIFESTS = ('podman/pod.yaml', 'kubernetes/plain-sidecar.yaml',
+             'kubernetes/restricted.yaml')
 
 
 @pytest.mark.parametrize('name', MANIFESTS)

@@ -14,15 +14,6 @@ from collections.abc import Iterator, Sequence
 import pytest
 import yaml
 
-from tests.docs.examples_test import IMAGE as THEIRS
-from tests.docs.examples_test import (
-    NATIVE,
-    Object,
-    command,
-    containers,
-    objects,
-    sidecars,
-)
 from tests.kubernetes import harness
 from tests.kubernetes.harness import (
     APPS,
@@ -34,6 +25,15 @@ from tests.kubernetes.harness import (
     Pod,
 )
 from tests.servers.harness import until
+from tests.support.examples import IMAGE as THEIRS
+from tests.support.examples import (
+    NATIVE,
+    Object,
+    command,
+    containers,
+    objects,
+    sidecars,
+)
 
 pytestmark = harness.in_cluster()
 

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.sandbox import changes, gvisor, gvisor_test
+from tests.sandbox import changes, gvisor
+from tests.sandbox.gvisor_options import APP, EAGER, QUICK
 from tests.sandbox.harness import walk
 from tests.sandbox.stuck import mount, space, started
 from tests.support.sidecar import unique, watch
@@ -50,7 +51,7 @@ def by_fuse(kind: str, options: tuple[str, ...]) -> Took:
 
 def by_gvisor() -> Took:
     """Return what each kind of change took in a pod, in seconds."""
-    words = (*gvisor_test.QUICK, *gvisor_test.EAGER, *gvisor_test.APP)
+    words = (*QUICK, *EAGER, *APP)
     with gvisor.started() as pod:
         app = pod.app('app')
         with pod.watch(pod.sidecar(*words)) as sidecar:

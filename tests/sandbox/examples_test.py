@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.docs.examples_test import EXAMPLES, IMAGE
 from tests.sandbox import podman
 from tests.sandbox.harness import Lines, fetched, needed
 from tests.sandbox.podman import Machine
 from tests.servers.harness import environment, until
+from tests.support.examples import EXAMPLES, IMAGE
 
 NGINX = 'docker.io/nginxinc/nginx-unprivileged:stable'
 THEIRS = 'localhost/nginx:test'

@@ -16,17 +16,11 @@ import pytest
 
 from tests.sandbox import changes
 from tests.sandbox.gvisor import LEDGER, WATCHED, Pod, started
+from tests.sandbox.gvisor_options import APP, EAGER, QUICK
 from tests.sandbox.harness import Polls, silent, walk
 from tests.servers.harness import until
 from tests.support.sidecar import Event
 
-QUICK = (
-    'watch', '--interval', '200ms', '--settle', '100ms', '--survive', '200ms',
-    '--on-start', 'never', '--log-format', 'json', '-v',
-)
-# By default a target has to be 10 s old here; no test but that of it waits so long.
-EAGER = ('--min-uptime', '0')
-APP = ('--process', 'app', *WATCHED)
 INTERVAL = 0.2  # s, of QUICK
 # gVisor looks at a volume anew at each open, so that a change is seen by the next
 # poll, settled by the one after, and told: half a second, which Polls holds it to in

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.docs.monitoring_test import discovered, scraping
 from tests.sandbox.stuck import mount, space
 from tests.servers.harness import free_port, until
+from tests.support.prometheus import discovered, scraping
 from tests.support.several import put, started, table
 from tests.support.sidecar import write
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.servers.conftest import Place
 from tests.servers.harness import swap, until
-from tests.servers.more_test import PROMETHEUS
-from tests.servers.nginx_test import NGINX
+from tests.servers.kinds import PROMETHEUS
+from tests.servers.nginx import NGINX
 from tests.support.several import started
 from tests.support.sidecar import write
 

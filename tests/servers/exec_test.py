@@ -5,7 +5,7 @@ import shlex
 
 from tests.servers.conftest import Place
 from tests.servers.harness import Files, Sidecar, Site, needed, until
-from tests.servers.more_test import UNBOUND, unbound
+from tests.servers.kinds import UNBOUND, unbound
 
 
 def controlled(site: Site, answer: str) -> Files:

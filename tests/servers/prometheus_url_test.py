@@ -8,8 +8,8 @@ import pytest
 
 from tests.servers.conftest import Place
 from tests.servers.harness import Server, Sidecar, Site, needed, until
+from tests.servers.kinds import PROMETHEUS
 from tests.servers.load import get
-from tests.servers.more_test import PROMETHEUS
 
 LIFECYCLE = PROMETHEUS._replace(
     command=lambda site: [*PROMETHEUS.command(site), '--web.enable-lifecycle'],

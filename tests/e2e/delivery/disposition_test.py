@@ -1,0 +1,186 @@
+"""Delivery by what the target would do with the signal."""
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.support import targets
+from tests.support.delivering import untold, watching
+from tests.support.sidecar import write
+
+
+def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
+    """Under enforce nobody is killed; the line says how to override that."""
+    with targets.start('default', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held')
+        status = it.status()
+        alive = untold(target)
+
+    assert alive
+    assert held['reason'] == 'no handler'
+    assert f'{name} (pid {target.pid}) would die of SIGHUP' in held['message']
+    assert '--handler-check off' in held['message']
+    assert 'content due' in status
+    assert it.count('signalled') == 0
+
+
+def test_target_whose_handler_comes_late_is_told_then(name: str, conf: str) -> None:
+    """What is held for want of a handler is told once there is one."""
+    with (
+        targets.start('late', name=name) as target,
+        watching(name, conf, '--interval', '20ms') as it,
+    ):
+        write(conf, 'second')
+        it.until('held', reason='no handler')
+        assert untold(target)
+        target.tell('handle')
+        assert target.read() == 'handling'
+        it.until('delivered', pid=target.pid)
+        told = target.read()
+        it.poll()
+        alone = untold(target)
+
+    assert told == 'HUP'
+    assert alone
+    assert it.count('signalled') == 1
+
+
+def test_target_that_ignores_the_signal_is_held(name: str, conf: str) -> None:
+    """A signal that is ignored would be no reload, so it is not sent."""
+    with targets.start('ignored', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        held = it.until('held', reason='no handler')
+        alone = untold(target)
+
+    assert alone
+    assert 'ignores SIGHUP' in held['message']
+    assert it.count('signalled') == 0
+
+
+@pytest.mark.parametrize('mode', ['warn', 'off'])
+def test_ignored_signal_is_sent_where_the_user_says_so(
+        name: str, conf: str, mode: str,
+) -> None:
+    """warn sends and says what is odd about it, off just sends."""
+    with (
+        targets.start('ignored', name=name),
+        watching(name, conf, '--handler-check', mode) as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        sent = it.until('signalled')
+        it.until('delivered')
+
+    assert ('which has no handler for it' in sent['message']) == (mode == 'warn')
+
+
+def test_signalfd_is_a_handler(name: str, conf: str) -> None:
+    """A blocked signal that is read from a signalfd is delivered."""
+    with targets.start('blocked', name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        told = target.read()
+        alone = untold(target)
+
+    assert told == 'HUP'
+    assert alone
+    assert it.count('signalled', disposition='blocked') == 1
+
+
+def test_signal_that_stays_pending_fails_and_is_not_sent_again(
+        name: str, conf: str,
+) -> None:
+    """Pending is not delivered; a second signal would merge with the first."""
+    with (
+        targets.start('blocked-unread', name=name) as target,
+        watching(name, conf) as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        it.until('failed', reason='pending', pid=target.pid)
+        it.poll()
+        it.until('held', reason='pending')
+        it.poll()
+        status = it.status()
+
+    assert 'content due' in status
+    assert it.count('signalled') == 1
+    assert it.count('delivered') == 0
+
+
+@pytest.mark.parametrize('kind', ['sigwait', 'sigwait-thread'])
+def test_process_in_sigwait_is_signalled(name: str, conf: str, kind: str) -> None:
+    """Its masks are those of a process that would die, and it is not held."""
+    with targets.start(kind, name=name) as target, watching(name, conf) as it:
+        write(conf, 'second')
+        it.poll()
+        signalled = it.until('signalled')
+        it.until('delivered', pid=target.pid)
+        told = target.read()
+
+    assert signalled['disposition'] == 'unknown'
+    assert told == 'HUP'
+
+
+def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
+    """Delivered once it goes on, without a second signal."""
+    with targets.start('handler', name=name) as target, watching(name, conf) as it:
+        target.stop()
+        write(conf, 'second')
+        it.poll()
+        failed = it.until('failed', reason='pending')
+        it.poll()
+        it.until('held', reason='pending')
+        target.signal(signal.SIGCONT)
+        told = target.read()
+        it.poll()
+        it.until('delivered', pid=target.pid)
+        status = it.status()
+        alone = untold(target)
+
+    assert 'stopped' in failed['message']
+    assert told == 'HUP'
+    assert alone
+    assert 'content current' in status
+    assert it.count('signalled') == 1
+
+
+def test_target_that_dies_of_the_signal_is_a_failure(name: str, conf: str) -> None:
+    """Alive after --survive is what makes a delivery."""
+    with (
+        targets.start('default', name=name) as target,
+        watching(name, conf, '--handler-check', 'off') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        failed = it.until('failed', pid=target.pid)
+        it.until('held', reason='no target')
+        status = target.wait()
+
+    assert failed['reason'] == 'died'
+    assert status == -signal.SIGHUP
+    assert it.count('delivered') == 0
+
+
+def test_signal_that_ends_is_a_success_where_it_was_meant_to(
+        name: str, conf: str,
+) -> None:
+    """TERM is not checked for a handler, and the end is the success."""
+    with (
+        targets.start('default', name=name) as target,
+        watching(name, conf, '--signal', 'term') as it,
+    ):
+        write(conf, 'second')
+        it.poll()
+        delivered = it.until('delivered', pid=target.pid)
+        status = it.status()
+        ended = target.wait()
+
+    assert 'which ended' in delivered['message']
+    assert 'content current' in status
+    assert ended == -signal.SIGTERM

@@ -1,0 +1,182 @@
+"""What --listen costs."""
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from tests.servers.harness import needed, until
+from tests.support import sidecar
+from tests.support.listening import listening
+from tests.support.probe import HEALTHZ, METRICS, PATHS, status
+from tests.support.sidecar import (
+    POLLRELOAD,
+    Sidecar,
+    environment,
+    unique,
+    watch,
+)
+from tests.support.targets import DEADLINE
+
+CI = os.environ.get('CI')
+
+
+def traced(trace: Path) -> list[list[str]]:
+    """Return the names of the system calls of each poll, with the sleep after it."""
+    names = [line.partition('(')[0] for line in trace.read_text().splitlines()]
+    ends = [at for at, name in enumerate(names) if name == 'rt_sigtimedwait']
+    return [names[one + 1:other + 1] for one, other in itertools.pairwise(ends)]
+
+
+def modules(*words: str) -> set[str]:
+    """Return what a watch has imported at its end, after a change was told."""
+    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
+    program = (
+        'import atexit, os, sys\n'
+        'say = lambda: os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
+        'atexit.register(say)\n'
+        'from pollreload.__main__ import main\n'
+        'sys.exit(main())\n'
+    )
+    # Without site, whose .pth files may import anything.
+    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK, *words)
+    with Sidecar(subprocess.Popen(
+        (*command, '--interval', '1h'),
+        env=environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ), False) as it:
+        it.until('baseline')
+        it.poll()
+        it.stop()
+    return {*it.seen[-1]['message'].split()}
+
+
+def test_nobody_else_pays_for_it(conf: str, port: int) -> None:
+    """A plain watch imports nothing of it, nor of HTTP, sockets and threads."""
+    words = ('--process', unique(), conf)
+    plain = modules(*words)
+    listens = modules('--listen', f'127.0.0.1:{port}', *words)
+
+    ours = {'pollreload.monitoring.metrics', 'pollreload.monitoring.http', 'socket'}
+    costly = {
+        'prometheus_client', 'http.server', 'socketserver', 'threading', 'email',
+        'ssl', 'importlib.metadata', 'urllib',
+    }
+    assert 'pollreload.commands.watch' in plain
+    assert plain.isdisjoint(ours | costly)
+    assert listens > ours
+    assert listens.isdisjoint(costly | {
+        'click', 'pollreload.cli.main', 'pollreload.cli.config_file',
+    })
+
+
+def idle_poll(trace: Path, *words: str) -> list[str]:
+    """Return the system calls of the loop in a poll that finds nothing, most often."""
+    strace = needed('strace', 'strace')
+    with watch(*words, '--interval', '20ms', '--rehash', '24h') as it:
+        it.until('baseline')
+        # Without -f: of the first thread alone, which is the loop.
+        with subprocess.Popen(
+            (strace, '-o', str(trace), '-p', str(it.pid)),
+            stderr=subprocess.PIPE, text=True,
+        ) as tracer:
+            try:
+                assert tracer.stderr is not None
+                assert 'attached' in tracer.stderr.readline()
+                until(
+                    lambda: len(traced(trace)) > 20
+                    and not any('read' in poll for poll in traced(trace)[-20:]),
+                    'twenty polls that read nothing',
+                )
+            finally:
+                tracer.terminate()
+        it.stop()
+    polls = Counter(tuple(poll) for poll in traced(trace)[-20:])
+    return [*polls.most_common(1)[0][0]]
+
+
+def test_an_idle_poll_is_the_same_with_a_port(
+        conf: str, port: int, tmp_path: Path,
+) -> None:
+    """The thread that answers costs the loop no system call, and waits by itself."""
+    words = ('--process', unique(), conf)
+    plain = idle_poll(tmp_path / 'plain', *words)
+    listens = idle_poll(
+        tmp_path / 'listens', '--listen', f'127.0.0.1:{port}', *words,
+    )
+
+    assert listens == plain
+    assert len(plain) <= 5
+
+
+def test_nobody_who_asks_costs_nothing(conf: str, port: int, tmp_path: Path) -> None:
+    """While there is no client nothing of it wakes up, over more than a second."""
+    strace = needed('strace', 'strace')
+    trace = tmp_path / 'trace'
+    words = ('-v', '--interval', '20ms', '--process', unique(), conf)
+    with listening(port, *words) as it:
+        it.until('baseline')
+        assert status(port, HEALTHZ) == 200
+        tasks = f'/proc/{it.pid}/task'
+        assert len(os.listdir(tasks)) == 2
+        with subprocess.Popen(
+            (strace, '-f', '-o', str(trace), '-p', str(it.pid)),
+            stderr=subprocess.PIPE, text=True,
+        ) as tracer:
+            try:
+                assert tracer.stderr is not None
+                assert 'attached' in tracer.stderr.readline()
+                for _ in range(60):
+                    it.until('polled')
+            finally:
+                tracer.terminate()
+        it.stop()
+    lines = trace.read_text().splitlines()
+    others = [line for line in lines if not line.startswith(f'{it.pid} ')]
+
+    assert len(lines) > 120
+    # What it was waiting in when it was attached to, and that it was let go.
+    assert len(others) <= 2, others
+
+
+@pytest.mark.skipif(shutil.which('promtool') is None and not CI, reason='no promtool')
+def test_promtool_has_nothing_to_say(conf: str, port: int) -> None:
+    """Of names, types and help; and curl gets what it asks for."""
+    with listening(port, '--process', unique(), conf) as it:
+        it.until('baseline')
+        got = subprocess.run(
+            (needed('curl', 'curl'), '-sf', f'http://127.0.0.1:{port}{METRICS}'),
+            capture_output=True, check=True, timeout=DEADLINE,
+        )
+    done = subprocess.run(
+        (needed('promtool', 'prometheus'), 'check', 'metrics'), input=got.stdout,
+        capture_output=True, check=False, timeout=DEADLINE,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b'', b'')
+
+
+def words_of(help_of: Sequence[str]) -> str:
+    """Return what a command says of itself, in one line."""
+    done = subprocess.run(
+        (*POLLRELOAD, *help_of, '--help'), env=environment(), capture_output=True,
+        text=True, check=True, timeout=DEADLINE,
+    )
+    return ' '.join(done.stdout.split())
+
+
+def test_help_says_where_it_answers() -> None:
+    """All three paths."""
+    says = words_of(('watch',))
+
+    assert '--listen ADDRESS' in says
+    for path in PATHS:
+        assert path in says

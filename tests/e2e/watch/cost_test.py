@@ -1,0 +1,160 @@
+"""What an idle poll costs."""
+from __future__ import annotations
+
+import compileall
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from tests.support import sidecar, targets
+from tests.support.sidecar import Sidecar, unique, watch, write
+from tests.support.watching import comm, line_of, watching
+
+STRACE = shutil.which('strace')
+CI = os.environ.get('CI')
+MOST_MEMORY = 14_500  # kB, of a watch on one file
+
+
+@pytest.mark.skipif(STRACE is None and not CI, reason='needs strace')
+def test_idle_poll_reads_no_directory_and_no_proc(
+        conf: str, target: targets.Target, tmp_path: Path,
+) -> None:
+    """All that a poll without a change opens is the file, and the list of mounts."""
+    trace = tmp_path / 'trace'
+    with watching(target, conf) as it:
+        it.poll()
+        with subprocess.Popen(
+            (str(STRACE), '-f', '-o', str(trace), '-p', str(it.pid),
+             '-e', 'trace=%file,getdents64,%process'),
+            stderr=subprocess.PIPE, text=True,
+        ) as tracer:
+            try:
+                assert tracer.stderr is not None
+                assert 'attached' in tracer.stderr.readline()
+                it.poll()
+                it.poll()
+            finally:
+                tracer.terminate()
+    lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
+    # stat and readlink say where a path leads; what is read is opened.
+    # A file is opened by O_PATH, checked, and opened by that descriptor.
+    lines = [line for line in lines if '"/proc/self/fd/' not in line]
+    opened = {re.findall(r'"(.*?)"', line)[0] for line in lines if 'open' in line[:7]}
+
+    # Each read is an open with O_PATH, and one of that very file by its descriptor.
+    assert sum(line.startswith('open') and conf in line for line in lines) == 2
+    descriptors = {path for path in opened if path.startswith('/proc/self/fd/')}
+    assert opened - descriptors <= {conf, '/proc/self/mountinfo'}
+    assert not any(
+        '/proc/' in line for line in lines
+        if 'mountinfo' not in line and '/proc/self/fd/' not in line
+    )
+    assert not any(re.match('getdents|clone|fork|vfork|exec', line) for line in lines)
+
+
+def test_watch_stays_small(conf: str, target: targets.Target) -> None:
+    """Nothing that costs memory is imported, and the whole stays under 14.5 MB."""
+    # Without site, whose .pth files may import anything.
+    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
+    program = (
+        'import atexit, os, sys\n'
+        'say = lambda: os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
+        'atexit.register(say)\n'
+        'from pollreload.__main__ import main\n'
+        'sys.exit(main())\n'
+    )
+    # As it is installed: to compile it takes memory that it keeps.
+    compileall.compile_dir(os.path.join(sidecar.ROOT, 'pollreload'), quiet=1)
+    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.quick(
+        '--interval', '1h', '--log-format', 'text', '--process', comm(target), conf,
+    ))
+    with Sidecar(subprocess.Popen(
+        command,
+        env=sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ), False) as it:
+        line_of(it, 'baseline')
+        write(conf, 'second')
+        it.send(signal.SIGHUP)
+        line_of(it, 'delivered')
+        with open(f'/proc/{it.pid}/status', encoding='ascii') as status:
+            memory = next(int(line.split()[1]) for line in status if 'VmRSS' in line)
+        it.stop()
+    modules = set(it.seen[-1]['message'].split())
+
+    assert 'pollreload.commands.watch' in modules
+    assert modules.isdisjoint((
+        'click', 'json', 'hashlib', '_hashlib', 'logging', 'subprocess', 'tempfile',
+        'dataclasses', 'inspect', 'random', 'threading', 'urllib', 'http', 'pathlib',
+        'pollreload.cli.main', 'pollreload.system.ledger_file',
+        'pollreload.commands.doctor.main', 'pollreload.commands.smoke',
+    ))
+    assert memory < MOST_MEMORY
+
+
+def test_a_name_that_nobody_has_is_said_at_the_first_look(tmp_path: Path) -> None:
+    """A wrong one should not wait for the first change to be seen."""
+    conf, name = str(tmp_path / 'app.conf'), unique('wrong')
+    write(conf, 'first')
+    with watch('--on-start', 'auto', '--process', name, conf) as sidecar:
+        baseline = sidecar.until('baseline')
+
+    says = f'1 file in {conf}; no process for {name} is there yet'
+    assert baseline['message'] == says
+
+
+def test_hangup_is_logged_once_for_all_watches(
+        target: targets.Target, conf: str,
+) -> None:
+    """Whoever sends it sees that it arrived."""
+    with watch('--process', comm(target), conf) as it:
+        it.until('baseline')
+        it.poll()
+        (line,) = it.hangups
+
+    assert line['message'] == 'polling now, on SIGHUP'
+    assert line['signal'] == 'SIGHUP'
+
+
+def test_fault_in_one_watch_does_not_end_the_others(tmp_path: Path) -> None:
+    """What cannot happen happens in the first: it is logged, and the other delivers."""
+    conf, plan = tmp_path / 'app.conf', tmp_path / 'plan.toml'
+    write(conf, 'first')
+    write(plan, ''.join(
+        f'[[watch]]\nname = "{name}"\npath = "{conf}"\nexec = "true {name}"\n'
+        f'settle = 0\ninterval = "50ms"\non-start = "never"\n'
+        for name in ('bad', 'good')
+    ))
+    program = (
+        'import sys\n'
+        'from pollreload.runtime import watch\n'
+        'from pollreload.__main__ import main\n'
+        'proceed = watch.Watch.proceed\n'
+        'def fail(self):\n'
+        '    if self.asked.name == "bad":\n'
+        '        raise RuntimeError("no such thing")\n'
+        '    proceed(self)\n'
+        'watch.Watch.proceed = fail\n'
+        'sys.exit(main())\n'
+    )
+    with Sidecar(subprocess.Popen(
+        (sys.executable, '-c', program, 'watch', '--config', str(plan),
+         '--log-format', 'json'),
+        env=sidecar.environment(measured=False), stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ), False) as it:
+        fault = it.until('failed', reason='fault', watch='bad')
+        it.until('baseline', watch='good')
+        write(conf, 'second')
+        it.until('delivered', watch='good')
+        assert it.stop() == 0
+
+    assert 'RuntimeError at ' in fault['message']
+    assert it.count('failed', reason='fault') == 1

@@ -1,0 +1,206 @@
+"""Files, directories, globs and links."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support import targets
+from tests.support.sidecar import watch, write
+from tests.support.watching import comm, line_of, told, untold, watching
+
+
+def test_path_that_goes_away_is_no_change(conf: str, target: targets.Target) -> None:
+    """One line when it goes and one when it is back; told only of other bytes."""
+    with watching(target, conf) as it:
+        os.unlink(conf)
+        it.poll()
+        gone = it.until('unreadable')
+        write(conf, 'first')
+        it.poll()
+        it.until('readable', path=conf)
+        assert untold(target)
+        os.unlink(conf)
+        it.poll()
+        it.until('unreadable')
+        write(conf, 'second')
+        it.poll()
+        it.until('delivered')
+
+    assert (gone['path'], gone['reason']) == (conf, 'no such file')
+    assert target.read() == 'HUP'
+
+
+def test_bad_paths_are_one_line_each_and_no_end(
+        conf: str, target: targets.Target, tmp_path: Path,
+) -> None:
+    """What cannot be read is an observation, and its neighbours are watched."""
+    fifo, loop, secret = tmp_path / 'fifo', tmp_path / 'loop', tmp_path / 'secret'
+    os.mkfifo(fifo)
+    loop.symlink_to(loop)
+    secret.mkdir()
+    os.chown(secret, 65534, 65534)
+    secret.chmod(0)
+    reasons = {
+        '/nowhere/at-all': 'no such file',
+        str(fifo): 'is a FIFO',
+        '/dev/null': 'is a device',
+        str(loop): 'too many levels of symbolic links',
+        str(secret): 'permission denied',
+        f'{tmp_path}/*.none': 'matches nothing',
+        f'{conf}/below': 'not a directory',
+        str(tmp_path / ('x' * 300)): 'file name too long',
+    }
+    without = '-dac_override,-dac_read_search'
+    under = ('setpriv', f'--bounding-set={without}', f'--inh-caps={without}')
+    with watching(target, conf, *reasons, under=under) as it:
+        for _ in reasons:
+            it.until('unreadable')
+        again = it.poll()
+        alive = told(it, conf, target)
+
+    assert {
+        each['path']: each['reason'] for each in it.seen
+        if each['event'] == 'unreadable'
+    } == reasons
+    assert again == []
+    assert alive
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path, target: targets.Target) -> None:
+    """They are watched, and a log line shows their bytes."""
+    watched = os.fsencode(tmp_path) + b'/\xff.d'
+    os.mkdir(watched)
+    with watching(target, os.fsdecode(watched)) as it:
+        with open(watched + b'/caf\xe9', 'wb') as file:
+            file.write(b'second')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+
+    assert os.fsencode(changed['files'][0]) == watched + b'/caf\xe9'
+    assert target.read() == 'HUP'
+
+
+@pytest.mark.parametrize('log_format', ['text', 'json'])
+def test_names_with_line_breaks_and_escapes_stay_on_their_line(
+        tmp_path: Path, target: targets.Target, log_format: str,
+) -> None:
+    """A file's name must not forge a log line, or reach the terminal raw."""
+    name = 'a\n2026 delivered: \x1b[31mb\x9bc\u2028d\udcff'
+    with watch(
+            '--process', comm(target), '--log-format', log_format, str(tmp_path),
+    ) as it:
+        line_of(it, 'baseline')
+        (tmp_path / name).write_text('x')
+        it.send(signal.SIGHUP)
+        line_of(it, 'changed')
+        line_of(it, 'signalled')
+        it.stop()
+    raw = [each['message'] for each in it.seen]
+
+    assert len(raw) == 5
+    if log_format == 'text':
+        assert all(line.isprintable() for line in raw)
+        shown = 'a\\n2026 delivered: \\x1b[31mb\\xc2\\x9bc\\u2028d\\udcff'
+        assert raw[2].endswith(f' changed: {tmp_path}/{shown}')
+    else:
+        assert it.seen[2]['files'] == [f'{tmp_path}/{name}']
+
+
+def test_text_lines_have_a_time_an_event_and_a_message(
+        conf: str, target: targets.Target,
+) -> None:
+    """What a person reads."""
+    with watch('--process', comm(target), '--log-format', 'text', conf) as it:
+        line_of(it, 'baseline')
+        it.stop()
+
+    stamp = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z'
+    assert [re.sub(stamp, 'TIME', each['message']) for each in it.seen] == [
+        f'TIME started: polling {conf} every 3600 s, for {comm(target)} and SIGHUP',
+        f'TIME baseline: 1 file in {conf}',
+        'TIME stopped: on SIGTERM',
+    ]
+
+
+@pytest.mark.parametrize('log_format', ['text', 'json'])
+def test_line_is_never_longer_than_a_pipe_takes_at_once(
+        tmp_path: Path, target: targets.Target, log_format: str,
+) -> None:
+    """PIPE_BUF: what is longer could mix with the lines of others, or hang us."""
+    deep = tmp_path.joinpath(*('d' * 250 for _ in range(4)))
+    deep.mkdir(parents=True)
+    with watch(
+            '--process', comm(target), '--log-format', log_format, str(tmp_path),
+    ) as it:
+        line_of(it, 'baseline')
+        for number in range(9):
+            (deep / f'{number}').write_text('x')
+        it.send(signal.SIGHUP)
+        line_of(it, 'changed')
+        line_of(it, 'signalled')
+        changed = next(each for each in it.seen if 'changed' in str(each))
+
+    if log_format == 'json':
+        assert changed['event'] == 'changed'
+        assert changed['count'] == 9
+        assert changed['fingerprint']
+    assert f'{tmp_path}/ddd' in changed['message']
+    assert len(json.dumps(changed)) < select.PIPE_BUF
+
+
+def test_no_line_shows_contents(conf: str, target: targets.Target) -> None:
+    """Files hold passwords; a log must not, whatever goes wrong."""
+    write(conf, 'password=hunter1')
+    with watching(target, '-v', '--validate', 'false', conf) as it:
+        for content in ('password=hunter2', 'password=hunter3', ''):
+            write(conf, content)
+            it.poll()
+            it.poll()
+        it.stop()
+
+    assert it.count('held') > 0
+    assert 'hunter' not in json.dumps(it.seen)
+
+
+def test_stop_does_not_wait_for_a_huge_file(
+        tmp_path: Path, target: targets.Target,
+) -> None:
+    """A poll asks now and then whether to stop; this file takes minutes to read."""
+    path = tmp_path / 'sparse'
+    with open(path, 'wb') as file:
+        file.truncate(1 << 40)
+    words = ('--process', comm(target), '--max-file-size', '1TiB', str(path))
+    with watch(*words) as it:
+        it.until('started')
+        status = it.stop()
+
+    assert [each['event'] for each in it.seen] == ['started', 'stopped']
+    assert status == 0
+
+
+def test_50000_files_are_one_observation(
+        tmp_path: Path, target: targets.Target,
+) -> None:
+    """One line, and a change among them is told."""
+    first = tmp_path / 'first'
+    first.write_text('first')
+    watched = tmp_path / 'watched'
+    watched.mkdir()
+    for number in range(50_000):
+        # Hard links: quicker to make and to remove than files.
+        os.link(first, watched / f'{number}.conf')
+    with watching(target, str(watched)) as it:
+        write(watched / '49999.conf', 'second')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+
+    assert it.count('baseline', files=50_000) == 1
+    assert changed['files'] == [f'{watched}/49999.conf']

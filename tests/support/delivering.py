@@ -1,0 +1,35 @@
+"""A watch that delivers by a signal."""
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support import targets
+from tests.support.sidecar import Sidecar, watch
+
+
+@contextlib.contextmanager
+def watching(name: str, conf: str, *words: str, **rest: Any) -> Iterator[Sidecar]:
+    """A watch on a process of a name that has taken its baseline."""
+    with watch('--process', name, *words, conf, **rest) as it:
+        it.until('baseline')
+        yield it
+
+
+def untold(target: targets.Target) -> bool:
+    """Return whether a target lives and has seen no signal since the last one read."""
+    target.signal(signal.SIGUSR1)
+    return target.read() == 'USR1'
+
+
+@contextlib.contextmanager
+def ended(child: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a child, and kill and reap it."""
+    with child:
+        try:
+            yield child
+        finally:
+            child.kill()

@@ -1,0 +1,124 @@
+"""An HTTP server for one request, in a thread of a test."""
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from pollreload.system import children, http_request
+from tests.servers.harness import needed
+from tests.support.targets import DEADLINE
+
+GOOD = ((200, 299),)
+Serve = Callable[[socket.socket], object]
+
+
+def listening(address: str = '127.0.0.1') -> socket.socket:
+    """Return a socket that listens on a free port."""
+    family = socket.AF_INET6 if ':' in address else socket.AF_INET
+    listener = socket.create_server((address, 0), family=family)
+    listener.settimeout(DEADLINE)
+    return listener
+
+
+def accepted(listener: socket.socket) -> socket.socket:
+    """Return the next connection."""
+    client, _ = listener.accept()
+    client.settimeout(DEADLINE)
+    return client
+
+
+def heard(client: socket.socket) -> bytes:
+    """Return a request up to the end of its headers."""
+    got = b''
+    while b'\r\n\r\n' not in got:
+        read = client.recv(4096)
+        assert read, f'closed after {got!r}'
+        got += read
+    return got
+
+
+def saying(answer: bytes) -> Serve:
+    """Return what hears the request and gives an answer."""
+    def serve(client: socket.socket) -> None:
+        heard(client)
+        # It may have heard enough before the end.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            client.sendall(answer)
+
+    return serve
+
+
+def answer(status: str, body: bytes = b'', *headers: str) -> Serve:
+    """Return what gives a whole answer."""
+    lines = [f'HTTP/1.1 {status}', f'Content-Length: {len(body)}', *headers, '', '']
+    return saying('\r\n'.join(lines).encode() + body)
+
+
+def asked(
+        serve: Serve, url: str = 'http://{}/', method: str = 'POST',
+        good: tuple[tuple[int, int], ...] = GOOD, seconds: float = DEADLINE,
+        address: str = '127.0.0.1',
+) -> tuple[bool, str]:
+    """Return what becomes of a request to a server that serves once.
+
+    url: with {} for the host and the port.
+    """
+    with listening(address) as listener:
+        port = listener.getsockname()[1]
+        host = f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
+        pid, fd = children.fork(
+            lambda: http_request.send(url.format(host), method, good, seconds),
+        )
+        with accepted(listener) as client:
+            serve(client)
+    return value(pid, fd)
+
+
+def value(pid: int, fd: int) -> tuple[bool, str]:
+    """Return what a child came to that sends a request."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    status = children.ended(pid)
+    assert status == 0, children.fault(status or 0, fd)
+    got: tuple[bool, str] = children.value(fd)  # type: ignore[assignment]
+    return got
+
+
+def closed_port() -> int:
+    """Return a port on which nobody listens."""
+    with listening() as listener:
+        return int(listener.getsockname()[1])
+
+
+class Identity:
+    """A key, its certificate, and a server's context with them."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.certificate = str(directory / 'certificate')
+        key = str(directory / 'key')
+        subprocess.run((
+            needed('openssl', 'openssl'), 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+            'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out',
+            self.certificate, '-days', '2', '-subj', '/CN=test', '-addext',
+            f'subjectAltName={name}', '-addext',
+            # What Python 3.13 asks of who vouches for others.
+            'keyUsage=digitalSignature,keyCertSign',
+        ), check=True, capture_output=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, key)
+
+    def serving(self, serve: Serve) -> Serve:
+        """Return what serves by TLS, as far as the client goes on with it."""
+        def secure(client: socket.socket) -> None:
+            try:
+                inner = self.context.wrap_socket(client, server_side=True)
+            except (ssl.SSLError, ConnectionResetError):
+                return  # it does not trust us
+            with inner:
+                serve(inner)
+
+        return secure

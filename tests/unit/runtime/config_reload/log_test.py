@@ -1,0 +1,136 @@
+"""What a change of a config file logs."""
+from __future__ import annotations
+
+import pytest
+
+from pollreload.runtime import config_reload
+from pollreload.runtime.config_reload import Reader
+from pollreload.runtime.watch import Watch
+from pollreload.settings import Plan, pack
+from tests.servers.harness import until
+from tests.support.config_reload import begun, made
+from tests.support.sidecar import write
+from tests.support.watch_log import Log
+
+
+def test_only_what_a_person_can_use_is_said(log: Log) -> None:
+    """How the file is read is our own affair."""
+    reader = Reader(lambda: '', lambda _: '', log)
+    reader.trouble = 'c:1: no'
+    say = config_reload.heard(reader)
+
+    for event in (
+            'started', 'baseline', 'polled', 'changed', 'held', 'delivered', 'failed',
+            'unreadable', 'readable', 'stalled', 'status', 'verified', 'stopped',
+    ):
+        say(event, event)
+    say('failed', 'exec c', exec='c', reason='exec')
+
+    assert [event for event, _ in log.events] == [
+        'changed', 'held', 'unreadable', 'readable', 'stalled', 'status', 'held',
+    ]
+    assert log.events[-1][1] == {
+        'message': 'c:1: no; what was there before goes on', 'reason': 'config',
+    }
+
+
+@pytest.mark.parametrize(('intervals', 'settles', 'interval', 'settle'), [
+    ((60.0, 30.0), (2.0, 3.0), 5.0, 1.0), ((60.0, 0.5), (2.0, 0.0), 0.5, 0.0),
+])
+def test_it_is_looked_at_as_often_as_any(
+        conf: str, intervals: tuple[float, float], settles: tuple[float, float],
+        interval: float, settle: float,
+) -> None:
+    """Every 5 s at least, for nobody waits for it; and it is logged as they are."""
+    plan = Plan(tuple(
+        made(conf, str(each), interval=seconds, settle=least, log_format='json',
+             verbosity=1)
+        for each, seconds, least in zip((1, 2), intervals, settles, strict=True)
+    ), conf)
+
+    itself, reader = config_reload.watch(plan, lambda: '', [], begun(Log()))
+
+    assert itself.runner is reader
+    assert itself.asked.paths == (conf,)
+    assert (itself.asked.interval, itself.asked.settle) == (interval, settle)
+    assert (itself.asked.log_format, itself.asked.verbosity) == ('json', 1)
+    assert itself.asked.name == ''
+
+
+@pytest.mark.parametrize('form', ['text', 'json'])
+def test_its_own_lines_have_the_new_format(
+        conf: str, form: str, capfd: pytest.CaptureFixture[str],
+) -> None:
+    """How often it is polled stays as it was at the start."""
+    first = made(conf, 'a', interval=2.0)
+    plan = Plan((first,), conf)
+    new = [Plan((first._replace(interval=0.2, log_format=form),), conf)]
+    watches = [Watch(first, Log())]
+    itself, reader = config_reload.watch(
+        plan, lambda: pack(new[0]) if new else 'c:1: no', watches, begun(Log()),
+    )
+    watches.append(itself)
+
+    def stepped() -> bool:
+        itself.step()
+        return itself.state.version.state == 'current' or bool(reader.trouble)
+
+    until(stepped, 'it is read')
+    assert itself.asked.interval == itself.settings.interval == 2.0
+
+    new.clear()
+    write(conf, 'second')
+    itself.poll_now()
+    until(lambda: stepped() and bool(reader.trouble), 'it is read once more')
+    lines = capfd.readouterr().err.splitlines()
+    assert ['{' in line for line in lines] == [form == 'json'] * 2
+    assert 'changed' in lines[0]
+    assert 'what was there before goes on' in lines[1]
+
+
+def test_it_is_read_once_more_at_the_start(
+        conf: str, capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What has changed while we started is taken over, without a word."""
+    first, second = made(conf, 'a'), made(conf, 'b')
+    watches = [Watch(first, Log())]
+    plan = Plan((first,), conf)
+    itself, reader = config_reload.watch(
+        plan, lambda: pack(Plan((second,), conf)), watches, begun(Log()),
+    )
+    watches.append(itself)
+
+    def stepped() -> bool:
+        itself.step()
+        return itself.state.version.state == 'current'
+
+    until(stepped, 'it is read')
+    assert [each.asked for each in watches] == [second, itself.asked]
+    assert reader.taken
+    assert 'stopped' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(('listen', 'where', 'says'), [
+    (('', 2), 'c:3: listen:', 'c:3: listen:'), (None, '--listen', '{}: listen:'),
+])
+def test_another_port_is_refused(
+        conf: str, capfd: pytest.CaptureFixture[str], listen: tuple[str, int] | None,
+        where: str, says: str,
+) -> None:
+    """And all of the file with it; with its line, as long as it has one."""
+    first = made(conf, 'a')
+    watches = [Watch(first, Log())]
+    plan = Plan((first,), conf, ('', 1))
+    new = plan._replace(listen=listen, where=where, watches=())
+    itself, reader = config_reload.watch(
+        plan, lambda: pack(new), watches, begun(Log()),
+    )
+
+    def stepped() -> bool:
+        itself.step()
+        return bool(reader.trouble)
+
+    until(stepped, 'it is read')
+    assert [each.asked for each in watches] == [first]
+    said = f'held: {says.format(conf)} cannot change while it runs; start it anew; what'
+    assert said in capfd.readouterr().err

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
 from pollreload.core.process import Process
-from pollreload.core.state import NO_NAMES, State, World, hold
+from pollreload.core.state import NO_NAMES, State, World, hold, known
 from pollreload.settings import Settings, commands, signals
 
 STALL = 5.0  # s that a look may take before that is worth a line
@@ -325,7 +325,7 @@ def returned(
         )
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     left, choice = state.version.left, world.targets()
-    notified = {each.name for each in state.notified if each.at > left}
+    notified = {each.name for each in known(state) if each.at > left}
     if choice.reason in ('pidfile', 'proc'):
         # It is not known who runs, and in doubt they are told.
         return tell_again(settings, state._replace(attempt=Attempt(), hold=''))

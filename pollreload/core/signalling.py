@@ -26,7 +26,7 @@ from pollreload.core.attempt import (
 )
 from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.core.progress import advance, ending
-from pollreload.core.state import NO_NAMES, State, World, finish, hold
+from pollreload.core.state import NO_NAMES, State, World, finish, hold, known
 from pollreload.core.verification import (
     COMMAND_PAUSE,
     exit_words,
@@ -41,9 +41,10 @@ def begin(state: State, world: World) -> State:
     if state.later != NO_NAMES:
         from pollreload.core import context
         state = context.begun(state)
+    live = tuple(each for each in known(state) if not world.gone(each.process))
     return state._replace(attempt=Attempt(
         state.version.seen, again=world.now() + world.splay,
-    ), hold='', outcome='')
+    ), hold='', outcome='', notified=live)
 
 
 def notify(settings: Settings, state: State, world: World) -> State:

@@ -197,6 +197,16 @@ def hold(
     return state._replace(next=again, waiting=waiting)
 
 
+def known(state: State) -> tuple[Target, ...]:
+    """Return the targets that were notified, of this version or of one before.
+
+    They stay targets while they live, whatever they are called by then (rule 13).
+    """
+    found = {each.name: each for each in state.notified}
+    found.update((each.name, each) for each in state.attempt.targets if each.sends)
+    return tuple(found.values())
+
+
 def finish(state: State, world: World) -> State:
     """Return the state after every target has the content: memory advances last."""
     attempt, content = state.attempt, state.version
@@ -223,6 +233,7 @@ def finish(state: State, world: World) -> State:
             anew = failed(anew, world.now(), world.jitter())
         return state._replace(
             version=change.void(content), attempt=anew, stage='', hold='',
+            notified=known(state),
             next=world.now(), waiting='poll', outcome='failed' if back else 'done',
         )
     return state._replace(

@@ -71,7 +71,10 @@ def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
     return choose(
         (*(others or found), *renamed), settings.select,
         None if ends else lambda process: disposed(settings, process),
-        {each.name: each.since for each in known if each.phase == 'up to date'},
+        {
+            each.name: each.since for each in known
+            if each.phase == 'up to date' or each.sends
+        },
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from pollreload.core.state import Say, State, World
+from pollreload.core.state import Say, State, World, known
 from pollreload.runtime import shown
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
@@ -55,7 +55,7 @@ def world(
         jitter=jitter,
         read=observer.poll,
         digest=fingerprint,
-        targets=lambda: targets(settings, state().notified),
+        targets=lambda: targets(settings, known(state())),
         absent=lambda: absent(settings),
         born=born,
         masks=signal_masks.masks,

@@ -26,7 +26,7 @@ from pollreload.core.process import (
     choose,
     disposition,
 )
-from pollreload.core.state import State, World
+from pollreload.core.state import State, World, known
 from pollreload.settings import Settings, acts, bare, signals
 
 TICKS = 100
@@ -283,7 +283,7 @@ class Simulation:
         """Let the root change its comm, once it has been notified."""
         root = self.root()
         if root is not None and (root.pid, root.started) in {
-                each.name for each in self.state.notified
+                each.name for each in known(self.state)
         }:
             self.alter(root.pid, renamed=True)
 
@@ -515,17 +515,17 @@ class Simulation:
 
     def choice(self) -> Choice:
         """Return the targets, as runtime.targets finds them."""
-        known = {
-            each.name: each.since for each in self.state.notified
-            if each.phase == 'up to date'
+        before = {
+            each.name: each.since for each in known(self.state)
+            if each.phase == 'up to date' or each.sends
         }
         return choose([
             Process(each.pid, each.ppid, each.started, 'app', ('app',), 0)
             for each in self.targets.values()
-            if not each.renamed or ((each.pid, each.started) in known and (
+            if not each.renamed or ((each.pid, each.started) in before and (
                 each.disposition not in ('ignored', 'default', 'unknown')
             ))
-        ], self.settings.select, None if self.ends() else self.disposed, known)
+        ], self.settings.select, None if self.ends() else self.disposed, before)
 
     def ends(self) -> bool:
         """Return whether the signal is meant to end the target."""

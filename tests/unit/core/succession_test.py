@@ -164,6 +164,32 @@ def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
     assert world.resting()
 
 
+@pytest.mark.parametrize('restarted', [False, True])
+@pytest.mark.parametrize('changes', [
+    pytest.param({'survive': 20.0}, id='newer version within survive'),
+    pytest.param({'verify': ('verify',)}, id='not verified'),
+])
+def test_rule_13_target_that_is_renamed_before_its_delivery_stays_a_target(
+        changes, restarted,
+):
+    """It was notified; that this did not end well changes nothing about it."""
+    world = Simulation(WATCH._replace(**changes))
+    world.run(20.0)
+    world.refuse_for(verify=60.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.1)
+    world.rename()
+    assert world.targets[101].renamed
+    if restarted:
+        world.crash(keep=True)
+    world.put('C')
+    world.run(200.0)
+
+    assert world.targets[101].has == 'C'
+    assert world.resting()
+
+
 def test_rule_13_verified_successor_took_over_and_did_not_reload():
     """A program that was restarted after its death looks alike."""
     world = Simulation(WATCH._replace(verify=('verify',)))

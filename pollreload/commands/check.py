@@ -27,9 +27,9 @@ from pollreload.system import children, ledger_location, procfs
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
 WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
-# What tick.awaited says in a word -> what it is for a person.
+# What step.awaited says in a word -> what it is for a person.
 WAITS = {
-    'look': 'for a look at the paths to end',
+    'poll': 'for a poll of the paths to end',
     'recheck': 'to look again at what could not be read',
     'settle': 'for the content to settle (--settle)',
     'doubt': 'for what became empty to be believed (--empty-grace)',
@@ -38,9 +38,7 @@ WAITS = {
     'validate': 'for --validate',
     'survive': 'to see whether the target lives on (--survive)',
     'verify': 'for --verify or --verify-workers to agree',
-    'confirm': 'for a last look at what was verified',
-    'agree': 'for --verify to agree',
-    'agreed': 'for a last look at what was verified',
+    'confirm': 'for a poll that confirms what was verified',
 }
 
 

@@ -6,18 +6,13 @@ nothing here waits.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pollreload.core import change, context
 from pollreload.core.attempt import MOST_SENDS, failed
+from pollreload.core.command import ended, exit_words, last_lines, poll_again
 from pollreload.core.progress import ending
+from pollreload.core.stage import Acting
 from pollreload.core.state import State, World, finish, hold
-from pollreload.core.verification import (
-    COMMAND_PAUSE,
-    VERIFY_PAUSE,
-    exit_words,
-    last_lines,
-)
+from pollreload.core.verification import verify
 from pollreload.settings import Settings, bare, signals
 
 
@@ -34,6 +29,11 @@ def named(settings: Settings, index: int) -> str:
     if index < len(settings.exec):
         return f'--exec {program(settings, index)}'
     return f'{settings.url_method} {bare(settings.url[index - len(settings.exec)])}'
+
+
+def last(settings: Settings) -> str:
+    """Return the last action as a log may show it."""
+    return named(settings, count(settings) - 1)
 
 
 def program(settings: Settings, index: int) -> str:
@@ -68,7 +68,7 @@ def spent(settings: Settings, state: State, world: World) -> State | None:
         return None
     return hold(
         state, world, 'limit', 'limit',
-        f'{named(settings, count(settings) - 1)} succeeded {MOST_SENDS} times for '
+        f'{last(settings)} succeeded {MOST_SENDS} times for '
         f'this content, and --verify never agreed; held until the content changes',
     )
 
@@ -84,7 +84,7 @@ def start(settings: Settings, state: State, world: World) -> State:
         return state
     if index >= count(settings):
         if agreeing(settings):
-            return agree(settings, state, world)
+            return verify(settings, state, world)
         return finish(state, world)
     # As with a signal: the mark is on disk before anybody can have half of it.
     marked = state._replace(
@@ -108,9 +108,8 @@ def start(settings: Settings, state: State, world: World) -> State:
     if trouble:
         says = f'cannot begin {named(settings, index)}: {trouble}'
         return lost(settings, marked, world, says)
-    return marked._replace(
-        stage='act', until=now + most, next=now + COMMAND_PAUSE, waiting='command',
-    )
+    stage = Acting(world.now() + most)
+    return poll_again(marked._replace(stage=stage), world, stage.until)
 
 
 def notified(settings: Settings, state: State, world: World) -> list[int]:
@@ -123,24 +122,24 @@ def notified(settings: Settings, state: State, world: World) -> list[int]:
     ]
 
 
-def acting(settings: Settings, state: State, world: World) -> State:
-    """Return the state after asking how an action gets on."""
-    status, now = world.ran(), world.now()
-    if status is None and now < state.until:
-        again = min(state.until, now + COMMAND_PAUSE)
-        return state._replace(next=again, waiting='command')
+def acting(
+        settings: Settings, state: State, stage: Acting, world: World,
+) -> State:
+    """Return the state after polling the action that runs."""
+    end = ended(world, stage.until)
+    if end is None:
+        return poll_again(state, world, stage.until)
     index = state.attempt.acted
     what, is_url = named(settings, index), kind(settings, index) == 'url'
-    if status is None:
-        world.cancel()
+    if end.status is None:
         most = settings.url_timeout if is_url else settings.command_timeout
         option = '--url-timeout' if is_url else '--command-timeout'
         says = f'{what} did not end within {most:g} s ({option})'
         return lost(settings, state, world, says, '' if is_url else world.said())
-    if status and is_url:
+    if end.status and is_url:
         return lost(settings, state, world, f'{what} {world.said()}')
-    if status:
-        says = f'{what} failed ({exit_words(status)})'
+    if end.status:
+        says = f'{what} failed ({exit_words(end.status)})'
         return lost(settings, state, world, says, world.said())
     unsure = '' if agreeing(settings) else '; reload not verified'
     world.say(
@@ -150,7 +149,7 @@ def acting(settings: Settings, state: State, world: World) -> State:
     attempt = state.attempt._replace(acted=index + 1, tries=0)
     # The next one is told of what is there by then.
     return state._replace(
-        stage='', attempt=attempt, hold='', next=now, waiting='act',
+        stage=None, attempt=attempt, hold='', next=world.now(), waiting='act',
     )
 
 
@@ -163,86 +162,9 @@ def lost(
     """
     index = state.attempt.acted
     attempt = failed(state.attempt, world.now(), world.jitter())
-    last = last_lines(said)
+    end = last_lines(said)
     return hold(
-        state._replace(stage='', attempt=attempt, outcome='failed'), world,
-        says, kind(settings, index), f'{says}: {last}' if last else says,
-        attempt.again, 'backoff', event='failed', **fields(settings, index),
+        state._replace(stage=None, attempt=attempt, outcome='failed'), world,
+        says, kind(settings, index), f'{says}: {end}' if end else says,
+        attempt.again, '', 'failed', **fields(settings, index),
     )
-
-
-def agree(settings: Settings, state: State, world: World) -> State:
-    """Return the state with --verify to be asked until it agrees."""
-    now = world.now()
-    return agree_now(settings, state._replace(
-        stage='agree', until=now + settings.command_timeout, retry=now, running=False,
-    ), world)
-
-
-def agree_now(settings: Settings, state: State, world: World) -> State:
-    """Return the state after asking whether the reload is to be seen."""
-    now = world.now()
-    if state.running:
-        status = world.ran()
-        if status is None and now < state.until:
-            again = min(state.until, now + COMMAND_PAUSE)
-            return state._replace(next=again, waiting='command')
-        if status is None:
-            world.cancel()
-        state = state._replace(running=False, retry=now + VERIFY_PAUSE)
-        if status == 0:
-            return state._replace(
-                stage='agreed', confirm=now, next_reading=now, waiting='look',
-            )
-    if now >= state.until:
-        last = last_lines(world.said())
-        return doubted(
-            state, world, f'all was done, but {settings.command_timeout:g} s later '
-            f'--verify {settings.verify[0]} does not agree'
-            + (f': {last}' if last else ''),
-        )
-    if now < state.retry:
-        return state._replace(next=min(state.retry, state.until), waiting='verify')
-    trouble = world.run(
-        settings.verify, context.environment(settings, state, ()),
-    )
-    if trouble:
-        return doubted(state, world, f'cannot run --verify: {trouble}')
-    return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
-
-
-def agreed(settings: Settings, state: State, world: World) -> State:
-    """Return the state after a last look: what was verified is still what is there."""
-    seen = state.version.seen
-    if state.reading_since or state.version.read_at < state.confirm or not seen:
-        return state._replace(waiting='look')
-    what = named(settings, count(settings) - 1)
-    if seen == state.attempt.fingerprint and state.version.state != 'due':
-        # It could not be read meanwhile, and has to settle once more.
-        return state._replace(waiting='look')
-    if seen != state.attempt.fingerprint:
-        return doubted(
-            state, world, f'the content changed while {what} was being verified, '
-            f'which proves nothing of the new one', 'changed meanwhile',
-        )
-    world.say('verified', f'reloaded after {what}')
-    return finish(state, world)
-
-
-def doubted(
-        state: State, world: World, says: str, reason: str = 'not verified',
-) -> State:
-    """Return the state in which all is to be done once more."""
-    world.say('failed', says, reason=reason)
-    attempt = failed(state.attempt, world.now(), world.jitter())
-    attempt = attempt._replace(acted=0, doubted=attempt.doubted + 1)
-    return state._replace(
-        stage='', attempt=attempt, outcome='failed', next=world.now(), waiting='poll',
-    )
-
-
-STAGES: dict[str, Callable[[Settings, State, World], State]] = {
-    'act': acting,
-    'agree': agree_now,
-    'agreed': agreed,
-}

@@ -74,6 +74,7 @@ class Memory(NamedTuple):
         after that may have read the other.
     absent: a poll saw nothing at one of the paths before the first version was
         read; what appears there later is new, whatever its dates.
+    waiting: what it waits for: '', 'recheck', 'settle' or 'doubt'.
     firm: what the last look saw that could read it all, or knew it; altered: when
         that was last another than before.
     restless: since when one new content after another has been seen.
@@ -98,6 +99,7 @@ class Memory(NamedTuple):
     read_at: float = -1.0
     ended_at: float = -1.0
     absent: bool = False
+    waiting: str = ''
 
 
 class Decision(NamedTuple):
@@ -105,14 +107,12 @@ class Decision(NamedTuple):
 
     action: what the table says.
     again: when to look again, in boot seconds; 0.0: at the next poll.
-    waiting: what for: '', 'recheck', 'settle' or 'doubt'.
     changed: the names that differ from what was known, position and name.
     failing, mended: positions whose trouble is to be reported, or is over.
     """
 
     action: Action
     again: float = 0.0
-    waiting: str = ''
     changed: tuple[tuple[int, str], ...] = ()
     failing: tuple[int, ...] = ()
     mended: tuple[int, ...] = ()
@@ -357,12 +357,11 @@ def observe(
     recheck = any(not it.reported for it in troubles.values())
     state, action = TABLE[memory.state, saw]
     decision = Decision(
-        action, now + RECHECK if recheck else 0.0, 'recheck' if recheck else '',
-        failing=failing, mended=mended,
+        action, now + RECHECK if recheck else 0.0, failing=failing, mended=mended,
     )
     if memory.state == 'current' and (saw != 'delivered' or away(memory)):
         memory = memory._replace(left=memory.left or before)
-    memory = memory._replace(state=state)
+    memory = memory._replace(state=state, waiting='recheck' if recheck else '')
     match action:
         case 'keep':
             pass
@@ -381,10 +380,10 @@ def observe(
             again = ends if action == 'doubt' else seen_at + settle
             memory = memory._replace(
                 seen=found, seen_at=seen_at, restless=memory.restless or now,
+                waiting=action,
             )
-            decision = decision._replace(
-                again=min(again, decision.again or again), waiting=action,
-            )
+            again = min(again, decision.again or again)
+            decision = decision._replace(again=again)
         case 'report':
             decision = decision._replace(changed=differences(memory.known, known))
             memory = memory._replace(
@@ -451,4 +450,4 @@ def void(memory: Memory) -> Memory:
 
 def tell_first(memory: Memory) -> Memory:
     """Return the memory where the targets are to be told of what is there."""
-    return memory._replace(state='settling', delivered='', left=0.0)
+    return memory._replace(state='settling', delivered='', left=0.0, waiting='settle')

@@ -65,7 +65,6 @@ def see(settings: Settings, state: State, world: World) -> State:
         version=content, reading_since=0.0, stalled=0.0, poll_at=poll_at, dates=False,
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
         next_reading=min(poll_at, asked, decision.again or poll_at),
-        settling=decision.waiting,
         stirring=snapshot.readings if content.state == 'settling' else (),
     )
     report_troubles(settings, state, decision, world)
@@ -347,5 +346,5 @@ def tell_again(settings: Settings, state: State) -> State:
     content = change.tell_first(state.version)
     again = content.seen_at + settings.settle
     return state._replace(
-        version=content, next_reading=min(state.next_reading, again), settling='settle',
+        version=content, next_reading=min(state.next_reading, again),
     )

@@ -24,15 +24,12 @@ from pollreload.core.attempt import (
     record,
     unmarked,
 )
+from pollreload.core.command import ended, exit_words, last_lines, poll_again
 from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.core.progress import advance, ending
+from pollreload.core.stage import Surviving, Validating
 from pollreload.core.state import NO_NAMES, State, World, finish, hold, known
-from pollreload.core.verification import (
-    COMMAND_PAUSE,
-    exit_words,
-    last_lines,
-    surviving,
-)
+from pollreload.core.verification import surviving
 from pollreload.settings import Settings, acts, signals
 
 
@@ -59,7 +56,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
         # An earlier run told it to end, and did not live to see it.
         also = tuple((each.pid, each.started) for each in choice.targets)
         return state._replace(
-            stage='survive', until=now, next=now, waiting='survive',
+            stage=Surviving(now), next=now,
             round=(*asked, *(name for name in also if name not in asked)),
         )
     if choice.reason == 'no target' and acts(settings) and gone(settings, state):
@@ -74,7 +71,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
     spared = needless_for(settings, state, choice, world)
     if spared and state.dated_at != state.version.ended_at:
         # What was there for a moment between two looks shows in the dates.
-        return state._replace(dates=True, confirm=now, next_reading=now, waiting='look')
+        return state._replace(dates=True, fresh=now, next_reading=now, waiting='poll')
     state = spare(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
@@ -89,7 +86,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
             entry.process, settings.signal.number,
     ) != 'pending' for entry in todo):
         # The signal of the last time was taken at last, or died with its target.
-        return state._replace(stage='survive', until=now, next=now, waiting='survive')
+        return state._replace(stage=Surviving(now), next=now)
     ready: list[Target] = []
     kept: list[Obstacle] = []
     for entry in todo:
@@ -121,7 +118,7 @@ def before(settings: Settings, state: State, world: World) -> State | None:
         return later(settings, state, world)
     if now - state.version.ended_at >= FRESH:
         # After a wait: what settled then may be gone by now.
-        return state._replace(confirm=now, next_reading=now, waiting='look')
+        return state._replace(fresh=now, next_reading=now, waiting='poll')
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
     return None
@@ -202,7 +199,7 @@ def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
     return hold(
         state, world, ' '.join(held.key for held in kept), first.reason,
         '; '.join(dict.fromkeys(held.says for held in kept)),
-        first.again, 'uptime' if first.again else 'poll',
+        first.again, 'uptime' if first.again else '',
     )
 
 
@@ -302,12 +299,12 @@ def later(settings: Settings, state: State, world: World) -> State:
         return state._replace(next=again, waiting='splay')
     if state.hold:
         # Why it failed was said, and will be again.
-        return state._replace(next=again, waiting='backoff')
+        return state._replace(next=again)
     what = settings.signal.name if signals(settings) else 'it'
     return hold(
         state, world, 'backoff', 'backoff',
         f'{what} is tried again in {again - world.now():.0f} s '
-        f'(failures so far: {state.attempt.tries})', again, 'backoff',
+        f'(failures so far: {state.attempt.tries})', again,
     )
 
 
@@ -320,11 +317,8 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
     )
     if trouble:
         return invalid(settings, state, world, f'cannot run --validate: {trouble}')
-    now = world.now()
-    return state._replace(
-        stage='validate', until=now + settings.command_timeout,
-        next=now + COMMAND_PAUSE, waiting='command',
-    )
+    stage = Validating(world.now() + settings.command_timeout)
+    return poll_again(state._replace(stage=stage), world, stage.until)
 
 
 def invalid(
@@ -335,37 +329,37 @@ def invalid(
     said: what --validate printed; its last line is worth a place in the log.
     """
     state = state._replace(
-        stage='', attempt=failed(state.attempt, world.now(), world.jitter()),
+        stage=None, attempt=failed(state.attempt, world.now(), world.jitter()),
         outcome='failed',
     )
     last = last_lines(said)
     return hold(
         state, world, f'validation {says}', 'validation failed',
-        f'{says}: {last}' if last else says, state.attempt.again, 'backoff', said=said,
+        f'{says}: {last}' if last else says, state.attempt.again, said=said,
     )
 
 
-def validating(settings: Settings, state: State, world: World) -> State:
-    """Return the state after asking how --validate gets on."""
+def validating(
+        settings: Settings, state: State, stage: Validating, world: World,
+) -> State:
+    """Return the state after polling the command of --validate."""
     command = settings.validate[0]
     if state.version.seen != state.attempt.fingerprint:
         # It runs on a content that is not there any more.
         world.cancel()
-        return state._replace(stage='')
-    status = world.ran()
-    now = world.now()
-    if status is None and now < state.until:
-        again = min(state.until, now + COMMAND_PAUSE)
-        return state._replace(next=again, waiting='command')
-    if status is None:
-        world.cancel()
+        return state._replace(stage=None)
+    end, now = ended(world, stage.until), world.now()
+    if end is None:
+        return poll_again(state, world, stage.until)
+    if end.status is None:
         says = f'--validate {command} did not end within {settings.command_timeout:g} s'
         return invalid(settings, state, world, says, world.said())
-    if status:
-        says = f'--validate {command} refused the new content ({exit_words(status)})'
+    if end.status:
+        how = exit_words(end.status)
+        says = f'--validate {command} refused the new content ({how})'
         return invalid(settings, state, world, says, world.said())
     return state._replace(
-        stage='', attempt=state.attempt._replace(validated=True), confirm=now,
+        stage=None, attempt=state.attempt._replace(validated=True), fresh=now,
         next_reading=now,
     )
 
@@ -418,11 +412,10 @@ def send(
         content = state.version._replace(delivered=before.version.delivered)
         return state._replace(
             version=content, next=state.attempt.again if failures else 0.0,
-            waiting='backoff' if failures else 'poll',
         )
-    until = world.now() + settings.survive
-    state = state._replace(stage='survive', until=until, next=until, waiting='survive')
-    return state if settings.survive else surviving(settings, state, world)
+    stage = Surviving(world.now() + settings.survive)
+    state = state._replace(stage=stage, next=stage.until)
+    return state if settings.survive else surviving(settings, state, stage, world)
 
 
 def signalled(

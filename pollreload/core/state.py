@@ -12,6 +12,7 @@ from pollreload.core.attempt import (
     failed,
 )
 from pollreload.core.process import Choice, Masks, Process
+from pollreload.core.stage import Stage
 
 HOUR = 3600.0  # s until a hold is logged again
 # Names of files, and how many more there are.
@@ -51,17 +52,13 @@ class State(NamedTuple):
     poll_at: the next poll; next_reading: the next reading, at the latest then.
     reading_since: when the reading under way began, 0.0: none is; stalled: when that
         was last logged.
-    stage: what is under way: '', 'validate', 'survive', 'verify', 'confirm', 'act',
-        'agree', 'agreed'.
-    until: when the stage ends at the latest.
-    running: --verify runs; retry: not again before; grown: the target that
-        is being verified has a new worker.
+    stage: what is under way, if anything.
     round: the targets (pid, start time) that were chosen together.
-    confirm: what is told next needs a look that began at or after this.
+    fresh: what is delivered next needs a poll that began at or after this.
     hold, held_at: the reason that was logged last, and when.
-    next: when to come back, besides the next look; 0.0: no such time.
-    waiting: what for, in a word; 'poll' where only another poll can help.
-    settling: what the content waits for: '', 'recheck', 'settle' or 'doubt'.
+    next: when to come back, besides the next poll; 0.0: no such time.
+    waiting: what a delivery waits for: 'splay', 'uptime', 'poll' or 'act'; '' if
+        only another version or target can help.
     outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
     newest: the date of a content that nobody was there to be told of, in seconds
         of CLOCK_REALTIME; 0.0: that question is answered.
@@ -88,18 +85,13 @@ class State(NamedTuple):
     next_reading: float = 0.0
     reading_since: float = 0.0
     stalled: float = 0.0
-    stage: str = ''
-    until: float = 0.0
-    running: bool = False
-    retry: float = 0.0
-    grown: bool = False
+    stage: Stage | None = None
     round: tuple[tuple[int, int], ...] = ()
-    confirm: float = 0.0
+    fresh: float = 0.0
     hold: str = ''
     held_at: float = 0.0
     next: float = 0.0
     waiting: str = ''
-    settling: str = ''
     outcome: str = ''
     newest: float = 0.0
     dates: bool = False
@@ -178,7 +170,7 @@ class World(NamedTuple):
 def hold(
         state: State, world: World, key: str, reason: str,
         message: str | Callable[[], str],
-        again: float = 0.0, waiting: str = 'poll', event: str = 'held',
+        again: float = 0.0, waiting: str = '', event: str = 'held',
         **fields: object,
 ) -> State:
     """Return the state held for a reason, which is logged once an hour.
@@ -232,13 +224,13 @@ def finish(state: State, world: World) -> State:
             anew = anew._replace(tries=attempt.rounds)
             anew = failed(anew, world.now(), world.jitter())
         return state._replace(
-            version=change.void(content), attempt=anew, stage='', hold='',
-            notified=known(state),
-            next=world.now(), waiting='poll', outcome='failed' if back else 'done',
+            version=change.void(content), attempt=anew, stage=None, hold='',
+            notified=known(state), next=world.now(),
+            outcome='failed' if back else 'done',
         )
     return state._replace(
         version=change.advance(content, attempt.fingerprint, since),
-        attempt=Attempt(), stage='', hold='', next=0.0, waiting='', newest=0.0,
+        attempt=Attempt(), stage=None, hold='', next=0.0, waiting='', newest=0.0,
         changed=NO_NAMES,
         notified=(
             *(

@@ -1,31 +1,44 @@
 """One poll of one watch: look, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
+from typing import assert_never
+
 from pollreload.core import change, feedback
 from pollreload.core.observation import late, see
 from pollreload.core.signalling import begin, notify, validating
+from pollreload.core.stage import (
+    Acting,
+    Confirming,
+    Surviving,
+    Validating,
+    Verifying,
+    word,
+)
 from pollreload.core.state import Pace, State, World
 from pollreload.core.succession import follow
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
 
-def acting(settings: Settings, state: State, world: World) -> State:
-    """Return the state after asking how what comes besides a signal gets on."""
-    # Not for a watch that only signals.
-    from pollreload.core import actions
-    return actions.STAGES[state.stage](settings, state, world)
-
-
-STAGES = {
-    'validate': validating,
-    'survive': surviving,
-    'verify': verifying,
-    'confirm': confirming,
-    'act': acting,
-    'agree': acting,
-    'agreed': acting,
-}
+def resume(settings: Settings, state: State, world: World) -> State:
+    """Return the state after the stage that is under way went on, if there is one."""
+    match state.stage:
+        case None:
+            return state
+        case Validating() as stage:
+            return validating(settings, state, stage, world)
+        case Surviving() as stage:
+            return surviving(settings, state, stage, world)
+        case Verifying() as stage:
+            return verifying(settings, state, stage, world)
+        case Confirming() as stage:
+            return confirming(settings, state, stage, world)
+        case Acting() as stage:
+            # Not for a watch that only signals.
+            from pollreload.core import actions
+            return actions.acting(settings, state, stage, world)
+        case unknown:
+            assert_never(unknown)
 
 
 def step(settings: Settings, state: State, world: World) -> State:
@@ -42,14 +55,12 @@ def step(settings: Settings, state: State, world: World) -> State:
 
 
 def awaited(state: State) -> str:
-    """Return what is being waited for in a word; '' where only a poll can help."""
+    """Return what is being waited for in a word; '' if only a poll can help."""
     if state.reading_since:
-        return 'look'
+        return 'poll'
     if state.stage:
-        return state.stage
-    if state.waiting not in ('', 'poll', 'backoff'):
-        return state.waiting
-    return state.settling
+        return word(state.stage)
+    return state.waiting or state.version.waiting
 
 
 def status(state: State, now: float) -> str:
@@ -61,7 +72,7 @@ def status(state: State, now: float) -> str:
     if state.reading_since:
         said.append(f'reading for {now - state.reading_since:.1f} s')
     if state.stage:
-        said.append(f'under way: {state.stage}')
+        said.append(f'under way: {word(state.stage)}')
     if state.hold:
         said.append(f'held: {state.hold}')
     if state.attempt.tries:
@@ -82,8 +93,7 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     """Return the state after all that can be done now for what is due."""
     if state.next or state.waiting:
         state = state._replace(next=0.0, waiting='')
-    if state.stage:
-        state = STAGES[state.stage](settings, state, world)
+    state = resume(settings, state, world)
     if state.stage:
         return state
     if state.version.state != 'due':
@@ -93,9 +103,9 @@ def deliver(settings: Settings, state: State, world: World) -> State:
         if world.now() < state.pace.until:
             return state
         state = begin(feedback.begun(state), world)
-    if state.reading_since or state.version.read_at < state.confirm:
+    if state.reading_since or state.version.read_at < state.fresh:
         # Nothing is told while a look hangs, or before the one asked for.
-        return state._replace(waiting='look')
+        return state._replace(waiting='poll')
     return notify(settings, state, world)
 
 

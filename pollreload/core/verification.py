@@ -5,8 +5,10 @@ As in telling, nothing here waits.
 from __future__ import annotations
 
 from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
+from pollreload.core.command import ended, last_lines, poll_again
 from pollreload.core.process import Process
 from pollreload.core.progress import advance, checks, turned
+from pollreload.core.stage import Confirming, Surviving, Verifying
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
     hand_over,
@@ -15,38 +17,20 @@ from pollreload.core.succession import (
     successor,
     superseded,
 )
-from pollreload.settings import Settings, acts
+from pollreload.settings import Settings, acts, signals
 
-COMMAND_PAUSE = 0.1  # s between two looks at a command and what it prints
 VERIFY_PAUSE = 0.25  # s between two tries of a verification
 END_PAUSE = 0.1  # s between two looks at a target that is to end
 
 
-def last_lines(said: str, most: int = 300) -> str:
-    """Return the end of what a command printed, for a message.
-
-    Three lines: the very last is often but the sum of the others.
-    """
-    lines = [each.strip() for each in said.splitlines() if each.strip()]
-    text = ' | '.join(lines[-3:])
-    if len(text) <= most:
-        return text
-    # Not within a word, unless it is one word.
-    end = text[1 - most:]
-    return f'…{end.partition(" ")[2] or end}'
-
-
-def exit_words(status: int) -> str:
-    """Return 'exit status 3' or 'ended by signal 9'."""
-    return f'exit status {status}' if status > 0 else f'ended by signal {-status}'
-
-
-def surviving(settings: Settings, state: State, world: World) -> State:
+def surviving(
+        settings: Settings, state: State, stage: Surviving, world: World,
+) -> State:
     """Return the state after --survive: which targets live, with nothing pending."""
     now = world.now()
     in_flight = [each for each in state.attempt.targets if each.phase in IN_FLIGHT]
-    if now < state.until and not any(each.phase == 'terminating' for each in in_flight):
-        return state._replace(next=state.until, waiting='survive')
+    if now < stage.until and not any(each.phase == 'terminating' for each in in_flight):
+        return state._replace(next=stage.until)
     for entry in in_flight:
         event = observed(settings, entry, world)
         process = None
@@ -59,11 +43,11 @@ def surviving(settings: Settings, state: State, world: World) -> State:
         if process is None:
             state = advance(settings, state, entry, event, world)
         elif (again := proven_at(process, settings, world)) > now:
-            return state._replace(until=again, next=again, waiting='survive')
+            return state._replace(stage=Surviving(again), next=again)
         else:
             state = replaced(settings, state, entry, process, world)
     if any(each.phase == 'terminating' for each in state.attempt.targets):
-        return state._replace(next=now + END_PAUSE, waiting='survive')
+        return state._replace(next=now + END_PAUSE)
     return next_check(settings, state, world)
 
 
@@ -95,24 +79,18 @@ def replaced(
 
 def next_check(settings: Settings, state: State, world: World) -> State:
     """Return the state at the verification of the next target, or at the end of all."""
-    now = world.now()
-    alive = any(target.phase == 'delivered' for target in state.attempt.targets)
-    if checks(settings) and alive:
-        until = now + settings.command_timeout
-        return verifying(settings, state._replace(
-            stage='verify', until=until, retry=now, running=False, grown=False,
-        ), world)
+    delivered = any(target.phase == 'delivered' for target in state.attempt.targets)
+    if checks(settings) and delivered:
+        return verify(settings, state, world)
     if any(target.phase == 'verified' for target in state.attempt.targets):
-        return state._replace(
-            stage='confirm', confirm=now, next_reading=now, waiting='look',
-        )
+        return confirm(state, world)
     return conclude(settings, turned(state, 'delivered', 'unverified'), world)
 
 
 def conclude(settings: Settings, state: State, world: World) -> State:
     """Return the state after a round: done where every target of it is."""
     targets = [target for target in state.attempt.targets if target.name in state.round]
-    state = state._replace(stage='')
+    state = state._replace(stage=None)
     done = {target.name for target in targets if target.phase == 'up to date'}
     if done == set(state.round):
         if acts(settings):
@@ -124,70 +102,107 @@ def conclude(settings: Settings, state: State, world: World) -> State:
         state = state._replace(attempt=again, outcome='failed')
     # What of it is not done is chosen anew at the next poll, which is also
     # when the reason for a hold is logged.
-    return state._replace(next=world.now(), waiting='poll')
+    return state._replace(next=world.now())
 
 
-def verifying(settings: Settings, state: State, world: World) -> State:
-    """Return the state after asking whether the reload of one target is to be seen."""
+def verify(settings: Settings, state: State, world: World) -> State:
+    """Return the state with the verification of a target, or of the actions, begun."""
     now = world.now()
-    entry = next(
+    stage = Verifying(until=now + settings.command_timeout, retry=now)
+    return verifying(settings, state._replace(stage=stage), stage, world)
+
+
+def verifying(
+        settings: Settings, state: State, stage: Verifying, world: World,
+) -> State:
+    """Return the state after checking whether a reload can be seen."""
+    now = world.now()
+    entry = next((
         each for each in state.attempt.targets if each.phase == 'delivered'
-    )
-    process = entry.process
-    if superseded(state):
-        if state.running:
+    ), None)
+    if entry is not None and superseded(state):
+        if stage.running:
             world.cancel()
         state = advance(settings, state, entry, 'superseded', world)
         state = turned(state, 'delivered', 'superseded')
-        return state._replace(
-            stage='', running=False, outcome='failed', next=now, waiting='poll',
+        return state._replace(stage=None, outcome='failed', next=now)
+    if stage.running:
+        end = ended(world, stage.until)
+        if end is None:
+            return poll_again(state, world, stage.until)
+        if end.status == 0:
+            return agreed(settings, state, entry, world)
+        stage = stage._replace(running=False, retry=now + VERIFY_PAUSE)
+    if entry is not None:
+        if world.health(entry.process, settings.signal.number) == 'gone':
+            return exited(settings, state, entry, world)
+        if settings.verify_workers and not stage.renewed:
+            family = world.family(entry.process.pid)
+            stage = stage._replace(renewed=renewed(entry, family))
+    workers = stage.renewed or entry is None or not settings.verify_workers
+    if workers and not settings.verify:
+        return agreed(settings, state, entry, world)
+    if now >= stage.until:
+        what = 'all was done' if entry is None else f'{entry.process} was told'
+        says = (
+            f'{what}, but {settings.command_timeout:g} s later '
+            f'{lack(settings, workers, world)}'
         )
-    if state.running:
-        status = world.ran()
-        if status is None and now < state.until:
-            again = min(state.until, now + COMMAND_PAUSE)
-            return state._replace(next=again, waiting='command')
-        if status is None:
-            world.cancel()
-        state = state._replace(running=False, retry=now + VERIFY_PAUSE)
-        if status == 0:
-            return checked(settings, state, entry, 'verified', world)
-    if world.health(process, settings.signal.number) == 'gone':
-        other = successor(entry, world)
-        if other is not None:
-            state = replaced(settings, state, entry, other, world)
-            return next_check(settings, state, world)
-        left = left_to_another(settings, state, entry, world)
-        if left is not None:
-            return next_check(settings, left, world)
-        return checked(settings, state, entry, 'gone', world)
-    grown = state.grown or not settings.verify_workers or (
-        renewed(entry, world.family(process.pid))
-    )
-    state = state._replace(grown=grown)
-    if grown and not settings.verify:
-        return checked(settings, state, entry, 'verified', world)
-    if now >= state.until:
-        lack = 'it has not replaced its workers (--verify-workers)'
-        if grown:
-            last = last_lines(world.said())
-            lack = f'--verify {settings.verify[0]} does not agree'
-            lack += f': {last}' if last else ''
-        return checked(
-            settings, state, entry, 'not verified', world, f'{process} was told, but '
-            f'{settings.command_timeout:g} s later {lack}',
-        )
-    if not grown or now < state.retry:
-        again = now + VERIFY_PAUSE if not grown else state.retry
-        return state._replace(next=min(again, state.until), waiting='verify')
+        return disagreed(settings, state, entry, says, world)
+    if not workers or now < stage.retry:
+        again = stage.retry if workers else now + VERIFY_PAUSE
+        return state._replace(stage=stage, next=min(again, stage.until))
     from pollreload.core import context
-    trouble = world.run(
-        settings.verify, context.environment(settings, state, (process.pid,)),
-    )
+    pids = () if entry is None else (entry.process.pid,)
+    trouble = world.run(settings.verify, context.environment(settings, state, pids))
     if trouble:
         says = f'cannot run --verify: {trouble}'
-        return checked(settings, state, entry, 'not verified', world, says)
-    return state._replace(running=True, next=now + COMMAND_PAUSE, waiting='command')
+        return disagreed(settings, state, entry, says, world)
+    state = state._replace(stage=stage._replace(running=True))
+    return poll_again(state, world, stage.until)
+
+
+def lack(settings: Settings, workers: bool, world: World) -> str:
+    """Return why a reload is not verified at the end of --command-timeout.
+
+    workers: whether --verify-workers is satisfied.
+    """
+    if not workers:
+        return 'it has not replaced its workers (--verify-workers)'
+    last = last_lines(world.said())
+    more = f': {last}' if last else ''
+    return f'--verify {settings.verify[0]} does not agree{more}'
+
+
+def agreed(
+        settings: Settings, state: State, entry: Target | None, world: World,
+) -> State:
+    """Return the state after a verification agreed; entry None: of the actions."""
+    if entry is None:
+        return confirm(state, world)
+    return checked(settings, state, entry, 'verified', world)
+
+
+def disagreed(
+        settings: Settings, state: State, entry: Target | None, says: str,
+        world: World,
+) -> State:
+    """Return the state after a verification failed; entry None: of the actions."""
+    if entry is None:
+        return repeat(state, world, says)
+    return checked(settings, state, entry, 'not verified', world, says)
+
+
+def exited(settings: Settings, state: State, entry: Target, world: World) -> State:
+    """Return the state after a target exited while it was being verified."""
+    other = successor(entry, world)
+    if other is not None:
+        state = replaced(settings, state, entry, other, world)
+        return next_check(settings, state, world)
+    left = left_to_another(settings, state, entry, world)
+    if left is not None:
+        return next_check(settings, left, world)
+    return checked(settings, state, entry, 'gone', world)
 
 
 def checked(
@@ -199,13 +214,48 @@ def checked(
     return next_check(settings, state, world)
 
 
-def confirming(settings: Settings, state: State, world: World) -> State:
+def repeat(
+        state: State, world: World, says: str, reason: str = 'not verified',
+) -> State:
+    """Return the state in which every action is to be done again."""
+    world.say('failed', says, reason=reason)
+    attempt = failed(state.attempt, world.now(), world.jitter())
+    attempt = attempt._replace(acted=0, doubted=attempt.doubted + 1)
+    return state._replace(
+        stage=None, attempt=attempt, outcome='failed', next=world.now(),
+    )
+
+
+def confirm(state: State, world: World) -> State:
+    """Return the state that polls again: was the version there all the time?"""
+    now = world.now()
+    return state._replace(stage=Confirming(now), next_reading=now)
+
+
+def confirming(
+        settings: Settings, state: State, stage: Confirming, world: World,
+) -> State:
     """Return the state after another poll: is the verified version still there?"""
     seen = state.version.seen
-    if state.reading_since or state.version.read_at < state.confirm or not seen:
-        return state._replace(waiting='look')
-    event = 'confirmed' if seen == state.attempt.fingerprint else 'changed'
-    for entry in state.attempt.targets:
-        if entry.phase == 'verified':
-            state = advance(settings, state, entry, event, world)
-    return conclude(settings, state, world)
+    if state.reading_since or state.version.read_at < stage.since or not seen:
+        return state
+    same = seen == state.attempt.fingerprint
+    if signals(settings):
+        for entry in state.attempt.targets:
+            if entry.phase == 'verified':
+                event = 'confirmed' if same else 'changed'
+                state = advance(settings, state, entry, event, world)
+        return conclude(settings, state, world)
+    if same and state.version.state != 'due':
+        # It could not be read meanwhile, and has to settle once more.
+        return state
+    # Not for a watch that only signals.
+    from pollreload.core.actions import last
+    what = last(settings)
+    if not same:
+        return repeat(
+            state, world, f'the content changed while {what} was being verified, '
+            f'which proves nothing of the new one', 'changed meanwhile',
+        )
+    world.say('verified', f'reloaded after {what}')
+    return finish(state, world)

@@ -288,7 +288,7 @@ def test_rule_2_the_mark_outlives_pollreload(back):
     world = world_of(survive=4.0)
     world.put('B')
     world.run(7.0)
-    assert world.state.stage == 'survive'
+    assert world.stage() == 'survive'
 
     world.crash(keep=True)
     world.put(back)

@@ -26,6 +26,7 @@ from pollreload.core.process import (
     choose,
     disposition,
 )
+from pollreload.core.stage import word
 from pollreload.core.state import State, World, known
 from pollreload.settings import Settings, acts, bare, signals
 
@@ -192,11 +193,16 @@ class Simulation:
         other.world = other.surroundings()
         return other
 
+    def stage(self) -> str:
+        """Return what is under way in a word, or ''."""
+        return word(self.state.stage) if self.state.stage else ''
+
     def equals(self, other: Simulation) -> bool:
         """Return whether another world is the same in all there is."""
         ours, theirs = {**vars(self)}, {**vars(other)}
         del ours['world'], theirs['world']
-        return ours == theirs
+        # Two stages with equal fields are equal tuples.
+        return ours == theirs and type(self.state.stage) is type(other.state.stage)
 
     # What happens in the world.
 

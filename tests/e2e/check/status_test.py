@@ -14,6 +14,13 @@ import pytest
 from pollreload.commands import check as command
 from pollreload.core import step
 from pollreload.core.change import Memory, Trouble
+from pollreload.core.stage import (
+    Acting,
+    Confirming,
+    Surviving,
+    Validating,
+    Verifying,
+)
 from pollreload.core.state import State
 from pollreload.settings import Settings
 from pollreload.system import ledger_file
@@ -337,9 +344,13 @@ def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
     """Each stage, each wait and each thing to settle; no word of the inside."""
     settings = Settings(exec=(('sleep', '9'),))
     waited = [
-        *(State(stage=each) for each in step.STAGES), State(reading_since=1.0),
-        *(State(waiting=each) for each in ('act', 'look', 'splay', 'uptime')),
-        *(State(settling=each) for each in ('doubt', 'recheck', 'settle')),
+        *(State(stage=each) for each in (
+            Validating(9.0), Surviving(9.0), Verifying(9.0, 0.0), Confirming(9.0),
+            Acting(9.0),
+        )),
+        State(reading_since=1.0),
+        *(State(waiting=each) for each in ('act', 'poll', 'splay', 'uptime')),
+        *(State(Memory(waiting=each)) for each in ('doubt', 'recheck', 'settle')),
     ]
     said = {step.awaited(each): command.waits(settings, each) for each in waited}
 

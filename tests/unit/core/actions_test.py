@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pollreload.core import actions, change, ledger_format, step
 from pollreload.core.attempt import Attempt
+from pollreload.core.stage import Acting
 from pollreload.core.state import State, finish
 from pollreload.settings import Settings, Signal
 from tests.model.walk_test import walk
@@ -201,7 +202,7 @@ def test_a_content_that_comes_while_one_hangs_waits_for_its_end():
     world.put('B')
     world.spoil('good', 'good', 'hang')
     world.run(5.0)
-    assert world.state.stage == 'act'
+    assert world.stage() == 'act'
 
     world.put('C')
     world.run(30.0)
@@ -625,7 +626,7 @@ def test_a_change_while_it_is_verified_voids_it():
     """What agreed may have agreed to the old one: the new one begins with the first."""
     world = world_of(verify=('verify',))
     world.put('B')
-    while world.state.stage != 'agree' or not world.command:
+    while world.stage() != 'verify' or not world.command:
         world.run(0.01)
 
     world.put('C')
@@ -643,11 +644,11 @@ def test_verified_waits_for_a_look_that_can_read():
     """Nothing is verified of a content that nobody can see."""
     world = world_of(verify=('verify',))
     world.put('B')
-    while world.state.stage != 'agree' or not world.command:
+    while world.stage() != 'verify' or not world.command:
         world.run(0.01)
     world.hide()
     world.run(30.0)
-    assert (world.state.stage, said(world, 'verified')) == ('agreed', [])
+    assert (world.stage(), said(world, 'verified')) == ('confirm', [])
 
     world.put('B')
     world.run(30.0)
@@ -818,8 +819,8 @@ def test_a_single_attempt_ends_where_only_time_can_help():
         if world.state.version.state == 'due':
             awaited.add(step.awaited(world.state))
 
-    assert awaited == {'', 'act', 'agree'} | awaited & {'look', 'agreed'}
-    assert 'under way: act' in step.status(State(stage='act'), 0.0)
+    assert awaited == {'', 'act', 'verify'} | awaited & {'poll', 'confirm'}
+    assert 'under way: act' in step.status(State(stage=Acting(9.0)), 0.0)
 
 
 # Histories

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pollreload.core import observation
+from pollreload.core.command import exit_words
 from pollreload.core.process import Process
-from pollreload.core.verification import exit_words
 from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
@@ -313,7 +313,7 @@ def test_a_command_is_looked_at_often():
 
     world.run(3.5)
 
-    assert world.state.stage == 'validate'
+    assert world.stage() == 'validate'
     assert observation.wake(world.state) <= world.now + 0.1
 
 

@@ -9,6 +9,7 @@ from pollreload.core import change, observation, step
 from pollreload.core.attempt import Attempt
 from pollreload.core.change import Memory, Trouble
 from pollreload.core.process import Choice
+from pollreload.core.stage import Surviving, Verifying
 from pollreload.core.state import State, hold
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation, blob
@@ -46,12 +47,13 @@ def test_wake(state, at):
 
 @pytest.mark.parametrize(('state', 'word'), [
     pytest.param(State(), '', id='nothing'),
-    pytest.param(State(reading_since=5.0, stage='survive'), 'look', id='a look'),
-    pytest.param(State(stage='survive', waiting='x'), 'survive', id='a stage'),
-    pytest.param(State(waiting='splay', settling='settle'), 'splay', id='a time'),
-    pytest.param(State(waiting='poll', settling='settle'), 'settle', id='to settle'),
-    pytest.param(State(waiting='backoff'), '', id='another try'),
-    pytest.param(State(settling='doubt'), 'doubt', id='a doubt'),
+    pytest.param(State(reading_since=5.0, stage=Surviving(9.0)), 'poll', id='a poll'),
+    pytest.param(State(stage=Surviving(9.0), waiting='x'), 'survive', id='a stage'),
+    pytest.param(
+        State(Memory(waiting='settle'), waiting='splay'), 'splay', id='a time',
+    ),
+    pytest.param(State(Memory(waiting='settle')), 'settle', id='to settle'),
+    pytest.param(State(Memory(waiting='doubt')), 'doubt', id='a doubt'),
 ])
 def test_awaited(state, word):
     """What is awaited is a word; what only another poll can bring is none."""
@@ -68,7 +70,7 @@ def test_awaited(state, word):
     ),
     pytest.param(
         State(
-            reading_since=5.0, stage='verify', hold='no target',
+            reading_since=5.0, stage=Verifying(9.0, 0.0), hold='no target',
             attempt=Attempt(tries=3),
         ),
         ['reading for 2.5 s', 'under way: verify', 'held: no target',
@@ -291,13 +293,13 @@ def test_a_change_during_a_stage_does_not_clear_the_hold():
     world.refuse_for(validate=9.0)
     world.put('B')
     world.run(3.6)
-    assert world.state.stage == 'validate'
+    assert world.stage() == 'validate'
 
     world.put('A')
     world.ask()
     world.run(0.1)
 
-    assert (world.state.stage, world.state.version.state) == ('', 'current')
+    assert (world.stage(), world.state.version.state) == ('', 'current')
 
 
 def test_a_stall_is_said_with_its_length():
@@ -589,7 +591,7 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
     held = State(hold='no target', attempt=Attempt('x'))
 
     assert observation.at_rest(held) == State()
-    assert observation.at_rest(held._replace(stage='survive')).hold == 'no target'
+    assert observation.at_rest(held._replace(stage=Surviving(9.0))).hold == 'no target'
     assert observation.at_rest(State()) == State()
 
 

@@ -94,7 +94,7 @@ def test_rule_13_generation_goes_on_during_the_verification(check):
         if not world.targets[worker].generation:
             world.end(worker)
     world.run(2.0)
-    assert world.state.stage == 'verify'
+    assert world.stage() == 'verify'
     (other,) = [each.pid for each in world.targets.values() if each.generation]
     world.retire()
     world.run(60.0)

@@ -119,7 +119,7 @@ def test_verified_is_said_after_another_look():
 
     assert said(world, 'delivered') == ['SIGHUP to app (pid 101)']
     assert said(world, 'verified') == ['app (pid 101) reloaded after SIGHUP']
-    assert world.state.version.read_at >= world.state.confirm
+    assert world.state.version.read_at >= world.state.fresh
     assert world.resting()
 
 
@@ -218,7 +218,7 @@ def test_a_content_that_changes_meanwhile_is_not_verified():
     world = world_of(verify=('verify',))
     world.put('B')
     world.run(4.6)
-    assert world.state.stage == 'verify'
+    assert world.stage() == 'verify'
 
     world.put('C')
     world.run(20.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import pytest
 
+from pollreload.core.stage import Surviving
 from pollreload.core.state import State
 from pollreload.monitoring.record import Record
 from pollreload.settings import Settings
@@ -193,7 +194,7 @@ def test_success_is_when_all_is_done(event: str) -> None:
     it = record(verify=('true',))
     it.after(State(outcome=''))
     it.event(event, '')
-    it.after(State(outcome='', stage='survive'))
+    it.after(State(outcome='', stage=Surviving(9.0)))
 
     assert value(samples(it), 'last_success_timestamp_seconds') == 0.0
 

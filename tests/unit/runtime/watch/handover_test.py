@@ -10,6 +10,7 @@ import pytest
 
 from pollreload.core.attempt import Attempt, Target
 from pollreload.core.process import Process
+from pollreload.core.stage import Surviving
 from pollreload.core.state import State
 from pollreload.runtime import ledger, shown
 from pollreload.runtime.watch import Watch
@@ -30,7 +31,7 @@ def attempted(watch: Watch) -> None:
     """Have a watch remember that it tried to tell somebody, in vain."""
     content = watch.state.version
     watch.state = watch.state._replace(
-        deaths=2, deadly='caught', stage='survive', attempt=Attempt(
+        deaths=2, deadly='caught', stage=Surviving(9.0), attempt=Attempt(
             content.seen, (TOLD, TOLD._replace(process=Process(42, 1, 8, 'app'),
                                                phase='up to date')),
             tries=3, again=procfs.now() + 60.0, validated=True,
@@ -75,7 +76,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
     assert [(each.sends, each.phase) for each in after.state.attempt.targets] == [
         (2, 'pending'), (2, 'up to date'),
     ]
-    assert after.state.stage == ''
+    assert after.state.stage is None
     after.ledger.let_go()
 
 
@@ -162,7 +163,7 @@ def test_work_under_way_is_ended_by_other_settings(
 
     after = Watch(settings._replace(**more), log, before=before)
 
-    assert (after.runner.pid, after.state.stage) == (0, '')
+    assert (after.runner.pid, after.state.stage) == (0, None)
     until(lambda: children.ended(pid) == children.LOST, 'the command has ended')
     sent = [told.sends for told in after.state.attempt.targets]
     same = not {'process', 'paths'} & {*more}

@@ -149,7 +149,10 @@ class Driver:
         """Start pollreload, if it does not run, and return it."""
         if self.it is None:
             self.tell('driver', 'starts pollreload')
-            self.it, self.taken = sidecar.watch(*self.arguments(), measured=False), 0
+            self.it, self.taken = sidecar.watch(
+                *self.arguments(), measured=False,
+                under=('setpriv', '--pdeathsig', 'KILL'),
+            ), 0
             if not self.world.ledger:
                 self.kills += 1
         return self.it
@@ -426,10 +429,9 @@ class Driver:
             self.wait(self.chance.choice(PAUSES))
         self.quiet()
 
-    def settle_down(self) -> None:
-        """Leave one target, readable files, and pollreload."""
-        self.tree.repair()
-        until = time.monotonic() + 0.5
+    def one_target(self) -> None:
+        """Leave one target, after the time that a successor takes to start."""
+        until = time.monotonic() + 1.0
         while len(self.began) > 1 and time.monotonic() < until:
             self.wait(0.02)
         keep = self.newest()
@@ -438,7 +440,6 @@ class Driver:
                 self.end_target(pid)
         if not self.began:
             self.spawn()
-        self.start()
 
     def at_rest(self, status: str) -> bool:
         """Return whether nothing is due, and one target has the version."""
@@ -453,12 +454,13 @@ class Driver:
         """Wait until all is done, and check what must be true then."""
         self.tell('driver', 'waits for a quiet point')
         until, nudge = time.monotonic() + PATIENCE, time.monotonic() + NUDGE
-        self.settle_down()
+        self.tree.repair()
+        self.start()
         status = ''
         while time.monotonic() < until:
+            self.one_target()
             if not self.polled() or self.it is None:
                 break
-            self.pump()
             status = self.it.status()
             self.take(self.it)
             if self.at_rest(status) and self.polled() and self.it is not None:
@@ -466,8 +468,6 @@ class Driver:
                 self.pump()
                 if self.at_rest(status):
                     break
-            if not self.began:
-                self.spawn()
             if 'held: limit' in status:
                 self.tree.replace()
             if time.monotonic() > nudge and (

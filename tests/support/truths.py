@@ -85,8 +85,9 @@ def unrecorded(history: History) -> list[str]:
     for name in 'delivered', 'verified':
         claims = [each for each in named(history, name) if 'successor' not in each]
         for pid, count in Counter(each['pid'] for each in claims).items():
-            # A signal to a target that was killed then may have reached nothing.
-            if pid not in history.ended and taken[pid] < count:
+            # A signal to a target that was killed then may have reached nothing, and
+            # a pollreload that goes on with a ledger may log its end again.
+            if pid not in history.ended and taken[pid] + history.kills < count:
                 found.append(f'pid {pid} took {taken[pid]} signals, {count} {name}')
     for event in named(history, 'signalled', 'delivered'):
         gone = history.ended.get(event['pid'])

@@ -69,6 +69,9 @@ def test_good_history_has_no_violation() -> None:
         'records': (*GOOD.records, Record(11.0, PID, 'notified', 'B')),
         'events': (*GOOD.events, event('signalled')),
     }, id='second signal'),
+    pytest.param('repeated', {
+        'events': (*GOOD.events, event('signalled')),
+    }, id='second signal without a reason'),
     pytest.param('unrecorded', {'records': GOOD.records[:1]}, id='signal not taken'),
     pytest.param('unrecorded', {'events': GOOD.events[2:]}, id='signal not logged'),
     pytest.param('unrecorded', {'ended': {PID: 1.0}}, id='target was dead'),

@@ -78,12 +78,29 @@ def excess(history: History) -> list[str]:
     ]
 
 
+def repeated(history: History) -> list[str]:
+    """Rule 3: a line says why a target is signalled once more."""
+    found = []
+    sent: set[int] = set()
+    for event in history.events:
+        if event['event'] in ('changed', 'failed', 'started'):
+            sent.clear()
+        elif event['event'] == 'signalled':
+            if event['pid'] in sent:
+                found.append(f'no reason for {event["message"]}')
+            sent.add(event['pid'])
+    return found
+
+
 def unrecorded(history: History) -> list[str]:
     """Each signal that was logged was taken, and each that was taken was logged."""
     found = []
     taken = Counter(each.pid for each in notified(history))
     for name in 'delivered', 'verified':
-        claims = [each for each in named(history, name) if 'successor' not in each]
+        claims = [
+            each for each in named(history, name)
+            if 'successor' not in each and 'took over' not in each['message']
+        ]
         for pid, count in Counter(each['pid'] for each in claims).items():
             # A signal to a target that was killed then may have reached nothing, and
             # a pollreload that goes on with a ledger may log its end again.
@@ -126,8 +143,10 @@ def succeeded(history: History) -> list[str]:
     }
     return [
         f'no such successor: {event["message"]}'
-        for event in named(history, 'delivered')
-        if 'successor' in event and event['successor'] not in started
+        for event in named(history, 'delivered', 'verified')
+        if event.get('successor', event['pid']) not in started and (
+            'successor' in event or 'took over' in event['message']
+        )
     ]
 
 
@@ -150,7 +169,7 @@ def faults(history: History) -> list[str]:
     ]
 
 
-TRUTHS = outdated, excess, unrecorded, died, succeeded, untouched, faults
+TRUTHS = outdated, excess, repeated, unrecorded, died, succeeded, untouched, faults
 
 
 def violations(history: History) -> list[str]:

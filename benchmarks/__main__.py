@@ -28,6 +28,7 @@ from benchmarks import (
     many,
     once,
     report,
+    spread,
 )
 from benchmarks.measure import text
 from benchmarks.result import FULL, QUICK, Result, Scale
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Path], Result]] = {
     'once': once.run,
     'latency': latency.run,
     'fleet': lambda scale, directory: fleet.run(),
+    'spread': lambda scale, directory: spread.run(scale),
 }
 BESIDE = 'endurance'  # from the first of them to the last
 # Three thousand processes would show in the memory of who looks for one meanwhile.

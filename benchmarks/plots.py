@@ -25,7 +25,7 @@ def draw(seen: Mapping[str, Any], out: Path) -> None:
     """Draw all that there are figures for."""
     drawn: dict[str, Callable[[Any, Path], None]] = {
         'idle': idle, 'many': many, 'growth': growth, 'latency': latency,
-        'fleet': fleet, 'endurance': endurance,
+        'fleet': fleet, 'spread': spread, 'endurance': endurance,
     }
     for name, function in drawn.items():
         if name in seen['results']:
@@ -127,6 +127,20 @@ def fleet(points: Sequence[int], out: Path) -> None:
     axes.set_ylabel('polls')
     axes.legend(frameon=False)
     save(figure, out, 'fleet')
+
+
+def spread(points: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> None:
+    """Draw the share of a fleet that is signalled, over the time."""
+    figure, axes = plt.subplots(figsize=(7, 2.8))
+    for (name, times), colour in zip(points['times'].items(), CYCLE, strict=False):
+        axes.plot([*times], range(1, 101), c=colour, label=name)
+    axes.set_xscale('log')
+    spelled(axes.xaxis)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel('seconds after the ConfigMap is replaced')
+    axes.set_ylabel('pods signalled, %')
+    axes.legend(frameon=False, loc='center left', bbox_to_anchor=(1.0, 0.5))
+    save(figure, out, 'spread')
 
 
 def endurance(points: Sequence[Sequence[Sequence[int]]], out: Path) -> None:

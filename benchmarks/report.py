@@ -35,6 +35,7 @@ PLOTS = {
     'growth': ('growth.svg',),
     'latency': ('latency.svg',),
     'fleet': ('fleet.svg',),
+    'spread': ('spread.svg',),
     'endurance': ('endurance.svg',),
 }
 

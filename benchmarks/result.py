@@ -61,17 +61,18 @@ class Scale(NamedTuple):
     few: bool  # only the contenders that a target names, where many cost time
     polls: int
     endured: int  # changes
+    pods: int
 
 
 FULL = Scale(
     windows=5, window=10.0, files=10_000, sizes=(1_000, 10_000, 100_000), rounds=5,
     part=5.0, big=1 << 30, crowd=3000, runs=40, changes=60, few=False, polls=100_000,
-    endured=1000,
+    endured=1000, pods=100_000,
 )
 QUICK = Scale(
     windows=1, window=4.0, files=1_000, sizes=(1_000, 8_000), rounds=1, part=2.0,
     big=64 << 20, crowd=300, runs=5, changes=5, few=True, polls=5_000,
-    endured=50,
+    endured=50, pods=5_000,
 )
 
 

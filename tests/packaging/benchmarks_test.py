@@ -18,7 +18,7 @@ from typing import cast
 
 import pytest
 
-from benchmarks import fleet, report
+from benchmarks import fleet, report, spread
 from benchmarks.measure import bytes_read, names, rounds
 from tests.servers.harness import needed, until
 from tests.support import sidecar
@@ -148,6 +148,24 @@ def test_without_the_random_part_a_fleet_would_poll_together() -> None:
     polls = Counter(int(at - 1000.0) for at in fleet.times(5.0, 13, same))
 
     assert fleet.peak(fleet.steady(polls, 5.0)) > 4.0
+
+
+def test_a_change_reaches_a_fleet_within_the_periods() -> None:
+    """The kubelet's, the interval, the settle time and the splay, and no later."""
+    for rollout in spread.ROLLOUTS:
+        times = spread.deliveries(rollout, 500)
+        kubelet = spread.ANNOTATED if rollout.annotated else 90.0
+        assert times[0] >= spread.SETTLE
+        assert times[-1] <= kubelet + spread.INTERVAL + spread.SETTLE + rollout.splay
+
+
+def test_a_splay_keeps_most_of_a_fleet_from_a_version_that_is_withdrawn() -> None:
+    """Without one all have it after two minutes; withdrawn at once none has it."""
+    _, defaults, _, slow = spread.ROLLOUTS
+
+    assert spread.loaded(defaults, 120.0, 500) == 100.0
+    assert spread.loaded(slow, 120.0, 500) < 20.0
+    assert spread.loaded(slow, 0.0, 500) == 0.0
 
 
 def results() -> dict[str, object]:

@@ -94,6 +94,10 @@ class Accepted(NamedTuple):
 
 
 DURATION = 'a duration such as 250ms, 5s, 2m or 1h'
+POSITIVE = (
+    r'[1-9][0-9]{0,6}([.][0-9]{1,6})?s?|0[.][1-9][0-9]{0,5}s?|[1-9][0-9]{1,9}ms'
+    r'|[1-9][0-9]{0,4}([.][0-9]{1,6})?m|[1-9][0-9]{0,2}([.][0-9]{1,6})?h'
+)
 FLAG = Accepted('true|false|yes|no|on|off|1|0', 'true or false')
 COUNT = Accepted('[0-9]', 'a number from 0 to 9')
 # By the function that parses a value, which is what a type is.
@@ -103,11 +107,8 @@ TYPES: Mapping[Callable[..., object], Accepted] = {
         r'|[0-9]{1,3}([.][0-9]{1,6})?h',
         DURATION,
     ),
-    values.interval: Accepted(
-        r'[1-9][0-9]{0,6}([.][0-9]{1,6})?s?|0[.][1-9][0-9]{0,5}s?|[1-9][0-9]{1,9}ms'
-        r'|[1-9][0-9]{0,4}([.][0-9]{1,6})?m|[1-9][0-9]{0,2}([.][0-9]{1,6})?h',
-        DURATION + ', at least 10ms',
-    ),
+    values.interval: Accepted(POSITIVE, DURATION + ', at least 10ms'),
+    values.pace: Accepted(POSITIVE, DURATION),
     values.path: Accepted(r'/[^\x00]*', 'an absolute path'),
     values.process_name: Accepted(
         r'[^/\n\x00]+', 'a name as in /proc/PID/comm, without a path',

@@ -41,6 +41,9 @@ NOTES = {
     '--select': 'With `root`, several such processes hold the signal.',
     '--signal': '`HUP`, `SIGHUP`, `1` or `RTMIN+3`.',
     '--rehash': '`0` reads all files at each poll.',
+    '--max-wait': 'Without it a version that never settles, or that is replaced while '
+        '`--validate` runs, is held. A version that `--validate` refused is never '
+        'delivered.',
     '--settle': '`0` acts on the first poll.',
     '--empty-grace': 'A directory or glob counts if it loses everything at once.',
     '--ignore': 'The list so far is [the default list](how-it-works.md#ignored-names). '
@@ -109,6 +112,8 @@ CONTEXT = {
 # Event and reason -> what it means. The reasons are those of the schema.
 REASONS = {
     'changed': {
+        'max wait': 'the last valid version is delivered although a newer one is there '
+            '(`--max-wait`)',
         'outdated': 'the target started before the files were last changed',
         'restarted': 'the files changed and changed back, and this process may have '
             'read the version in between',
@@ -128,6 +133,8 @@ REASONS = {
             'slowed down',
         'ledger': 'the ledger cannot be used; nothing is remembered',
         'limit': 'three signals of one version to one target had no result',
+        'never validated': 'for a minute each version was replaced while `--validate` '
+            'ran',
         'no handler': 'the target ignores the signal, or would die of it',
         'no target': 'no process matches',
         'pending': 'the signal sent before is still pending',

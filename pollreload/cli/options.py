@@ -74,6 +74,7 @@ class LinesType(ValueType):
 
 DURATION = ValueType('DURATION', duration)
 INTERVAL = ValueType('DURATION', values.interval)
+PACE = ValueType('DURATION', values.pace)
 SIZE = ValueType('SIZE', values.size)
 COMMAND = ValueType('CMD', values.command)
 PATH = ValueType('PATH', values.path, 'file')
@@ -232,6 +233,8 @@ POLLING = [
           DEFAULTS.interval, INTERVAL),
     timed(WHEN, 'rehash', 'Also read files that stat reports unchanged, this often.',
           DEFAULTS.rehash),
+    option(WHEN, 'max-wait', 'Deliver a version that does not settle, or the last '
+           'valid one, at the latest after this.', type=PACE),
 ]
 CONFIG = option(
     FILES, 'config', 'Read the watches from a TOML file, one [[watch]] each.',

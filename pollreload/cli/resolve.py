@@ -13,6 +13,7 @@ from pollreload.cli.options import (
     DEFAULTS,
     DURATION,
     INTERVAL,
+    PACE,
     SIGNAL,
     SIZE,
     UID,
@@ -119,7 +120,7 @@ def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., 
     if not isinstance(param.type, ValueType):
         return (bool,), False, bool
     types: tuple[type, ...] = (str,)
-    if param.type in (DURATION, INTERVAL):
+    if param.type in (DURATION, INTERVAL, PACE):
         types = (str, int, float)
     elif param.type in (UID, SIGNAL, SIZE):
         types = (str, int)
@@ -151,6 +152,12 @@ def merge(given: Mapping[str, Any]) -> Settings:
         wanted = given.get(name.replace('-', '_'), False) is not False
         if wanted and acts and not signals:
             raise OptionError(name, 'selects a process, and none is named')
+    settle = given.get('settle', DEFAULTS.settle)
+    if given.get('max_wait', settle) < settle:
+        raise OptionError(
+            'max-wait', f'is shorter than --settle {settle:g}s, which every version '
+            f'has to wait',
+        )
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()

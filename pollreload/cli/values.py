@@ -18,6 +18,14 @@ def interval(text: str) -> float:
     return seconds
 
 
+def pace(text: str) -> float:
+    """Return --max-wait in seconds."""
+    seconds = duration(text)
+    if not seconds:
+        raise ValueError(f'{text!r} is not longer than 0; write 30s, 5m or 1h')
+    return seconds
+
+
 def size(text: str) -> int:
     """Return --max-file-size in bytes: of '4GiB', '512M', '64k' or '1000'."""
     written = text.strip().lower()

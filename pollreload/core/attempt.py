@@ -52,6 +52,10 @@ class Attempt(NamedTuple):
         began, boot seconds; 0.0: none has.
     doubted: how often all of them had, and --verify did not agree.
     rounds: how often all was told while something else was there for a moment.
+    unvalidated: since when each version was replaced before --validate ended and it
+        was notified, boot seconds; 0.0: this one need not be validated yet.
+    valid: the fingerprint of the last of those versions that was valid; '' for none.
+    late: this version is delivered although a newer one is there (--max-wait).
     """
 
     fingerprint: str = ''
@@ -63,6 +67,9 @@ class Attempt(NamedTuple):
     acted_at: float = 0.0
     doubted: int = 0
     rounds: int = 0
+    unvalidated: float = 0.0
+    valid: str = ''
+    late: bool = False
 
 
 Action = Literal[

@@ -314,7 +314,7 @@ def troubled(
 
 def observe(
         memory: Memory, snapshot: Snapshot, began: float, now: float,
-        settle: float, grace: float, digest: Digest,
+        settle: float, grace: float, digest: Digest, longest: float = 0.0,
 ) -> tuple[Memory, Decision]:
     """Return what is remembered after a poll that ends now, and what follows.
 
@@ -322,6 +322,7 @@ def observe(
         another there must be --settle, because a poll may take long.
     settle, grace: --settle and --empty-grace in seconds.
     digest: makes a fingerprint of the files of each path in turn.
+    longest: --max-wait in seconds; 0.0 for none.
     """
     if unchanged(memory, snapshot):
         # Almost every poll is so; nothing more is computed, because a sidecar
@@ -340,13 +341,16 @@ def observe(
     if known != memory.known or not found:
         found = digest([it.files if it is not None else None for it in known])
     seen_at = memory.seen_at if found == memory.seen else now
+    settled_at = seen_at + settle
+    if longest:
+        settled_at = min(settled_at, (memory.restless or now) + longest)
     if not readable:
         saw = 'nothing'
     elif memory.delivered and found == memory.delivered:
         saw = 'delivered'
     elif now < ends:
         saw = 'doubtful'
-    elif settle and began < seen_at + settle:
+    elif settle and began < settled_at:
         saw = 'unsettled'
     else:
         saw = 'settled'
@@ -377,7 +381,7 @@ def observe(
                 delivered=found, restless=0.0,
             )
         case 'doubt' | 'settle':
-            again = ends if action == 'doubt' else seen_at + settle
+            again = ends if action == 'doubt' else settled_at
             memory = memory._replace(
                 seen=found, seen_at=seen_at, restless=memory.restless or now,
                 waiting=action,

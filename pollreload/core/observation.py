@@ -39,7 +39,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         return stall(settings, state._replace(reading_since=began), world)
     content, decision = change.observe(
         state.version, snapshot, began, now, settings.settle, settings.empty_grace,
-        world.digest,
+        world.digest, settings.max_wait,
     )
     world.say(
         'polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s',
@@ -58,6 +58,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         # There is no process that can have started while a path was away.
         content = content._replace(left=0.0)
     doubts, stirring = state.version.doubts, state.stirring
+    since = state.version.restless or content.seen_at
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for while this look was under way: it may have read too early.
     asked = state.next_reading if state.next_reading > began else poll_at
@@ -76,7 +77,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     ):
         return returned(settings, state, world, change.unread(doubts))
     if content.state == 'due' and decision.changed:
-        state = report_change(settings, state, decision, world)
+        state = report_change(settings, state, decision, since, world)
     return unsettled(settings, state, snapshot, stirring, world)
 
 
@@ -109,7 +110,7 @@ def unsettled(
         return hold(
             state, world, 'still changing', 'still changing',
             f'{some(names or settings.paths)} has not settled for '
-            f'{world.now() - content.restless:.0f} s, and nobody is told '
+            f'{world.now() - content.restless:.0f} s, and is not delivered '
             f'meanwhile{hint}',
             files=names[:MOST_NAMES],
         )
@@ -190,9 +191,13 @@ def report_troubles(
 
 
 def report_change(
-        settings: Settings, state: State, decision: change.Decision, world: World,
+        settings: Settings, state: State, decision: change.Decision, since: float,
+        world: World,
 ) -> State:
-    """Say which files are new, gone or different once that has settled."""
+    """Say which files are new, gone or different once that has settled.
+
+    since: when the first of the versions was seen that did not settle, boot seconds.
+    """
     names = [
         named(settings, *each, state.version.known) for each in decision.changed
     ]
@@ -200,7 +205,11 @@ def report_change(
         'changed', some(names),
         fingerprint=state.version.seen, files=names[:MOST_NAMES], count=len(names),
     )
-    pace = state.pace._replace(files=tuple(names[:MOST_NAMES]))
+    pace = state.pace
+    pace = pace._replace(
+        files=tuple(names[:MOST_NAMES]),
+        since=pace.since if pace.since > pace.active_at else since,
+    )
     if commands(settings):
         from pollreload.core import context
         state = context.note(state, names)

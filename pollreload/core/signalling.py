@@ -14,7 +14,6 @@ from pollreload.core import change
 from pollreload.core.attempt import (
     MOST_SENDS,
     READ_IT,
-    Attempt,
     Target,
     broken,
     failed,
@@ -24,24 +23,13 @@ from pollreload.core.attempt import (
     record,
     unmarked,
 )
-from pollreload.core.command import ended, exit_words, last_lines, poll_again
 from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
 from pollreload.core.progress import advance, ending
-from pollreload.core.stage import Surviving, Validating
-from pollreload.core.state import NO_NAMES, State, World, finish, hold, known
+from pollreload.core.stage import Surviving
+from pollreload.core.state import State, World, finish, hold
+from pollreload.core.validation import start_validation
 from pollreload.core.verification import surviving
 from pollreload.settings import Settings, acts, signals
-
-
-def begin(state: State, world: World) -> State:
-    """Return the state with an attempt at a content that is due for the first time."""
-    if state.later != NO_NAMES:
-        from pollreload.core import context
-        state = context.begun(state)
-    live = tuple(each for each in known(state) if not world.gone(each.process))
-    return state._replace(attempt=Attempt(
-        state.version.seen, again=world.now() + world.splay,
-    ), hold='', outcome='', notified=live)
 
 
 def notify(settings: Settings, state: State, world: World) -> State:
@@ -305,62 +293,6 @@ def later(settings: Settings, state: State, world: World) -> State:
         state, world, 'backoff', 'backoff',
         f'{what} is tried again in {again - world.now():.0f} s '
         f'(failures so far: {state.attempt.tries})', again,
-    )
-
-
-def start_validation(settings: Settings, state: State, world: World) -> State:
-    """Return the state with --validate running, or held where it cannot be started."""
-    from pollreload.core import context
-    pids = [pid for pid, _ in state.round] if signals(settings) else ()
-    trouble = world.run(
-        settings.validate, context.environment(settings, state, pids),
-    )
-    if trouble:
-        return invalid(settings, state, world, f'cannot run --validate: {trouble}')
-    stage = Validating(world.now() + settings.command_timeout)
-    return poll_again(state._replace(stage=stage), world, stage.until)
-
-
-def invalid(
-        settings: Settings, state: State, world: World, says: str, said: str = '',
-) -> State:
-    """Return the state held because the content is not valid.
-
-    said: what --validate printed; its last line is worth a place in the log.
-    """
-    state = state._replace(
-        stage=None, attempt=failed(state.attempt, world.now(), world.jitter()),
-        outcome='failed',
-    )
-    last = last_lines(said)
-    return hold(
-        state, world, f'validation {says}', 'validation failed',
-        f'{says}: {last}' if last else says, state.attempt.again, said=said,
-    )
-
-
-def validating(
-        settings: Settings, state: State, stage: Validating, world: World,
-) -> State:
-    """Return the state after polling the command of --validate."""
-    command = settings.validate[0]
-    if state.version.seen != state.attempt.fingerprint:
-        # It runs on a content that is not there any more.
-        world.cancel()
-        return state._replace(stage=None)
-    end, now = ended(world, stage.until), world.now()
-    if end is None:
-        return poll_again(state, world, stage.until)
-    if end.status is None:
-        says = f'--validate {command} did not end within {settings.command_timeout:g} s'
-        return invalid(settings, state, world, says, world.said())
-    if end.status:
-        how = exit_words(end.status)
-        says = f'--validate {command} refused the new content ({how})'
-        return invalid(settings, state, world, says, world.said())
-    return state._replace(
-        stage=None, attempt=state.attempt._replace(validated=True), fresh=now,
-        next_reading=now,
     )
 
 

@@ -34,6 +34,8 @@ class Pace(NamedTuple):
         version before this; 0.0: not decided yet.
     files: what changed last; before: what the delivery before was about.
     logged_at: when the feedback loop was logged.
+    since: when the first version since active_at was seen, settled or not.
+    outrun_at: when it was logged that --validate is slower than the changes.
     """
 
     followed: int = 0
@@ -42,6 +44,8 @@ class Pace(NamedTuple):
     files: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     logged_at: float = 0.0
+    since: float = 0.0
+    outrun_at: float = 0.0
 
 
 class State(NamedTuple):
@@ -209,7 +213,11 @@ def finish(state: State, world: World) -> State:
     if attempt.acted_at:
         at.append(attempt.acted_at)
     since = min(at, default=content.read_at)
-    again = at and content.altered > since and attempt.rounds + 1 < MOST_SENDS
+    other = content.altered > since or (
+        # A newer version is there, which the target may have read.
+        attempt.late and content.seen != attempt.fingerprint
+    )
+    again = at and other and attempt.rounds + 1 < MOST_SENDS
     if again and not change.away(content):
         # Who was told may have read what was there for a moment, or half of it: the
         # very same is told once more, where it is there again or comes back.

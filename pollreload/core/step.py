@@ -5,7 +5,7 @@ from typing import assert_never
 
 from pollreload.core import change, feedback
 from pollreload.core.observation import late, see
-from pollreload.core.signalling import begin, notify, validating
+from pollreload.core.signalling import notify
 from pollreload.core.stage import (
     Acting,
     Confirming,
@@ -16,6 +16,7 @@ from pollreload.core.stage import (
 )
 from pollreload.core.state import Pace, State, World
 from pollreload.core.succession import follow
+from pollreload.core.validation import begin, hastened, validating
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
@@ -96,17 +97,26 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     state = resume(settings, state, world)
     if state.stage:
         return state
-    if state.version.state != 'due':
+    state = hastened(settings, state, world)
+    late = state.attempt.late
+    if state.version.state != 'due' and not late:
         return state
-    if state.attempt.fingerprint != state.version.seen:
+    if state.attempt.fingerprint != state.version.seen and not late:
         state = feedback.paced(settings, state, world)
         if world.now() < state.pace.until:
             return state
-        state = begin(feedback.begun(state), world)
+        state = begin(settings, feedback.begun(state), world)
     if state.reading_since or state.version.read_at < state.fresh:
         # Nothing is told while a look hangs, or before the one asked for.
         return state._replace(waiting='poll')
-    return notify(settings, state, world)
+    state = notify(settings, state, world)
+    if not state.attempt.validated or state.waiting == 'poll':
+        return state
+    # It was not replaced before it could be notified. If a late one is held, the
+    # newer version is what counts again.
+    late = late and (bool(state.stage) or state.waiting == 'act')
+    attempt = state.attempt._replace(unvalidated=0.0, valid='', late=late)
+    return state._replace(attempt=attempt)
 
 
 def keep(state: State, world: World) -> State:

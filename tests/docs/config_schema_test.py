@@ -55,6 +55,7 @@ UNSAID = {
     'the quotes of a command': 'cannot be split into arguments|verify: is empty|'
     'validate: is empty|exec: is empty',
     'how long a duration is that is text': 'is longer than a year|is too short',
+    'a limit below another time': 'is shorter than --settle',
     'statuses from high to low': "'[1-5]..-[1-5]..' is not a status",
     'an address in brackets that is none': 'no address in \\[\\]',
     'a whole number with a point': 'is a number, and must be .*a whole number',
@@ -290,6 +291,7 @@ WORDS = {
     ],
     'interval': ['10ms', '5s'],
     'settle': ['0', '250ms', '5.5s', '.5', '5. m', '365h', '1' * 18, '1.' + '0' * 17],
+    'max-wait': ['1s', '5.5s', '2 m', '365h'],
     'ignore': ['*~'],
     'max-file-size': ['4GiB', '512M', '1', ' 0010 kb ', '1' * 18, '7i'],
     'handler-check': ['off'],
@@ -373,6 +375,7 @@ FILES = f'{TEXT}state-file = "s"\n[[watch]]\npath = "/b"\nprocess = "x"\n'
     ('how long a duration is that is text', f'{TEXT}interval = "1ms"'),
     ('statuses from high to low', f'{TEXT}url-status = "299-200"'),
     ('an address in brackets that is none', f'{TEXT}url = "http://[.]/"'),
+    ('a limit below another time', f'{TEXT}max-wait = "0.5s"'),
     ('a whole number with a point', f'{TEXT}uid = 0.0'),
     ('a number that is none', f'{TEXT}settle = nan'),
 ])
@@ -387,6 +390,7 @@ def test_what_it_does_not_say(name: str, text: str) -> None:
     f'{TEXT}listen = ":1"', f'name = "a"\n{TEXT}', '[[watch]]\nprocess = "x"',
     '[[watch]]\npath = "/a"', f'{TEXT}interval = 0.005', f'{TEXT}exec = []',
     f'{TEXT}uid = 4294967295', f'{TEXT}signal = "FOO"', f'{TEXT}signal = 33',
+    f'{TEXT}max-wait = 0', f'{TEXT}max-wait = "0.0s"',
     f'{TEXT}settle = 31536001', f'{TEXT}all-namespaces = "true"', f'{TEXT}uid = true',
     'uid = 0\n[[watch]]\npath = "/a"\nexec = "x"',
     '[[watch]]\npath = "/a"\nexec = "x"\nverify-workers = true',

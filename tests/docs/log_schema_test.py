@@ -76,6 +76,16 @@ class Calls(ast.NodeVisitor):
             if ast.unparse(node.args[3]).startswith('kind('):
                 # actions.kind(settings, index)
                 self.reasons[event] |= {'exec', 'url'}
+        elif called == 'failed':
+            self.reason('failed', constants[0])
+        elif called == 'advance':
+            # progress.advance() logs these fields besides those of a target.
+            events = {
+                'how': 'signalled', 'disposition': 'signalled',
+                'successor': 'delivered',
+            }
+            for field in named:
+                self.fields[events.get(field, 'changed')].add(field)
         elif called in ('Obstacle', 'Choice') and len(constants) > 1:
             self.reason('held', constants[1])
         self.generic_visit(node)
@@ -92,9 +102,11 @@ class Calls(ast.NodeVisitor):
                 known = next(name for name in FIELDS if call.startswith(name))
                 self.fields[event] |= FIELDS[known]
                 for reason in value.args[2:]:
-                    assert isinstance(reason, ast.Constant)
                     self.fields[event].add('reason')
-                    self.reason(event, reason.value)
+                    # progress.report() names it where it calls its failed().
+                    written = isinstance(reason, ast.Constant)
+                    assert written or ast.unparse(reason) == 'reason'
+                    self.reason(event, getattr(reason, 'value', None))
 
     def visit_Assign(self, node: ast.Assign) -> None:
         """Take note of why a signal could not be sent: telling.unsent."""
@@ -473,7 +485,8 @@ def test_what_only_a_simulated_world_does() -> None:
     assert [(line, trouble(line)) for line in lines if trouble(line)] == []
     assert {
         ('baseline', 'needless'), ('stalled', None), ('readable', None),
-        ('changed', 'restarted'), ('held', 'no handler'), ('held', 'still changing'),
+        ('changed', 'restarted'), ('changed', 'max wait'), ('held', 'never validated'),
+        ('held', 'no handler'), ('held', 'still changing'),
         ('held', 'no target'), ('failed', 'died'), ('failed', 'not permitted'),
     } <= {(line['event'], line.get('reason')) for line in lines}
 
@@ -521,6 +534,16 @@ def worlds() -> Iterator[Simulation]:
     it.put('D', restless=True)
     it.run(200.0)
     yield it
+    for max_wait in (0.0, 10.0):
+        outrun = settings._replace(
+            validate=('validate',), max_wait=max_wait, settle=0.0, interval=0.5,
+        )
+        it = Simulation(outrun)
+        it.takes = 3.0
+        for number in range(50):
+            it.run(2.0)
+            it.put(f'{number}')
+        yield it
 
 
 @pytest.mark.parametrize('name', EVENTS)

@@ -596,9 +596,9 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
 
 
 @pytest.mark.parametrize(('layout', 'says'), [
-    ('file', '/c has not settled for 60 s, and nobody is told meanwhile'),
-    ('directory', '/c/f has not settled for 60 s, and nobody is told meanwhile; leave '
-                  'out what is no configuration (--ignore)'),
+    ('file', '/c has not settled for 60 s, and is not delivered meanwhile'),
+    ('directory', '/c/f has not settled for 60 s, and is not delivered meanwhile; '
+                  'leave out what is no configuration (--ignore)'),
 ])
 def test_what_keeps_changing_is_named(layout, says):
     """The file, not its neighbours that rest, so that a person can leave it out."""

@@ -1,0 +1,47 @@
+"""How fast versions are delivered."""
+from __future__ import annotations
+
+import time
+
+from tests.support import targets
+from tests.support.sidecar import write
+from tests.support.watching import watching
+
+
+def test_version_that_never_settles_is_delivered_after_max_wait(
+        conf: str, target: targets.Target,
+) -> None:
+    """A file that changes before each poll, with --max-wait."""
+    with watching(target, '--settle', '2s', '--max-wait', '2s', conf) as it:
+        write(conf, '0')
+        started = time.monotonic()
+        for number in range(1, 1000):
+            it.poll()
+            if it.count('delivered'):
+                break
+            write(conf, f'{number}')
+            time.sleep(0.05)
+        took = time.monotonic() - started
+
+    assert target.read() == 'HUP'
+    assert took > 1.9
+    assert it.count('changed') == it.count('signalled') == 1
+
+
+def test_last_valid_version_is_delivered_after_max_wait(
+        conf: str, target: targets.Target,
+) -> None:
+    """Each version is replaced while --validate runs on it."""
+    words = '--validate', 'sleep 0.2', '--max-wait', '1s'
+    with watching(target, *words, conf) as it:
+        for number in range(1, 1000):
+            write(conf, f'{number}')
+            it.poll()
+            if it.count('delivered'):
+                break
+            time.sleep(0.05)
+        late = it.seen[[each['event'] for each in it.seen].index('signalled') - 1]
+
+    assert target.read() == 'HUP'
+    assert late['reason'] == 'max wait'
+    assert 'the last version that validated is delivered' in late['message']

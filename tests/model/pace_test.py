@@ -1,0 +1,208 @@
+"""How fast versions are delivered that keep changing, in a simulated world."""
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from pollreload.settings import Settings
+from tests.support.simulation import Simulation
+
+WATCH = Settings(paths=('/c',), process='app', interval=0.5, settle=0.2, survive=0.1)
+VALIDATED = WATCH._replace(validate=('validate',))
+
+
+def world_of(settings: Settings, **changes: Any) -> Simulation:
+    """Return a world with its baseline taken."""
+    world = Simulation(settings._replace(**changes))
+    world.run(20.0)
+    return world
+
+
+def changing(world: Simulation, seconds: float, pause: float) -> None:
+    """Write a new version again and again."""
+    end = world.now + seconds
+    for number in itertools.count(len(world.changes) + int(world.now)):
+        if world.now >= end:
+            return
+        world.put(f'v{number}')
+        world.run(pause)
+
+
+def held(world: Simulation) -> list[object]:
+    """Return the reasons of the lines that say why nothing is delivered."""
+    return [each.fields['reason'] for each in world.events if each.event == 'held']
+
+
+def gaps(world: Simulation, since: float) -> list[float]:
+    """Return the times between two signals, the first one since a time."""
+    times = [since, *(each.at for each in world.sent)]
+    return [other - one for one, other in itertools.pairwise(times)]
+
+
+def test_version_that_never_settles_is_delivered_after_max_wait():
+    """What changes with each poll is delivered at the latest after --max-wait."""
+    world = world_of(WATCH, max_wait=10.0)
+    since = world.now
+    world.put('torn', restless=True)
+    world.run(60.0)
+
+    assert len(world.sent) >= 5
+    assert all(9.5 <= each <= 11.5 for each in gaps(world, since))
+
+
+def test_version_that_never_settles_is_held_without_max_wait():
+    """There is one line an hour, and no signal."""
+    world = world_of(WATCH)
+    world.put('torn', restless=True)
+    world.run(600.0)
+
+    assert (held(world), world.sent) == (['still changing'], ())
+
+
+def test_version_that_settles_waits_no_longer_with_max_wait():
+    """--max-wait is a limit, and no delay."""
+    world = world_of(VALIDATED, max_wait=10.0)
+    since = world.now
+    world.put('B')
+    world.run(20.0)
+
+    assert [each.told for each in world.sent] == ['B']
+    assert world.sent[0].at - since < 2.0
+    assert world.resting()
+
+
+@pytest.mark.parametrize(('pause', 'takes'), [(1.0, 2.0), (2.0, 2.5), (0.9, 0.25)])
+def test_versions_that_outrun_validate_are_held_with_a_reason(pause, takes):
+    """A minute after the first of them there is one line."""
+    world = world_of(VALIDATED, settle=0.0)
+    world.takes = takes
+    changing(world, 55.0, pause)
+    assert held(world).count('never validated') == 0 or takes < pause
+    changing(world, 60.0, pause)
+
+    if takes < pause:
+        assert world.sent
+    else:
+        assert held(world).count('never validated') == 1
+        (line,) = [
+            each.message for each in world.events
+            if each.fields.get('reason') == 'never validated'
+        ]
+        assert 'each version of /c has been replaced while --validate validate' in line
+        assert line.endswith('; --max-wait limits how long that lasts')
+        assert world.sent == ()
+
+
+@pytest.mark.parametrize('pause', [0.7, 1.0, 2.0])
+@pytest.mark.parametrize('settle', [0.0, 0.2])
+def test_last_valid_version_is_delivered_after_max_wait(pause, settle):
+    """Although a newer one is there, which the target may read as well."""
+    world = world_of(VALIDATED, max_wait=10.0, settle=settle)
+    world.takes = 2.2
+    since = world.now
+    changing(world, 100.0, pause)
+    assert all(each <= 10.6 + pause for each in gaps(world, since))
+    late = [each for each in world.events if each.fields.get('reason') == 'max wait']
+    assert len(late) >= 5
+
+    world.run(30.0)
+    assert world.sent[-1].told == world.content
+    assert world.resting()
+
+
+def test_last_valid_version_is_delivered_when_max_wait_is_over():
+    """The newer one that is being validated then is not waited for."""
+    world = world_of(VALIDATED, max_wait=10.0, settle=0.0)
+    world.takes = 6.0
+    since = world.now
+    world.put('B')
+    world.run(5.0)
+    world.put('C')
+    world.run(4.0)
+    world.put('D')
+    world.run(2.0)
+
+    assert [each.told for each in world.sent] == ['B']
+    assert world.sent[0].at - since < 10.6
+
+
+def test_version_that_was_refused_is_never_delivered():
+    """--max-wait is no way round --validate."""
+    world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
+    world.takes = 2.0
+    world.refuse_for(validate=100.0)
+    changing(world, 60.0, 1.0)
+
+    assert world.sent == ()
+    assert 'validation failed' in held(world)
+
+
+def test_version_before_max_wait_that_comes_back_is_not_delivered():
+    """The target has it, so neither a validation nor a signal is needed."""
+    world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
+    world.takes = 3.0
+    world.put('B')
+    world.run(1.5)
+    world.put('A')
+    world.run(30.0)
+
+    assert (world.sent, world.resting()) == ((), True)
+
+
+def test_late_delivery_that_is_held_is_given_up_for_the_newer_version():
+    """It is not repeated: the version that is there is what counts."""
+    world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
+    world.takes = 2.0
+    world.alter_root(disposition='default')
+    changing(world, 20.0, 1.0)
+    assert 'no handler' in held(world)
+    world.alter_root(disposition='caught')
+    world.run(30.0)
+
+    assert [each.told for each in world.sent] == [world.content]
+    assert world.resting()
+
+
+def test_late_version_that_comes_back_is_delivered_again():
+    """Rule 2: the target may have read the newer one that was there at the signal."""
+    world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
+    world.takes = 6.0
+    world.put('B')
+    world.run(3.0)
+    world.put('C')
+    while not world.sent:
+        world.run(0.1)
+    assert world.sent[0].told == 'B' != world.content
+    world.put('B')
+    world.run(30.0)
+
+    assert [each.told for each in world.sent][-1] == 'B'
+    assert len(world.sent) > 1
+    assert world.resting()
+
+
+def test_actions_of_a_late_delivery_run_in_order():
+    """All that is to be done for the last valid version is done."""
+    watch = VALIDATED._replace(process=None, exec=(('one',), ('two',)))
+    world = world_of(watch, max_wait=10.0, settle=0.0, on_start='never')
+    world.takes = 1.3
+    changing(world, 60.0, 1.0)
+
+    assert [each.number for each in world.acts][:4] == [0, 1, 0, 1]
+    world.run(60.0)
+    assert world.acts[-1].told == world.content
+    assert world.resting()
+
+
+def test_version_that_validated_and_was_refused_by_the_kernel_did_not_outrun():
+    """What follows much later says nothing of a validation that was too slow."""
+    world = world_of(VALIDATED)
+    world.alter_root(refuses=True)
+    world.put('B')
+    world.run(100.0)
+    world.put('C')
+    world.run(20.0)
+
+    assert 'never validated' not in held(world)

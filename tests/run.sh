@@ -230,7 +230,8 @@ for version in $OTHERS; do
     step "pytest on Python $version" apart ".venv/$version/bin/python" -m pytest -q \
         --ignore tests/servers --ignore tests/docs/quickstart_test.py \
         --ignore tests/packaging/release_test.py --ignore tests/docs/completion_test.py \
-        --ignore tests/docs/comparison_test.py --ignore tests/packaging/benchmarks_test.py
+        --ignore tests/docs/comparison_test.py --ignore tests/packaging/benchmarks_test.py \
+        --ignore tests/packaging/workflows_test.py
 done
 
 # Last, and apart from the others: these use both cores.

@@ -30,7 +30,7 @@ from tests.support.targets import DEADLINE
 PR_SET_CHILD_SUBREAPER = 36
 KINDS = (
     'handler', 'handler', 'slow', 're-executes', 'hands over', 'renames', 'workers',
-    'ends',
+    'ends', 'act',
 )
 PAUSES = 0.0, 0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0
 TARGET_ACTS = (
@@ -66,16 +66,18 @@ def drawn(chance: random.Random) -> World:
     select = 'root' if kind == 'workers' else chance.choice(
         ('root', 'root', 'root', 'roots', 'newest', 'all'),
     )
-    words = (
+    words: tuple[str, ...] = (
         '--interval', chance.choice(('50ms', '100ms', '300ms')),
         '--settle', chance.choice(('0', '100ms', '300ms')),
         '--survive', chance.choice(('0', '50ms', '200ms', '500ms')),
         '--min-uptime', chance.choice(('0', '0', '300ms')),
         '--rehash', chance.choice(('0', '500ms', '60s')),
-        '--select', select,
-        '--signal', 'TERM' if kind == 'ends' else 'HUP',
         '--empty-grace', '500ms', '--on-start', 'auto', '--command-timeout', '2s', '-v',
     )
+    if kind != 'act':
+        words += (
+            '--select', select, '--signal', 'TERM' if kind == 'ends' else 'HUP',
+        )
     workers = kind == 'workers' and chance.random() < 0.5
     return World(
         chance.choice(random_files.LAYOUTS), kind,
@@ -131,7 +133,9 @@ class Driver:
         """Return the command line of pollreload."""
         world = self.world
         words = [*world.words]
-        if world.pidfile:
+        if world.kind == 'act':
+            words += ['--exec', self.command('act', self.journal, *self.tree.paths)]
+        elif world.pidfile:
             words += ['--pidfile', self.pidfile]
         else:
             words += ['--process', self.name]
@@ -153,12 +157,14 @@ class Driver:
                 *self.arguments(), measured=False,
                 under=('setpriv', '--pdeathsig', 'KILL'),
             ), 0
-            if not self.world.ledger:
+            if not self.world.ledger or not self.points:
                 self.kills += 1
         return self.it
 
     def spawn(self) -> None:
-        """Start a target."""
+        """Start a target, if it is a process."""
+        if self.world.kind == 'act':
+            return
         paths = self.tree.paths
         pid = os.posix_spawn(self.program, (
             self.program, '-S', recorder.SCRIPT, self.world.kind, self.journal,
@@ -184,7 +190,7 @@ class Driver:
             self.story.append((
                 record.at, f'target {record.pid}', f'{record.why} {record.version}',
             ))
-            if record.pid not in self.ended:
+            if record.pid not in (*self.ended, recorder.COMMAND):
                 self.began.setdefault(record.pid, record.at)
         self.reap()
         if self.world.kind == 'ends' and not self.began:
@@ -290,7 +296,7 @@ class Driver:
     def execute_target(self) -> None:
         """Have the newest target execute itself, once it can take the signal."""
         pid = self.newest()
-        if pid in self.have:
+        if pid and pid in self.have:
             self.tell('driver', f'has target {pid} execute itself')
             os.kill(pid, signal.SIGUSR2)
 
@@ -444,11 +450,13 @@ class Driver:
     def at_rest(self, status: str) -> bool:
         """Return whether nothing is due, and one target has the version."""
         it = REST.fullmatch(status)
-        return it is not None and it[1] == it[2] and (
-            [*self.began] == [pid for pid in self.began if (
-                self.have.get(pid) == self.version()
-            )] and len(self.began) == 1
-        )
+        read = [*self.living().values()]
+        return it is not None and it[1] == it[2] and read == [self.version()]
+
+    def living(self) -> dict[int, str]:
+        """Return the version that each living target has read last, '' for none."""
+        pids = [*self.began] if self.world.kind != 'act' else [recorder.COMMAND]
+        return {pid: self.have.get(pid, '') for pid in pids}
 
     def quiet(self) -> None:
         """Wait until all is done, and check what must be true then."""
@@ -500,7 +508,7 @@ class Driver:
         return truths.History(
             tuple(self.records), tuple(self.events), self.ended, self.tree.changes,
             frozenset(self.tree.touched), self.starts, self.kills, self.world.targets,
-            self.version(), {pid: self.have.get(pid, '') for pid in self.began},
+            self.version(), self.living(),
         )
 
     def run(self, until: float) -> None:

@@ -2,8 +2,8 @@
 
 The journal has one JSON line for each reading: when, by which pid, why ('started' or
 'notified'), and the version as text, 'NAME=TEXT NAME=TEXT'. The same file is the
---verify command (the process has read what is there) and the --validate command (no
-text begins with 'bad').
+--verify command (the process has read what is there), the --validate command (no
+text begins with 'bad') and the --exec command.
 
     handler      reads the files when it is signalled
     slow         the same, a moment after the signal
@@ -12,6 +12,8 @@ text begins with 'bad').
     renames      reads, and has another comm from then on
     workers      reads, and replaces two workers of its name that have no handler
     ends         the signal is TERM: reads, and exits
+
+    act          is no process: the command of --exec, which reads
 
 Each also re-executes itself on USR2, and exits when its lifeline, a pipe, is closed.
 """
@@ -33,6 +35,7 @@ from tests.support.targets import PR_SET_NAME, awaken, handle, prctl, workers
 
 SCRIPT = os.path.abspath(__file__)
 SIGNALS = signal.SIGHUP, signal.SIGUSR2
+COMMAND = 0  # stands for the pid of what has none
 LONGEST = 10  # characters of a text that are shown
 ENDED = '.tmp', '~'
 
@@ -117,11 +120,10 @@ class Program(NamedTuple):
     paths: tuple[str, ...]
 
 
-def record(program: Program, why: str) -> None:
+def record(journal: str, paths: Sequence[str], why: str, pid: int) -> None:
     """Read the files and add a line to the journal, in one write."""
-    found = version(program.paths)
-    line = json.dumps((time.time(), os.getpid(), why, found)) + '\n'
-    fd = os.open(program.journal, os.O_WRONLY | os.O_APPEND)
+    line = json.dumps((time.time(), pid, why, version(paths))) + '\n'
+    fd = os.open(journal, os.O_WRONLY | os.O_APPEND)
     os.write(fd, line.encode())
     os.close(fd)
 
@@ -168,7 +170,7 @@ def reload(program: Program, old: Sequence[int]) -> list[int]:
     if program.kind == 'slow':
         time.sleep(0.05)
     started = workers(2) if program.kind == 'workers' else []
-    record(program, 'notified')
+    record(program.journal, program.paths, 'notified', os.getpid())
     match program.kind:
         case 're-executes':
             execute()
@@ -187,7 +189,7 @@ def serve(program: Program) -> None:
     reader = awaken()
     number = signal.SIGTERM if program.kind == 'ends' else signal.SIGHUP
     handle((number, signal.SIGUSR2))
-    record(program, 'started')
+    record(program.journal, program.paths, 'started', os.getpid())
     ready(program)
     children = workers(2) if program.kind == 'workers' else []
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -201,9 +203,13 @@ def main(kind: str, *rest: Any) -> int:
     """Be a target, or one of the commands; return the exit status."""
     if kind == 'validate':
         return int('=bad' in version(rest))
+    if kind == 'act':
+        journal, *paths = rest
+        record(journal, paths, 'notified', COMMAND)
+        return 0
     if kind == 'verify':
         journal, *paths = rest
-        pid = int(os.environ['POLLRELOAD_PID'])
+        pid = int(os.environ.get('POLLRELOAD_PID', COMMAND))
         read = [each.version for each in records(journal) if each.pid == pid]
         return int(not read or read[-1] != version(paths))
     journal, pidfile, lifeline, *paths = rest

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,20 @@ DOCTOR = (sys.executable, '-m', 'pollreload', 'doctor')
 NOBODY = As(65534, 65534)
 
 
-def sections() -> dict[str, str]:
-    """Return what is below each heading."""
+# The sections that are about the log, and quote no row of doctor.
+OF_THE_LOG = ('reloads again and again', 'Alerts', 'Held and failed')
+
+
+def every_section() -> dict[str, str]:
+    """Return the text below each heading."""
     parts = (DOCS / 'troubleshooting.md').read_text().split('\n## ')[1:]
     return {title: text for title, _, text in (part.partition('\n') for part in parts)}
+
+
+def sections() -> dict[str, str]:
+    """Return the sections that quote rows of doctor."""
+    every = every_section()
+    return {title: every[title] for title in every if title not in OF_THE_LOG}
 
 
 def plain(row: str) -> str:
@@ -60,7 +72,7 @@ class Case:
         self.rows: list[str] = []
 
     def target(self, kind: str, name: str = '', program: str = '') -> None:
-        """Start a process, which is the one to be told unless it has another name."""
+        """Start a process; without another name it is the target."""
         self.stack.enter_context(start(kind, name=name or self.name, program=program))
 
     def doctor(self, *words: str) -> list[str]:
@@ -107,7 +119,7 @@ def bound(case: Case, source: Path) -> None:
 
 
 def not_permitted(case: Case) -> None:
-    """Root is to be told by nobody."""
+    """Another user is not permitted to signal a process of root."""
     if os.geteuid():
         missing('only root can be another user')
     case.target('handler')
@@ -120,18 +132,27 @@ def not_permitted(case: Case) -> None:
 
 
 def not_found(case: Case) -> None:
-    """Nobody else is to be seen; and, seen, has another name."""
+    """No other process is visible; or it has another name, or one in its arguments."""
     alone = apart('--pid', '--fork', '--mount-proc', '--kill-child')
     case.run([*alone, *case.doctor()])
-    program = case.hall / case.name
-    program.symlink_to(sys.executable)
-    case.target('handler', 'gunicorn: maste', str(program))
+    # As long as gunicorn, whose title is cut off after 15 bytes.
+    case.name = case.name[:8]
     case.shown[case.name] = 'gunicorn'
+    case.target('handler', f'{case.name}: maste')
+    case.target('handler', f'{case.name}: worke')
     case.run(case.doctor())
+    case.stack.close()
+    case.name = f'k{os.urandom(5).hex()}'
+    case.shown[case.name] = 'kafka'
+    words = [sys.executable, '-c', 'input()', f'{case.name}.Kafka']
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as java:
+        case.shown[Path(f'/proc/{java.pid}/comm').read_text().strip()] = 'java'
+        case.run(case.doctor())
+        java.communicate()
 
 
 def started_below(case: Case) -> None:
-    """A child of pollreload is none to be told; its parent can be."""
+    """A child of pollreload is never a target; its parent can be."""
     cat = shutil.which('cat')
     assert cat
     program, fifo = case.hall / case.name, case.hall / 'fifo'
@@ -151,13 +172,25 @@ def two(case: Case) -> None:
 
 
 def no_handler(case: Case) -> None:
-    """Who is to be told has no handler."""
+    """The target has no handler, or a runtime that catches every signal."""
     case.target('default')
     case.run(case.doctor())
+    case.stack.close()
+    gron = shutil.which('gron') or missing("a small Go program: Debian's package gron")
+    link = case.hall / case.name
+    link.symlink_to(gron)
+    with subprocess.Popen([link], stdin=subprocess.PIPE) as child:
+        # Its runtime has its handlers when it reads.
+        signals = Path(f'/proc/{child.pid}/status')
+        while 'SigCgt:\tfffffff' not in signals.read_text():
+            assert child.poll() is None
+            time.sleep(0.01)
+        case.run(case.doctor())
+        child.kill()
 
 
 def nothing_done(case: Case) -> None:
-    """Who has a handler need do nothing; who ignores it does nothing."""
+    """A handler may do nothing; a process that ignores the signal does nothing."""
     absent = f'no-{case.name}'
     case.shown[absent] = 'nginx'
     case.target('handler')
@@ -192,7 +225,7 @@ def not_verified(case: Case) -> None:
 
 
 def not_asked(case: Case) -> None:
-    """Nobody listens where --url asks, and the program of --exec is not there."""
+    """No server listens at --url, and the program of --exec is missing."""
     absent = f'no-{case.name}'
     case.shown[absent] = 'unbound-control'
     url = f'http://127.0.0.1:{free_port()}/-/reload'
@@ -222,10 +255,23 @@ def refused(case: Case) -> None:
     case.run([*DOCTOR, '--config', str(file)], stderr=subprocess.STDOUT)
 
 
+def unreadable(case: Case) -> None:
+    """The file may be read by root only."""
+    if os.geteuid():
+        missing('only root can be another user')
+    case.conf.chmod(0o600)
+    words, variables, held = become(NOBODY)
+    case.run(
+        [*words, *case.doctor()[1:]], env={**environment(), **variables}, pass_fds=held,
+    )
+    for fd in held:
+        os.close(fd)
+
+
 CASES = {
     'kill: operation not permitted': not_permitted,
     'process not found': not_found,
-    'nginx is never told, though it runs': started_below,
+    'nginx is running but is never signalled': started_below,
     'two processes match': two,
     'SIGHUP kills my container': no_handler,
     'nginx reload does nothing': nothing_done,
@@ -235,6 +281,7 @@ CASES = {
     'the request is never answered': not_asked,
     'exit status 75': busy,
     'the config file is refused': refused,
+    'permission denied': unreadable,
 }
 
 
@@ -255,6 +302,28 @@ def test_each_row_is_what_doctor_prints(title: str, case: Case) -> None:
 def test_each_case_has_its_section() -> None:
     """What can be provoked is in the document, too."""
     assert list(CASES) == list(sections())
+
+
+def test_each_alert_has_its_section() -> None:
+    """Each alert of the example, and no other, in its order."""
+    alerts = (DOCS.parent / 'examples/monitoring/alerts.yaml').read_text()
+    named = re.findall(r'- alert: (\w+)', alerts)
+
+    assert named
+    assert re.findall('^### (.*)$', every_section()['Alerts'], re.MULTILINE) == named
+
+
+def test_each_reason_has_its_row() -> None:
+    """What to do about each reason of `held` and `failed`, and no other."""
+    path = DOCS.parent / 'packaging/schema/log.schema.json'
+    schema = json.loads(path.read_text())['$defs']
+    reasons = {
+        reason for event in ('held', 'failed')
+        for reason in schema[event]['properties']['reason']['enum']
+    }
+    rows = re.findall(r'^\| `([^`]+)` \| \S', every_section()['Held and failed'], re.M)
+
+    assert rows == sorted(reasons)
 
 
 @pytest.mark.parametrize('document', ['troubleshooting.md', 'servers.md'])

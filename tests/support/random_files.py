@@ -265,6 +265,8 @@ class Tree:
         self.changed('', times=2 * len(texts) + 2)
         match self.layout:
             case 'data':
+                if not all(map(os.path.islink, self.members())):
+                    remove(self.conf)  # the kubelet made none of this
                 swap(self.conf, texts)
             case 'link':
                 release = f'{self.root}/releases/{self.count}'
@@ -348,7 +350,7 @@ class Tree:
 
     def same_swap(self) -> None:
         """Swap in a set of identical files."""
-        if self.layout == 'data':
+        if self.layout == 'data' and all(map(os.path.islink, self.members())):
             swap(self.conf, {
                 os.path.relpath(path, self.conf): reads(path)
                 for path in self.members() if os.path.isfile(path)

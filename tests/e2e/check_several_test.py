@@ -44,15 +44,17 @@ class Watched:
         })
 
     def put(self, **more: object) -> None:
-        """Write the config file; more: for both."""
+        """Write the config file;
+        more: for both.
+        """
         put(self.config, self.table('one', **more), self.table('two', **more))
 
-    def check(self, *words: str, **rest: Any) -> Run:
+    def check(self, *args: str, **rest: Any) -> Run:
         """Run a check."""
         command = (*sidecar.POLLRELOAD, 'check', '--config', self.config)
-        form = () if '--log-format' in words else ('--log-format', 'json')
+        form = () if '--log-format' in args else ('--log-format', 'json')
         done = subprocess.run(
-            (*command, *form, *words), check=False,
+            (*command, *form, *args), check=False,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=targets.DEADLINE,
             **{'env': sidecar.environment(), **rest},
         )
@@ -82,7 +84,7 @@ def both(watched: Watched) -> Iterator[list[targets.Target]]:
         yield [stack.enter_context(watched.handler(name)) for name in ('one', 'two')]
 
 
-def test_what_is_due_of_each_is_told(
+def test_what_is_due_of_each_is_delivered(
         watched: Watched, both: list[targets.Target],
 ) -> None:
     """Once; a line for each has its name, and there is none where nothing is due."""
@@ -184,7 +186,7 @@ def test_the_exit_status_is_the_worst(
 def test_what_holds_one_back_keeps_no_other(
         watched: Watched, both: list[targets.Target],
 ) -> None:
-    """The other is told, and remembers that."""
+    """The other is notified, and remembers that."""
     for name in watched.comms:
         write(watched.conf(name), 'second')
     held = ledger_file.lock(watched.ledger('one'))
@@ -219,7 +221,7 @@ def test_text_is_said_once_on_each_stream(watched: Watched) -> None:
 
 
 def test_each_has_a_memory_of_its_own(watched: Watched, tmp_path: Path) -> None:
-    """Where none is named, below XDG_STATE_HOME."""
+    """If none is named, below XDG_STATE_HOME."""
     put(
         watched.config, watched.table('one', state_file='/x').replace(
             'state-file = "/x"\n', '',
@@ -293,7 +295,7 @@ def test_term_ends_all(watched: Watched, both: list[targets.Target]) -> None:
 
 
 def test_a_bad_file_is_2_and_one_line(watched: Watched) -> None:
-    """Nobody is looked at."""
+    """No process is examined."""
     put(watched.config, watched.table('one', uidd=0))
 
     run = watched.check()

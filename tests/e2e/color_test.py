@@ -22,8 +22,8 @@ PREFERENCES = {
 }
 
 
-def shown(env: dict[str, str], *words: str, end: bytes = b'') -> bytes:
-    """Return what a command writes to a terminal.
+def shown(env: dict[str, str], *args: str, end: bytes = b'') -> bytes:
+    """Return all that a command writes to a terminal.
 
     end: interrupt it once it has written this.
     """
@@ -33,13 +33,13 @@ def shown(env: dict[str, str], *words: str, end: bytes = b'') -> bytes:
         if 'COLOR' not in name
     }
     child = subprocess.Popen(
-        (*sidecar.POLLRELOAD, *words), stdin=theirs, stdout=theirs, stderr=theirs,
+        (*sidecar.POLLRELOAD, *args), stdin=theirs, stdout=theirs, stderr=theirs,
         env={**kept, 'TERM': 'xterm-256color', 'COLORTERM': 'truecolor', **env},
     )
     os.close(theirs)
     seen, until = b'', time.monotonic() + DEADLINE
     try:
-        # EIO: nobody has the other side open any more (pty(7)).
+        # EIO: no one has the other side open any more (pty(7)).
         with contextlib.suppress(OSError):
             while True:
                 left = max(0.0, until - time.monotonic())
@@ -59,7 +59,7 @@ def shown(env: dict[str, str], *words: str, end: bytes = b'') -> bytes:
 
 
 @pytest.mark.parametrize('preference', PREFERENCES)
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('args', [
     *((name, '--help') for name in main.pollreload.commands),
     ('--help',), ('--version',), (), ('nonsense',), ('watch',), ('check', '--uid'),
     ('digest', f'{sidecar.ROOT}/setup.cfg', '/nowhere'),
@@ -67,9 +67,9 @@ def shown(env: dict[str, str], *words: str, end: bytes = b'') -> bytes:
     ('check', '--dry-run', '--process', 'nobody-here', '--output', 'json', '/nowhere'),
     ('smoke',),
 ])
-def test_a_terminal_gets_no_escape(preference: str, words: tuple[str, ...]) -> None:
+def test_a_terminal_gets_no_escape(preference: str, args: tuple[str, ...]) -> None:
     """Help, answers, errors: not one ESC, whatever the environment asks for."""
-    assert b'\x1b' not in shown(PREFERENCES[preference], *words)
+    assert b'\x1b' not in shown(PREFERENCES[preference], *args)
 
 
 @pytest.mark.parametrize('preference', PREFERENCES)

@@ -25,15 +25,17 @@ from tests.support.targets import DEADLINE
 
 def failing(error: BaseException) -> Callable[..., NoReturn]:
     """Return a command line that ends in an error."""
-    def run(words: object) -> NoReturn:
+    def run(args: object) -> NoReturn:
         raise error
     return run
 
 
-def ran(*words: str) -> object:
-    """Return what main() makes of words, in a child: it changes signals for good."""
+def ran(*args: str) -> object:
+    """Return all that main() makes of arguments, in a child: it changes signals for
+    good.
+    """
     def run() -> object:
-        sys.argv[1:] = words
+        sys.argv[1:] = args
         return program.main()
 
     pid, fd = children.fork(run, deaf=True)
@@ -43,7 +45,7 @@ def ran(*words: str) -> object:
 
 
 @pytest.mark.parametrize('error', [UsageError('what is wrong'), LedgerBusy('busy')])
-def test_error_that_a_person_can_mend_is_one_line(
+def test_error_that_a_user_can_fix_is_one_line(
         monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
         error: UsageError | LedgerBusy,
 ) -> None:
@@ -54,10 +56,10 @@ def test_error_that_a_person_can_mend_is_one_line(
     assert capfd.readouterr().err == f'pollreload: {error}\n'
 
 
-def test_fault_of_ours_shows_its_traceback_and_is_70(
+def test_fault_in_pollreload_shows_its_traceback_and_is_70(
         monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Whoever reports it has what it takes to mend it."""
+    """A report has all that it takes to fix it."""
     monkeypatch.setattr(main, 'main', failing(ZeroDivisionError('ours')))
 
     assert ran('check') == 70
@@ -66,15 +68,15 @@ def test_fault_of_ours_shows_its_traceback_and_is_70(
     assert said.endswith('this is a fault in pollreload; please report it\n')
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('args', [
     ('--help',), ('digest', sidecar.ROOT), ('watch', '--help'),
 ])
-def test_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
+def test_reader_that_goes_away_is_no_fault(args: tuple[str, ...]) -> None:
     """`pollreload ... | head -0`: silence, and the status of a broken pipe."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*sidecar.POLLRELOAD, *words], env=sidecar.environment(), stdout=writer,
+        [*sidecar.POLLRELOAD, *args], env=sidecar.environment(), stdout=writer,
         stderr=subprocess.PIPE, timeout=DEADLINE, check=False, text=True,
     )
     os.close(writer)
@@ -82,15 +84,15 @@ def test_reader_that_goes_away_is_no_fault(words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, '')
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('args', [
     ('--help',), ('watch', '--help'), ('digest', sidecar.ROOT + '/setup.cfg'),
     ('check', '--dry-run', '--output', 'json', '--process', 'x', '/nowhere'),
 ])
-def test_stdout_that_is_full_is_74(words: tuple[str, ...]) -> None:
-    """The disk is the world's: one line that says so, and no fault of ours."""
+def test_stdout_that_is_full_is_74(args: tuple[str, ...]) -> None:
+    """The disk is the world's: one line that says so, and no fault in pollreload."""
     with open('/dev/full', 'wb') as full:
         done = subprocess.run(
-            [*sidecar.POLLRELOAD, *words], env=sidecar.environment(), stdout=full,
+            [*sidecar.POLLRELOAD, *args], env=sidecar.environment(), stdout=full,
             stderr=subprocess.PIPE, timeout=DEADLINE, check=False, text=True,
         )
 
@@ -115,7 +117,7 @@ def test_watch_runs_with_the_settings_that_a_child_has_read(
     ) == 41
 
 
-def test_watch_with_wrong_words_is_2_in_the_child(
+def test_watch_with_wrong_arguments_is_2_in_the_child(
         capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing is watched."""
@@ -137,7 +139,7 @@ def test_child_that_was_killed_shows_its_signal(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Out of memory, or Ctrl-C: there are no settings to go on with."""
-    def killed(words: object) -> Any:
+    def killed(args: object) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(main, 'run_packed', killed)
@@ -149,7 +151,7 @@ def test_poll_that_is_asked_for_too_early_ends_nothing(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """HUP and USR1 are kept from the first line on; nothing is imported before."""
-    def run(words: object) -> int:
+    def run(args: object) -> int:
         kept = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return 40 + (kept == {signal.SIGHUP, signal.SIGUSR1})
 
@@ -159,8 +161,8 @@ def test_poll_that_is_asked_for_too_early_ends_nothing(
     assert ran('check') == 40
 
 
-def test_stop_that_comes_before_the_first_look_is_answered() -> None:
-    """A signal is kept from the moment on that the words are read."""
+def test_stop_that_comes_before_the_first_poll_is_answered() -> None:
+    """A signal is kept from the moment on that the arguments are read."""
     with sidecar.watch('--process', 'nobody', '/etc/hostname') as it:
         it.until('started')
         status = it.stop()

@@ -101,7 +101,7 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-        program: str, tmp_path: Path, *words: str, survive: str = '300ms',
+        program: str, tmp_path: Path, *args: str, survive: str = '300ms',
 ) -> Iterator[tuple[Service, Sidecar, str]]:
     """A program that has read version 1, and a watch that has its baseline."""
     conf, name = str(tmp_path / 'app.conf'), unique()
@@ -110,7 +110,7 @@ def serving(
     try:
         assert service.read()[1:] == ('started', '1')
         with watch(
-                '--process', name, '--interval', '100ms', '--survive', survive, *words,
+                '--process', name, '--interval', '100ms', '--survive', survive, *args,
                 conf,
         ) as it:
             it.until('baseline')
@@ -213,10 +213,10 @@ def test_a_renamed_process_stays_a_target_after_a_restart_with_the_ledger(
         assert service.read() == (service.child.pid, 'notified', '2')
         it.until('delivered')
         it.stop()
-        words = it.child.args
+        args = it.child.args
         write(conf, '3')
         with Sidecar(subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env={**os.environ, 'PYTHONPATH': os.getcwd()},
         ), False) as again:
             assert service.read() == (service.child.pid, 'notified', '3')

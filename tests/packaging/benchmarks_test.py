@@ -33,14 +33,14 @@ GIB = 1 << 30
 
 @pytest.fixture(scope='module', name='target')
 def a_target() -> Iterator[Target]:
-    """Have a program that could be told: while none is there, it is looked for."""
+    """Have a program that could be notified: while none is there, it is looked for."""
     with start('handler', name=sidecar.unique('bench')) as target:
         yield target
 
 
 @pytest.fixture(scope='module', name='old')
 def old_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make files that are older than the grain of any clock, as stat tells."""
+    """Make files that are older than the grain of any clock, by stat."""
     top = tmp_path_factory.mktemp('old')
     (top / 'small').write_text('key = value\n' * 100)
     with (top / 'sparse').open('wb') as file:
@@ -53,7 +53,7 @@ def old_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def polls(path: Path, target: Target, trace: Path, *words: str) -> list[list[str]]:
+def polls(path: Path, target: Target, trace: Path, *args: str) -> list[list[str]]:
     """Return the system calls of the last polls of a watch on a path."""
     strace = needed('strace', 'strace')
     comm = Path(f'/proc/{target.pid}/comm').read_text('utf-8').strip()
@@ -62,7 +62,7 @@ def polls(path: Path, target: Target, trace: Path, *words: str) -> list[list[str
         return rounds(names(trace), SLEEP) if trace.exists() else []
 
     with sidecar.watch(
-            '--interval', f'{INTERVAL}', '--process', comm, *words, str(path),
+            '--interval', f'{INTERVAL}', '--process', comm, *args, str(path),
             measured=False,
     ) as watch:
         watch.until('baseline')
@@ -80,7 +80,7 @@ def polls(path: Path, target: Target, trace: Path, *words: str) -> list[list[str
 def test_an_idle_poll_is_five_system_calls_at_most(
         old: Path, target: Target, tmp_path: Path,
 ) -> None:
-    """One small file that nobody changed: five calls at most, with the sleep."""
+    """One small file that no one changed: five calls at most, with the sleep."""
     seen = polls(old / 'small', target, tmp_path / 'trace')
 
     # But for the poll, if it is among them, that reads again (--rehash).
@@ -128,7 +128,7 @@ def test_an_unchanged_poll_reads_nothing_of_a_big_file(
         first = bytes_read(watch.pid)
         for _ in range(5):
             watch.until('polled')
-        # Twice, where the turn of the file comes up just now.
+        # Twice, if the turn of the file comes up just now.
         assert first >= GIB
         assert bytes_read(watch.pid) - first <= GIB * 1.01
 
@@ -169,7 +169,7 @@ def test_a_splay_keeps_most_of_a_fleet_from_a_version_that_is_withdrawn() -> Non
 
 
 def results() -> dict[str, object]:
-    """Return what the last whole run has seen."""
+    """Return all that the last whole run has seen."""
     text = (ROOT / 'benchmarks' / 'results.json').read_text('utf-8')
     read: dict[str, object] = json.loads(text)
     return read

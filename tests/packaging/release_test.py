@@ -73,11 +73,11 @@ def test_a_release_can_be_made(tmp_path: Path) -> None:
     sdist, wheel = sorted(python.iterdir(), key=lambda path: path.suffix)
     name = sdist.name.removesuffix('.tar.gz')
     assert wheel.name == f'{name}-py3-none-any.whl'
-    for words in (
+    for args in (
             f'{wheel}: OK', f'{wheel.name}: smoke: ok', f'{sdist.name}: smoke: ok',
             f'{wheel.name} installs as {name.replace("-", " ")}', f'{name}/README.md',
     ):
-        assert words in done.stdout
+        assert args in done.stdout
     assert done.stdout.count('PASSED') == 2
 
     with zipfile.ZipFile(wheel) as archive:

@@ -1,9 +1,9 @@
-"""The program that is told in a sandbox: app.py NAME FILE...
+"""The program that is notified in a sandbox: app.py NAME FILE...
 
-It says on stdout, a line each: `ready`, for each HUP `told` and what the files
-say by then, and for each USR1 `marked`: that a HUP did not come is proved by
-sending USR1 and reading that next. Only the standard library, for guests and
-other images run it as it is. It ends with its parent's end of its stdin, or by TERM.
+It says on stdout, a line each: `ready`, for each HUP `told` and what the files say
+by then, and for each USR1 `marked`: that a HUP did not come is proved by sending USR1
+and reading that next. Only the standard library, for guests and other images run it as
+it is. It ends with its parent's end of its stdin, or by TERM.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def name(comm: str) -> None:
 
 
 def read(path: str) -> str:
-    """Return what a file says, or the error that it gives."""
+    """Return the text of a file, or the error that it gives."""
     try:
         with open(path, encoding='ascii') as file:
             return file.read().strip()

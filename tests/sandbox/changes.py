@@ -14,7 +14,7 @@ PLAIN, LINKED = 'plain.conf', 'linked.conf'
 
 
 def write(path: str, text: str) -> None:
-    """Write a file where it is: cut to nothing, and then filled."""
+    """Write a file in place: cut to nothing, and then filled."""
     with open(path, 'w', encoding='ascii') as file:
         file.write(text)
 
@@ -35,7 +35,7 @@ def in_place(directory: str, text: str) -> None:
 def same(directory: str, text: str) -> None:
     """Rewrite the file in its length, and put its mtime back.
 
-    Raises ValueError where the text has another length.
+    Raises ValueError if the text has another length.
     """
     path = os.path.join(directory, PLAIN)
     was = os.stat(path)
@@ -67,7 +67,7 @@ def swapped(directory: str, text: str) -> None:
 
 
 def recreated(directory: str, text: str) -> None:
-    """Delete the file, and make it anew."""
+    """Delete the file, and make it again."""
     path = os.path.join(directory, PLAIN)
     os.remove(path)
     write(path, text)

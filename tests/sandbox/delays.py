@@ -1,4 +1,4 @@
-"""By hand, print how late a change is told: the tables of docs/filesystems.md.
+"""By hand, print how late a change is delivered: the tables of docs/filesystems.md.
 
 python -m tests.sandbox.delays fuse (half a minute), or gvisor (a quarter of one).
 That of NFS is printed by python -m tests.sandbox.nfs.
@@ -18,7 +18,7 @@ from tests.support.sidecar import unique, watch
 
 Took = dict[str, float]
 
-PATIENCE = 60.0  # s for a change to be told at all
+PATIENCE = 60.0  # s for a change to be delivered at all
 WORDS = {
     'in-place': 'rewritten in place', 'same': 'same size, mtime put back',
     'renamed': 'renamed over', 'swapped': '`..data` swapped',
@@ -32,7 +32,7 @@ RUNS = 3  # in gVisor, of which the least and the most is shown
 
 
 def by_fuse(kind: str, options: tuple[str, ...]) -> Took:
-    """Return what each kind of change took on a mount, in seconds."""
+    """Return the time that each kind of change took on a mount, in seconds."""
     with (
             tempfile.TemporaryDirectory() as place, space() as within,
             mount(kind, within, Path(place), *options) as made,
@@ -40,21 +40,21 @@ def by_fuse(kind: str, options: tuple[str, ...]) -> Took:
         changes.lay(str(made.source), changes.text(0))
         name = unique('app')
         files = [str(made.at / each) for each in (changes.PLAIN, changes.LINKED)]
-        words = ('--process', name, '--interval', '200ms', '--survive', '0', *files)
+        args = ('--process', name, '--interval', '200ms', '--survive', '0', *files)
         with (
                 started(name, files, made.under) as app,
-                watch(*words, under=made.under, measured=False) as sidecar,
+                watch(*args, under=made.under, measured=False) as sidecar,
         ):
             sidecar.until('baseline')
             return walk(made.source, app.read, PATIENCE)
 
 
 def by_gvisor() -> Took:
-    """Return what each kind of change took in a pod, in seconds."""
-    words = (*QUICK, *EAGER, *APP)
+    """Return the time that each kind of change took in a pod, in seconds."""
+    args = (*QUICK, *EAGER, *APP)
     with gvisor.started() as pod:
         app = pod.app('app')
-        with pod.watch(pod.sidecar(*words)) as sidecar:
+        with pod.watch(pod.sidecar(*args)) as sidecar:
             sidecar.until('baseline')
             return walk(pod.config, app.lines.read, PATIENCE)
 
@@ -63,8 +63,8 @@ def table(columns: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield the lines of a table, in Markdown: a row for each kind of change."""
     yield f'| change | {" | ".join(columns)} |'
     yield f'|{"---|" * (1 + len(columns))}'
-    for kind, words in WORDS.items():
-        yield f'| {words} | {" | ".join(each[kind] for each in columns.values())} |'
+    for kind, args in WORDS.items():
+        yield f'| {args} | {" | ".join(each[kind] for each in columns.values())} |'
 
 
 def main(what: str) -> None:

@@ -88,7 +88,7 @@ def machine(nginx: Path) -> Iterator[Machine]:
 
 @contextlib.contextmanager
 def log(machine: Machine, container: str) -> Iterator[Lines]:
-    """Give what a sidecar has said, and says."""
+    """Provide what a sidecar has said, and says."""
     child = machine.start('logs', '--follow', container)
     assert child.stdout is not None
     assert child.stderr is not None
@@ -97,7 +97,7 @@ def log(machine: Machine, container: str) -> Iterator[Lines]:
     finally:
         child.kill()
         child.wait()
-        # podman, which nsenter waited for, then has nobody to write to.
+        # podman, which nsenter waited for, then has no one to write to.
         child.stdout.close()
         child.stderr.close()
 
@@ -105,7 +105,8 @@ def log(machine: Machine, container: str) -> Iterator[Lines]:
 class Site(NamedTuple):
     """An nginx that runs.
 
-    container: its name. file: what it reads.
+    container: its name.
+    file: what it reads.
     """
 
     machine: Machine
@@ -113,7 +114,7 @@ class Site(NamedTuple):
     file: Path
 
     def ask(self) -> str:
-        """Return what it answers."""
+        """Return all that it answers."""
         said = self.machine.run('inspect', '--format={{.State.Pid}}', self.container)
         return subprocess.run(
             ['nsenter', f'--target={self.machine.pid}', '--mount', '--pid', 'nsenter',
@@ -164,7 +165,7 @@ def play(machine: Machine, name: str) -> tuple[Site, str]:
     file.write_text(yaml.safe_dump_all(manifest))
     machine.run('play', 'kube', '--network=none', str(file))
     if any(each['kind'] == 'ConfigMap' for each in manifest):
-        # The copy that podman made of it, where the kubelet would write.
+        # The copy that podman made of it, in place of the kubelet's.
         said = machine.run('volume', 'inspect', '--format={{.Mountpoint}}', 'web')
         config = Path(said.stdout.strip())
     return Site(machine, f'{pod}-nginx', config / 'site.conf'), f'{pod}-pollreload'
@@ -181,8 +182,8 @@ MANIFESTS = ('podman/pod.yaml', 'kubernetes/plain-sidecar.yaml',
 
 
 @pytest.mark.parametrize('name', MANIFESTS)
-def test_pod_is_told_once(name: str, machine: Machine) -> None:
-    """A change is told once, also where the sidecar is started again after it."""
+def test_pod_is_notified_once(name: str, machine: Machine) -> None:
+    """A change is delivered once, also if the sidecar is started again after it."""
     site, sidecar = play(machine, name)
     with log(machine, sidecar) as said:
         said.until(' baseline: ')
@@ -205,7 +206,7 @@ def test_pod_is_told_once(name: str, machine: Machine) -> None:
 
 
 def test_app_image_validates(machine: Machine) -> None:
-    """In nginx's image `nginx -t` runs: what it refuses is held until it is mended."""
+    """In nginx's image `nginx -t` runs: what it refuses is held until it is fixed."""
     site, sidecar = play(machine, 'kubernetes/app-image.yaml')
     with log(machine, sidecar) as said:
         said.until(' baseline: ')
@@ -238,9 +239,9 @@ def composed(machine: Machine, folder: Path) -> Iterator[Callable[..., None]]:
     socket = machine.place / 'podman.sock'
     service = machine.start('system', 'service', '--time=0', f'unix://{socket}')
 
-    def compose(*words: str) -> None:
+    def compose(*args: str) -> None:
         done = subprocess.run(
-            [tool, '-f', 'compose.yaml', '-f', 'override.yaml', *words], cwd=folder,
+            [tool, '-f', 'compose.yaml', '-f', 'override.yaml', *args], cwd=folder,
             env={**environment(), 'DOCKER_HOST': f'unix://{socket}'}, text=True,
             capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=LONGEST,
         )
@@ -257,8 +258,10 @@ def composed(machine: Machine, folder: Path) -> Iterator[Callable[..., None]]:
             pipe.close()
 
 
-def test_compose_is_told_once(machine: Machine) -> None:
-    """A change is told; a restart of nginx takes the sidecar along, which remembers."""
+def test_compose_is_notified_once(machine: Machine) -> None:
+    """A change is delivered; a restart of nginx takes the sidecar along, which
+    remembers.
+    """
     folder = machine.place / 'compose'
     shutil.copytree(EXAMPLES / 'compose', folder)
     (folder / 'override.yaml').write_text(OVERRIDE)

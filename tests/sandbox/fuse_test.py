@@ -1,4 +1,4 @@
-"""sshfs and bindfs: what others change there shows late, torn, and without a word.
+"""sshfs and bindfs: what others change there shows late, torn, and without an event.
 
 The changes are made at the source, as another machine makes them.
 """
@@ -37,10 +37,10 @@ BOUNDS = {
 }
 OPTIONS = {'sshfs': (f'dcache_timeout={DCACHE:.0f}',), 'bindfs': ()}
 KINDS = tuple(OPTIONS)
-# Where what became longer is first read cut to its old length. bindfs has the kernel
-# ask for the length each time (attr_timeout 0).
+# If what became longer is first read cut to its old length. bindfs has the kernel ask
+# for the length each time (attr_timeout 0).
 TORN = {'sshfs': True, 'bindfs': False}
-# Each look is logged. Whether a target took the signal in time is not asked here.
+# Each poll is logged. Whether a target took the signal in time is not asked here.
 CALM = ('-v', '--survive', '0')
 # What a change makes; to read makes others, also here.
 MADE = 'modify,attrib,move,create,delete,delete_self,move_self,unmount'
@@ -56,19 +56,20 @@ def mounted(kind: str, place: Path) -> Iterator[Mount]:
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('whole', [False, True], ids=['files', 'directory'])
-def test_every_kind_of_change_is_told_once(
+def test_every_kind_of_change_is_delivered_once(
         kind: str, whole: bool, tmp_path: Path,
 ) -> None:
-    """What is changed at the source is told once, and inotify says nothing of it."""
+    """What is changed at the source is delivered once, and inotify says nothing of it.
+    """
     name = unique('app')
     with mounted(kind, tmp_path) as made:
         files = [str(made.at / each) for each in (changes.PLAIN, changes.LINKED)]
-        words = ('--process', name, *CALM, '--interval', '200ms')
+        args = ('--process', name, *CALM, '--interval', '200ms')
         paths = [str(made.at)] if whole else files
         with (
                 started(name, files, made.under) as app,
                 inotifywait(made.at, made.under, MADE) as events,
-                watch(*words, *paths, under=made.under, env={VARIABLE: KEY}) as sidecar,
+                watch(*args, *paths, under=made.under, env={VARIABLE: KEY}) as sidecar,
         ):
             sidecar.until('baseline')
             walk(made.source, app.read, BOUNDS[kind])
@@ -93,7 +94,7 @@ KEY = 'a key that the test knows'  # by which fingerprints are shown
 
 
 def whole_fingerprint(source: Path, whole: bool) -> str:
-    """Return what a look sees that is not torn, of the file or of the directory."""
+    """Return the readings that are not torn, of the file or of the directory."""
     names = (changes.PLAIN, changes.LINKED) if whole else (changes.PLAIN,)
     return fingerprint([{
         name if whole else '': xxh3_128_digest((source / name).read_bytes())
@@ -104,14 +105,14 @@ def whole_fingerprint(source: Path, whole: bool) -> str:
 def rewrite(
         made: Mount, sidecar: Sidecar, app: App, lengths: Sequence[int], whole: bool,
 ) -> None:
-    """Rewrite the file in each length, and each time have the whole told last.
+    """Rewrite the file in each length, and each time have the whole delivered last.
 
     The bound is that of sshfs, the longer one.
 
-    The next is written once nothing is left to tell. That the app reads the whole
-    is not enough, for its reads are not those of the watch.
-    whole: it is the directory that is watched.
-    Raises AssertionError where it is not told whole within the bound.
+    The next is written once nothing is left to deliver. That the app reads the whole is
+    not enough, because its reads are not those of the watch.
+    whole: it is the directory that is watched. Raises AssertionError if it is not
+        delivered whole within the bound.
     """
     for number, length in enumerate(lengths):
         text = f'{number:03}' + chr(ord('a') + number) * (length - 3)
@@ -135,28 +136,28 @@ LONGER = sum(new > old for old, new in itertools.pairwise(LENGTHS))
 
 @pytest.mark.parametrize('whole', [False, True], ids=['file', 'directory'])
 @pytest.mark.parametrize('kind', TORN)
-def test_nobody_is_left_with_a_torn_content(
+def test_no_one_is_left_with_a_torn_content(
         kind: str, whole: bool, tmp_path: Path,
 ) -> None:
-    """A longer rewrite is first read cut to the old length. Where that is told, at
-    once as --settle 0 asks, the whole is told after it. bindfs tears nothing: each
-    rewrite is told once.
+    """A longer rewrite is first read cut to the old length. If that is delivered, at
+    once as --settle 0 asks, the whole is delivered after it. bindfs tears nothing: each
+    rewrite is delivered once.
     """
     name = unique('app')
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = (
+        args = (
             '--process', name, *CALM, '--interval', '100ms', '--settle', '0',
         )
         with (
                 started(name, [path], made.under) as app,
-                watch(*words, str(made.at) if whole else path, under=made.under,
+                watch(*args, str(made.at) if whole else path, under=made.under,
                       env={VARIABLE: KEY})
                 as sidecar,
         ):
             sidecar.until('baseline')
             rewrite(made, sidecar, app, LENGTHS, whole)
-            # It was torn, or this shows nothing: more was told than was written.
+            # It was torn, or this shows nothing: more was delivered than was written.
             assert (sidecar.count('signalled') > len(LENGTHS)) == TORN[kind]
             assert sidecar.count('signalled') <= len(LENGTHS) + LONGER
 
@@ -166,18 +167,18 @@ def test_nobody_is_left_with_a_torn_content(
 def test_a_torn_content_does_not_settle(
         kind: str, whole: bool, tmp_path: Path,
 ) -> None:
-    """Each rewrite, longer or shorter, is told once and whole: the next look, which
-    --settle waits for, reads to the end.
+    """Each rewrite, longer or shorter, is delivered once and whole: the next poll,
+    which --settle waits for, reads to the end.
     """
     name = unique('app')
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = (
+        args = (
             '--process', name, *CALM, '--interval', '100ms', '--settle', '200ms',
         )
         with (
                 started(name, [path], made.under) as app,
-                watch(*words, str(made.at) if whole else path, under=made.under,
+                watch(*args, str(made.at) if whole else path, under=made.under,
                       env={VARIABLE: KEY})
                 as sidecar,
         ):

@@ -1,9 +1,9 @@
 """A pod in gVisor: one sandbox, and containers in it, as a kubelet has runsc make it.
 
 The containers of a pod have one kernel, gVisor's, and here also see each other's
-processes. Of the flags none bears on what is tested: a volume is mounted as it is
-by default (shared with whoever changes it outside), and systrap is the platform
-that needs neither KVM nor ptrace.
+processes. Of the flags none bears on what is tested: a volume is mounted as it is by
+default (shared with anyone who changes it outside), and systrap is the platform that
+needs neither KVM nor ptrace.
 
 What a Pod starts ends with it: containers, sandbox and gofers.
 """
@@ -28,9 +28,9 @@ from tests.support.sidecar import Event, Sidecar
 
 FLAGS = ('--platform=systrap', '--network=none', '--ignore-cgroups')
 NOBODY = 65532
-CONFIG, LEDGER = '/config', '/ledger'  # where the containers have the volumes
+CONFIG, LEDGER = '/config', '/ledger'  # the mount points of the volumes
 WATCHED = tuple(f'{CONFIG}/{name}' for name in (changes.PLAIN, changes.LINKED))
-# What containerd tells runsc, which so knows the sandbox from the containers.
+# By these annotations of containerd runsc knows the sandbox from the containers.
 KIND = 'io.kubernetes.cri.container-type'
 POD = 'io.kubernetes.cri.sandbox-id'
 
@@ -44,7 +44,7 @@ class Container(NamedTuple):
     """
 
     root: Path
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     uid: int = NOBODY
     mounts: tuple[tuple[str, str], ...] = ()
     writable: tuple[str, ...] = ('/tmp', LEDGER)
@@ -92,7 +92,7 @@ class Pod:
         self.write('pause', Container(self.base, ('sleep', 'infinity')), {
             KIND: 'sandbox',
         }, '')
-        # It lives on with what it is given: no pipe of ours.
+        # It lives on with what it is given: no pipe of pollreload.
         with open(self.place / 'pause.log', 'wb') as log:
             status = subprocess.call(
                 self.command('run', '--detach', '--bundle', 'pause', 'pause'),
@@ -103,17 +103,17 @@ class Pod:
         said = json.loads(self.call('state', 'pause').stdout)
         self.pid = int(said['pid'])
 
-    def command(self, *words: str) -> list[str]:
+    def command(self, *args: str) -> list[str]:
         """Return a call of runsc."""
-        return [str(self.runsc), '--root', str(self.place / 'state'), *FLAGS, *words]
+        return [str(self.runsc), '--root', str(self.place / 'state'), *FLAGS, *args]
 
-    def call(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def call(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Call runsc and wait for it."""
         done = subprocess.run(
-            self.command(*words), cwd=self.place, stdin=subprocess.DEVNULL,
+            self.command(*args), cwd=self.place, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=DEADLINE, check=False,
         )
-        assert not (check and done.returncode), f'{words}: {done.stderr}'
+        assert not (check and done.returncode), f'{args}: {done.stderr}'
         return done
 
     def write(
@@ -143,7 +143,7 @@ class Pod:
             'root': {'path': str(made.root.resolve()), 'readonly': True},
             'process': {
                 'user': {'uid': made.uid, 'gid': made.uid}, 'cwd': '/',
-                'args': list(made.words), 'noNewPrivileges': True,
+                'args': list(made.args), 'noNewPrivileges': True,
                 'env': ['PATH=/usr/local/bin:/usr/bin:/bin'],
                 # containerd gives none that are ambient or inheritable.
                 'capabilities': dict.fromkeys(
@@ -200,7 +200,7 @@ class Pod:
             until(lambda: not os.path.exists(f'/proc/{self.pid}'), 'no sandbox')
 
     def app(self, name: str, uid: int = NOBODY) -> App:
-        """Start the program that is told, and return it when it is ready."""
+        """Start the program that is notified, and return it when it is ready."""
         return App(self, name, self.start(name, Container(
             self.base, ('python3', '/app.py', name, *WATCHED), uid, (
                 (CONFIG, str(self.config)), ('/app.py', str(self.place / 'app.py')),
@@ -208,16 +208,16 @@ class Pod:
         )))
 
     def sidecar(
-            self, *words: str, uid: int = NOBODY, capabilities: tuple[str, ...] = (),
+            self, *args: str, uid: int = NOBODY, capabilities: tuple[str, ...] = (),
             shared: bool = True,
     ) -> Container:
         """Return the container of a pollreload, from its image as it is."""
-        return Container(self.image, ('pollreload', *words), uid, (
+        return Container(self.image, ('pollreload', *args), uid, (
             (CONFIG, str(self.config)), (LEDGER, str(self.place / 'ledger')),
         ), capabilities=capabilities, shared=shared)
 
     def watch(self, made: Container) -> Watch:
-        """Start a watch; its words have to ask for JSON."""
+        """Start a watch; its arguments have to ask for JSON."""
         return Watch(self, 'sidecar', self.start('sidecar', made))
 
     def once(self, made: Container) -> tuple[int, str, str]:

@@ -1,7 +1,7 @@
 """gVisor: the app and the sidecar are two containers of one sandbox.
 
-There inotify is not told of what others do to a volume, there is no pidfd, and
-/proc does not say what a process does with a signal. So the target is told by
+There inotify misses what others do to a volume, there is no pidfd, and
+/proc does not say what a process does with a signal. So the target is notified by
 kill(2) on a disposition that is unknown.
 """
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.servers.harness import until
 from tests.support.sidecar import Event
 
 INTERVAL = 0.2  # s, of QUICK
-# gVisor looks at a volume anew at each open, so that a change is seen by the next
-# poll, settled by the one after, and told: half a second, which Polls holds it to in
-# polls. s, after which nothing comes any more, however busy the machine:
+# gVisor looks at a volume again at each open, so that a change is seen by the next
+# poll, settled by the one after, and delivered: half a second, which Polls holds it to
+# in polls. s, after which nothing comes any more, however busy the machine:
 BOUND = 10.0
 YOUNG = 10.0  # s for which a target is held where its disposition is unknown
 
@@ -36,7 +36,7 @@ def pod() -> Iterator[Pod]:
         yield pod
 
 
-def test_every_kind_of_change_is_told_once(pod: Pod) -> None:
+def test_every_kind_of_change_is_delivered_once(pod: Pod) -> None:
     """All of the five ways, by kill(2) and not knowing; inotify sees none of them."""
     app = pod.app('app')
     with (
@@ -61,8 +61,8 @@ def test_every_kind_of_change_is_told_once(pod: Pod) -> None:
         assert events.read().endswith('CREATE inside')
 
 
-def test_a_young_target_is_told_once_it_is_old_enough(pod: Pod) -> None:
-    """Nobody knows whether it has its handler yet, so it is given 10 s."""
+def test_a_young_target_is_notified_once_it_is_old_enough(pod: Pod) -> None:
+    """No one knows whether it has its handler yet, so it is given 10 s."""
     with pod.watch(pod.sidecar(*QUICK, '--process', 'young', *WATCHED)) as sidecar:
         sidecar.until('baseline')
         began = time.monotonic()
@@ -106,7 +106,7 @@ def test_it_is_installed_into_a_volume(pod: Pod) -> None:
         assert len(os.listdir(pod.place / 'ledger')) == 3
         assert (pod.place / 'ledger' / 'lib' / 'python3').is_file()
     lib = f'{LEDGER}/lib'
-    started = pod.sidecar('--version')._replace(words=(
+    started = pod.sidecar('--version')._replace(args=(
         f'{lib}/pollreload', '--library-path', lib, f'{lib}/python3', '-ISXutf8',
         '-m', 'pollreload', '--version',
     ))
@@ -136,7 +136,7 @@ def test_doctor_delivers_to_the_app(pod: Pod) -> None:
 def test_who_may_signal_another_user(
         pod: Pod, uid: int, capabilities: tuple[str, ...], permitted: bool,
 ) -> None:
-    """Only root with CAP_KILL; who may not says in one line what to do."""
+    """Only root with CAP_KILL; anyone who may not says in one line what to do."""
     app = pod.app('app')
     made = pod.sidecar(*QUICK, *EAGER, *APP, uid=uid, capabilities=capabilities)
     with pod.watch(made) as sidecar:
@@ -153,7 +153,7 @@ def test_who_may_signal_another_user(
 
 
 def test_a_pid_namespace_of_its_own_is_named(pod: Pod) -> None:
-    """A sidecar that sees nobody says which line of the pod is missing."""
+    """A sidecar that sees no one says which line of the pod is missing."""
     app = pod.app('app')
     made = pod.sidecar(*QUICK, *EAGER, *APP, shared=False)
     with pod.watch(made) as sidecar:
@@ -168,18 +168,18 @@ def test_a_pid_namespace_of_its_own_is_named(pod: Pod) -> None:
 def test_a_killed_sidecar_goes_on_with_its_ledger(
         pod: Pod, event: str, phase: str,
 ) -> None:
-    """Killed in an update, before or after the signal: the app is told just once.
+    """Killed in an update, before or after the signal: the app is notified just once.
 
-    After means once the ledger says so: in doubt it would be told again.
+    After means once the ledger says so: in doubt it would be notified again.
     """
     ledger = pod.place / 'ledger' / 'ledger'
     app = pod.app('app')
     # Time enough to be killed in, before the signal or after it.
     slow = {'changed': '--splay', 'signalled': '--survive'}[event]
-    words = (*QUICK, *EAGER, '--state-file', f'{LEDGER}/ledger', *APP)
-    slowly = [*words, slow, '1h']
-    if slow in words:
-        slowly = [*words]
+    args = (*QUICK, *EAGER, '--state-file', f'{LEDGER}/ledger', *APP)
+    slowly = [*args, slow, '1h']
+    if slow in args:
+        slowly = [*args]
         slowly[slowly.index(slow) + 1] = '1h'
     with pod.watch(pod.sidecar(*slowly)) as first:
         first.until('baseline')
@@ -187,7 +187,7 @@ def test_a_killed_sidecar_goes_on_with_its_ledger(
         first.until(event)
         until(lambda: f'"{phase}' in ledger.read_text(), f'{phase} in the ledger')
         first.end()
-    with pod.watch(pod.sidecar(*words)) as second:
+    with pod.watch(pod.sidecar(*args)) as second:
         assert app.lines.read(BOUND).startswith('told')
         second.until('delivered')
         second.polls()
@@ -198,8 +198,9 @@ def test_a_killed_sidecar_goes_on_with_its_ledger(
         assert app.untold()
 
 
-def test_a_restarted_app_is_not_told_again(pod: Pod) -> None:
-    """It has read what the one before it was told of; the next change it is told."""
+def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
+    """It has read the version that was delivered before; the next one is delivered.
+    """
     app = pod.app('app')
     with pod.watch(pod.sidecar(*QUICK, *EAGER, *APP)) as sidecar:
         sidecar.until('baseline')
@@ -222,8 +223,8 @@ def test_a_restarted_app_is_not_told_again(pod: Pod) -> None:
 def test_a_watch_idles_and_stops(pod: Pod) -> None:
     """It says nothing and takes next to no time of the processor; TERM ends it."""
     pod.app('app')
-    words = ('watch', '--log-format', 'json', *APP)
-    with pod.watch(pod.sidecar(*words)) as sidecar:
+    args = ('watch', '--log-format', 'json', *APP)
+    with pod.watch(pod.sidecar(*args)) as sidecar:
         sidecar.until('baseline')
         sidecar.status()
         before = used(pod.pid)
@@ -238,7 +239,7 @@ def test_a_watch_idles_and_stops(pod: Pod) -> None:
 
 
 def strays(seen: list[Event]) -> list[str]:
-    """Return the lines that are no events, such as the words of a library."""
+    """Return the lines that are no events, such as the output of a library."""
     return [each['message'] for each in seen if each['event'] == 'line']
 
 

@@ -24,9 +24,9 @@ LARGE = 'large.conf'
 
 
 @contextlib.contextmanager
-def begun(made: Mount, kind: str, *words: str) -> Iterator[Sidecar]:
+def begun(made: Mount, kind: str, *args: str) -> Iterator[Sidecar]:
     """Give a watch that starts while a mount hangs, to the end of this."""
-    with hung(made, kind), watch(*words, under=made.under) as sidecar:
+    with hung(made, kind), watch(*args, under=made.under) as sidecar:
         try:
             yield sidecar
         finally:
@@ -48,11 +48,11 @@ def forked(pid: int) -> bool:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_the_stall_is_logged_and_the_change_told_after_it(
+def test_the_stall_is_logged_and_the_change_delivered_after_it(
         kind: str, tmp_path: Path,
 ) -> None:
-    """While a read hangs that is logged, nothing is told and USR1 is answered; after
-    it the change is told, once.
+    """While a read hangs that is logged, nothing is delivered and USR1 is answered;
+    after it the change is delivered, once.
     """
     name = unique('app')
     with mounted(kind, tmp_path) as made:
@@ -100,12 +100,12 @@ def test_a_stop_signal_ends_a_watch_that_reads(
 def test_a_watch_may_start_while_it_hangs(kind: str, tmp_path: Path) -> None:
     """It has no baseline until the mount answers, and TERM ends it before that."""
     with mounted(kind, tmp_path) as made:
-        words = ('--process', unique(), str(made.at))
-        with begun(made, kind, *words) as sidecar:
+        args = ('--process', unique(), str(made.at))
+        with begun(made, kind, *args) as sidecar:
             sidecar.until('started')
             reading(sidecar)
             stops(sidecar)
-        with begun(made, kind, *words) as sidecar:
+        with begun(made, kind, *args) as sidecar:
             sidecar.until('started')
             reading(sidecar)
             assert not sidecar.count('baseline')
@@ -139,7 +139,7 @@ def test_as_pid_1_it_stops_as_soon_as_the_kernel_lets_it(
 
 @contextlib.contextmanager
 def command(
-        made: Mount, *words: str, place: Path, **rest: Any,
+        made: Mount, *args: str, place: Path, **rest: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start pollreload in a space; at the end the mount answers, and it is gone.
 
@@ -148,7 +148,7 @@ def command(
     """
     with open(place / 'said', 'wb') as file:
         run = subprocess.Popen(
-            (*made.under, *POLLRELOAD, *words), env=environment(),
+            (*made.under, *POLLRELOAD, *args), env=environment(),
             stdin=subprocess.DEVNULL, **{'stdout': file, 'stderr': file, **rest},
         )
     try:
@@ -160,58 +160,59 @@ def command(
 
 
 def said(place: Path) -> str:
-    """Return what the last command has said."""
+    """Return all that the last command has said."""
     return (place / 'said').read_text('utf-8')
 
 
 @contextlib.contextmanager
 def check(
-        made: Mount, place: Path, *words: str, **rest: Any,
+        made: Mount, place: Path, *args: str, **rest: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a check whose ledger is place/ledger; as command."""
-    if '--state-file' not in words:
-        words = ('--state-file', str(place / 'ledger'), *words)
-    words = quick(*words)
-    with command(made, 'check', *words, place=place, **rest) as run:
+    if '--state-file' not in args:
+        args = ('--state-file', str(place / 'ledger'), *args)
+    args = quick(*args)
+    with command(made, 'check', *args, place=place, **rest) as run:
         yield run
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_check_ends_by_its_timeout(kind: str, tmp_path: Path) -> None:
-    """It says so, exits with 3 and tells nobody. What changed meanwhile is told by a
-    check once the mount answers.
+    """It says so, exits with 3 and notifies no process. What changed in the meantime is
+    delivered by a check once the mount answers.
     """
     name = unique('app')
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = ('--process', name, '--timeout', '1s', path)
+        args = ('--process', name, '--timeout', '1s', path)
         with started(name, [path], made.under) as app:
-            with check(made, tmp_path, *words) as run:
+            with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
             changes.in_place(str(made.source), changes.text(1))
-            with hung(made, kind), check(made, tmp_path, *words) as run:
+            with hung(made, kind), check(made, tmp_path, *args) as run:
                 assert ends(run) == 3
                 assert 'still waiting for a look' in said(tmp_path)
                 assert app.mark() == 'ready'
-            with check(made, tmp_path, *words) as run:
+            with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
             assert app.read() == f'told | {changes.text(1).strip()}'
-            with check(made, tmp_path, *words) as run:
+            with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
             assert app.mark().startswith('told')
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_check_that_has_ended_holds_no_ledger(kind: str, tmp_path: Path) -> None:
-    """The next one is not told that another run holds it, while its reader hangs."""
+    """The next one does not find it held, while its reader hangs.
+    """
     with mounted(kind, tmp_path) as made:
-        words = ('--process', unique(), '--timeout', '1s', str(made.at))
+        args = ('--process', unique(), '--timeout', '1s', str(made.at))
         with (
                 hung(made, kind),
-                check(made, tmp_path, *words) as first,
+                check(made, tmp_path, *args) as first,
         ):
             assert ends(first) == 3
-            with check(made, tmp_path, *words) as second:
+            with check(made, tmp_path, *args) as second:
                 assert ends(second) == 3, said(tmp_path)
 
 
@@ -221,9 +222,9 @@ def test_who_reads_what_a_check_says_has_the_end_of_it(
 ) -> None:
     """When it ends, whatever its reader still waits for: cron goes on only then."""
     with mounted(kind, tmp_path) as made:
-        words = ('--process', unique(), '--timeout', '1s', str(made.at))
+        args = ('--process', unique(), '--timeout', '1s', str(made.at))
         pipe = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT}
-        with hung(made, kind), check(made, tmp_path, *words, **pipe) as run:
+        with hung(made, kind), check(made, tmp_path, *args, **pipe) as run:
             assert run.stdout is not None
             with run.stdout:
                 assert ends(run) == 3
@@ -237,8 +238,8 @@ def test_who_reads_what_a_check_says_has_the_end_of_it(
 def test_term_ends_a_check_that_reads(kind: str, tmp_path: Path) -> None:
     """Also one that would wait for a minute."""
     with mounted(kind, tmp_path) as made:
-        words = ('--process', unique(), str(made.at))
-        with hung(made, kind), check(made, tmp_path, *words) as run:
+        args = ('--process', unique(), str(made.at))
+        with hung(made, kind), check(made, tmp_path, *args) as run:
             until(lambda: forked(run.pid), 'a child reads')
             run.terminate()
             assert ends(run) == -signal.SIGTERM
@@ -257,10 +258,10 @@ def test_doctor_says_what_does_not_answer(
             started(name, [str(here)], made.under),
     ):
         file = str(made.at / changes.PLAIN)
-        words = ('doctor', '--process', name, *(
+        args = ('doctor', '--process', name, *(
             (option, file, str(here)) if option else (file,)
         ))
-        with hung(made, kind), command(made, *words, place=tmp_path) as run:
+        with hung(made, kind), command(made, *args, place=tmp_path) as run:
             assert ends(run) == 1
             row = next(line for line in said(tmp_path).splitlines() if file in line)
             assert row.startswith('fail'), said(tmp_path)
@@ -274,8 +275,8 @@ def test_a_signal_ends_a_digest_that_reads(
 ) -> None:
     """digest has no timeout; so whoever waits for it can end it."""
     with mounted(kind, tmp_path) as made:
-        words = ('digest', str(made.at / changes.PLAIN))
-        with hung(made, kind), command(made, *words, place=tmp_path) as run:
+        args = ('digest', str(made.at / changes.PLAIN))
+        with hung(made, kind), command(made, *args, place=tmp_path) as run:
             until(lambda: forked(run.pid), 'a child reads')
             run.send_signal(number)
             assert ends(run) == -number
@@ -283,16 +284,16 @@ def test_a_signal_ends_a_digest_that_reads(
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_ledger_that_hangs_costs_the_ledger(kind: str, tmp_path: Path) -> None:
-    """The change of a file elsewhere is told, one line says what hangs, and TERM
+    """The change of a file elsewhere is delivered, one line says what hangs, and TERM
     ends the watch while it tries.
     """
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
     with mounted(kind, tmp_path) as made:
-        words = ('--process', name, '--state-file', str(made.at / 'ledger'), str(here))
+        args = ('--process', name, '--state-file', str(made.at / 'ledger'), str(here))
         with (
                 started(name, [str(here)], made.under) as app,
-                watch(*words, under=made.under) as sidecar,
+                watch(*args, under=made.under) as sidecar,
         ):
             sidecar.until('baseline')
             sidecar.poll()
@@ -319,14 +320,14 @@ def test_a_watch_may_start_while_its_ledger_hangs(kind: str, tmp_path: Path) -> 
     here.write_text('before\n', 'ascii')
     with mounted(kind, tmp_path) as made:
         ledger = str(made.at / 'ledger')
-        words = ('--process', name, '--state-file', ledger, str(here))
-        with begun(made, kind, *words) as sidecar:
+        args = ('--process', name, '--state-file', ledger, str(here))
+        with begun(made, kind, *args) as sidecar:
             sidecar.until('started')
             until(lambda: forked(sidecar.pid), 'it reads the ledger')
             stops(sidecar)
         with (
                 started(name, [str(here)], made.under) as app,
-                begun(made, kind, *words) as sidecar,
+                begun(made, kind, *args) as sidecar,
         ):
             failed = sidecar.until('failed', reason='ledger')['message']
             assert ledger in failed
@@ -346,8 +347,8 @@ def test_a_ledger_that_hangs_is_unusable_for_a_check(
     here.write_text('before\n', 'ascii')
     with mounted(kind, tmp_path) as made:
         ledger = ('--state-file', str(made.at / 'ledger'))
-        words = ('--process', unique(), *ledger, str(here))
-        with hung(made, kind), check(made, tmp_path, *words) as run:
+        args = ('--process', unique(), *ledger, str(here))
+        with hung(made, kind), check(made, tmp_path, *args) as run:
             assert ends(run) == 4
             (line,) = said(tmp_path).splitlines()
             assert 'does not answer' in line
@@ -355,8 +356,8 @@ def test_a_ledger_that_hangs_is_unusable_for_a_check(
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_pidfile_that_hangs_holds_the_signal(kind: str, tmp_path: Path) -> None:
-    """That is said, TERM ends the watch while it reads, and who is named is told when
-    the mount answers.
+    """That is said, TERM ends the watch while it reads, and anyone who is named is
+    notified when the mount answers.
     """
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
@@ -365,8 +366,8 @@ def test_a_pidfile_that_hangs_holds_the_signal(kind: str, tmp_path: Path) -> Non
             started(name, [str(here)], made.under) as app,
     ):
         (made.source / 'pid').write_text(f'{app.pid}\n', 'ascii')
-        words = ('--pidfile', str(made.at / 'pid'), str(here))
-        with watch(*words, under=made.under) as sidecar:
+        args = ('--pidfile', str(made.at / 'pid'), str(here))
+        with watch(*args, under=made.under) as sidecar:
             sidecar.until('baseline')
             with hung(made, kind):
                 here.write_text('after\n', 'ascii')
@@ -386,7 +387,7 @@ def test_a_pidfile_that_hangs_holds_the_signal(kind: str, tmp_path: Path) -> Non
 
 @contextlib.contextmanager
 def over(made: Mount, what: str, place: Path) -> Iterator[Path]:
-    """Give where a file system is that itself lies on a mount, and has its files.
+    """Yield the place of a file system that lies on a mount, with its files.
 
     what: 'overlay', or 'loop': an image that a loop device (loop(4)) reads.
     """
@@ -433,9 +434,9 @@ def test_what_lies_on_a_mount_may_hang_as_it_does(
             mounted(kind, tmp_path) as made,
             over(made, what, tmp_path) as at,
     ):
-        # Not before it hangs: what an image holds is cached by the first look.
-        words = ('--process', unique(), str(at / LARGE))
-        with begun(made, kind, *words) as sidecar:
+        # Not before it hangs: what an image holds is cached by the first poll.
+        args = ('--process', unique(), str(at / LARGE))
+        with begun(made, kind, *args) as sidecar:
             sidecar.until('started')
             until(lambda: forked(sidecar.pid), 'a child reads')
             stops(sidecar)

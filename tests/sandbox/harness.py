@@ -74,7 +74,7 @@ def needed(program: str, package: str) -> str:
 
 
 def fetched(name: str, script: str) -> Path:
-    """Return what a script beside this puts into TOOLS; as needed."""
+    """Return the path of what a script beside this puts into TOOLS."""
     path, command = TOOLS / name, ['sh', str(ROOT / 'tests' / 'sandbox' / script)]
     if not path.exists():
         done = subprocess.run(
@@ -100,13 +100,14 @@ def walk(
         directory: Path, told: Callable[[float], str], bounds: float | dict[str, float],
         change: Callable[[str, str, str], None] | None = None,
 ) -> dict[str, float]:
-    """Change the files in all five ways, each once the one before was told.
+    """Change the files in all five ways, each once the one before was delivered.
 
-    directory: as it is reached from outside. told: bound in seconds -> the next
-    line of the app that is told; raises AssertionError when none comes.
-    bounds: what the environment allows for each kind, in seconds.
-    Returns kind -> seconds from the change to the app's line. Raises
-    AssertionError for a line too early, too late, twice, or of another text.
+    directory: as it is reached from outside.
+    told: bound in seconds -> the next line of the app that is notified; raises
+        AssertionError when none comes.
+    bounds: what the environment allows for each kind, in seconds. Returns kind ->
+        seconds from the change to the app's line. Raises AssertionError for a line too
+        early, too late, twice, or of another text.
     """
     took = {}
     for number, kind in enumerate(changes.KINDS, 1):
@@ -126,10 +127,10 @@ def walk(
 
 
 class Polls:
-    """The polls that it takes a watch to tell each change; it has to log them (-v).
+    """The polls that it takes a watch to deliver each change; it has to log them (-v).
 
-    A bound in polls holds on a machine that does much else, where one in seconds
-    has to allow for that; how far apart they are is looked at over all of them.
+    A bound in polls holds on a machine that does much else; one in seconds has to
+    allow for that; how far apart they are is looked at over all of them.
     """
 
     def __init__(self, sidecar: Sidecar) -> None:
@@ -143,25 +144,25 @@ class Polls:
         changes.KINDS[kind](directory, text)
 
     def told(self, read: Callable[[float], str]) -> Callable[[float], str]:
-        """Return what reads the app's next line, as walk does, and then counts."""
+        """Return a function that reads the app's next line, and then counts."""
         def counting(bound: float) -> str:
             line = read(bound)
             self.sidecar.until('signalled')
             until = self.sidecar.seen[:self.sidecar.found]
-            # By the clock, for what it says is read through others.
+            # By the clock, because what it says is read through others.
             after = [at for at in polled(until) if at > self.changed]
             self.counts.append(len(after))
-            # The next is told when this one is done.
+            # The next is delivered when this one is done.
             self.sidecar.until('delivered')
             return line
 
         return counting
 
     def assert_prompt(self, interval: float) -> None:
-        """Assert that each change was told by the look that settles it, and that the
-        polls are as far apart as was asked for, in seconds, or closer.
+        """Assert that each change was delivered by the poll that settles it, and that
+        the polls are as far apart as was asked for, in seconds, or closer.
 
-        A change may come in the midst of a look, which is then one more.
+        A change may come in the midst of a poll, which is then one more.
         """
         assert self.counts
         assert max(self.counts) <= 3, self.counts
@@ -187,8 +188,9 @@ def inotifywait(
 ) -> Iterator[Lines]:
     """Have inotifywait watch a directory, and give what it says of it.
 
-    Started when this returns. under: a command to run it by. events: only these,
-    with commas between: who reads there makes events too.
+    Started when this returns.
+    under: a command to run it by.
+    events: only these, with commas between: anyone who reads there makes events too.
     """
     program = needed('inotifywait', 'inotify-tools')
     only = ('--event', events) if events else ()

@@ -24,8 +24,8 @@ def test_a_probe_fails_while_a_mount_hangs(kind: str, tmp_path: Path) -> None:
     port = free_port()
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
-        with watch(*words, under=made.under) as sidecar:
+        args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
+        with watch(*args, under=made.under) as sidecar:
             sidecar.until('baseline')
             until(lambda: status(port, READYZ) == 200, 'it is ready')
             before = status(port, HEALTHZ)
@@ -50,8 +50,8 @@ def test_one_that_begins_while_a_mount_hangs_is_not_ready(
     port = free_port()
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
-        with hung(made, kind), watch(*words, under=made.under) as sidecar:
+        args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
+        with hung(made, kind), watch(*args, under=made.under) as sidecar:
             try:
                 sidecar.until('started')
                 until(lambda: status(port, HEALTHZ) == 503, 'the probe fails')
@@ -67,21 +67,21 @@ def test_one_that_begins_while_a_mount_hangs_is_not_ready(
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_what_hangs_on_holds_no_port(kind: str, tmp_path: Path) -> None:
-    """TERM ends it, and the next one has the port at once, though a
-    look of the first may be there still.
+    """TERM ends it, and the next one has the port at once, though a poll of the first
+    may be there still.
     """
     port = free_port()
     with mounted(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
-        words = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
-        with watch(*words, under=made.under) as sidecar:
+        args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
+        with watch(*args, under=made.under) as sidecar:
             sidecar.until('baseline')
             with hung(made, kind):
                 until(lambda: status(port, HEALTHZ) == 503, 'the probe fails')
                 # Somebody asks at this very moment.
                 with socket.create_connection(('127.0.0.1', port)):
                     stops(sidecar)
-                with watch(*words, under=made.under) as other:
+                with watch(*args, under=made.under) as other:
                     try:
                         other.until('started')
                         until(lambda: status(port, READYZ) == 503, 'it answers')

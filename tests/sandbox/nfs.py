@@ -46,7 +46,7 @@ class Guest:
         self.lines = Lines(child.stdout.fileno())
 
     def fact(self, name: str, deadline: float = DEADLINE) -> Fact:
-        """Return what comes next, which has to be a fact of that name."""
+        """Return all that comes next, which has to be a fact of that name."""
         fact = self.next(deadline)
         assert fact['fact'] == name, fact
         return fact
@@ -54,7 +54,7 @@ class Guest:
     def next(self, deadline: float = DEADLINE) -> Fact:
         """Return the next fact.
 
-        Raises AssertionError where the guest fails, ends or is silent.
+        Raises AssertionError if the guest fails, ends or is silent.
         """
         line = ''
         # The kernel has something to say now and then.

@@ -51,16 +51,16 @@ def say(fact: str, **fields: object) -> None:
     print(json.dumps({'fact': fact, **fields}), flush=True)
 
 
-def run(*words: str) -> None:
+def run(*args: str) -> None:
     """Run a program of the guest.
 
-    Raises AssertionError where it fails, TimeoutExpired where it hangs.
+    Raises AssertionError if it fails, TimeoutExpired if it hangs.
     """
     done = subprocess.run(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, check=False, text=True, timeout=LATE,
     )
-    assert not done.returncode, f'{words}: {done.returncode} {done.stdout}'
+    assert not done.returncode, f'{args}: {done.returncode} {done.stdout}'
 
 
 def put(path: str, text: str) -> None:
@@ -121,8 +121,8 @@ def old(options: str) -> bool:
 def server(options: str, threads: int) -> None:
     """Have the server run with so many threads; with none it does not answer.
 
-    Nobody has to reclaim anything after a start: it ends its grace at once, for
-    an open would wait for that.
+    No one has to reclaim anything after a start: it ends its grace at once, for an open
+    would wait for that.
     """
     run('rpc.nfsd', *(() if old(options) else ('-N', '3')), str(threads))
     if threads:
@@ -132,8 +132,8 @@ def server(options: str, threads: int) -> None:
 def delegate(whether: bool) -> None:
     """Have the server delegate files: call the client back before one changes.
 
-    Not by default. A client takes up again what a server that was away had
-    delegated to it, and then nobody there sees what changed meanwhile.
+    Not by default. A client takes up again what a server that was away had delegated to
+    it, and then no one there sees what changed in the meantime.
     """
     put('/proc/sys/fs/leases-enable', str(int(whether)))
 
@@ -167,7 +167,7 @@ def share(options: str) -> None:
 
 
 class Place(NamedTuple):
-    """A directory with its files: where the server has it, and where the client."""
+    """A directory with its files: its path on the server, and on the client."""
 
     served: str
     mounted: str
@@ -188,7 +188,7 @@ def place(name: str) -> Place:
 
 @contextlib.contextmanager
 def app(name: str, *paths: str) -> Iterator[tuple[Lines, int]]:
-    """Run a program that is told; give what it says, and its pid."""
+    """Run a program that is notified; give what it says, and its pid."""
     child = subprocess.Popen(
         [sys.executable, str(APP), name, *paths], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -215,9 +215,9 @@ def until(
 ) -> dict[str, float]:
     """Have a watch poll until it has said an event so often; return how long it took.
 
-    Raises AssertionError at the deadline, in seconds.
-    polls: how many it took. late: the seconds from now to the beginning of the
-    last poll that did not see it, 0.0 where the first one did.
+    Raises AssertionError at the deadline, in seconds. polls: how many it took. late:
+    the seconds from now to the beginning of the last poll that did not see it, 0.0 if
+    the first one did.
     """
     began = time.monotonic()
     polls, late = 0, 0.0
@@ -266,12 +266,13 @@ STEPS: Mapping[str, Callable[[str, str], None]] = {
 def delays(quiet: float, deadline: float) -> None:
     """Say for each kind of change how late a poll may still miss it.
 
-    quiet: seconds without a change before each. deadline: seconds for each.
+    quiet: seconds without a change before each.
+    deadline: seconds for each.
     """
     here = place('delays')
     with (
             app(NAME, here.plain, here.linked) as (lines, _),
-            # No poll but those that are asked for, and none that reads all anew.
+            # No poll but those that are asked for, and none that reads all again.
             watch(
                 '--process', NAME, '-v', '--interval', '24h', '--rehash', '8760h',
                 here.plain, here.linked,
@@ -291,7 +292,8 @@ def delays(quiet: float, deadline: float) -> None:
 
 
 def changed(options: str) -> None:
-    """Walk through the changes: as they are told, and what inotify says of them."""
+    """Walk through the changes: as they are delivered, and what inotify says of them.
+    """
     # Quiet for longer than it takes to believe what stat says, if that were done.
     delays(3.0, LATE)
     delegate(True)
@@ -337,7 +339,9 @@ def ended(sidecar: Sidecar, what: str) -> None:
 
 
 def waiting(pid: int) -> str:
-    """Return where in the kernel a process waits, the innermost first (proc(5))."""
+    """Return the place where in the kernel a process waits, the innermost first
+    (proc(5)).
+    """
     try:
         stack = Path(f'/proc/{pid}/stack').read_text('ascii')
     except OSError as error:
@@ -354,11 +358,11 @@ def asleep() -> Iterator[str]:
                 yield f'{stat.rpartition(")")[0]}): {waiting(int(pid))}'
 
 
-def ran(what: str, *words: str) -> None:
+def ran(what: str, *args: str) -> None:
     """Run pollreload, and say what came of that; status null: it did not end."""
     began = time.monotonic()
     child = subprocess.Popen(
-        [*POLLRELOAD, *words], env=environment(), stdin=subprocess.DEVNULL,
+        [*POLLRELOAD, *args], env=environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )
     try:
@@ -400,7 +404,7 @@ def hung(options: str) -> None:
 
 
 def told_nothing(lines: Lines, pid: int) -> None:
-    """Say what the app says next, after it was asked to say something."""
+    """Report what the app says next, after it was asked to say something."""
     os.kill(pid, signal.SIGUSR1)
     say('next', line=lines.read(LATE))
 
@@ -467,7 +471,7 @@ def operations() -> Counter[str]:
 
 
 def cost(options: str) -> None:
-    """Say what a poll asks the server for, where nothing changes."""
+    """Report what a poll asks the server for, where nothing changes."""
     here = place('conf')
     delegate(bool(os.environ['NFS_DELEGATIONS']))
     with watch('--process', NAME, '-v', '--interval', '5s', here.plain) as sidecar:

@@ -15,15 +15,15 @@ ACTIMEO = 3.0  # s that the client may believe what it has
 OPTIONS = f'vers=4.2,actimeo={ACTIMEO:.0f}'
 POLL, SETTLE = 0.5, 0.2  # s, as the guest has them
 BUSY = 5.0  # s that the machine may take for all that a change starts
-# s from TERM to the end. With both processors taken by others it is below 0.1; where a
+# s from TERM to the end. With both processors taken by others it is below 0.1; if a
 # process waits for the server after all, it is 3 s at least.
 PROMISED = 1.0
-# A name is believed to be gone, or a link to lead where it did, for as long as
-# the attributes of its directory. What is opened is asked about each time.
+# A name is believed to be gone, or a link to lead to its old target, for as long as the
+# attributes of its directory. What is opened is asked about each time.
 BELIEVED = ('turned', 'gone', 'back')
 
 
-def test_every_kind_of_change_is_told_once() -> None:
+def test_every_kind_of_change_is_delivered_once() -> None:
     """By the first poll after it, or the first after actimeo; inotify sees none."""
     with guest('changed', OPTIONS) as machine:
         assert 'acdirmax=3' in machine.fact('mounted')['line']
@@ -59,8 +59,9 @@ def stopped(machine: Guest, what: str) -> None:
     assert fact['seconds'] < PROMISED, fact
 
 
-def test_nothing_is_told_while_the_server_is_away() -> None:
-    """The stall is logged, TERM and --timeout are kept, and after it all is told."""
+def test_nothing_is_delivered_while_the_server_is_away() -> None:
+    """The stall is logged, TERM and --timeout are kept, and after it all is delivered.
+    """
     with guest('hung', OPTIONS) as machine:
         machine.fact('mounted')
         for _ in range(2):
@@ -84,7 +85,7 @@ def test_nothing_is_told_while_the_server_is_away() -> None:
 
 
 def test_a_ledger_that_hangs_stops_nothing() -> None:
-    """What can be read is told, TERM is kept, and the rest says what is wrong."""
+    """What can be read is delivered, TERM is kept, and the rest says what is wrong."""
     with guest('kept', OPTIONS) as machine:
         machine.fact('mounted')
         fact = machine.fact('beside')

@@ -1,4 +1,5 @@
-"""The control: where nothing is in the way, all is told, and inotify says so too."""
+"""The control: where nothing is in the way, all is delivered, and inotify says so too.
+"""
 from __future__ import annotations
 
 import subprocess
@@ -10,7 +11,7 @@ from tests.sandbox.harness import APP, Lines, inotifywait, silent, walk
 from tests.support.sidecar import unique, watch
 
 
-def test_every_kind_of_change_is_told_once(tmp_path: Path) -> None:
+def test_every_kind_of_change_is_delivered_once(tmp_path: Path) -> None:
     """On a file system of this machine, within two polls; the walk can see both."""
     files = [str(tmp_path / name) for name in (changes.PLAIN, changes.LINKED)]
     changes.lay(str(tmp_path), changes.text(0))
@@ -24,8 +25,8 @@ def test_every_kind_of_change_is_told_once(tmp_path: Path) -> None:
         assert app.stdout is not None
         lines = Lines(app.stdout.fileno())
         lines.until('ready')
-        words = ('--process', name, '--interval', '100ms', *files)
-        with watch(*words) as sidecar:
+        args = ('--process', name, '--interval', '100ms', *files)
+        with watch(*args) as sidecar:
             sidecar.until('baseline')
             walk(tmp_path, lines.read, 5.0)
             sidecar.poll()

@@ -93,7 +93,7 @@ def played(podman: Machine, config: Path, shared: bool = True) -> Iterator[Pod]:
         yield Pod(app, sidecar)
 
 
-def test_every_kind_of_change_is_told_once(podman: Machine, config: Path) -> None:
+def test_every_kind_of_change_is_delivered_once(podman: Machine, config: Path) -> None:
     """All of the five ways, by a sidecar that may do nothing but what its uid may."""
     with played(podman, config) as pod:
         polls = Polls(pod.sidecar)
@@ -130,7 +130,7 @@ def test_the_sidecar_is_what_the_pod_asks_for(podman: Machine, config: Path) -> 
 
 
 def test_a_pid_namespace_of_its_own_is_named(podman: Machine, config: Path) -> None:
-    """A sidecar that sees nobody says which line of the pod is missing; and as the
+    """A sidecar that sees no one says which line of the pod is missing; and as the
     first process of its namespace, TERM ends it all the same.
     """
     with played(podman, config, shared=False) as pod:
@@ -144,10 +144,10 @@ def test_a_pid_namespace_of_its_own_is_named(podman: Machine, config: Path) -> N
         assert pod.sidecar.seen[-1]['event'] == 'stopped'
 
 
-# Who is told, by the uid of the sidecar and what it is given: a process may signal
-# those of its own uid, and with an effective CAP_KILL all (kill(2)). Root has what
-# is given. Another user has none of podman's defaults; what is added by name podman
-# makes ambient, and Kubernetes does not, so that exec(2) takes it away.
+# Who is notified, by the uid of the sidecar and what it is given: a process may signal
+# those of its own uid, and with an effective CAP_KILL all (kill(2)). Root has what is
+# given. Another user has none of podman's defaults; what is added by name podman makes
+# ambient, and Kubernetes does not, so that exec(2) takes it away.
 EVERYBODY = {ROOT, SAME, OTHER}
 DEFAULT, DROPPED, ADDED = (), ('--cap-drop=ALL',), ('--cap-drop=ALL', '--cap-add=KILL')
 NAMES = {DEFAULT: 'default', DROPPED: 'drop-all', ADDED: 'drop-all-add-kill'}
@@ -160,8 +160,8 @@ TOLD = {
     (SAME, DROPPED): ({SAME}, {SAME}),
     (SAME, ADDED): (EVERYBODY, {SAME}),
 }
-# What is said to who may not. In vain is a CAP_KILL that may be had and is not in
-# effect, which both a default and an addition leave to a user who is not root.
+# What is said to anyone who may not. In vain is a CAP_KILL that may be had and is not
+# in effect, which both a default and an addition leave to a user who is not root.
 ADD = 'run as the same uid, or as root with CAP_KILL'
 IN_VAIN = 'run as the same uid, or as root with CAP_KILL, which is not in effect for'
 RUNTIMES = {'podman': 'runc', 'kubernetes': 'kubernetes'}
@@ -199,14 +199,14 @@ READ_ONLY = ('--read-only', '--read-only-tmpfs=false')
 
 
 def beside(
-        apps: Apps, uid: int, given: Sequence[str], runtime: str, *words: str,
+        apps: Apps, uid: int, given: Sequence[str], runtime: str, *args: str,
 ) -> list[str]:
     """Return how podman is to run our image beside the apps."""
     return [
         f'--runtime={runtime}', 'run', '--rm', '--network=none', '--name=sidecar',
         *READ_ONLY, '--security-opt=no-new-privileges', f'--user={uid}:{uid}',
         *given, f'--pid=container:{apps.targets[ROOT].name}',
-        f'--volume={apps.config}:{CONFIG}:ro', IMAGE, *words,
+        f'--volume={apps.config}:{CONFIG}:ro', IMAGE, *args,
         '--process', 'app', '--select', 'all', *WATCHED,
     ]
 
@@ -218,9 +218,11 @@ def beside(
 def test_who_may_signal_whom(
         podman: Machine, apps: Apps, uid: int, given: tuple[str, ...], given_by: str,
 ) -> None:
-    """Who is not told is named in one line that says what to do; doctor foretells it.
+    """A process that is not notified is named in one line that says what to do; doctor
+    foretells it.
 
-    One sidecar for three cells: who cannot be told keeps nobody else from it.
+    One sidecar for three cells: anyone who cannot be notified keeps no one else from
+    it.
     """
     told = TOLD[uid, given][list(RUNTIMES).index(given_by)]
     refused = EVERYBODY - told
@@ -231,10 +233,10 @@ def test_who_may_signal_whom(
     assert {user for user, row in rows.items() if row['verdict'] == 'fail'} == refused
     assert [rows[user]['remedy'] for user in refused] == [advice] * len(refused)
     assert status == (1 if refused else 0)
-    words = beside(
+    args = beside(
         apps, uid, given, runtime, 'watch', *quick('--interval', '200ms', '-v'),
     )
-    with Watch(podman, 'sidecar', podman.start(*words)) as sidecar:
+    with Watch(podman, 'sidecar', podman.start(*args)) as sidecar:
         sidecar.until('baseline')
         effective = podman.status('sidecar')['CapEff']
         assert bool(int(effective, 16) & CAP_KILL) == (told == EVERYBODY)
@@ -260,9 +262,9 @@ def test_who_may_signal_whom(
         })
 
 
-def doctor(podman: Machine, words: Sequence[str]) -> tuple[int, dict[int, Row]]:
+def doctor(podman: Machine, args: Sequence[str]) -> tuple[int, dict[int, Row]]:
     """Return the exit status of a doctor, and what it says of signals, by uid."""
-    done = podman.run(*words, '--output', 'json', check=False)
+    done = podman.run(*args, '--output', 'json', check=False)
     found = {}
     for row in json.loads(done.stdout)['rows']:
         if row['check'] == 'permission':
@@ -281,7 +283,7 @@ def test_without_any_word_the_variables_are_named(podman: Machine) -> None:
 
 
 def writable(mounts: str) -> set[str]:
-    """Return what may be written of a container, where its mounts are listed.
+    """Return all that may be written of a container, where its mounts are listed.
 
     All but the files of the kernel, and /dev with its /dev/shm, of which every
     container has its own.

@@ -5,7 +5,7 @@ with that one the kernel ends all that is in there: podman, conmon, containers,
 mounts. Files, locks and images are the machine's own, so that nothing of the
 host's podman is seen or touched. Only cgroups are left, and removed by name.
 
-Without the right to raise limits (CAP_SYS_RESOURCE) podman has to be told both,
+Without the right to raise limits (CAP_SYS_RESOURCE) podman needs both,
 nofile and nproc; and crun refuses a host that has cgroups of both versions.
 """
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support.targets import only_child
 
 IMAGE, BASE = 'localhost/pollreload:test', 'localhost/base:test'
 PATH = '/usr/local/bin:/usr/bin:/bin'  # of the base
-CONFIG = '/config'  # where the files are in a container
+CONFIG = '/config'  # the mount point of the files
 CGROUPS = Path('/sys/fs/cgroup')
 DEADLINE = 60.0  # s for any one thing
 
@@ -76,8 +76,9 @@ os.execv('$RUNC', ['$RUNC', *sys.argv[1:]])
 class Machine:
     """Where podman runs: its files in a directory, its processes in a namespace.
 
-    place: its files, all of them. images: another machine's, whose images this one
-        reads; None for none. pid: of its first process, as we see it.
+    place: its files, all of them.
+    images: another machine's, whose images this one reads; None for none.
+    pid: of its first process, as we see it.
     """
 
     def __init__(self, place: Path, images: Path | None) -> None:
@@ -93,7 +94,7 @@ class Machine:
             'CONTAINERS_STORAGE_CONF': str(place / 'storage.conf'),
         }
         configure(place, images)
-        # catatonit reaps what is left by who started it. /dev/shm and /run have
+        # catatonit reaps what is left by anyone who started it. /dev/shm and /run have
         # podman's locks, and what it takes for the host's containers.
         self.keeper = subprocess.Popen(
             ('unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
@@ -111,25 +112,25 @@ class Machine:
             self.end()
             raise
 
-    def command(self, *words: str) -> list[str]:
+    def command(self, *args: str) -> list[str]:
         """Return a call of podman."""
         return [
-            'nsenter', f'--target={self.pid}', '--mount', '--pid', 'podman', *words,
+            'nsenter', f'--target={self.pid}', '--mount', '--pid', 'podman', *args,
         ]
 
-    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Call podman, and wait for its end."""
         done = subprocess.run(
-            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True,
+            self.command(*args), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=DEADLINE, check=False, env=self.env,
         )
-        assert not (check and done.returncode), f'podman {words}: {done.stderr}'
+        assert not (check and done.returncode), f'podman {args}: {done.stderr}'
         return done
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
         """Call podman; what it says is in the pipes of what is returned."""
         return subprocess.Popen(
-            self.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            self.command(*args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=self.env,
         )
 
@@ -149,7 +150,7 @@ class Machine:
     def stop(self, name: str, seconds: int) -> int:
         """Stop a container by TERM, and after some seconds by KILL.
 
-        Returns its exit status, 137 where it took the KILL.
+        Returns its exit status, 137 if it took the KILL.
         """
         self.run('stop', f'--time={seconds}', name)
         return int(self.run('inspect', '--format={{.State.ExitCode}}', name).stdout)
@@ -192,7 +193,7 @@ def known(events: Path) -> set[str]:
     """Return the names of all containers and pods that podman has had, by its log."""
     if not events.exists():
         return set()
-    # The last line may be cut: whoever wrote it has been killed.
+    # The last line may be cut: anyone who wrote it has been killed.
     return set(re.findall('"ID":"([0-9a-f]{64})"', events.read_text('utf-8')))
 
 
@@ -276,15 +277,15 @@ def fill(place: Path, image: Path, base: Path) -> None:
 class Target:
     """tests/sandbox/app.py in a container, ready.
 
-    words: more of what podman run is asked for.
+    args: more of what podman run is asked for.
     """
 
-    def __init__(self, machine: Machine, files: Path, uid: int, *words: str) -> None:
+    def __init__(self, machine: Machine, files: Path, uid: int, *args: str) -> None:
         self.machine, self.name = machine, f'app-{uid}'
         self.child = machine.start(
             'run', '--rm', '--network=none', f'--name={self.name}',
             f'--user={uid}:{uid}', f'--volume={files}:{CONFIG}:ro',
-            f'--volume={program(machine)}:/app.py:ro', *words,
+            f'--volume={program(machine)}:/app.py:ro', *args,
             BASE, 'python3', '/app.py', 'app', f'{CONFIG}/{changes.PLAIN}',
         )
         assert self.child.stdout is not None

@@ -36,7 +36,7 @@ INOTIFY = tuple(
     if call in seccomp.NUMBERS[os.uname().machine]
 )
 OTHER, APPS = As(65532, 65532), As(1000, 1000)
-# setpriv(1): no capability is left, whoever one is.
+# setpriv(1): no capability is left, whatever the user.
 BARE = ('setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all')
 ALONE = ('unshare', '--pid', '--fork', '--mount-proc', '--kill-child')
 
@@ -51,7 +51,7 @@ def place() -> Iterator[Path]:
 
 
 def laid(place: Path) -> list[str]:
-    """Lay the files of changes in a directory, and return what is to be watched."""
+    """Lay the files of changes in a directory, and return what should be watched."""
     changes.lay(str(place), changes.text(0))
     return [str(place / name) for name in (changes.PLAIN, changes.LINKED)]
 
@@ -62,7 +62,7 @@ def refusing(error: str, calls: Sequence[str]) -> tuple[str, ...]:
 
 
 def walked(place: Path, app: App, sidecar: Sidecar) -> None:
-    """Walk the kinds of change, and have each told once."""
+    """Walk the kinds of change, and have each delivered once."""
     sidecar.until('baseline')
     walk(place, app.read, BOUND)
     sidecar.poll()
@@ -72,8 +72,8 @@ def walked(place: Path, app: App, sidecar: Sidecar) -> None:
 
 
 def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
-    """ENOSYS to all of inotify and pidfd: each change is told once, and by kill(2),
-    as strace sees it.
+    """ENOSYS to all of inotify and pidfd: each change is delivered once, and by
+    kill(2), as strace sees it.
     """
     name, files = unique('app'), laid(place)
     trace = place / 'trace'
@@ -83,9 +83,9 @@ def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
         *refusing('ENOSYS', (*INOTIFY, *PIDFD)),
     )
     with started(name, files, ()) as app:
-        words = ('--process', name, '--interval', '100ms', *CALM, *files)
+        args = ('--process', name, '--interval', '100ms', *CALM, *files)
         # Measured it would be slow: each call of coverage's goes by strace.
-        with watch(*words, under=under, measured=False) as sidecar:
+        with watch(*args, under=under, measured=False) as sidecar:
             walked(place, app, sidecar)
             assert sidecar.count('signalled', how='kill') == len(changes.KINDS)
         calls = trace.read_text('ascii')
@@ -98,20 +98,20 @@ def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
 
 @pytest.mark.parametrize('calls', [PIDFD, PIDFD[:1], PIDFD[1:]], ids=','.join)
 @pytest.mark.parametrize('error', ['ENOSYS', 'EPERM'])
-def test_every_change_is_told_where_pidfd_is_refused(
+def test_every_change_is_delivered_where_pidfd_is_refused(
         error: str, calls: Sequence[str], place: Path,
 ) -> None:
     """Old kernels say ENOSYS and old profiles EPERM, to one call or to both."""
     name, files = unique('app'), laid(place)
     with started(name, files, ()) as app:
-        words = ('--process', name, '--interval', '100ms', *CALM, *files)
-        with watch(*words, under=refusing(error, calls)) as sidecar:
+        args = ('--process', name, '--interval', '100ms', *CALM, *files)
+        with watch(*args, under=refusing(error, calls)) as sidecar:
             walked(place, app, sidecar)
             assert sidecar.count('signalled', how='kill') == len(changes.KINDS)
 
 
 def limited(limit: str) -> tuple[str, ...]:
-    """Return a command to run another by, in a user namespace where a limit is 0.
+    """Return a command to run another by, in a user namespace if a limit is 0.
 
     Its root is ours, by uid, and so it may signal what runs as we do.
     """
@@ -129,7 +129,7 @@ def limited(limit: str) -> tuple[str, ...]:
     (lambda: limited('max_inotify_instances'), 'initialize inotify'),
     (lambda: limited('max_inotify_watches'), 'limit on inotify watches reached'),
 ], ids=['ENOSYS', 'instances', 'watches'])
-def test_every_change_is_told_where_inotify_is_refused(
+def test_every_change_is_delivered_where_inotify_is_refused(
         under: Any, says: str, place: Path,
 ) -> None:
     """inotifywait does not even start in the same place."""
@@ -142,8 +142,8 @@ def test_every_change_is_told_where_inotify_is_refused(
     assert refused.returncode == 1, refused
     assert says in refused.stderr
     with started(name, files, ()) as app:
-        words = ('--process', name, '--interval', '100ms', *CALM, *files)
-        with watch(*words, under=how) as sidecar:
+        args = ('--process', name, '--interval', '100ms', *CALM, *files)
+        with watch(*args, under=how) as sidecar:
             walked(place, app, sidecar)
 
 
@@ -160,15 +160,16 @@ def hidden(options: str, *more: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def run(
-        user: As | None, under: Sequence[str], command: str, *words: str,
+        user: As | None, under: Sequence[str], command: str, *args: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command of pollreload as a user, or as we are; words and all in pipes."""
+    """Run a command of pollreload as a user, or as we are; its output is in pipes.
+    """
     python, variables, held = [sys.executable], dict[str, str](), list[int]()
     if user is not None:
         python, variables, held = become(user)
     try:
         child = subprocess.Popen(
-            (*under, *python, '-m', 'pollreload', command, *words),
+            (*under, *python, '-m', 'pollreload', command, *args),
             env=environment(variables, measured=False), pass_fds=held, cwd='/',
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
@@ -183,11 +184,11 @@ def run(
 
 
 def tried(
-        user: As | None, under: Sequence[str], path: Path, *words: str,
+        user: As | None, under: Sequence[str], path: Path, *args: str,
 ) -> str:
     """Return why a change of a file is held from a target that cannot be seen."""
     with run(
-            user, under, 'watch', *quick('--interval', '1h', *words), str(path),
+            user, under, 'watch', *quick('--interval', '1h', *args), str(path),
     ) as child:
         sidecar = Sidecar(child, False)
         sidecar.until('baseline')
@@ -196,9 +197,9 @@ def tried(
         return str(sidecar.until('held')['message'])
 
 
-def doctored(user: As | None, under: Sequence[str], *words: str) -> str:
-    """Return what doctor says, where it has to find fault."""
-    with run(user, under, 'doctor', *words) as child:
+def doctored(user: As | None, under: Sequence[str], *args: str) -> str:
+    """Return all that doctor says, if it has to find fault."""
+    with run(user, under, 'doctor', *args) as child:
         out, err = child.communicate(timeout=DEADLINE)
         assert (child.returncode, err) == (1, b''), out
         return out.decode()
@@ -219,20 +220,20 @@ def names_hidepid(says: str) -> None:
 def test_hidepid_is_named_with_what_to_do(
         level: str, how: str, place: Path,
 ) -> None:
-    """watch and doctor say that others are hidden from who has another uid, and not
-    that there is none.
+    """watch and doctor say that others are hidden from anyone who has another uid, and
+    not that there is none.
     """
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name, uid=APPS.uid) as target:
-        words = ('--process', name)
+        args = ('--process', name)
         if how == 'pidfile':
             changes.write(str(place / 'pid'), f'{target.pid}\n')
-            words = ('--pidfile', str(place / 'pid'))
+            args = ('--pidfile', str(place / 'pid'))
         under = hidden(f'hidepid={level}')
-        says = tried(OTHER, under, file, *words)
+        says = tried(OTHER, under, file, *args)
         names_hidepid(says)
-        rows = doctored(OTHER, under, *words, str(file))
+        rows = doctored(OTHER, under, *args, str(file))
         names_hidepid(rows)
 
 
@@ -255,7 +256,7 @@ def owned(user: As, name: str, path: Path) -> Iterator[App]:
     python, variables, held = become(user)
     try:
         child = subprocess.Popen(
-            # Its file may be where the user cannot go.
+            # Its file may be in a place that the user cannot enter.
             (*python, '-I', '-S', '-c', APP.read_text('utf-8'), name, str(path)),
             env={**os.environ, **variables}, pass_fds=held, cwd='/',
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -276,13 +277,13 @@ def owned(user: As, name: str, path: Path) -> Iterator[App]:
 
 @pytest.mark.parametrize('level', ['1', '2', 'ptraceable'])
 def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
-    """Who has the uid of the target tells it each change."""
+    """A sidecar with the uid of the target delivers each change."""
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
-    words = quick('--process', name, '--interval', '1h', str(file))
+    args = quick('--process', name, '--interval', '1h', str(file))
     with (
             owned(APPS, name, file) as app,
-            run(APPS, hidden(f'hidepid={level}'), 'watch', *words) as child,
+            run(APPS, hidden(f'hidepid={level}'), 'watch', *args) as child,
     ):
         sidecar = Sidecar(child, False)
         sidecar.until('baseline')
@@ -293,20 +294,20 @@ def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
 
 
 def test_hidepid_hides_nothing_from_its_group(place: Path) -> None:
-    """Its gid, 0 where no other is named, sees all (proc(5)), as OpenShift's arbitrary
+    """Its gid, 0 if no other is named, sees all (proc(5)), as OpenShift's arbitrary
     users do. What is not there is then not there.
     """
     file = place / 'file'
     changes.write(str(file), 'before\n')
-    words = ('--process', unique('app'), str(file))
-    rows = doctored(As(OTHER.uid, 0), hidden('hidepid=2'), *words)
+    args = ('--process', unique('app'), str(file))
+    rows = doctored(As(OTHER.uid, 0), hidden('hidepid=2'), *args)
     assert 'no process is called' in rows
     assert 'hidepid' not in rows
 
 
 def test_ptraceable_hides_from_its_group_too(place: Path) -> None:
-    """hidepid=ptraceable asks for no group: uid 0 with gid 0 and no capability sees
-    nobody else, and is not told that a gid= would help.
+    """hidepid=ptraceable asks for no group: uid 0 with gid 0 and no capability sees no
+    one else, and no line says that a gid= would help.
     """
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
@@ -336,11 +337,11 @@ def within(pid: int, *command: str) -> Iterator[App]:
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_pid_1_watches_and_stops(number: signal.Signals, place: Path) -> None:
     """The kernel spares a pid 1 whatever it has no handler for; watch stops all the
-    same, and tells each change before.
+    same, and delivers each change before.
     """
     name, files = unique('app'), laid(place)
-    words = ('--process', name, '--interval', '100ms', *CALM, *files)
-    with watch(*words, namespace=True) as sidecar:
+    args = ('--process', name, '--interval', '100ms', *CALM, *files)
+    with watch(*args, namespace=True) as sidecar:
         with within(sidecar.pid, name, *files) as app:
             walked(place, app, sidecar)
         assert sidecar.stop(number) == 0
@@ -348,28 +349,29 @@ def test_pid_1_watches_and_stops(number: signal.Signals, place: Path) -> None:
 
 
 @contextlib.contextmanager
-def beside(pid: int, *words: str) -> Iterator[Sidecar]:
+def beside(pid: int, *args: str) -> Iterator[Sidecar]:
     """Give a watch that runs in the pid namespace and the mounts of a process."""
     enter = ('nsenter', f'--target={pid}', '--pid', '--mount')
-    with watch(*words, under=enter) as sidecar:
+    with watch(*args, under=enter) as sidecar:
         sidecar.until('started')
         sidecar.pid = only_child(sidecar.child.pid)
         yield sidecar
 
 
-def test_a_target_that_is_pid_1_is_told(place: Path) -> None:
+def test_a_target_that_is_pid_1_is_notified(place: Path) -> None:
     """A handler is what makes a pid 1 take a signal."""
     name, files = unique('app'), laid(place)
     with started(name, files, ALONE) as app:
         app.pid = only_child(app.pid)
-        words = ('--process', name, '--interval', '100ms', *CALM, *files)
-        with beside(app.pid, *words) as sidecar:
+        args = ('--process', name, '--interval', '100ms', *CALM, *files)
+        with beside(app.pid, *args) as sidecar:
             walked(place, app, sidecar)
             assert sidecar.until('signalled')['pid'] == 1
 
 
 def test_a_target_that_is_pid_1_without_a_handler_is_held(place: Path) -> None:
-    """kill(2) would succeed, and nothing happen. It is told once it has a handler."""
+    """kill(2) would succeed, and nothing happen. It is notified once it has a handler.
+    """
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
     with (
@@ -398,14 +400,14 @@ def readonly() -> tuple[str, ...]:
 
 
 def test_a_watch_goes_on_without_a_ledger_that_cannot_be_written(place: Path) -> None:
-    """One line says so, and each change is told once."""
+    """One line says so, and each change is delivered once."""
     name, files = unique('app'), laid(place)
-    words = (
+    args = (
         '--process', name, '--interval', '100ms', *CALM,
         '--state-file', str(place / 'state' / 'ledger'), *files,
     )
     with started(name, files, ()) as app:
-        with watch(*words, under=readonly()) as sidecar:
+        with watch(*args, under=readonly()) as sidecar:
             # bwrap(1) forks.
             sidecar.pid = sidecar.until('started')['pid']
             walked(place, app, sidecar)
@@ -417,19 +419,19 @@ def test_a_watch_goes_on_without_a_ledger_that_cannot_be_written(place: Path) ->
     assert not (place / 'state').exists()
 
 
-@pytest.mark.parametrize('words', [(), ('--state-file', '/usr/ledger')], ids=[
+@pytest.mark.parametrize('args', [(), ('--state-file', '/usr/ledger')], ids=[
     'default', 'named',
 ])
 def test_a_check_exits_4_where_its_ledger_cannot_be_written(
-        words: Sequence[str], place: Path,
+        args: Sequence[str], place: Path,
 ) -> None:
-    """One line says why and what to do, and nobody is told."""
+    """One line says why and what to do, and no process is notified."""
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name) as target:
         under = ('env', f'XDG_STATE_HOME={place}/state', *readonly())
         more = ('--on-start', 'always', '--process', name, str(file))
-        with run(None, under, 'check', *words, *more) as child:
+        with run(None, under, 'check', *args, *more) as child:
             out, err = child.communicate(timeout=DEADLINE)
         assert (child.returncode, out) == (4, b'')
         (line,) = err.decode().splitlines()
@@ -445,8 +447,8 @@ def test_doctor_says_that_the_ledger_cannot_be_written(place: Path) -> None:
     name, file = unique('app'), place / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name):
-        words = ('--process', name, '--state-file', str(place / 'ledger'), str(file))
-        rows = doctored(None, readonly(), *words).splitlines()
+        args = ('--process', name, '--state-file', str(place / 'ledger'), str(file))
+        rows = doctored(None, readonly(), *args).splitlines()
         (failed,) = (row for row in rows if row.startswith('fail'))
         assert 'read-only file system' in failed
         assert 'name another with --state-file' in failed

@@ -20,9 +20,9 @@ from tests.support.sidecar import unique, write
 
 
 @contextlib.contextmanager
-def begun(made: Mount, path: str, *words: str) -> Iterator[Several]:
+def begun(made: Mount, path: str, *args: str) -> Iterator[Several]:
     """Give a watch in the space of a mount; at the end the mount answers."""
-    with started(path, *words, under=made.under) as it:
+    with started(path, *args, under=made.under) as it:
         try:
             it.until('started')
             until(
@@ -37,7 +37,9 @@ def begun(made: Mount, path: str, *words: str) -> Iterator[Several]:
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_read_that_hangs_delays_no_other_watch(kind: str, tmp_path: Path) -> None:
-    """The other is told meanwhile, may be given other settings, and TERM ends both."""
+    """The other is notified in the meantime, may be given other settings, and TERM ends
+    both.
+    """
     conf, name = str(tmp_path / 'app.conf'), unique()
     write(conf, 'first')
     with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
@@ -64,7 +66,7 @@ def test_a_read_that_hangs_delays_no_other_watch(kind: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_one_that_hangs_may_be_removed(kind: str, tmp_path: Path) -> None:
-    """Nobody waits for its read to end."""
+    """No one waits for its read to end."""
     conf, name = str(tmp_path / 'app.conf'), unique()
     write(conf, 'first')
     with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
@@ -119,7 +121,7 @@ def test_a_config_file_that_hangs_stops_no_watch(kind: str, tmp_path: Path) -> N
 def test_a_config_file_that_hangs_at_the_start_is_refused(
         kind: str, tmp_path: Path,
 ) -> None:
-    """In one line, after some seconds: whoever starts it is to know."""
+    """In one line, after some seconds: anyone who starts it is to know."""
     with mounted(kind, tmp_path) as made:
         put(made.source / 'w.toml', table(path='/a', process='x'))
         path = str(made.at / 'w.toml')

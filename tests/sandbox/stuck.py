@@ -1,4 +1,4 @@
-"""FUSE mounts that can be told to stop answering, and that are always cleaned up.
+"""FUSE mounts that can be made to stop answering, and that are always cleaned up.
 
 Each is in a mount namespace of its own: no other test, nor pytest itself, can
 stumble over one that hangs. What a test runs there it runs by .under.
@@ -28,14 +28,14 @@ from tests.support.targets import only_child, states
 
 SFTP = '/usr/lib/openssh/sftp-server'
 FUSECTL = '/sys/fs/fuse/connections'
-# setpriv(1): it ends with who has started it, even where it is stopped.
+# setpriv(1): it ends with anyone who has started it, even if it is stopped.
 TIED = ('setpriv', '--pdeathsig', 'KILL')
 
 
 class Space:
     """A mount namespace of its own, as long as this is open.
 
-    under: a command to run another by that is to be in it.
+    under: a command to run another by that should be in it.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Space:
         )
 
     def mounted(self, point: Path) -> str:
-        """Return the device of a mount, '0:53'; '' where there is none.
+        """Return the device of a mount, '0:53'; '' if there is none.
 
         From mountinfo, proc(5): nothing of the mount is touched.
         """
@@ -77,12 +77,13 @@ class Space:
 
 
 class Mount:
-    """A FUSE mount in a space: where it is, what it shows, and who serves it.
+    """A FUSE mount in a space: its place, what it shows, and what serves it.
 
-    at: to be touched by processes in the space alone. source: the same files,
-        as they are reached from outside. daemon: the pid of who holds /dev/fuse.
-        server: the pid of who answers the daemon; the daemon's where nobody does.
-        log: what the daemon says.
+    at: to be touched by processes in the space alone.
+    source: the same files, as they are reached from outside.
+    daemon: the pid of the process that holds /dev/fuse.
+    server: the pid of the process that answers the daemon; the daemon's if no one does.
+    log: what the daemon says.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class Mount:
         self.stopped.clear()
 
     def abort(self) -> None:
-        """Abort its connection: whoever waits for an answer has an error."""
+        """Abort its connection: a process that waits for an answer has an error."""
         if self.connection:
             file = f'{FUSECTL}/{self.connection}/abort'
             self.space.run('sh', '-c', f'echo 1 > {file}', check=False)
@@ -180,7 +181,8 @@ def mount(
 ) -> Iterator[Mount]:
     """Mount place/source at place/mount by sshfs or bindfs, in the foreground.
 
-    options: -o each. source: another one, which may be on a mount in the space.
+    options: -o each.
+    source: another one, which may be on a mount in the space.
     """
     program = needed(kind, kind)
     at, shown = place / 'mount', source or place / 'source'
@@ -192,7 +194,7 @@ def mount(
     if kind == 'sshfs':
         if not os.access(SFTP, os.X_OK):
             missing(f'{SFTP} is not here: apt-get install openssh-sftp-server')
-        # In place of ssh, which it gives the words of a command line.
+        # In place of ssh, which it gives the arguments of a command line.
         script = place / 'sftp'
         script.write_text(f'#!/bin/sh\nexec {SFTP}\n', 'ascii')
         script.chmod(0o755)
@@ -237,10 +239,10 @@ def started(name: str, files: Sequence[str], under: Sequence[str]) -> Iterator[A
 
 
 def rest(sidecar: Sidecar) -> None:
-    """Read on until two looks that began by now have found nothing to tell.
+    """Read on until two polls that began by now have found nothing to deliver.
 
-    The looks of a mount that can hang are made beside the loop: to ask for one is
-    not to have it.
+    The polls of a mount that can hang are made beside the loop: to ask for one is not
+    to have it.
     """
     status = ''
     while not status.startswith('content current'):

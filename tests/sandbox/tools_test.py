@@ -104,7 +104,7 @@ def test_an_image_of_other_sources_is_noticed(name: str, tmp_path: Path) -> None
 
 
 def test_nothing_is_tested_on_a_stale_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line says which script builds it anew."""
+    """One line says which script builds it again."""
     fetched('image.stamp', IMAGE)
     monkeypatch.setattr(harness, 'fresh', lambda: False)
     monkeypatch.delenv('CI', raising=False)

@@ -1,4 +1,4 @@
-"""Apache httpd, which reloads on USR1 and ends where it cannot."""
+"""Apache httpd, which reloads on USR1 and ends if it cannot."""
 from __future__ import annotations
 
 from contextlib import closing
@@ -58,7 +58,7 @@ def site(place: Place) -> Site:
 
 
 def test_five_swaps_lose_no_request(site: Site) -> None:
-    """Each swap is told once and served, and no client sees a failure.
+    """Each swap is delivered once and served, and no client sees a failure.
 
     Not even those that keep their connections, though each reload ends the
     workers that hold them.
@@ -75,7 +75,7 @@ def test_five_swaps_lose_no_request(site: Site) -> None:
 
 
 def test_validation_holds_what_apache_refuses(site: Site) -> None:
-    """What apache2 -t refuses is held; once mended it is told once."""
+    """What apache2 -t refuses is held; once fixed it is delivered once."""
     points.held_while_invalid(site)
 
 
@@ -85,22 +85,22 @@ def test_apache_ends_on_what_it_refuses(site: Site) -> None:
 
 
 def test_started_after_the_sidecar(site: Site) -> None:
-    """A change waits for Apache to be there, and is told once."""
+    """A change waits for Apache to be there, and is delivered once."""
     points.started_later(site)
 
 
 def test_restarted_during_a_change(site: Site) -> None:
-    """Who takes the place of an Apache that ended is told once."""
+    """A process that takes the place of an Apache that ended is notified once."""
     points.restarted_meanwhile(site)
 
 
 def test_stopped_during_a_change(site: Site) -> None:
-    """A stopped first process is not told twice."""
+    """A stopped first process is not notified twice."""
     points.stopped_meanwhile(site)
 
 
 def test_two_beside_each_other(site: Site, place: Place) -> None:
-    """Two of them hold the signal; --pidfile and --cmdline tell them apart."""
+    """Two of them hold the signal; --pidfile and --cmdline distinguish them."""
     points.beside_another(site, place(APACHE, site))
 
 
@@ -118,5 +118,5 @@ def test_check_from_cron(site: Site) -> None:
 
 
 def test_check_from_a_timer(site: Site) -> None:
-    """A timer's service reloads Apache, and two at a time do not tell it twice."""
+    """A timer's service reloads Apache, and two at a time do not notify it twice."""
     points.from_timer(site)

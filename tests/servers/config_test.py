@@ -1,4 +1,4 @@
-"""examples/config: three programs, each told of its own, by one process."""
+"""examples/config: three programs, each notified of its own, by one process."""
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ LIFECYCLE = PROMETHEUS._replace(
 NOTES = '#!/bin/sh\necho "$*" >> {}\n'
 
 
-def test_each_is_told_of_its_own(place: Place, hall: Path) -> None:
+def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
     """nginx by a signal, Prometheus by a request, and by commands who uses a
     certificate.
     """
@@ -54,7 +54,7 @@ def test_each_is_told_of_its_own(place: Place, hall: Path) -> None:
         f'{hall}/w.toml', env={'PATH': f'{hall}:{os.environ["PATH"]}'}, cwd='/',
     ) as it:
         it.until('started')
-        # Of who cannot be asked it is not known what they have.
+        # What a server has that cannot be asked is not known.
         it.until('delivered', watch='prometheus')
         until(lambda: notes.exists() and notes.read_text().split('\n')[:2] == once,
               'both are told')

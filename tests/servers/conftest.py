@@ -17,7 +17,7 @@ Place = Callable[..., Site]
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """Return what makes a Site for a Kind, and ends it after the test."""
+    """Return a function that makes a Site for a Kind, and ends it after the test."""
     with contextlib.ExitStack() as stack:
         def make(kind: Kind, beside: Site | None = None) -> Site:
             return stack.enter_context(Site(kind, beside))

@@ -34,14 +34,14 @@ HELD = {
 LONGEST = 20.0  # s that an example may take
 
 
-def running(words: str) -> Iterator[str]:
-    """Yield the arguments of each process that has these words among them."""
+def running(args: str) -> Iterator[str]:
+    """Yield the arguments of each process that has these arguments among them."""
     for entry in filter(str.isdecimal, os.listdir('/proc')):
         try:
             line = Path(f'/proc/{entry}/cmdline').read_bytes().decode(errors='replace')
         except OSError:
             continue
-        if words in line:
+        if args in line:
             yield line.replace('\0', ' ')
 
 
@@ -91,8 +91,8 @@ def test_the_commands_are_accepted(name: str) -> None:
     listed = pod.partition(' args:\n')[2].partition(' resources:')[0]
     arguments = re.findall('^        - (.*)$', listed, re.MULTILINE)
 
-    for words in shlex.split(command)[1:], arguments:
-        assert isinstance(main(words), Plan), words
+    for args in shlex.split(command)[1:], arguments:
+        assert isinstance(main(args), Plan), args
 
 
 @pytest.mark.parametrize(

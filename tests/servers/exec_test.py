@@ -1,4 +1,4 @@
-"""Unbound, told by a command: unbound-control reload."""
+"""Unbound, notified by a command: unbound-control reload."""
 from __future__ import annotations
 
 import shlex
@@ -20,12 +20,12 @@ control-enable: yes
 CONTROLLED = UNBOUND._replace(files=controlled)
 
 
-def sidecar(site: Site, *words: str) -> Sidecar:
+def sidecar(site: Site, *args: str) -> Sidecar:
     """Start a sidecar that runs unbound-control; return it after its baseline."""
     program = needed('unbound-control', 'unbound')
     it = Sidecar([
         '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-        *words, '--exec', shlex.join([
+        *args, '--exec', shlex.join([
             program, '-c', f'{site.conf}/unbound.conf', 'reload',
         ]), site.conf,
     ], None)
@@ -33,8 +33,9 @@ def sidecar(site: Site, *words: str) -> Sidecar:
     return it
 
 
-def test_each_swap_is_told_once(place: Place) -> None:
-    """At the start, for it is not known what it runs with; then once for each swap."""
+def test_each_swap_is_delivered_once(place: Place) -> None:
+    """At the start, because it is not known what it runs with; then once for each swap.
+    """
     site = place(CONTROLLED)
     server = site.server()
     it = sidecar(site)
@@ -53,7 +54,7 @@ def test_each_swap_is_told_once(place: Place) -> None:
 
 
 def test_what_its_checker_refuses_is_held(place: Place) -> None:
-    """Nothing is run; what is mended is told once."""
+    """Nothing is run; what is fixed is delivered once."""
     site = place(CONTROLLED)
     server = site.server()
     it = sidecar(
@@ -73,7 +74,8 @@ def test_what_its_checker_refuses_is_held(place: Place) -> None:
 
 
 def test_it_is_tried_again_until_it_is_there(place: Place) -> None:
-    """What the command says of it is in the log, and it is told once it answers."""
+    """What the command says of it is in the log, and it is delivered once it answers.
+    """
     site = place(CONTROLLED)
     it = sidecar(site, '--on-start', 'never')
     site.swap('changed')

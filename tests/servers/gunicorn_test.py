@@ -1,4 +1,4 @@
-"""gunicorn, which reloads on HUP and ends where it cannot.
+"""gunicorn, which reloads on HUP and ends if it cannot.
 
 Its configuration is Python, and so is what it serves: conf holds both. The
 process is called gunicorn, after the script that starts it.
@@ -119,7 +119,7 @@ def can_run(user: As, python: str) -> bool:
 def within_reach(site: Site, user: As) -> None:
     """Put gunicorn where its own user can go, which the venv may not be.
 
-    Skips the test where that user can run no Python.
+    Skips the test if that user can run no Python.
     """
     python = next(filter(lambda path: can_run(user, path), PYTHONS), None)
     if python is None:
@@ -144,9 +144,9 @@ def within_reach(site: Site, user: As) -> None:
 
 @pytest.mark.parametrize('kind', [GUNICORN, THREADED], ids=['sync', 'gthread'])
 def test_five_swaps_lose_no_request(place: Place, kind: Kind) -> None:
-    """Each swap is told once and served, and no client sees a failure.
+    """Each swap is delivered once and served, and no client sees a failure.
 
-    Not even those that keep their connections, where the workers keep them.
+    Not even those that keep their connections, if the workers keep them.
     """
     site = place(kind)
 
@@ -160,7 +160,7 @@ def test_five_swaps_lose_no_request(place: Place, kind: Kind) -> None:
 
 
 def test_validation_holds_what_gunicorn_refuses(site: Site) -> None:
-    """What gunicorn --check-config refuses is held; once mended it is told once."""
+    """What gunicorn --check-config refuses is held; once fixed it is delivered once."""
     points.held_while_invalid(site)
 
 
@@ -201,7 +201,7 @@ def test_gunicorn_ends_of_an_application_that_cannot_be_loaded(place: Place) -> 
     points.died_of_it(place(GUNICORN._replace(broken=broken_app)))
 
 
-def test_a_worker_is_not_told(site: Site) -> None:
+def test_a_worker_is_not_notified(site: Site) -> None:
     """A worker has put HUP back to its default, which ends it: held."""
     server = site.server()
     sidecar = site.sidecar('--select', 'newest')
@@ -267,22 +267,22 @@ def test_with_setproctitle_it_has_another_name(
 
 
 def test_started_after_the_sidecar(site: Site) -> None:
-    """A change waits for gunicorn to be there, and is told once."""
+    """A change waits for gunicorn to be there, and is delivered once."""
     points.started_later(site)
 
 
 def test_restarted_during_a_change(site: Site) -> None:
-    """Who takes the place of a gunicorn that ended is told once."""
+    """A process that takes the place of a gunicorn that ended is notified once."""
     points.restarted_meanwhile(site)
 
 
 def test_stopped_during_a_change(site: Site) -> None:
-    """A stopped master is not told twice."""
+    """A stopped master is not notified twice."""
     points.stopped_meanwhile(site)
 
 
 def test_two_beside_each_other(site: Site, place: Place) -> None:
-    """Two masters hold the signal; --pidfile and --cmdline tell them apart."""
+    """Two masters hold the signal; --pidfile and --cmdline distinguish them."""
     points.beside_another(site, place(GUNICORN, site))
 
 
@@ -302,5 +302,5 @@ def test_check_from_cron(site: Site) -> None:
 
 
 def test_check_from_a_timer(site: Site) -> None:
-    """A timer's service reloads gunicorn, and two at a time do not tell it twice."""
+    """A timer's service reloads gunicorn, and two at a time do not notify it twice."""
     points.from_timer(site)

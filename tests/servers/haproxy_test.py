@@ -1,7 +1,7 @@
 """HAProxy in master-worker mode, which reloads on USR2, or keeps the workers it has.
 
-The master executes itself anew at each reload: its pid, its start time and its
-name stay.
+The master executes itself again at each reload: its pid, its start time and its name
+stay.
 """
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def own(user: As) -> As:
 
 
 def test_five_swaps_lose_no_request(site: Site) -> None:
-    """Each swap is told once and served, and no client sees a failure.
+    """Each swap is delivered once and served, and no client sees a failure.
 
     Not even those that keep their connections, though each reload ends the
     workers that hold them.
@@ -83,12 +83,12 @@ def test_five_swaps_lose_no_request(site: Site) -> None:
 
 
 def test_what_haproxy_refuses_is_not_verified(site: Site) -> None:
-    """The master waits with its old workers where it refuses, and that is seen."""
+    """The master waits with its old workers if it refuses, and that is seen."""
     points.not_verified(site)
 
 
 def test_validation_holds_what_haproxy_refuses(site: Site) -> None:
-    """What haproxy -c refuses is held; once mended it is told once."""
+    """What haproxy -c refuses is held; once fixed it is delivered once."""
     points.held_while_invalid(site)
 
 
@@ -139,22 +139,22 @@ def test_a_master_reloads_on_hup_too(place: Place) -> None:
 
 
 def test_started_after_the_sidecar(site: Site) -> None:
-    """A change waits for HAProxy to be there, and is told once."""
+    """A change waits for HAProxy to be there, and is delivered once."""
     points.started_later(site)
 
 
 def test_restarted_during_a_change(site: Site) -> None:
-    """Who takes the place of an HAProxy that ended is told once."""
+    """A process that takes the place of an HAProxy that ended is notified once."""
     points.restarted_meanwhile(site)
 
 
 def test_stopped_during_a_change(site: Site) -> None:
-    """A stopped master is not told twice."""
+    """A stopped master is not notified twice."""
     points.stopped_meanwhile(site)
 
 
 def test_two_beside_each_other(site: Site, place: Place) -> None:
-    """Two masters hold the signal; --pidfile and --cmdline tell them apart."""
+    """Two masters hold the signal; --pidfile and --cmdline distinguish them."""
     points.beside_another(site, place(HAPROXY, site))
 
 
@@ -172,5 +172,5 @@ def test_check_from_cron(site: Site) -> None:
 
 
 def test_check_from_a_timer(site: Site) -> None:
-    """A timer's service reloads HAProxy, and two at a time do not tell it twice."""
+    """A timer's service reloads HAProxy, and two at a time do not notify it twice."""
     points.from_timer(site)

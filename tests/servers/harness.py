@@ -33,7 +33,7 @@ import xxhash
 import pollreload
 
 DEADLINE = 20.0
-PAUSE = 0.01  # s between two looks at something that cannot be read from a pipe
+PAUSE = 0.01  # s between two attempts at something that cannot be read from a pipe
 
 Event = dict[str, Any]
 Files = Mapping[str, str]
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     files: (site, answer) -> the configuration that makes it give an answer.
     broken: (site) -> a configuration that it refuses.
     command: (site) -> its arguments, for the foreground, logging to stderr.
-    validate: (site) -> the words of --validate.
+    validate: (site) -> the arguments of --validate.
     ask: (site) -> what it answers now. Raises OSError while it does not.
     reload: a regular expression for the line it logs at each reload; '' for none.
     """
@@ -99,7 +99,7 @@ def missing(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return a free port of the loopback."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return int(probe.getsockname()[1])
@@ -146,7 +146,7 @@ class Server:
             identity = {'user': user.uid, 'group': user.gid, 'extra_groups': []}
         with open(site.log, 'ab') as log:
             if user is not None:
-                # /dev/stderr is opened anew by who writes to it by that name.
+                # /dev/stderr is opened again by anyone who writes to it by that name.
                 os.fchown(log.fileno(), user.uid, user.gid)
             self.child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -169,7 +169,7 @@ class Server:
         return True
 
     def said(self) -> str:
-        """Return what it has logged."""
+        """Return all that it has logged."""
         with open(self.site.log, encoding='utf-8', errors='replace') as log:
             log.seek(self.said_before)
             return log.read()
@@ -203,7 +203,7 @@ class Server:
 
 
 def become(user: As) -> tuple[list[str], dict[str, str], list[int]]:
-    """Return how another user runs this Python: words, variables, descriptors.
+    """Return how another user runs this Python: arguments, variables, descriptors.
 
     Python and its modules may be where only root can go. So root opens them,
     and the user gets there by /proc/self/fd, which asks for nothing on the way
@@ -215,12 +215,12 @@ def become(user: As) -> tuple[list[str], dict[str, str], list[int]]:
     held = [os.open(path, os.O_PATH) for path in paths]
     python, prefix, *modules = (f'/proc/self/fd/{fd}' for fd in held)
     kept = ','.join(('-all', *(f'+{name}' for name in user.capabilities)))
-    words = [
+    args = [
         'setpriv', f'--reuid={user.uid}', f'--regid={user.gid}', '--clear-groups',
         f'--inh-caps={kept}', f'--ambient-caps={kept}', f'--bounding-set={kept}',
         python,
     ]
-    return words, {'PYTHONHOME': prefix, 'PYTHONPATH': ':'.join(modules)}, held
+    return args, {'PYTHONHOME': prefix, 'PYTHONPATH': ':'.join(modules)}, held
 
 
 def environment() -> dict[str, str]:
@@ -234,10 +234,11 @@ def environment() -> dict[str, str]:
 class Sidecar:
     """pollreload watch, the real one.
 
-    events: all that were read, in order; strays: other lines on stderr.
+    events: all that were read, in order;
+    strays: other lines on stderr.
     """
 
-    def __init__(self, words: Sequence[str], user: As | None) -> None:
+    def __init__(self, args: Sequence[str], user: As | None) -> None:
         python: list[str] = [sys.executable]
         variables: dict[str, str] = {}
         held: list[int] = []
@@ -245,7 +246,7 @@ class Sidecar:
             python, variables, held = become(user)
         try:
             self.child = subprocess.Popen(
-                [*python, '-m', 'pollreload', 'watch', *words], cwd='/',
+                [*python, '-m', 'pollreload', 'watch', *args], cwd='/',
                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 env={**environment(), **variables}, pass_fds=held,
             )
@@ -279,7 +280,7 @@ class Sidecar:
     def event(self, *names: str, deadline: float = DEADLINE) -> Event:
         """Return the next event of one of these names, and pass over the others.
 
-        Raises AssertionError where there is none within the deadline.
+        Raises AssertionError if there is none within the deadline.
         """
         end = time.monotonic() + deadline
         while True:
@@ -293,7 +294,7 @@ class Sidecar:
             if line.startswith(b'{'):
                 self.events.append(json.loads(line))
             else:
-                # A command's own words, which share stderr with the events.
+                # A command's own output, which share stderr with the events.
                 self.strays.append(line.decode())
 
     def polls(self, count: int = 3) -> None:
@@ -321,7 +322,7 @@ class Sidecar:
     def signalled(self, server: Server) -> None:
         """Wait until it has signalled a server and that has ended.
 
-        It is stopped meanwhile, so that it sees the end however long that takes.
+        It is stopped in the meantime, so that it sees the end however long that takes.
         --survive has to last until it is stopped.
         """
         assert self.event('signalled')['pid'] == server.pid
@@ -330,7 +331,7 @@ class Sidecar:
         os.kill(self.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """Stop it by TERM, and by KILL where that does not help."""
+        """Stop it by TERM, and by KILL if that does not help."""
         self.child.terminate()
         try:
             self.child.wait(DEADLINE)
@@ -346,8 +347,9 @@ class Sidecar:
 class Site:
     """One server's place on disk: root/conf is what is swapped and watched.
 
-    root: may be entered by every user. name: the comm of its server, and
-        program the link that gives it. port: free when the Site was made.
+    root: may be entered by every user.
+    name: the comm of its server, and program the link that gives it.
+    port: free when the Site was made.
     """
 
     def __init__(self, kind: Kind, beside: Site | None = None) -> None:
@@ -388,7 +390,7 @@ class Site:
         os.chown(self.root, user.uid, user.gid)
 
     def ask(self) -> str:
-        """Return what the server answers now. Raises OSError while it does not."""
+        """Return all that the server answers now. Raises OSError while it does not."""
         return self.kind.ask(self)
 
     def gives(self, answer: str) -> None:
@@ -402,34 +404,34 @@ class Site:
         return server
 
     def watched(self) -> list[str]:
-        """Return the words that every sidecar and check here is given."""
+        """Return the arguments that every sidecar and check here is given."""
         return ['--process', self.name, '--signal', self.kind.signal, self.conf]
 
     def sidecar(
-            self, *words: str, survive: str = '100ms', user: As | None = None,
+            self, *args: str, survive: str = '100ms', user: As | None = None,
     ) -> Sidecar:
         """Start a sidecar, and return it when it has its baseline."""
         sidecar = Sidecar([
             '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-            '--min-uptime', '100ms', '--survive', survive, *words, *self.watched(),
+            '--min-uptime', '100ms', '--survive', survive, *args, *self.watched(),
         ], user)
         self.stack.callback(sidecar.end)
         return sidecar
 
-    def check(self, *words: str) -> str:
+    def check(self, *args: str) -> str:
         """Return the command line of a check, as one would write it down."""
         return shlex.join([
             sys.executable, '-m', 'pollreload', 'check', '--settle', '100ms',
             '--min-uptime', '100ms', '--survive', '100ms',
-            '--state-file', f'{self.root}/state/ledger', *words, *self.watched(),
+            '--state-file', f'{self.root}/state/ledger', *args, *self.watched(),
         ])
 
     def start(
-            self, words: Sequence[str], variables: Mapping[str, str],
+            self, args: Sequence[str], variables: Mapping[str, str],
     ) -> subprocess.Popen[str]:
-        """Start a command with just these variables, its words in pipes."""
+        """Start a command with just these variables, its output in pipes."""
         child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env=dict(variables), cwd='/', text=True,
         )
         self.stack.callback(child.__exit__, None, None, None)
@@ -438,7 +440,7 @@ class Site:
 
 
 def cron(line: str) -> tuple[list[str], dict[str, str]]:
-    """Return the words and the variables with which cron runs a line of a crontab.
+    """Return the arguments and the variables with which cron runs a line of a crontab.
 
     crontab(5): five fields of time, then the command up to the first '%', which
     stands for a new line, by /bin/sh and with next to nothing set.
@@ -451,19 +453,19 @@ def cron(line: str) -> tuple[list[str], dict[str, str]]:
 
 
 def timer(unit: str) -> tuple[list[str], dict[str, str]]:
-    """Return the words and variables with which systemd runs a service.
+    """Return the arguments and variables with which systemd runs a service.
 
-    systemd.service(5): ExecStart is split into words without a shell, and its
-    first has to be an absolute path; systemd.exec(5) has the variables.
+    systemd.service(5): ExecStart is split into arguments without a shell, and its first
+    has to be an absolute path; systemd.exec(5) has the variables.
     """
     command = next(
         line.removeprefix('ExecStart=') for line in unit.splitlines()
         if line.startswith('ExecStart=')
     )
-    words = shlex.split(command)
-    assert os.path.isabs(words[0]), words
+    args = shlex.split(command)
+    assert os.path.isabs(args[0]), args
     assert not re.search('[%$]', command), 'systemd replaces what follows % or $'
-    return words, {
+    return args, {
         'LANG': 'C.UTF-8', 'INVOCATION_ID': '0' * 32,
         'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
     }

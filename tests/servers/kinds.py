@@ -42,10 +42,9 @@ def patient(ask: Callable[[Site], str]) -> Callable[[Site], str]:
 def resolved(port: int, name: str, kind: int) -> str:
     """Return the first string or label of the first answer to a question by UDP.
 
-    RFC 1035, 4.1: the answer follows the question; its name is a pointer to
-    that of the question (2 bytes), and 10 more come before its data, which
-    begins with a length for TXT as for a name.
-    Raises OSError where there is no answer.
+    RFC 1035, 4.1: the answer follows the question; its name is a pointer to that of the
+    question (2 bytes), and 10 more come before its data, which begins with a length for
+    TXT as for a name. Raises OSError if there is no answer.
     """
     labels = b''.join(bytes([len(each)]) + each.encode() for each in name.split('.'))
     # An id, recursion desired, one question; its type, and the class IN.

@@ -43,11 +43,11 @@ def request(
 class Kept:
     """Ask again and again on one connection, which the server may close at will.
 
-    A server that ends a worker closes the connections that are idle then, and
-    a request may cross that on its way. As every client does, it is then sent
-    again on a new connection (RFC 9112, 9.3.1): once, only on a connection that
-    was used before, and only where no byte of an answer came. Anything else is
-    a failure. reopened: how often that was.
+    A server that ends a worker closes the connections that are idle then, and a request
+    may cross that on its way. As every client does, it is then sent again on a new
+    connection (RFC 9112, 9.3.1): once, only on a connection that was used before, and
+    only if no byte of an answer came. Anything else is a failure.
+    reopened: how often that was.
     """
 
     def __init__(self, port: int) -> None:
@@ -75,7 +75,8 @@ class Kept:
 class Load:
     """Clients, each a function that asks once, each in a thread of its own.
 
-    answers: how many each has got; failures: what went wrong, in words.
+    answers: how many each has got;
+    failures: what went wrong, as text.
     """
 
     def __init__(self, *clients: Callable[[], str]) -> None:
@@ -100,7 +101,7 @@ class Load:
             thread.join(DEADLINE)
 
     def keep_asking(self, number: int, client: Callable[[], str]) -> None:
-        """Ask until told to stop."""
+        """Ask until stopped."""
         while not self.stopping.wait(PAUSE):
             failure = ''
             try:

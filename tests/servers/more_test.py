@@ -97,7 +97,7 @@ else action(type="omfile" file="{site.root}/written" template="line")
 def written(site: Site) -> str:
     """Return how rsyslog marks a message that it is sent.
 
-    Raises OSError where it writes none.
+    Raises OSError if it writes none.
     """
     message = f'<13>{os.urandom(8).hex()}'
     with socket.socket(type=socket.SOCK_DGRAM) as client:
@@ -178,7 +178,7 @@ def _no_shared_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize('name', ALL)
 def test_two_swaps_with_the_defaults(name: str, place: Place) -> None:
-    """Each swap is told once, to the one that has a handler, and is served."""
+    """Each swap is delivered once, to the one that has a handler, and is served."""
     site = place(ALL[name])
     server = site.server()
     sidecar = site.sidecar()
@@ -200,7 +200,7 @@ def test_two_swaps_with_the_defaults(name: str, place: Place) -> None:
 
 @pytest.mark.parametrize('name', ALL)
 def test_validation_holds_what_it_refuses(name: str, place: Place) -> None:
-    """What the server's own checker refuses is held; mended, it is told once."""
+    """What the server's own checker refuses is held; fixed, it is delivered once."""
     points.held_while_invalid(place(ALL[name]))
 
 
@@ -224,7 +224,8 @@ def test_prometheus_keeps_the_old_over_what_it_refuses(place: Place) -> None:
 
 
 def test_prometheus_says_whether_it_reloaded(place: Place) -> None:
-    """--verify by its own metric tells a refused configuration from a good one."""
+    """--verify by its own metric distinguishes a refused configuration from a good one.
+    """
     needed('curl', 'curl')
     site = place(PROMETHEUS)
     site.server()
@@ -255,7 +256,8 @@ def test_ends_on_what_it_refuses(name: str, place: Place) -> None:
 def test_hup_does_not_read_its_conf(
         name: str, conf: str, read: str, place: Place,
 ) -> None:
-    """A changed .conf is told and delivered, and takes effect at a restart only."""
+    """A changed .conf is delivered, and takes effect at a restart only.
+    """
     site = place(ALL[name])
     server = site.server()
     sidecar = site.sidecar()
@@ -277,7 +279,7 @@ def test_hup_does_not_read_its_conf(
 
 @pytest.mark.parametrize('name', ['dnsmasq', 'rsyslog'])
 def test_term_has_it_started_again(name: str, place: Place) -> None:
-    """With --signal TERM its end is the delivery, and its successor is not told."""
+    """With --signal TERM its end is the delivery, and its successor is not notified."""
     site = place(ALL[name]._replace(signal='TERM'))
     server = site.server()
     sidecar = site.sidecar()
@@ -293,8 +295,8 @@ def test_term_has_it_started_again(name: str, place: Place) -> None:
     assert site.ask() == 'changed'
 
 
-def test_rsyslog_opens_its_files_anew(place: Place) -> None:
-    """What HUP is for: a log that was moved away is written on, then begun anew."""
+def test_rsyslog_opens_its_files_again(place: Place) -> None:
+    """What HUP is for: a log that was moved away is written on, then begun again."""
     site = place(RSYSLOG)
     site.server()
     sidecar = site.sidecar()
@@ -309,7 +311,9 @@ def test_rsyslog_opens_its_files_anew(place: Place) -> None:
 
 
 def test_squid_is_two_processes(place: Place) -> None:
-    """Its worker has its name; the parent is told, and closes the port meanwhile."""
+    """Its worker has its name; the parent is notified, and closes the port in the
+    meantime.
+    """
     site = place(SQUID)
     server = site.server()
     pids = process_table.candidates(site.name)
@@ -327,7 +331,7 @@ def test_squid_is_two_processes(place: Place) -> None:
 
 @pytest.mark.parametrize('name', ['dnsmasq', 'unbound'])
 def test_two_beside_each_other(name: str, place: Place) -> None:
-    """Two of them hold the signal; --pidfile and --cmdline tell them apart."""
+    """Two of them hold the signal; --pidfile and --cmdline distinguish them."""
     site = place(ALL[name])
     points.beside_another(site, place(ALL[name], site))
 

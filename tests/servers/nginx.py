@@ -7,7 +7,7 @@ from tests.servers.load import get
 
 def files(site: Site, answer: str) -> Files:
     """Return a configuration that makes nginx give an answer."""
-    # All that it writes is in its own place, for it may be no one's but its.
+    # All that it writes is in its own place, because it may be no one's but its.
     temporary = '\n'.join(
         f'    {each}_temp_path {site.root}/{each};'
         for each in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi')
@@ -50,7 +50,7 @@ def command(site: Site) -> list[str]:
 NGINX = Kind(
     program='nginx', package='nginx', signal='HUP', files=files, broken=broken,
     command=command,
-    # Not with the daemon's pid file: nginx -t makes it, empty, where it is not.
+    # Not with the daemon's pid file: nginx -t makes it, empty, if it is not.
     validate=lambda site: [
         site.program, '-t', '-q', '-e', 'stderr', '-p', site.root,
         '-c', f'{site.conf}/nginx.conf',

@@ -1,4 +1,4 @@
-"""nginx, which reloads on HUP and keeps its workers where it cannot."""
+"""nginx, which reloads on HUP and keeps its workers if it cannot."""
 from __future__ import annotations
 
 from contextlib import closing
@@ -19,7 +19,7 @@ def site(place: Place) -> Site:
 
 
 def test_five_swaps_lose_no_request(site: Site) -> None:
-    """Each swap is told once and served, and no client sees a failure.
+    """Each swap is delivered once and served, and no client sees a failure.
 
     Not even those that keep their connections, though each reload ends the
     workers that hold them.
@@ -36,12 +36,12 @@ def test_five_swaps_lose_no_request(site: Site) -> None:
 
 
 def test_what_nginx_refuses_is_not_verified(site: Site) -> None:
-    """nginx keeps its workers where it refuses, and --verify-workers sees that."""
+    """nginx keeps its workers if it refuses, and --verify-workers sees that."""
     points.not_verified(site)
 
 
 def test_validation_holds_what_nginx_refuses(site: Site) -> None:
-    """What nginx -t refuses is held; once mended it is told once."""
+    """What nginx -t refuses is held; once fixed it is delivered once."""
     points.held_while_invalid(site)
 
 
@@ -51,22 +51,22 @@ def test_a_refused_reload_is_delivered_and_no_more(site: Site) -> None:
 
 
 def test_started_after_the_sidecar(site: Site) -> None:
-    """A change waits for nginx to be there, and is told once."""
+    """A change waits for nginx to be there, and is delivered once."""
     points.started_later(site)
 
 
 def test_restarted_during_a_change(site: Site) -> None:
-    """Who takes the place of a nginx that ended is told once."""
+    """A process that takes the place of a nginx that ended is notified once."""
     points.restarted_meanwhile(site)
 
 
 def test_stopped_during_a_change(site: Site) -> None:
-    """A stopped master is not told twice."""
+    """A stopped master is not notified twice."""
     points.stopped_meanwhile(site)
 
 
 def test_two_beside_each_other(site: Site, place: Place) -> None:
-    """Two masters hold the signal; --pidfile and --cmdline tell them apart."""
+    """Two masters hold the signal; --pidfile and --cmdline distinguish them."""
     points.beside_another(site, place(NGINX, site))
 
 
@@ -84,5 +84,5 @@ def test_check_from_cron(site: Site) -> None:
 
 
 def test_check_from_a_timer(site: Site) -> None:
-    """A timer's service reloads nginx, and two at a time do not tell it twice."""
+    """A timer's service reloads nginx, and two at a time do not notify it twice."""
     points.from_timer(site)

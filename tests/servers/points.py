@@ -22,9 +22,9 @@ from tests.servers.load import Load
 
 BUSY = 75  # EX_TEMPFAIL: another run holds the ledger
 NOBODY = As(65534, 65534)
-# Who runs the server, who the sidecar, and what becomes of a signal. The same
-# for every server, for it is the kernel's rule (kill(2)): the uids are equal, or
-# the sender has CAP_KILL.
+# Who runs the server, who the sidecar, and what becomes of a signal. The same for every
+# server, because it is the kernel's rule (kill(2)): the uids are equal, or the sender
+# has CAP_KILL.
 PERMISSIONS = (
     ('its own', 'its own', 'delivered'),
     ('its own', 'root', 'delivered'),
@@ -39,8 +39,8 @@ PERMISSIONS = (
 def five_swaps(site: Site, *clients: Callable[[], str]) -> list[str]:
     """Swap five times under load; return what failed for the clients.
 
-    After each the answer is the new one, the first process is the same, and it
-    was told once more, by the sidecar's word and by its own.
+    After each the answer is the new one, the first process is the same, and it was
+    notified again, by the sidecar's word and by its own.
     """
     server = site.server()
     sidecar = site.sidecar('--verify-workers')
@@ -73,7 +73,7 @@ def reloaded(server: Server, count: int) -> None:
 def not_verified(site: Site) -> None:
     """Spoil the configuration of a server that keeps its workers: it is not verified.
 
-    Told three times, then no more; and once when it is mended.
+    Delivered three times, then no more; and once when it is fixed.
     """
     server = site.server()
     sidecar = site.sidecar('--verify-workers', '--command-timeout', '300ms')
@@ -98,7 +98,8 @@ def not_verified(site: Site) -> None:
 
 
 def held_while_invalid(site: Site) -> None:
-    """Spoil the configuration: --validate holds it, and the mended one is told once."""
+    """Spoil the configuration: --validate holds it, and the fixed one is notified once.
+    """
     server = site.server()
     sidecar = site.sidecar('--validate', ' '.join(site.kind.validate(site)))
     site.spoil()
@@ -116,10 +117,11 @@ def held_while_invalid(site: Site) -> None:
 
 
 def kept_by_the_server(site: Site) -> None:
-    """Spoil it without --validate: a server that keeps the old one was told, no more.
+    """Spoil it without --validate: a server that keeps the old one was notified, no
+    more.
 
-    That is all that can be seen without --verify: it is delivered, and the
-    line says that the reload is not verified. The mended one is told once.
+    That is all that can be seen without --verify: it is delivered, and the line says
+    that the reload is not verified. The fixed one is notified once.
     """
     server = site.server()
     sidecar = site.sidecar()
@@ -138,7 +140,7 @@ def kept_by_the_server(site: Site) -> None:
 def died_of_it(site: Site) -> None:
     """Spoil it without --validate: a server that ends says so, and there is no storm.
 
-    It is started again with what was mended, and told that once at most.
+    It is started again with what was fixed, and delivered that once at most.
     """
     server = site.server()
     sidecar = site.sidecar(survive='5s')
@@ -163,9 +165,9 @@ def died_of_it(site: Site) -> None:
 
 
 def started_later(site: Site) -> None:
-    """Start it after the sidecar and after a change: held till then, and told once.
+    """Start it after the sidecar and after a change: held till then, and notified once.
 
-    The server has read the change already; told all the same, for nobody can
+    The server has read the change already; notified all the same, because no one can
     know that of one that started less than 10 s after the change.
     """
     sidecar = site.sidecar()
@@ -179,7 +181,7 @@ def started_later(site: Site) -> None:
 
 
 def restarted_meanwhile(site: Site) -> None:
-    """Restart it while a change settles: the new one is told once, and has it."""
+    """Restart it while a change settles: the new one is notified once, and has it."""
     old = site.server()
     sidecar = site.sidecar()
     site.swap('changed')
@@ -216,7 +218,9 @@ def stopped_meanwhile(site: Site) -> None:
 
 
 def beside_another(site: Site, other: Site) -> None:
-    """Run two: nobody is told, both are listed, and two options tell them apart."""
+    """Run two: no process is notified, both are listed, and two options distinguish
+    them.
+    """
     ours, others = site.server(), other.server()
     sidecar = site.sidecar()
     by_pidfile = site.sidecar('--pidfile', site.pidfile)
@@ -236,10 +240,11 @@ def beside_another(site: Site, other: Site) -> None:
 
 
 def permission(site: Site, user: As, server: str, sidecar: str) -> str:
-    """Return 'delivered' or 'failed': whether a sidecar could tell a server.
+    """Return 'delivered' or 'failed': whether a sidecar could notify a server.
 
-    user: the server's own; server, sidecar: who runs each, as in PERMISSIONS.
-    What is not permitted reaches nobody, and says who is who.
+    user: the server's own;
+    server, sidecar: the user of each, as in PERMISSIONS. What is not permitted reaches
+        no one, and says who is who.
     """
     who = {
         'its own': user,
@@ -267,13 +272,13 @@ def permission(site: Site, user: As, server: str, sidecar: str) -> str:
 
 
 def from_cron(site: Site) -> None:
-    """Run check as cron does: silent when nothing is due, tells once what is."""
+    """Run check as cron does: silent when nothing is due, delivers once what is."""
     site.server()
-    words, variables = cron(f'*/5 * * * * {site.check()}')
+    args, variables = cron(f'*/5 * * * * {site.check()}')
 
     def run() -> tuple[int | None, str]:
         # cron sends by mail whatever comes from either.
-        child = site.start(words, variables)
+        child = site.start(args, variables)
         said = ''.join(child.communicate(timeout=DEADLINE))
         return child.returncode, said
 
@@ -294,18 +299,18 @@ def from_timer(site: Site) -> None:
     server = site.server()
     fifo = f'{site.root}/fifo'
     os.mkfifo(fifo)
-    words, variables = timer(f"""\
+    args, variables = timer(f"""\
 [Service]
 Type=oneshot
 ExecStart={site.check('--validate', f'cat {fifo}')}
 SuccessExitStatus={BUSY}
 """)
-    assert site.start(words, variables).wait(DEADLINE) == 0
+    assert site.start(args, variables).wait(DEADLINE) == 0
     site.swap('by timer')
-    first = site.start(words, variables)
+    first = site.start(args, variables)
     # To open it waits for the first one's --validate to read.
     with open(fifo, 'w', encoding='ascii'):
-        second = site.start(words, variables)
+        second = site.start(args, variables)
         _, said = second.communicate(timeout=DEADLINE)
         assert second.returncode == BUSY
         assert 'ledger' in said

@@ -1,4 +1,4 @@
-"""Prometheus, told by a request: POST /-/reload, which answers what came of it."""
+"""Prometheus, notified by a request: POST /-/reload, which answers what came of it."""
 from __future__ import annotations
 
 import re
@@ -17,15 +17,16 @@ LIFECYCLE = PROMETHEUS._replace(
 
 
 def url(site: Site) -> str:
-    """Return where Prometheus is asked to reload."""
+    """Return the place where Prometheus is asked to reload."""
     return f'http://127.0.0.1:{site.port}/-/reload'
 
 
-def sidecar(site: Site, *words: str) -> Sidecar:
-    """Start a sidecar that asks and signals nobody; return it after its baseline."""
+def sidecar(site: Site, *args: str) -> Sidecar:
+    """Start a sidecar that asks and signals no process; return it after its baseline.
+    """
     it = Sidecar([
         '--log-format', 'json', '-v', '--interval', '200ms', '--settle', '100ms',
-        *words, '--url', url(site), site.conf,
+        *args, '--url', url(site), site.conf,
     ], None)
     site.stack.callback(it.end)
     return it
@@ -40,7 +41,7 @@ def asked(it: Sidecar) -> int:
 
 
 def reloaded(site: Site) -> bool:
-    """Return whether the last reload was good, by Prometheus's own word."""
+    """Return whether the last reload was good, by Prometheus's own statement."""
     said = get(site.port, '/metrics')
     found = re.search(
         r'^prometheus_config_last_reload_successful (\d)$', said, re.MULTILINE,
@@ -55,7 +56,8 @@ def tries(server: Server) -> int:
 
 
 def test_each_swap_is_asked_for_once(place: Place) -> None:
-    """At the start, for it is not known what it runs with; then once for each swap."""
+    """At the start, because it is not known what it runs with; then once for each swap.
+    """
     site = place(LIFECYCLE)
     server = site.server()
     it = sidecar(site)
@@ -78,8 +80,10 @@ def test_each_swap_is_asked_for_once(place: Place) -> None:
     assert it.count('failed') == it.count('held') == 0, str(it)
 
 
-def test_what_it_refuses_is_said_in_its_own_words_and_asked_again(place: Place) -> None:
-    """500 and why, again and again; what is mended is asked for once."""
+def test_what_it_refuses_is_said_in_its_own_output_and_asked_again(
+        place: Place,
+) -> None:
+    """500 and why, again and again; what is fixed is asked for once."""
     site = place(LIFECYCLE)
     server = site.server()
     it = sidecar(site)
@@ -160,7 +164,7 @@ def test_put_will_do_and_get_will_not(
     assert site.ask() == ('changed' if status == 200 else 'start')
 
 
-def test_one_that_is_not_to_be_asked_says_so(place: Place) -> None:
+def test_one_that_should_not_be_asked_says_so(place: Place) -> None:
     """Without --web.enable-lifecycle: 403, and what to do about it."""
     site = place(PROMETHEUS)
     site.server()

@@ -102,7 +102,7 @@ def case(hall: Path) -> Iterator[Case]:
 
 
 def apart(*options: str) -> list[str]:
-    """Return the words that run a command in namespaces of its own."""
+    """Return the arguments that run a command in namespaces of its own."""
     words = ['unshare', *options]
     if subprocess.run(
             [*words, 'true'], stderr=subprocess.DEVNULL, check=False,
@@ -287,7 +287,7 @@ CASES = {
 
 @pytest.mark.parametrize('title', sections())
 def test_each_row_is_what_doctor_prints(title: str, case: Case) -> None:
-    """The rows that a section quotes are printed where it says that they are."""
+    """The rows that a section quotes are printed if it says that they are."""
     found = re.findall(
         '^    ((?:ok|warn|fail|skip|pollreload:) .*)$', sections()[title], re.MULTILINE,
     )
@@ -328,7 +328,7 @@ def test_each_reason_has_its_row() -> None:
 
 @pytest.mark.parametrize('document', ['troubleshooting.md', 'servers.md'])
 def test_commands_are_accepted(document: str) -> None:
-    """Each command line that is to be copied is a watch of today."""
+    """Each command line that should be copied is a watch of today."""
     text = (DOCS / document).read_text()
     lines = re.findall('^    pollreload (.*)$', text, re.MULTILINE)
 

@@ -15,9 +15,9 @@ CLONE_NEWNS = 0x20000
 
 
 def apart(function: Callable[[], Any]) -> Any:
-    """Return what a function returns in a child whose mounts nobody else sees.
+    """Return the value of a function in a child with mounts of its own.
 
-    They end with it. Skips, or fails in CI, where we may not mount.
+    They end with it. Skips, or fails in CI, if we may not mount.
     """
     if os.geteuid():
         missing('only root may mount')
@@ -50,14 +50,14 @@ def apart(function: Callable[[], Any]) -> Any:
     return got
 
 
-def mount(kind: str, at: Path | str, *words: str, what: str = 'none') -> str:
+def mount(kind: str, at: Path | str, *args: str, what: str = 'none') -> str:
     """Mount something; return '' or why it cannot be.
 
-    kind: '' where words say it (--bind).
+    kind: '' where arguments say it (--bind).
     """
     typed = ('-t', kind) if kind else ()
     done = subprocess.run(
-        ('mount', *typed, *words, what, str(at)), capture_output=True, check=False,
+        ('mount', *typed, *args, what, str(at)), capture_output=True, check=False,
     )
     return done.stderr.decode().strip() if done.returncode else ''
 

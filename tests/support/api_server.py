@@ -28,7 +28,9 @@ Resources = Mapping[str, Mapping[str, str]]
 
 
 class Server(NamedTuple):
-    """A server that runs; objects: those stored, by the path of each."""
+    """A server that runs;
+    objects: those stored, by the path of each.
+    """
 
     kubeconfig: str
     objects: dict[str, Json]
@@ -67,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     objects: dict[str, Json]
 
     def do_GET(self) -> None:
-        """Return what discovery asks for, or an object, or a list of none."""
+        """Return all that discovery asks for, or an object, or a list of none."""
         path = self.path.partition('?')[0]
         found = self.answers.get(path) or self.objects.get(path)
         self.reply(found)

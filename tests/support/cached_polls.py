@@ -57,7 +57,7 @@ class Eye:
             inexact: frozenset[int] = frozenset(),
             stop: Callable[[], bool] = reader.never,
     ) -> Snapshot | None:
-        """Return what a look sees that believes what is `ago` seconds old."""
+        """Return the reading of a poll that believes what is `ago` seconds old."""
         due = frozenset((self.turn % self.rounds,)) if self.rounds != RARE else NONE
         terms = Terms(time.time() + GRAIN - ago, inexact, due, self.rounds)
         seen = poll(self.paths, IGNORED, dates, stop, terms, self.caches)
@@ -79,7 +79,7 @@ class Eye:
         )
 
     def plain(self, dates: bool = False) -> Snapshot:
-        """Return what a look sees that reads everything."""
+        """Return the reading of a poll that reads everything."""
         seen = poll(self.paths, IGNORED, dates)
         assert seen is not None
         return seen
@@ -166,7 +166,7 @@ def place(top: str) -> Iterator[str]:
 
 
 def lead(eye: Eye, act: Callable[[], object], rounds: int = 3) -> list[Snapshot]:
-    """Return what looks saw after a change; each is as one that reads all."""
+    """Return the readings of polls after a change; each is as one that reads all."""
     eye.settle()
     tick()
     act()
@@ -179,7 +179,7 @@ CALLS = ('stat', 'lstat', 'open', 'fstat', 'read', 'close', 'readlink', 'scandir
 
 
 class Meddler:
-    """Does something right before the nth system call of a look, or some."""
+    """Does something right before the nth system call of a poll, or some."""
 
     def __init__(self, acts: dict[int, Callable[[], object]]) -> None:
         self.acts = acts
@@ -187,9 +187,9 @@ class Meddler:
         self.busy = False
 
     def wrap(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*words: Any, **named: Any) -> Any:
+        def call(*args: Any, **named: Any) -> Any:
             if not self.busy:
-                self.calls.append((name, words[0]))
+                self.calls.append((name, args[0]))
                 act = self.acts.get(len(self.calls))
                 if act is not None:
                     self.busy = True
@@ -197,11 +197,11 @@ class Meddler:
                     act()
                     tick()
                     self.busy = False
-            return real(*words, **named)
+            return real(*args, **named)
         return call
 
     def look(self, eye: Eye) -> Snapshot:
-        """Return what a look sees meanwhile."""
+        """Return the reading of a poll in the meantime."""
         with pytest.MonkeyPatch.context() as patch:
             for name in CALLS:
                 patch.setattr(os, name, self.wrap(name, getattr(os, name)))
@@ -233,7 +233,7 @@ class Info(NamedTuple):
 
 
 def info(**fields: Any) -> os.stat_result:
-    """Return what stat says of a file that was last written at 1e9."""
+    """Return all that stat says of a file that was last written at 1e9."""
     for name in ('mtime', 'ctime'):
         if f'st_{name}' in fields:
             fields[f'st_{name}_ns'] = int(fields[f'st_{name}'] * 10**9)

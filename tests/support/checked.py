@@ -19,14 +19,14 @@ class Watched:
         self.name = unique()
         write(self.conf, 'first')
 
-    def words(self, *more: str) -> tuple[str, ...]:
+    def args(self, *more: str) -> tuple[str, ...]:
         """Return a command line."""
         ledger = () if '--state-file' in more else ('--state-file', self.ledger)
         return '--process', self.name, *ledger, *more, self.conf
 
     def check(self, *more: str, **rest: Any) -> Run:
         """Run a check."""
-        return check(*self.words(*more), **rest)
+        return check(*self.args(*more), **rest)
 
     def handler(self) -> targets.Target:
         """Start a target with a handler."""

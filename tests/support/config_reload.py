@@ -18,7 +18,7 @@ def made(conf: str, name: str, **more: Any) -> Settings:
 
 
 def begun(log: Log) -> Callable[..., Watch]:
-    """Return what begins watches that say what they do to a log."""
+    """Return a function that begins watches, which say what they do to a log."""
     def begin(settings: Settings, before: Watch | None = None, /) -> Watch:
         log('began', settings.name, before=before)
         return Watch(settings, log, before=before)

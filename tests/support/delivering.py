@@ -12,9 +12,9 @@ from tests.support.sidecar import Sidecar, watch
 
 
 @contextlib.contextmanager
-def watching(name: str, conf: str, *words: str, **rest: Any) -> Iterator[Sidecar]:
+def watching(name: str, conf: str, *args: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch on a process of a name that has taken its baseline."""
-    with watch('--process', name, *words, conf, **rest) as it:
+    with watch('--process', name, *args, conf, **rest) as it:
         it.until('baseline')
         yield it
 

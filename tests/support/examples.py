@@ -26,7 +26,8 @@ Object = dict[str, Any]
 class Call(NamedTuple):
     """A command line of pollreload in an example.
 
-    words: after `pollreload`. variables: what else its environment has.
+    arguments: after `pollreload`.
+    variables: what else its environment has.
     """
 
     where: str
@@ -35,7 +36,9 @@ class Call(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """A pod, or what a Deployment makes pods of; where: its file or its folder."""
+    """A pod, or what a Deployment makes pods of;
+    where: its file or its folder.
+    """
 
     where: str
     name: str
@@ -44,7 +47,8 @@ class Pod(NamedTuple):
 
 
 def run(*words: str | Path, **more: Any) -> str:
-    """Return what a tool prints. Raises AssertionError with all of it if it fails."""
+    """Return all that a tool prints. Raises AssertionError with all of it if it fails.
+    """
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=LONGEST, check=False,
         stdin=subprocess.DEVNULL, **{'env': environment(), **more},
@@ -55,7 +59,7 @@ def run(*words: str | Path, **more: Any) -> str:
 
 @functools.cache
 def kustomized() -> str:
-    """Return what kubectl makes of the overlay."""
+    """Return all that kubectl makes of the overlay."""
     return run(fetched('newer/kubectl', 'get-newer.sh'), 'kustomize', OVERLAY)
 
 
@@ -95,7 +99,7 @@ def containers(spec: Object) -> list[Object]:
 
 
 def command(container: Object) -> list[str] | None:
-    """Return the words after `pollreload` that a container runs, if it does."""
+    """Return the arguments after `pollreload` that a container runs, if it does."""
     words: list[str] = container.get('command', [])
     if words:
         return words[1:] if words[0].endswith('/pollreload') else None

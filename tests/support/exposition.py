@@ -32,9 +32,9 @@ def reasons(event: str) -> set[str]:
             for each in part:
                 collect(each)
         if isinstance(part, dict):
-            words = part.get('properties', {}).get('reason', {})
-            found.update(words.get('enum', ()))
-            found.update([words['const']] if 'const' in words else ())
+            args = part.get('properties', {}).get('reason', {})
+            found.update(args.get('enum', ()))
+            found.update([args['const']] if 'const' in args else ())
             for each in part.values():
                 collect(each)
 
@@ -54,7 +54,7 @@ def record(**settings: Any) -> Record:
 
 
 def served(*records: Record, config: tuple[bool, float] | None = None) -> Metrics:
-    """Return what is served of some records."""
+    """Return all that is served of some records."""
     return Metrics(lambda: [*records], lambda: config)
 
 
@@ -66,7 +66,7 @@ def read(text: str) -> list[Any]:
 def samples(
         *records: Record, config: tuple[bool, float] | None = None,
 ) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return what a scraper reads: (name, labels) -> value, each once."""
+    """Return all that a scraper reads: (name, labels) -> value, each once."""
     found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
     for family in read(served(*records, config=config).text()):
         for sample in family.samples:
@@ -80,7 +80,7 @@ def value(
         found: Mapping[tuple[str, frozenset[tuple[str, str]]], float], name: str,
         **labels: str,
 ) -> float | None:
-    """Return the value of a sample of the watch web; None where there is none."""
+    """Return the value of a sample of the watch web; None if there is none."""
     key = frozenset({'watch': 'web', **labels}.items())
     return found.get((f'pollreload_{name}', key))
 

@@ -43,7 +43,7 @@ def heard(client: socket.socket) -> bytes:
 
 
 def saying(answer: bytes) -> Serve:
-    """Return what hears the request and gives an answer."""
+    """Return a server that reads the request and gives an answer."""
     def serve(client: socket.socket) -> None:
         heard(client)
         # It may have heard enough before the end.
@@ -54,7 +54,7 @@ def saying(answer: bytes) -> Serve:
 
 
 def answer(status: str, body: bytes = b'', *headers: str) -> Serve:
-    """Return what gives a whole answer."""
+    """Return a server that gives a whole answer."""
     lines = [f'HTTP/1.1 {status}', f'Content-Length: {len(body)}', *headers, '', '']
     return saying('\r\n'.join(lines).encode() + body)
 
@@ -64,7 +64,7 @@ def asked(
         good: tuple[tuple[int, int], ...] = GOOD, seconds: float = DEADLINE,
         address: str = '127.0.0.1',
 ) -> tuple[bool, str]:
-    """Return what becomes of a request to a server that serves once.
+    """Return the outcome of a request to a server that serves once.
 
     url: with {} for the host and the port.
     """
@@ -80,7 +80,7 @@ def asked(
 
 
 def value(pid: int, fd: int) -> tuple[bool, str]:
-    """Return what a child came to that sends a request."""
+    """Return the outcome of a child that sends a request."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     status = children.ended(pid)
     assert status == 0, children.fault(status or 0, fd)
@@ -89,7 +89,7 @@ def value(pid: int, fd: int) -> tuple[bool, str]:
 
 
 def closed_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which no one listens."""
     with listening() as listener:
         return int(listener.getsockname()[1])
 
@@ -105,14 +105,14 @@ class Identity:
             'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out',
             self.certificate, '-days', '2', '-subj', '/CN=test', '-addext',
             f'subjectAltName={name}', '-addext',
-            # What Python 3.13 asks of who vouches for others.
+            # What Python 3.13 asks of a certificate authority.
             'keyUsage=digitalSignature,keyCertSign',
         ), check=True, capture_output=True)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, key)
 
     def serving(self, serve: Serve) -> Serve:
-        """Return what serves by TLS, as far as the client goes on with it."""
+        """Return a server that speaks TLS, as far as the client goes on with it."""
         def secure(client: socket.socket) -> None:
             try:
                 inner = self.context.wrap_socket(client, server_side=True)

@@ -49,27 +49,27 @@ class Root:
     def __init__(self, place: Path, volume: Path) -> None:
         self.place, self.volume = place, volume
 
-    def command(self, *words: str, uid: int = 0) -> list[str]:
+    def command(self, *args: str, uid: int = 0) -> list[str]:
         """Return how to run something in it; it is the process that is started."""
         return [
             'unshare', '--mount', 'sh', '-ec', ENTER, str(self.place),
-            str(self.volume), str(uid), needed('chroot', 'coreutils'), *words,
+            str(self.volume), str(uid), needed('chroot', 'coreutils'), *args,
         ]
 
-    def run(self, *words: str, uid: int = 0, env: dict[str, str] | None = None) -> Done:
+    def run(self, *args: str, uid: int = 0, env: dict[str, str] | None = None) -> Done:
         """Run something in it to its end."""
         done = subprocess.run(
-            self.command(*words, uid=uid), stdin=subprocess.DEVNULL, timeout=DEADLINE,
+            self.command(*args, uid=uid), stdin=subprocess.DEVNULL, timeout=DEADLINE,
             capture_output=True, text=True, check=False,
             env={'PATH': os.environ['PATH'], **(env or {})},
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
     @contextlib.contextmanager
-    def watch(self, *words: str, uid: int = 0) -> Iterator[Sidecar]:
-        """Start a watch in it; words: from its program on."""
+    def watch(self, *args: str, uid: int = 0) -> Iterator[Sidecar]:
+        """Start a watch in it; args: from its program on."""
         with Sidecar(subprocess.Popen(
-                self.command(*words, '--interval', '1h', *QUICK, uid=uid),
+                self.command(*args, '--interval', '1h', *QUICK, uid=uid),
                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
         ), namespace=False) as sidecar:
             sidecar.until('baseline')

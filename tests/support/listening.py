@@ -17,26 +17,26 @@ PATH = 'app.conf'
 
 
 @contextlib.contextmanager
-def listening(port: int, *words: str, **rest: Any) -> Iterator[Sidecar]:
+def listening(port: int, *args: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch that has begun to listen."""
-    with watch('--listen', f'127.0.0.1:{port}', *words, **rest) as it:
+    with watch('--listen', f'127.0.0.1:{port}', *args, **rest) as it:
         it.until('started')
         yield it
 
 
 @contextlib.contextmanager
-def configured(path: str, *words: str, **rest: Any) -> Iterator[Sidecar]:
+def configured(path: str, *args: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch of a config file; what it says comes as lines of text."""
     child = subprocess.Popen(
-        (*POLLRELOAD, 'watch', '--config', path, *words), env=environment(),
+        (*POLLRELOAD, 'watch', '--config', path, *args), env=environment(),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, **rest,
     )
     with Sidecar(child, namespace=False) as it:
         yield it
 
 
-def said(it: Sidecar, words: str) -> str:
-    """Return the next line with some words in it."""
-    while words not in (line := it.until('line')['message']):
+def said(it: Sidecar, args: str) -> str:
+    """Return the next line that contains a text."""
+    while args not in (line := it.until('line')['message']):
         pass
     return str(line)

@@ -67,7 +67,7 @@ def status(port: int, path: str) -> int:
 
 
 def scrape(port: int) -> Samples:
-    """Return what /metrics answers, as the official client reads it."""
+    """Return all that /metrics answers, as the official client reads it."""
     got = ask(port, METRICS)
     assert got.status == 200
     families = parser.text_string_to_metric_families(got.body)

@@ -25,9 +25,10 @@ class Scraped(NamedTuple):
     pollreload: int
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return what Prometheus finds; raises HTTPError for what it cannot read."""
-        words = urllib.parse.urlencode({'query': expression})
-        url = f'http://127.0.0.1:{self.prometheus}/api/v1/query?{words}'
+        """Return all that Prometheus finds; raises HTTPError for what it cannot read.
+        """
+        args = urllib.parse.urlencode({'query': expression})
+        url = f'http://127.0.0.1:{self.prometheus}/api/v1/query?{args}'
         with urllib.request.urlopen(url) as answer:
             found: list[dict[str, Any]] = json.load(answer)['data']['result']
         return found
@@ -40,7 +41,7 @@ class Scraped(NamedTuple):
         }
 
     def names(self) -> set[str]:
-        """Return the names of the metrics that Prometheus has of us."""
+        """Return the names of the metrics that Prometheus has of pollreload."""
         found = self.query('{__name__=~"pollreload_.*"}')
         return {each['metric']['__name__'] for each in found}
 
@@ -49,7 +50,8 @@ class Scraped(NamedTuple):
 def scraping(top: Path, port: int, *found: dict[str, Any]) -> Iterator[Scraped]:
     """Give a Prometheus that has scraped us, at a port.
 
-    top: where its files are. found: what the discovery of a cluster has.
+    top: where its files are.
+    found: what the discovery of a cluster has.
     """
     program, theirs = needed('prometheus', 'prometheus'), free_port()
     rules = yaml.safe_load((EXAMPLE / 'prometheus-kubernetes.yaml').read_text())

@@ -89,13 +89,13 @@ def put(path: str | os.PathLike[str], *tables: str, **top: object) -> str:
 
 
 def started(
-        path: str, *words: str, env: Mapping[str, str] | None = None,
+        path: str, *args: str, env: Mapping[str, str] | None = None,
         under: Sequence[str] = (), form: str = 'json', **rest: Any,
 ) -> Several:
     """Start a watch with a config file; end it with .end() or `with`."""
     command = (
         *under, *POLLRELOAD, 'watch', '--config', path,
-        *(('--log-format', form) if form else ()), *words,
+        *(('--log-format', form) if form else ()), *args,
     )
     return Several(subprocess.Popen(
         command, env=environment(env), stdin=subprocess.DEVNULL,

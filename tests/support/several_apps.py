@@ -12,7 +12,7 @@ from tests.support.sidecar import unique, write
 
 
 class App:
-    """A program that is told, and the file that it reads."""
+    """A program that is notified, and the file that it reads."""
 
     def __init__(self, place: Path, name: str, kind: str = 'handler') -> None:
         self.conf = str(place / f'{name}.conf')
@@ -29,7 +29,7 @@ class App:
         })
 
     def change(self) -> None:
-        """Give the file another content."""
+        """Write another version to the file."""
         self.texts += 1
         write(self.conf, f'text {self.texts}')
 
@@ -39,9 +39,9 @@ class App:
         return self.target.read() == 'USR1'
 
 
-def begun(path: str, *words: str, **rest: Any) -> Several:
+def begun(path: str, *args: str, **rest: Any) -> Several:
     """Start a watch; it knows its contents, and has read its file once more."""
-    it = started(path, *words, **rest)
+    it = started(path, *args, **rest)
     try:
         it.until('started')
         until(
@@ -56,7 +56,7 @@ def begun(path: str, *words: str, **rest: Any) -> Several:
 
 
 def told(it: Several, app: App) -> bool:
-    """Return whether a change that is made now is told, once."""
+    """Return whether a change that is made now is delivered, once."""
     app.change()
     it.poll()
     it.until('delivered', watch=app.name)

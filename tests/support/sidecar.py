@@ -150,7 +150,7 @@ class Sidecar:
         os.kill(self.pid, number)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to stop; return its exit status once nobody has its stderr.
+        """Ask it to stop; return its exit status once no one has its stderr.
 
         Raises AssertionError when that takes too long, or what it has started
         lives on.
@@ -159,7 +159,7 @@ class Sidecar:
         return self.wait()
 
     def wait(self) -> int:
-        """Return its exit status once it has ended, and nobody has its stderr."""
+        """Return its exit status once it has ended, and no one has its stderr."""
         while self.read():
             pass
         return self.child.wait(DEADLINE)
@@ -238,7 +238,7 @@ def environment(
     return {**kept, 'PYTHONPATH': ROOT, **(additions or {})}
 
 
-def quick(*words: str, first: Sequence[str] = ()) -> tuple[str, ...]:
+def quick(*args: str, first: Sequence[str] = ()) -> tuple[str, ...]:
     """Return a command line with the options of QUICK that it does not give itself.
 
     first: more such options, as pairs.
@@ -246,27 +246,29 @@ def quick(*words: str, first: Sequence[str] = ()) -> tuple[str, ...]:
     options = (*first, *QUICK)
     return (*(
         word for pair in zip(options[::2], options[1::2], strict=True)
-        for word in pair if pair[0] not in words
-    ), *words)
+        for word in pair if pair[0] not in args
+    ), *args)
 
 
 def watch(
-        *words: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
+        *args: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
         namespace: bool = False, measured: bool = True,
         program: Sequence[str] = POLLRELOAD, **rest: Any,
 ) -> Sidecar:
     """Start a watch; end it with .end() or `with`.
 
-    words: more of the command line, which take precedence.
-    env: additions to the environment. under: a command to run it by.
+    args: more of the command line, which take precedence.
+    env: additions to the environment.
+    under: a command to run it by.
     namespace: it is pid 1 of a new pid namespace with its own /proc.
-    program: runs pollreload. rest: for subprocess.Popen.
+    program: runs pollreload.
+    rest: for subprocess.Popen.
     """
     if namespace:
         options = ('--pid', '--fork', '--mount-proc', '--kill-child')
         under = ('unshare', *options, *under)
-    words = quick(*words, first=('--interval', '1h'))
-    command = (*under, *program, 'watch', *words)
+    args = quick(*args, first=('--interval', '1h'))
+    command = (*under, *program, 'watch', *args)
     pipes: dict[str, Any] = {'stdin': subprocess.DEVNULL, 'stderr': subprocess.PIPE}
     return Sidecar(subprocess.Popen(
         command, env=environment(env, measured), **{**pipes, **rest},
@@ -274,12 +276,12 @@ def watch(
 
 
 def check(
-        *words: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
+        *args: str, env: Mapping[str, str] | None = None, under: Sequence[str] = (),
         **rest: Any,
 ) -> Run:
     """Run a check to its end; as watch."""
     done = subprocess.run(
-        (*under, *POLLRELOAD, 'check', *quick(*words)), env=environment(env),
+        (*under, *POLLRELOAD, 'check', *quick(*args)), env=environment(env),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE, check=False,
         **rest,
     )
@@ -290,7 +292,7 @@ def check(
 
 
 def write(path: str | os.PathLike[str], text: str) -> None:
-    """Replace a file as a careful writer does: a look sees the old or the new."""
+    """Replace a file as a careful writer does: a poll sees the old or the new."""
     new = f'{os.fspath(path)}.tmp'
     with open(new, 'w', encoding='utf-8') as file:
         file.write(text)

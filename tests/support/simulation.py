@@ -1,4 +1,4 @@
-"""A small world for the pure core: a clock, a content, targets, commands, a ledger.
+"""A small world for the pure core: a clock, a version, targets, commands, a ledger.
 
 What is done besides a signal (--exec and --url) goes well unless spoil() says how
 the next ones go.
@@ -42,11 +42,11 @@ class Target(NamedTuple):
     first, has: the content that it read when it started, and that it has now.
     dies, refuses, stopped: how it takes the signal; deaf: it takes it, and no
         reload comes of it (no new worker, --verify disagrees).
-    told: the content that it was last signalled for, at when.
-    again: it may be told of that once more: an attempt failed since, another
-        content was told, or pollreload lost its memory.
-    blind: it read a content that came and went between two looks.
-    stay: which stay of a content it read.
+    told: the version that it was last signalled for, at when.
+    again: it may be notified of that once more: an attempt failed since, another
+        version was delivered, or pollreload lost its memory.
+    blind: it read a version that came and went between two polls.
+    stay: which stay of a version it read.
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
     generation: it is no worker of its parent, but a generation of its own.
@@ -106,19 +106,19 @@ class Event(NamedTuple):
 
 
 def blob(label: str) -> bytes:
-    """Return the digest of a content that goes by a label."""
+    """Return the digest of a version that goes by a label."""
     return change.EMPTY if label == 'empty' else label.encode().ljust(16, b'.')
 
 
 def label(digest: bytes) -> str:
-    """Return the label of a content by its digest."""
+    """Return the label of a version by its digest."""
     if digest == change.EMPTY:
         return 'empty'
     return digest.rstrip(b'.').decode() or 'unreadable'
 
 
 def fingerprint(paths: Sequence[Mapping[str, bytes] | None]) -> str:
-    """Return a fingerprint that a person can read: 'f=A,n=N;...'."""
+    """Return a fingerprint that a user can read: 'f=A,n=N;...'."""
     return ';'.join(
         '?' if files is None
         else ','.join(f'{name}={label(files[name])}' for name in sorted(files)) or '-'
@@ -156,9 +156,9 @@ class Simulation:
         self.changes: tuple[float, ...] = ()
         self.stay = 0
         self.turns = 0  # how often something else was there, or a part of it was not
-        self.telling = '', 0  # the content that was told last, and the turns by then
+        self.telling = '', 0  # the version delivered last, and the turns by then
         self.looked = False  # whether any look saw this stay of the content
-        self.seen = ''  # what the last look saw
+        self.seen = ''  # what the last poll saw
         self.hangs_until = 0.0
         self.hung = False
         self.targets: dict[int, Target] = {}
@@ -173,7 +173,7 @@ class Simulation:
         self.spoilt: tuple[str, ...] = ()  # how the next actions go
         # Which content the actions were last begun for, and how many have succeeded.
         self.acting = '', 0
-        self.words = ''  # what the last request came to
+        self.args = ''  # what the last request came to
         self.anew = True  # they may begin with the first again
         self.marked = ''  # the content whose mark was saved last
         self.ledger: State | None = None
@@ -194,7 +194,7 @@ class Simulation:
         return other
 
     def stage(self) -> str:
-        """Return what is under way in a word, or ''."""
+        """Return the name of what is under way, or ''."""
         return word(self.state.stage) if self.state.stage else ''
 
     def equals(self, other: Simulation) -> bool:
@@ -207,7 +207,9 @@ class Simulation:
     # What happens in the world.
 
     def put(self, content: str, restless: bool = False) -> None:
-        """Replace the content; restless: it goes on changing with every look."""
+        """Replace the content;
+        restless: it goes on changing with every poll.
+        """
         if content == 'gone' and self.layout == 'file':
             # A path that goes away is no change (rule 5): only unreadable.
             self.hide()
@@ -235,7 +237,7 @@ class Simulation:
         self.readable = False
 
     def hang(self, seconds: float) -> None:
-        """Let the next look hang."""
+        """Let the next poll hang."""
         self.hangs_until = self.now + seconds
 
     def root(self) -> Target | None:
@@ -248,7 +250,7 @@ class Simulation:
         return [it for it in self.targets.values() if it.ppid not in self.targets]
 
     def rivals(self) -> list[int]:
-        """Return the older roots, where only one may be told."""
+        """Return the older roots, where only one may be notified."""
         older = [each.pid for each in self.roots()[:-1]]
         return older if self.settings.select == 'root' else []
 
@@ -333,7 +335,7 @@ class Simulation:
                 self.take(pid)
 
     def go_on(self) -> None:
-        """Let the root go on, where it was stopped: it takes what is pending."""
+        """Let the root go on, if it was stopped: it takes what is pending."""
         root = self.root()
         if root is not None:
             self.alter(root.pid, stopped=False)
@@ -401,7 +403,7 @@ class Simulation:
     # How time passes.
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and pollreload do what it does meanwhile."""
+        """Let time pass, and pollreload do what it does in the meantime."""
         end = self.now + seconds
         steps, last = 0, self.now
         while True:
@@ -438,7 +440,8 @@ class Simulation:
             self.check_done(content_of(done), bool(before.stage) or signalled)
 
     def check_done(self, content: str, signalled: bool) -> None:
-        """Check that whoever was to be told of a content was, or started with it."""
+        """Check that whoever should be notified of a version was, or started with it.
+        """
         self.check_acted(content)
         if not signals(self.settings):
             return
@@ -455,7 +458,7 @@ class Simulation:
             assert had, f'{content} is not done: {target}'
 
     def check_acted(self, content: str) -> None:
-        """Check that all that is to be done for a content was, and verified."""
+        """Check that all that is to be done for a version was, and verified."""
         told, count = self.acting
         if not acts(self.settings):
             return
@@ -512,7 +515,7 @@ class Simulation:
         return change.Snapshot((sight, *second), self.dated)
 
     def unreadable(self) -> change.Reading:
-        """Return the sight of a content that cannot be read."""
+        """Return the sight of a version that cannot be read."""
         if self.layout == 'directory':
             return change.Reading(
                 'directory', {'n': blob('N')}, {'f': 'permission denied'},
@@ -538,7 +541,7 @@ class Simulation:
         return self.settings.signal.name in ENDING
 
     def disposed(self, process: Process) -> str:
-        """Return what a process does with the signal."""
+        """Return the disposition of a process."""
         number = self.settings.signal.number
         return disposition(self.masks(process.pid), number, False, False)
 
@@ -609,7 +612,7 @@ class Simulation:
     def run_command(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start --validate, --verify or an action."""
         assert self.command is None, 'two commands at once'
-        self.words = ''
+        self.args = ''
         name = command[0]
         verifies = command == self.settings.verify
         pid = int(additions.get('POLLRELOAD_PID', '0')) if verifies else 0
@@ -653,7 +656,7 @@ class Simulation:
         return ''
 
     def begin(self) -> None:
-        """Note what there was when a content was told first."""
+        """Note what there was when a version was delivered first."""
         if self.telling[0] != self.marked:
             self.telling = self.marked, self.turns
 
@@ -698,7 +701,7 @@ class Simulation:
             self.acted(how)
             if self.acts[-1].number < len(self.settings.exec):
                 return {'good': 0, 'die': -9}.get(how, 1)
-            self.words = 'answered 200' if how == 'good' else 'answered 500'
+            self.args = 'answered 200' if how == 'good' else 'answered 500'
             return int(how != 'good')
         target = self.targets.get(pid)
         if name == 'validate':
@@ -717,8 +720,8 @@ class Simulation:
         self.command = None
 
     def said(self) -> str:
-        """Return what a request came to; commands print nothing."""
-        return self.words
+        """Return the outcome of a request; commands print nothing."""
+        return self.args
 
     def save(self, state: State) -> bool:
         """Write the ledger."""
@@ -756,7 +759,7 @@ class Simulation:
                 self.alter(target.pid, again=True)
         elif event == 'changed' and reason is None:
             if content_of(str(fields['fingerprint'])) != self.telling[0]:
-                # What was told before is told once more if it comes back.
+                # What was delivered before is delivered again if it comes back.
                 self.forget()
         elif event == 'changed' and reason == 'restarted':
             # In doubt, one reload too many.
@@ -766,7 +769,7 @@ class Simulation:
         assert true, f'not true at {self.now}: {event}: {message}; {target}'
 
     def forget(self) -> None:
-        """Have everybody told once more of what they were told of."""
+        """Have every target notified again."""
         self.targets = {
             pid: each._replace(again=True) for pid, each in self.targets.items()
         }
@@ -815,7 +818,7 @@ class Simulation:
         return True
 
     def is_held(self, reason: object) -> bool:
-        """Return whether there is that reason to tell nobody."""
+        """Return whether there is such a reason to notify no process."""
         if reason == 'still changing':
             last = self.settings.settle + self.settings.interval
             often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
@@ -844,7 +847,7 @@ class Simulation:
         return content.state == 'current' and not self.state.stage and not self.hung
 
     def settle_down(self) -> None:
-        """Give the world all it takes, and check that its content is told then."""
+        """Give the world all it takes, and check that its content is delivered then."""
         self.put(self.content)
         self.invalid_until = self.unverified_until = self.hangs_until = 0.0
         self.spoilt = ()
@@ -873,13 +876,13 @@ class Simulation:
             if self.settings.select == 'newest' and (
                     target.ppid in self.targets or self.settings.signal.name in ENDING
             ):
-                continue  # another was the newest when this content was told
+                continue  # another was the newest when this version was delivered
             if not self.settings.survive and target.told == self.content:
-                continue  # it was told, and nobody looked
+                continue  # it was delivered, and no one looked
             assert target.has == self.content or target.blind, f'not told: {target}'
 
     def rest(self, seconds: float = 300.0) -> None:
-        """Let time pass until all is done and a look saw what is there now."""
+        """Let time pass until all is done and a poll saw what is there now."""
         began = self.now
         while self.now < began + seconds and not (
                 self.resting() and self.state.version.read_at > began

@@ -1,4 +1,4 @@
-"""Processes to be told, real ones, of every disposition.
+"""Processes to be notified, real ones, of every disposition.
 
 start('handler') returns once its target is ready for signals. Each target
 reports on a line of its own every signal that reaches it, in order; that one
@@ -9,7 +9,7 @@ did not is proved by sending USR1 next and reading that first. All but 'sigwait'
     default         HUP has its default, and kills
     ignored         HUP is ignored
     blocked         HUP and USR1 are blocked and read from a signalfd(2)
-    blocked-unread  HUP is blocked and nobody reads it
+    blocked-unread  HUP is blocked and no one reads it
     sigwait         HUP and USR1 are blocked and awaited in sigwaitinfo(2), whose
                     masks are those of the default in /proc
     sigwait-thread  a thread is as in sigwait, the first one blocks HUP and USR1
@@ -102,7 +102,7 @@ class Target:
         os.waitid(os.P_PID, self.child.pid, os.WSTOPPED | os.WNOWAIT)
 
     def zombie(self) -> None:
-        """Kill it, and wait until it is a zombie that nobody has reaped."""
+        """Kill it, and wait until it is a zombie that no one has reaped."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOWAIT)
 
@@ -134,7 +134,7 @@ def start(
     namespace: it is pid 1 of a new pid namespace with its own /proc.
     program: a link to the interpreter to start it by, whose name is then the
         first name, and argv[0].
-    arguments: more, that mean nothing to it, to be found in its cmdline.
+    args: more, that mean nothing to it, to be found in its cmdline.
     """
     # -I -S: nothing of site, for 15 ms each matter in a suite of hundreds.
     command = [
@@ -147,7 +147,8 @@ def start(
     return Target(
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            # Coverage measures the children of the tests; these are no code of ours.
+            # Coverage measures the children of the tests; these are no code of
+            # pollreload.
             env={key: os.environ[key] for key in ('PATH',) if key in os.environ},
         ),
         namespace,
@@ -242,8 +243,8 @@ def read_signalfd() -> None:
     mask = ctypes.c_uint64(sum(1 << (number - 1) for number in REPORTED))
     libc = ctypes.CDLL(None)
     # The libc's sigset_t is longer than what the kernel looks at, sigprocmask(2).
-    words = (ctypes.c_uint64 * 16)(mask.value)
-    fd = libc.signalfd(-1, ctypes.byref(words), 0)
+    args = (ctypes.c_uint64 * 16)(mask.value)
+    fd = libc.signalfd(-1, ctypes.byref(args), 0)
     say('ready')
     while True:
         # struct signalfd_siginfo: 128 bytes, ssi_signo is the first word.

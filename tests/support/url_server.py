@@ -32,8 +32,9 @@ HANG = b''  # says nothing, and waits for the other end to be closed
 class Server:
     """What answers, one request after the other, and keeps what it was asked.
 
-    Said in advance: answers, 200 where there is none left. requests: each up to
-    the end of its headers; '' for a connection on which nothing came.
+    Said in advance: answers, 200 if there is none left.
+    requests: each up to the end of its headers; '' for a connection on which nothing
+        came.
     """
 
     def __init__(self, address: str = '127.0.0.1') -> None:
@@ -42,7 +43,7 @@ class Server:
         self.port = self.listener.getsockname()[1]
         self.answers: collections.deque[bytes] = collections.deque()
         self.requests: list[str] = []
-        self.closed = 0  # how many connections the other end has closed meanwhile
+        self.closed = 0  # how many connections the other end has closed in the meantime
         self.news = threading.Condition()
         self.thread = threading.Thread(target=self.serve)
 
@@ -113,14 +114,14 @@ class Book:
         return str(script)
 
     def read(self) -> list[str]:
-        """Return what was written."""
+        """Return all that was written."""
         return self.path.read_text().split() if self.path.exists() else []
 
 
 @contextlib.contextmanager
-def watching(*words: str, **rest: Any) -> Iterator[Sidecar]:
+def watching(*args: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch that has taken its baseline."""
-    with watch(*words, **rest) as it:
+    with watch(*args, **rest) as it:
         it.until('baseline')
         yield it
 
@@ -135,17 +136,17 @@ def events(it: Sidecar | Run) -> list[tuple[str, str]]:
 
 
 def assert_no_secret(text: str) -> None:
-    """Fail where one of the secrets is in a text."""
+    """Fail if one of the secrets is in a text."""
     assert text
     assert [each for each in SECRETS if each in text] == []
 
 
 def run(
-        *words: str, env: dict[str, str] | None = None,
+        *args: str, env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        (*sidecar.POLLRELOAD, *words), env=sidecar.environment(env), text=True,
+        (*sidecar.POLLRELOAD, *args), env=sidecar.environment(env), text=True,
         capture_output=True, timeout=DEADLINE, check=False,
         stdin=subprocess.DEVNULL,
     )

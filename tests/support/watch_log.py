@@ -29,7 +29,7 @@ def rested(settings: Settings, log: Log) -> Watch:
 
 
 def due(settings: Settings, log: Log) -> Watch:
-    """Return a watch that has something to tell, and nothing to notify it to."""
+    """Return a watch that has something to deliver, and nothing to notify it to."""
     watch = rested(settings, log)
     write(settings.paths[0], 'second')
     watch.poll_now()

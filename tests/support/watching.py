@@ -18,9 +18,9 @@ def comm(target: targets.Target) -> str:
 
 
 @contextlib.contextmanager
-def watching(target: targets.Target, *words: str, **rest: Any) -> Iterator[Sidecar]:
+def watching(target: targets.Target, *args: str, **rest: Any) -> Iterator[Sidecar]:
     """A watch on a target that has taken its baseline."""
-    with watch('--process', comm(target), *words, **rest) as it:
+    with watch('--process', comm(target), *args, **rest) as it:
         it.until('baseline')
         yield it
 
@@ -32,7 +32,7 @@ def untold(target: targets.Target) -> bool:
 
 
 def told(it: Sidecar, conf: str, target: targets.Target) -> bool:
-    """Return whether a change that is made now is told, once."""
+    """Return whether a change that is made now is delivered, once."""
     write(conf, f'{conf} {time.monotonic_ns()}')
     it.poll()
     it.until('delivered')

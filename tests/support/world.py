@@ -19,6 +19,6 @@ def failing(error: int) -> Callable[..., NoReturn]:
 
 
 def recalled(path: Path, paths: tuple[str, ...] = ('/a',), **rest: Any) -> State:
-    """Return what a run recalls from a ledger."""
+    """Return all that a run recalls from a ledger."""
     settings = Settings(paths, 'x', state_file=str(path), **rest)
     return ledger.recall(settings, str(path), ledger.whereabouts(settings))

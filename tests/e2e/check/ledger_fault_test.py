@@ -25,7 +25,7 @@ NEWER = '{"version": 2, "key": "x"}'
     'text', ['', '{', '[]', '{}', NEWER, '{"version": 1}'],
     ids=['empty', 'cut', 'list', 'blank', 'newer', 'bare'],
 )
-def test_ledger_that_is_no_ledger_is_kept_and_nobody_told(
+def test_ledger_that_is_no_ledger_is_kept_and_no_process_is_notified(
         watched: Watched, text: str,
 ) -> None:
     """A baseline is taken whatever --on-start says; 4, and then all goes on."""
@@ -44,7 +44,7 @@ def test_ledger_that_is_no_ledger_is_kept_and_nobody_told(
     assert told == 'HUP'
 
 
-def test_truncated_ledger_is_kept_and_nobody_told(watched: Watched) -> None:
+def test_truncated_ledger_is_kept_and_no_process_is_notified(watched: Watched) -> None:
     """At whatever byte it was cut."""
     watched.check()
     text = Path(watched.ledger).read_text()
@@ -60,7 +60,7 @@ def test_truncated_ledger_is_kept_and_nobody_told(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize('key', ['known', 'attempt', 'done', 'doubts', 'seen_at'])
-def test_ledger_whose_parts_are_odd_is_kept_and_nobody_told(
+def test_ledger_whose_parts_are_odd_is_kept_and_no_process_is_notified(
         watched: Watched, key: str,
 ) -> None:
     """JSON of the right version with a part that no run wrote is corrupt too."""
@@ -81,7 +81,9 @@ def test_ledger_whose_parts_are_odd_is_kept_and_nobody_told(
 
 
 def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) -> None:
-    """Never through a link: 4, nobody is told, and what it leads to is untouched."""
+    """Never through a link: 4, no process is notified, and what it leads to is
+    untouched.
+    """
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.write_text('precious', encoding='ascii')
     os.symlink(elsewhere, watched.ledger)
@@ -101,11 +103,12 @@ def mounted(
 ) -> subprocess.CompletedProcess[str]:
     """Run a shell script where $M is a small file system that no one else sees.
 
-    `check` is a check whose ledger is there; more: options of it.
+    `check` is a check whose ledger is there;
+    more: options of it.
     """
     mount = watched.directory / 'mount'
     mount.mkdir()
-    words = ' '.join((
+    args = ' '.join((
         *sidecar.POLLRELOAD, 'check', *sidecar.quick(
             *more, '--process', watched.name, '--state-file', f'{mount}/memory',
             watched.conf,
@@ -113,7 +116,7 @@ def mounted(
     ))
     return subprocess.run(
         ['unshare', '--mount', 'sh', '-euc',
-         f'M={mount} F={watched.conf}; check() {{ {words} "$@"; }}\n'
+         f'M={mount} F={watched.conf}; check() {{ {args} "$@"; }}\n'
          'mount -t tmpfs -o size=16k,mode=755 none "$M"\n' + script],
         env=sidecar.environment(), stdin=subprocess.DEVNULL, capture_output=True,
         timeout=targets.DEADLINE, check=False, text=True,
@@ -121,7 +124,7 @@ def mounted(
 
 
 def test_ledger_on_a_read_only_file_system_is_4(watched: Watched) -> None:
-    """Nobody is told where that could not be remembered."""
+    """No process is notified if that could not be remembered."""
     with watched.handler() as target:
         done = mounted(
             'mount -o remount,ro "$M"; check', watched, '--on-start', 'always',
@@ -134,7 +137,9 @@ def test_ledger_on_a_read_only_file_system_is_4(watched: Watched) -> None:
 
 
 def test_ledger_on_a_full_file_system_is_4(watched: Watched) -> None:
-    """The memory that was there stays whole, and nobody is told till there is room."""
+    """The memory that was there stays whole, and no process is notified till there is
+    room.
+    """
     with watched.handler() as target:
         done = mounted(
             'check; echo second >"$F"\n'
@@ -157,7 +162,7 @@ def test_ledger_that_fails_after_the_signal_is_4(
         watched: Watched, monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """The target was told; that it is not remembered is reported, once."""
+    """The target was notified; that it is not remembered is reported, once."""
     watched.check()
     write(watched.conf, 'second')
     marks: list[object] = []
@@ -184,7 +189,7 @@ def test_ledger_that_fails_after_the_signal_is_4(
 
 
 def test_no_place_for_the_memory_is_4(watched: Watched) -> None:
-    """Without a home the user is told to name a file."""
+    """Without a home the user is informed to name a file."""
     run = check('--process', watched.name, watched.conf,
                 '--state-file', '/proc/nowhere/memory')
 

@@ -12,8 +12,8 @@ def test_memory_lives_below_xdg_state_home(watched: Watched, tmp_path: Path) -> 
     """0600 in 0700, one for each combination of paths, target and signal."""
     env = {'XDG_STATE_HOME': str(tmp_path / 'state')}
     name = ('--process', watched.name)
-    for words in (name, (*name, '--signal', 'USR1'), ('--process', 'other')):
-        check(*words, watched.conf, env=env)
+    for args in (name, (*name, '--signal', 'USR1'), ('--process', 'other')):
+        check(*args, watched.conf, env=env)
     home = tmp_path / 'state' / 'pollreload'
     ledgers = sorted(home.glob('*.json'))
 
@@ -50,10 +50,11 @@ def test_memory_of_another_watch_is_left_alone(watched: Watched) -> None:
 def test_failed_attempt_is_made_good_when_the_content_goes_back(
         watched: Watched,
 ) -> None:
-    """Rule 2: B was signalled and not done, so A is told again, then never more."""
+    """Rule 2: B was signalled and not done, so A is delivered again, then never more.
+    """
     refusing = ('--verify', 'false', '--command-timeout', '30ms')
     with watched.handler() as target:
-        # It is there before: one that started meanwhile is told again anyway.
+        # It is there before: one that started in the meantime is notified again anyway.
         watched.check()
         write(watched.conf, 'second')
         failed = watched.check(*refusing)
@@ -70,8 +71,10 @@ def test_failed_attempt_is_made_good_when_the_content_goes_back(
     assert alone
 
 
-def test_content_that_was_refused_and_goes_back_is_not_told(watched: Watched) -> None:
-    """Nobody has heard of B, so A is what the target has."""
+def test_content_that_was_refused_and_goes_back_is_not_delivered(
+        watched: Watched,
+) -> None:
+    """No one has heard of B, so A is what the target has."""
     with watched.handler() as target:
         watched.check()
         write(watched.conf, 'second')
@@ -85,7 +88,7 @@ def test_content_that_was_refused_and_goes_back_is_not_told(watched: Watched) ->
     assert alone
 
 
-def test_target_is_signalled_3_times_at_most_for_one_content(watched: Watched) -> None:
+def test_target_is_signalled_3_times_at_most_for_one_version(watched: Watched) -> None:
     """Rule 1: then it is held, over runs, until the content changes."""
     refusing = ('--verify', 'false', '--command-timeout', '30ms')
     watched.check()
@@ -108,7 +111,7 @@ def test_target_is_signalled_3_times_at_most_for_one_content(watched: Watched) -
     assert again == 'HUP'
 
 
-def test_each_target_is_told_once_per_content_over_runs(watched: Watched) -> None:
+def test_each_target_is_notified_once_per_content_over_runs(watched: Watched) -> None:
     """Rule 3: one that stays behind does not make the others reload again."""
     watched.check('--select', 'all')
     write(watched.conf, 'second')
@@ -129,7 +132,7 @@ def test_each_target_is_told_once_per_content_over_runs(watched: Watched) -> Non
 def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
         watched: Watched,
 ) -> None:
-    """--validate holds the signal; its reason is told."""
+    """--validate holds the signal; its reason is logged."""
     watched.check()
     write(watched.conf, 'second')
     with watched.handler() as target:

@@ -38,11 +38,11 @@ def tree(directory: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def messages(run: Run, name: str) -> list[str]:
-    """Return what the events of a name say."""
+    """Return all that the events of a name say."""
     return [event['message'] for event in run.named(name)]
 
 
-def test_a_wait_that_nobody_waits_is_not_spoken_of(watched: Watched) -> None:
+def test_a_wait_that_is_not_needed_is_not_mentioned(watched: Watched) -> None:
     """A check has one attempt; the next run makes another at once."""
     with watched.handler():
         watched.check()
@@ -81,7 +81,7 @@ def test_quiet_says_only_what_is_wrong(watched: Watched) -> None:
     assert (done.status, done.events) == (0, [])
 
 
-def test_change_is_told_once_and_remembered(watched: Watched) -> None:
+def test_change_is_delivered_once_and_remembered(watched: Watched) -> None:
     """0: all is done; the next run finds nothing due."""
     watched.check()
     write(watched.conf, 'second')
@@ -117,12 +117,12 @@ def test_what_is_due_and_held_is_1_until_it_is_done(watched: Watched) -> None:
     assert told == 'HUP'
 
 
-@pytest.mark.parametrize('words', [
+@pytest.mark.parametrize('args', [
     (), ('/nowhere',), ('--process', 'x'), ('--process', 'x', '--settle', 'soon', 'y'),
 ])
-def test_usage_error_is_2_and_one_line(words: Sequence[str]) -> None:
+def test_usage_error_is_2_and_one_line(args: Sequence[str]) -> None:
     """2: the command line is wrong, and the line says where."""
-    run = check(*words)
+    run = check(*args)
 
     assert run.status == 2
     assert run.out == ''
@@ -152,7 +152,7 @@ def test_path_that_was_never_there_is_3(watched: Watched) -> None:
 def test_one_of_two_paths_missing_is_3_though_all_else_is_done(
         watched: Watched,
 ) -> None:
-    """What can be read is told; the other is reported by the status."""
+    """What can be read is delivered; the other is reported by the status."""
     other = f'{watched.conf}.other'
     watched.check(other)
     write(watched.conf, 'second')
@@ -164,7 +164,7 @@ def test_one_of_two_paths_missing_is_3_though_all_else_is_done(
     assert told == 'HUP'
 
 
-def test_unreadable_path_comes_back_with_the_same_bytes_untold(
+def test_unreadable_path_comes_back_with_the_same_bytes_undelivered(
         watched: Watched,
 ) -> None:
     """Rule 5: a whole path that goes away is not a change."""
@@ -180,7 +180,7 @@ def test_unreadable_path_comes_back_with_the_same_bytes_untold(
     assert alone
 
 
-def test_fault_of_ours_is_70(watched: Watched, tmp_path: Path) -> None:
+def test_fault_in_pollreload_is_70(watched: Watched, tmp_path: Path) -> None:
     """70: a traceback and the request to report it, where our own code is broken."""
     (tmp_path / 'sitecustomize.py').write_text(
         'import os\nos.getcwd = None\n', encoding='ascii',
@@ -215,7 +215,7 @@ def running(watched: Watched) -> Iterator[tuple[sidecar.Sidecar, sidecar.Mark]]:
         script = f'exec 3>{mark.path}; sleep 600 & echo validating >&3; wait'
         command = (
             *sidecar.POLLRELOAD, 'check', *sidecar.QUICK,
-            *watched.words('--validate', f"sh -c '{script}'"),
+            *watched.args('--validate', f"sh -c '{script}'"),
         )
         with sidecar.Sidecar(subprocess.Popen(
             command, env=sidecar.environment(), stdin=subprocess.DEVNULL,
@@ -248,7 +248,7 @@ def test_signal_ends_a_check_that_is_pid_1(watched: Watched) -> None:
     command = (
         'unshare', '--pid', '--fork', '--mount-proc', '--kill-child',
         *sidecar.POLLRELOAD, 'check', *sidecar.quick(
-            *watched.words('-v', '--on-start', 'always', '--settle', '1h'),
+            *watched.args('-v', '--on-start', 'always', '--settle', '1h'),
         ),
     )
     with sidecar.Sidecar(subprocess.Popen(
@@ -262,8 +262,10 @@ def test_signal_ends_a_check_that_is_pid_1(watched: Watched) -> None:
     assert status == 128 + signal.SIGTERM
 
 
-def test_dry_run_says_who_would_be_told_and_leaves_no_trace(watched: Watched) -> None:
-    """Nobody is told, no command is run, nothing is written."""
+def test_dry_run_says_who_would_be_notified_and_leaves_no_trace(
+        watched: Watched,
+) -> None:
+    """No process is notified, no command is run, nothing is written."""
     watched.check()
     write(watched.conf, 'second')
     before = tree(watched.directory)
@@ -277,7 +279,9 @@ def test_dry_run_says_who_would_be_told_and_leaves_no_trace(watched: Watched) ->
     assert tree(watched.directory) == before
 
 
-def test_dry_run_says_who_would_be_told_though_nothing_is_due(watched: Watched) -> None:
+def test_dry_run_says_who_would_be_notified_though_nothing_is_due(
+        watched: Watched,
+) -> None:
     """Who asks for it wants to know; a check without it stays silent."""
     watched.check()
     with watched.handler() as target:
@@ -298,8 +302,8 @@ def test_dry_run_says_who_would_be_told_though_nothing_is_due(watched: Watched) 
     assert last['message'].endswith(f'told to {who}, then --exec true')
 
 
-def test_dry_run_says_why_nobody_would_be_told(watched: Watched) -> None:
-    """In the words of `held`."""
+def test_dry_run_says_why_no_process_would_be_notified(watched: Watched) -> None:
+    """As in the output of `held`."""
     watched.check()
     absent = watched.check('--dry-run')
     with targets.start('default', name=watched.name) as target:
@@ -341,7 +345,7 @@ def test_dry_run_of_what_cannot_be_read_says_no_more(watched: Watched) -> None:
 
 
 def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
-    """Each stage, each wait and each thing to settle; no word of the inside."""
+    """Each stage, each wait and each thing to settle; no mention of the inside."""
     settings = Settings(exec=(('sleep', '9'),))
     waited = [
         *(State(stage=each) for each in (
@@ -360,7 +364,7 @@ def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
 
 
 def test_dry_run_makes_no_ledger(watched: Watched, tmp_path: Path) -> None:
-    """Where there is no memory it is not begun, and no directory is made for it."""
+    """If there is no memory it is not begun, and no directory is made for it."""
     state = tmp_path / 'state'
     run = check('--process', watched.name, '--dry-run', watched.conf,
                 env={'XDG_STATE_HOME': str(state)})
@@ -369,7 +373,7 @@ def test_dry_run_makes_no_ledger(watched: Watched, tmp_path: Path) -> None:
     assert not state.exists()
 
 
-def test_dry_run_leaves_a_corrupt_ledger_where_it_is(watched: Watched) -> None:
+def test_dry_run_leaves_a_corrupt_ledger_in_place(watched: Watched) -> None:
     """It is reported, by the status too, and kept aside by another run."""
     for text in ('{', '{"version": 1}'):
         write(watched.ledger, text)
@@ -379,9 +383,9 @@ def test_dry_run_leaves_a_corrupt_ledger_where_it_is(watched: Watched) -> None:
         assert tree(watched.directory) == before
 
 
-@pytest.mark.parametrize('words', [(), ('-q',)])
+@pytest.mark.parametrize('args', [(), ('-q',)])
 def test_answer_is_there_once_where_both_streams_are_one(
-        watched: Watched, words: Sequence[str],
+        watched: Watched, args: Sequence[str],
 ) -> None:
     """cron mails both, and a terminal shows both."""
     watched.check()
@@ -389,7 +393,7 @@ def test_answer_is_there_once_where_both_streams_are_one(
     with watched.handler():
         done = subprocess.run(
             (*sidecar.POLLRELOAD, 'check', *sidecar.quick(
-                '--log-format', 'text', *watched.words(*words),
+                '--log-format', 'text', *watched.args(*args),
             )),
             env=sidecar.environment(), stdin=subprocess.DEVNULL, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -427,10 +431,10 @@ def test_json_output_is_one_object_whatever_happens(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize('status', [4, 75])
-def test_json_output_is_one_object_where_the_ledger_cannot_be_had(
+def test_json_output_is_one_object_if_the_ledger_cannot_be_had(
         watched: Watched, status: int,
 ) -> None:
-    """Also a run that could not begin tells a program why."""
+    """Also a run that could not begin reports why."""
     lock = -1
     if status == 75:
         lock = ledger_file.lock(watched.ledger)
@@ -459,8 +463,8 @@ def test_timeout_ends_a_run_that_waits(watched: Watched) -> None:
     assert alone
 
 
-def test_content_is_told_once_settled(watched: Watched) -> None:
-    """A single run waits for --settle, and then tells."""
+def test_content_is_delivered_once_settled(watched: Watched) -> None:
+    """A single run waits for --settle, and then notifies."""
     watched.check()
     write(watched.conf, 'second')
     with watched.handler() as target:

@@ -11,7 +11,7 @@ from tests.support.sidecar import write
 
 
 def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
-    """Under enforce nobody is killed; the line says how to override that."""
+    """Under enforce no process is killed; the line says how to override that."""
     with targets.start('default', name=name) as target, watching(name, conf) as it:
         write(conf, 'second')
         it.poll()
@@ -27,8 +27,8 @@ def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
     assert it.count('signalled') == 0
 
 
-def test_target_whose_handler_comes_late_is_told_then(name: str, conf: str) -> None:
-    """What is held for want of a handler is told once there is one."""
+def test_target_whose_handler_comes_late_is_notified_then(name: str, conf: str) -> None:
+    """What is held for want of a handler is delivered once there is one."""
     with (
         targets.start('late', name=name) as target,
         watching(name, conf, '--interval', '20ms') as it,
@@ -62,7 +62,7 @@ def test_target_that_ignores_the_signal_is_held(name: str, conf: str) -> None:
 
 
 @pytest.mark.parametrize('mode', ['warn', 'off'])
-def test_ignored_signal_is_sent_where_the_user_says_so(
+def test_ignored_signal_is_sent_if_the_user_says_so(
         name: str, conf: str, mode: str,
 ) -> None:
     """warn sends and says what is odd about it, off just sends."""
@@ -167,7 +167,7 @@ def test_target_that_dies_of_the_signal_is_a_failure(name: str, conf: str) -> No
     assert it.count('delivered') == 0
 
 
-def test_signal_that_ends_is_a_success_where_it_was_meant_to(
+def test_signal_that_ends_is_a_success_if_it_was_meant_to(
         name: str, conf: str,
 ) -> None:
     """TERM is not checked for a handler, and the end is the success."""

@@ -40,7 +40,7 @@ def java(source: Path) -> subprocess.Popen[bytes]:
 
 
 def expected(program: str | None, where: str) -> pytest.MarkDecorator:
-    """Skip a test where there is no such program; in CI that is a failure."""
+    """Skip a test if there is no such program; in CI that is a failure."""
     return pytest.mark.skipif(
         program is None and not os.environ.get('CI'), reason=f'needs {where}',
     )

@@ -17,7 +17,7 @@ from tests.support.sidecar import check, unique, watch, write
 
 
 def test_zombie_is_no_target(name: str, conf: str) -> None:
-    """A kill of a zombie succeeds, and tells nobody."""
+    """A kill of a zombie succeeds, and notifies no process."""
     with targets.start('handler', name=name) as target, watching(name, conf) as it:
         target.zombie()
         write(conf, 'second')
@@ -28,7 +28,7 @@ def test_zombie_is_no_target(name: str, conf: str) -> None:
     assert it.count('signalled') == 0
 
 
-def test_absent_target_is_told_once_it_is_there(name: str, conf: str) -> None:
+def test_absent_target_is_notified_once_it_is_there(name: str, conf: str) -> None:
     """A change stays due for ever, and the target is looked for at every poll."""
     with watching(name, conf, '--interval', '20ms') as it:
         write(conf, 'second')
@@ -41,8 +41,9 @@ def test_absent_target_is_told_once_it_is_there(name: str, conf: str) -> None:
     assert told == 'HUP'
 
 
-def test_target_that_was_restarted_is_told_anew(name: str, conf: str) -> None:
-    """A pid and a start time are a target; another one under the name is told too."""
+def test_target_that_was_restarted_is_notified_again(name: str, conf: str) -> None:
+    """A pid and a start time are a target; another one under the name is notified too.
+    """
     with watching(name, conf) as it:
         told = []
         for content in ('second', 'third'):
@@ -132,7 +133,7 @@ def test_init_of_a_namespace_without_handler_is_held(name: str, conf: str) -> No
 
 
 def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) -> None:
-    """One line names both uids, however often it is tried; told once permitted."""
+    """One line names both uids, however often it is tried; notified once permitted."""
     without = ('setpriv', '--bounding-set=-kill', '--inh-caps=-kill')
     with watching(name, conf, '--interval', '20ms', '-v', under=without) as it:
         with targets.start('handler', name=name, uid=65534) as foreign:
@@ -154,7 +155,9 @@ def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) ->
     assert told == 'HUP'
 
 
-def test_several_roots_are_listed_and_nobody_is_told(name: str, conf: str) -> None:
+def test_several_roots_are_listed_and_no_process_is_notified(
+        name: str, conf: str,
+) -> None:
     """Which of them is meant is for the user to say."""
     with (
         targets.start('handler', name=name) as one,
@@ -176,10 +179,10 @@ def test_several_roots_are_listed_and_nobody_is_told(name: str, conf: str) -> No
     ('roots', {'old', 'new'}), ('all', {'old', 'new'}),
     ('oldest', {'old'}), ('newest', {'new'}),
 ])
-def test_select_says_which_of_several_are_told(
+def test_select_says_which_of_several_are_notified(
         name: str, conf: str, select: str, told: set[str],
 ) -> None:
-    """Each of those that are chosen is told once, and no other."""
+    """Each of those that are chosen is notified once, and no other."""
     with (
         targets.start('handler', name=name) as old,
         watching(name, conf, '--select', select) as it,
@@ -201,7 +204,7 @@ def test_select_says_which_of_several_are_told(
     assert it.count('signalled') == len(told)
 
 
-def test_only_the_master_of_workers_is_told(name: str, conf: str) -> None:
+def test_only_the_master_of_workers_is_notified(name: str, conf: str) -> None:
     """A HUP to a worker, which has the default disposition, would kill it."""
     with (
         targets.start('forking', name=name) as target,
@@ -218,7 +221,8 @@ def test_only_the_master_of_workers_is_told(name: str, conf: str) -> None:
 
 
 def test_workers_that_would_die_are_held_among_all(name: str, conf: str) -> None:
-    """--select all under enforce tells the master, reports the workers, kills none."""
+    """--select all under enforce notifies the master, reports the workers, kills none.
+    """
     with (
         targets.start('forking', name=name) as target,
         watching(name, conf, '--select', 'all') as it,
@@ -286,7 +290,7 @@ def test_name_may_hold_what_stat_is_split_at(conf: str, template: str) -> None:
 def test_shell_that_runs_us_yields_to_the_target(
         name: str, conf: str, tmp_path: Path,
 ) -> None:
-    """A shell that is pollreload's parent, and goes by the name, is not told."""
+    """A shell that is pollreload's parent, and goes by the name, is not notified."""
     shell = tmp_path / name
     shell.symlink_to('/bin/sh')
     command = ' '.join((
@@ -308,7 +312,7 @@ def test_shell_that_runs_us_yields_to_the_target(
     assert told == 'HUP'
 
 
-def test_shell_that_runs_us_is_held_where_it_is_alone(
+def test_shell_that_runs_us_is_held_if_it_is_alone(
         name: str, conf: str, tmp_path: Path,
 ) -> None:
     """Under enforce the shell, which would die of it, lives and is reported."""
@@ -329,7 +333,7 @@ def test_shell_that_runs_us_is_held_where_it_is_alone(
     assert b'no handler' in done.stdout
 
 
-def test_validation_of_the_same_name_is_never_told(
+def test_validation_of_the_same_name_is_never_notified(
         name: str, conf: str, tmp_path: Path,
 ) -> None:
     """Our own child is no target, as the `nginx -t` that validates is none."""

@@ -28,16 +28,16 @@ from tests.support.targets import DEADLINE
 
 
 class Refusal(NamedTuple):
-    """What was said before the first look."""
+    """What was said before the first poll."""
 
     status: int
     lines: list[str]
 
 
-def refusal(*words: str, **env: str) -> Refusal:
+def refusal(*args: str, **env: str) -> Refusal:
     """Return how a watch ends that does not begin."""
     done = subprocess.run(
-        (*POLLRELOAD, 'watch', *words), env=environment(env), check=False,
+        (*POLLRELOAD, 'watch', *args), env=environment(env), check=False,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE,
     )
     assert done.stdout == ''
@@ -61,7 +61,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(('address', 'says'), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_had_is_refused_before_the_first_look(
+def test_what_cannot_be_had_is_refused_before_the_first_poll(
         address: str, says: str, conf: str, port: int, tmp_path: Path,
 ) -> None:
     """In one line, with exit status 2, that names the option; or the file and key."""
@@ -130,8 +130,8 @@ def test_whoever_asks_the_loop_goes_on(conf: str, port: int) -> None:
                 caller.settimeout(0.05)
                 caller.connect(('127.0.0.1', port))
                 caller.sendall(rubbish[os.getpid() % 4])
-                for words in rubbish:
-                    caller.sendall(words)
+                for args in rubbish:
+                    caller.sendall(args)
                 caller.recv(100)
 
     with (
@@ -173,9 +173,9 @@ def test_a_stop_signal_ends_it_while_clients_hang(
         'http.PATIENCE = 1e6\n'
         'sys.exit(main())\n'
     )
-    words = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)
+    args = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)
     with watch(
-            *words, namespace=namespace, program=(sys.executable, '-c', program),
+            *args, namespace=namespace, program=(sys.executable, '-c', program),
     ) as it, contextlib.ExitStack() as stack:
         it.until('baseline')
         for _ in range(8):
@@ -200,11 +200,11 @@ def test_what_a_command_leaves_behind_holds_no_port(
         f'until [ -e {mark} ]; do sleep 0.05; done\n',
     )
     script.chmod(0o755)
-    words = ('--exec', str(script), '--on-start', 'always', conf)
+    args = ('--exec', str(script), '--on-start', 'always', conf)
     try:
         # What it logs of a command is judged elsewhere.
         with watch(
-                '--listen', f':{port}', *words, '--log-format', 'text',
+                '--listen', f':{port}', *args, '--log-format', 'text',
         ) as it:
             said(it, 'delivered')
             assert it.stop() == 0

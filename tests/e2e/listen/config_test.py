@@ -37,7 +37,7 @@ def taken(port: int) -> float:
     return scrape(port).value('config_last_reload_success_timestamp_seconds')
 
 
-def test_counts_go_on_over_a_config_that_is_read_anew(
+def test_counts_go_on_over_a_config_that_is_read_again(
         conf: str, port: int, tmp_path: Path,
 ) -> None:
     """Of a watch that is the same; those of one that is gone go, a new one comes."""
@@ -66,7 +66,7 @@ def test_counts_go_on_over_a_config_that_is_read_anew(
     assert settings.startswith('stays: baseline taken\n')
 
 
-def test_a_config_that_is_refused_shows_until_it_is_mended(
+def test_a_config_that_is_refused_shows_until_it_is_fixed(
         conf: str, port: int, tmp_path: Path,
 ) -> None:
     """What was there before goes on; a port cannot change."""

@@ -14,7 +14,7 @@ from tests.support.sidecar import (
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody has."""
+    """A port that is free."""
     return free_port()
 
 

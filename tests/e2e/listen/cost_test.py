@@ -36,8 +36,8 @@ def traced(trace: Path) -> list[list[str]]:
     return [names[one + 1:other + 1] for one, other in itertools.pairwise(ends)]
 
 
-def modules(*words: str) -> set[str]:
-    """Return what a watch has imported at its end, after a change was told."""
+def modules(*args: str) -> set[str]:
+    """Return all that a watch has imported at its end, after a change was delivered."""
     packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
     program = (
         'import atexit, os, sys\n'
@@ -47,7 +47,7 @@ def modules(*words: str) -> set[str]:
         'sys.exit(main())\n'
     )
     # Without site, whose .pth files may import anything.
-    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK, *words)
+    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK, *args)
     with Sidecar(subprocess.Popen(
         (*command, '--interval', '1h'),
         env=environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
@@ -59,11 +59,11 @@ def modules(*words: str) -> set[str]:
     return {*it.seen[-1]['message'].split()}
 
 
-def test_nobody_else_pays_for_it(conf: str, port: int) -> None:
+def test_no_one_else_pays_for_it(conf: str, port: int) -> None:
     """A plain watch imports nothing of it, nor of HTTP, sockets and threads."""
-    words = ('--process', unique(), conf)
-    plain = modules(*words)
-    listens = modules('--listen', f'127.0.0.1:{port}', *words)
+    args = ('--process', unique(), conf)
+    plain = modules(*args)
+    listens = modules('--listen', f'127.0.0.1:{port}', *args)
 
     ours = {'pollreload.monitoring.metrics', 'pollreload.monitoring.http', 'socket'}
     costly = {
@@ -78,10 +78,10 @@ def test_nobody_else_pays_for_it(conf: str, port: int) -> None:
     })
 
 
-def idle_poll(trace: Path, *words: str) -> list[str]:
+def idle_poll(trace: Path, *args: str) -> list[str]:
     """Return the system calls of the loop in a poll that finds nothing, most often."""
     strace = needed('strace', 'strace')
-    with watch(*words, '--interval', '20ms', '--rehash', '24h') as it:
+    with watch(*args, '--interval', '20ms', '--rehash', '24h') as it:
         it.until('baseline')
         # Without -f: of the first thread alone, which is the loop.
         with subprocess.Popen(
@@ -107,22 +107,24 @@ def test_an_idle_poll_is_the_same_with_a_port(
         conf: str, port: int, tmp_path: Path,
 ) -> None:
     """The thread that answers costs the loop no system call, and waits by itself."""
-    words = ('--process', unique(), conf)
-    plain = idle_poll(tmp_path / 'plain', *words)
+    args = ('--process', unique(), conf)
+    plain = idle_poll(tmp_path / 'plain', *args)
     listens = idle_poll(
-        tmp_path / 'listens', '--listen', f'127.0.0.1:{port}', *words,
+        tmp_path / 'listens', '--listen', f'127.0.0.1:{port}', *args,
     )
 
     assert listens == plain
     assert len(plain) <= 5
 
 
-def test_nobody_who_asks_costs_nothing(conf: str, port: int, tmp_path: Path) -> None:
+def test_without_a_client_it_costs_nothing(
+        conf: str, port: int, tmp_path: Path,
+) -> None:
     """While there is no client nothing of it wakes up, over more than a second."""
     strace = needed('strace', 'strace')
     trace = tmp_path / 'trace'
-    words = ('-v', '--interval', '20ms', '--process', unique(), conf)
-    with listening(port, *words) as it:
+    args = ('-v', '--interval', '20ms', '--process', unique(), conf)
+    with listening(port, *args) as it:
         it.until('baseline')
         assert status(port, HEALTHZ) == 200
         tasks = f'/proc/{it.pid}/task'
@@ -165,7 +167,7 @@ def test_promtool_has_nothing_to_say(conf: str, port: int) -> None:
 
 
 def words_of(help_of: Sequence[str]) -> str:
-    """Return what a command says of itself, in one line."""
+    """Return all that a command says of itself, in one line."""
     done = subprocess.run(
         (*POLLRELOAD, *help_of, '--help'), env=environment(), capture_output=True,
         text=True, check=True, timeout=DEADLINE,

@@ -141,8 +141,8 @@ def test_a_ledger_that_cannot_be_written_is_counted(
     """Though it is no delivery."""
     file = str(tmp_path / 'none' / 'ledger')
     (tmp_path / 'none').write_text('a file')
-    words = ('--process', unique(), '--state-file', file, conf)
-    with listening(port, *words) as it:
+    args = ('--process', unique(), '--state-file', file, conf)
+    with listening(port, *args) as it:
         it.until('baseline')
         it.status()
         got = scrape(port)
@@ -179,7 +179,7 @@ interval = "50ms"
 
 
 def test_nothing_of_what_is_secret_is_answered(tmp_path: Path, port: int) -> None:
-    """No content, no path, no argument, no credentials; not even what failed."""
+    """No version, no path, no argument, no credentials; not even what failed."""
     conf = tmp_path / 'secret-conf'
     conf.write_text('secret-content')
     plan = tmp_path / 'plan.toml'

@@ -87,8 +87,8 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
         'loop.Watch.step = stands\n'
         'sys.exit(main())\n'
     )
-    words = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)
-    command = (sys.executable, '-c', program, 'watch', *sidecar.QUICK, *words)
+    args = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)
+    command = (sys.executable, '-c', program, 'watch', *sidecar.QUICK, *args)
     with subprocess.Popen(
         (*command, '--interval', '100ms'), env=environment(measured=False),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,

@@ -20,11 +20,11 @@ URL_TIMEOUT = '--url-timeout', '300ms'
 
 def test_all_is_done_in_order_and_once(conf: str, server: Server, book: Book) -> None:
     """Commands, then requests, each as it was given; an idle poll does nothing."""
-    words = (
+    args = (
         '--exec', book.note('b'), '--url', server.url('/y'), '--exec', book.note('a'),
         '--url', server.url('/x'),
     )
-    with watching(*words, conf) as it:
+    with watching(*args, conf) as it:
         write(conf, 'second')
         it.poll()
         it.until('delivered', url=server.url('/x'))
@@ -46,8 +46,8 @@ def test_all_is_done_in_order_and_once(conf: str, server: Server, book: Book) ->
     ]
 
 
-def test_what_is_started_says_who_is_told(conf: str, server: Server) -> None:
-    """In words, and in fields."""
+def test_started_names_what_is_notified(conf: str, server: Server) -> None:
+    """As text, and in fields."""
     env = {'POLLRELOAD_URL': server.url('/x?y')}
     with watch('--exec', 'true -x', conf, env=env) as it:
         started = it.until('started')
@@ -88,7 +88,7 @@ def test_it_comes_after_the_signal(conf: str, server: Server, book: Book) -> Non
 
 
 def test_what_ends_is_started_by_a_command(conf: str, book: Book) -> None:
-    """--signal TERM: nobody waits for a successor that --exec is to start."""
+    """--signal TERM: no one waits for a successor that --exec is to start."""
     name = unique()
     with (
         targets.start('default', name=name) as target,
@@ -109,12 +109,12 @@ def test_what_ends_is_started_by_a_command(conf: str, book: Book) -> None:
 def test_a_failure_stops_the_rest_and_is_tried_again(
         conf: str, server: Server, book: Book,
 ) -> None:
-    """500 twice, with the words of the server; what succeeded is not repeated."""
+    """500 twice, with the answer of the server; what succeeded is not repeated."""
     server.answers += [answer('500 No', 'no such job: x\n')] * 2
-    words = (
+    args = (
         '--exec', book.note('a'), '--url', server.url('/x'), '--url', server.url('/y'),
     )
-    with watching(*words, conf) as it:
+    with watching(*args, conf) as it:
         write(conf, 'second')
         it.poll()
         failed = it.until('failed', url=server.url('/x'), reason='url')
@@ -133,14 +133,14 @@ def test_a_failure_stops_the_rest_and_is_tried_again(
     ]
 
 
-def test_a_command_that_fails_shows_its_last_words(
+def test_a_command_that_fails_shows_its_last_output(
         conf: str, server: Server, book: Book,
 ) -> None:
     """And nothing that follows it is done; HUP tries again at once."""
     again = book.directory / 'again'
     lines = f'echo one; echo two >&2; echo; echo three; echo four; test -e {again}'
-    words = ('--exec', book.note('a', lines), '--url', server.url('/x'))
-    with watching(*words, conf) as it:
+    args = ('--exec', book.note('a', lines), '--url', server.url('/x'))
+    with watching(*args, conf) as it:
         write(conf, 'second')
         it.poll()
         failed = it.until('failed', reason='exec')
@@ -155,7 +155,7 @@ def test_a_command_that_fails_shows_its_last_words(
     )
 
 
-@pytest.mark.parametrize(('command', 'words'), [
+@pytest.mark.parametrize(('command', 'args'), [
     ('/nowhere/at-all', 'cannot begin --exec /nowhere/at-all: /nowhere/at-all: no such '
      'file or directory'),
     ('/etc', 'cannot begin --exec /etc: /etc: permission denied'),
@@ -163,7 +163,7 @@ def test_a_command_that_fails_shows_its_last_words(
     ('sh -c "exit 3"', '--exec sh failed (exit status 3)'),
 ])
 def test_a_command_that_cannot_be_is_a_failure(
-        conf: str, command: str, words: str,
+        conf: str, command: str, args: str,
 ) -> None:
     """In one line, and it stays due."""
     with watching('--exec', command, conf) as it:
@@ -172,7 +172,7 @@ def test_a_command_that_cannot_be_is_a_failure(
         failed = it.until('failed', reason='exec')
         status = it.status()
 
-    assert failed['message'] == words
+    assert failed['message'] == args
     assert 'content due' in status
 
 
@@ -181,8 +181,8 @@ def test_a_command_that_hangs_is_ended_with_its_group(
 ) -> None:
     """After --command-timeout."""
     with Mark(tmp_path / 'mark') as mark:
-        words = ('--exec', f"sh -c 'exec >{mark.path}; sleep 1000 & wait'")
-        with watching(*words, '--command-timeout', '100ms', conf) as it:
+        args = ('--exec', f"sh -c 'exec >{mark.path}; sleep 1000 & wait'")
+        with watching(*args, '--command-timeout', '100ms', conf) as it:
             write(conf, 'second')
             it.poll()
             failed = it.until('failed', reason='exec')
@@ -199,8 +199,8 @@ def test_what_a_command_leaves_running_ends_with_it(
 ) -> None:
     """It is no way to start a server."""
     with Mark(tmp_path / 'mark') as mark:
-        words = ('--exec', f"sh -c 'exec >{mark.path}; echo here; sleep 1000 &'")
-        with watching(*words, conf) as it:
+        args = ('--exec', f"sh -c 'exec >{mark.path}; echo here; sleep 1000 &'")
+        with watching(*args, conf) as it:
             write(conf, 'second')
             it.poll()
             it.until('delivered', exec='sh')
@@ -243,7 +243,7 @@ def test_a_server_that_trickles_is_cut_off(conf: str) -> None:
             until = time.monotonic() + DEADLINE
             client.sendall(b'HTTP/1.1 200 OK\r\n')
             client.settimeout(0.02)
-            # What was sent to who has hung up is answered by a reset.
+            # What was sent to anyone who has hung up is answered by a reset.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 while time.monotonic() < until:
                     client.sendall(b'X: y\r\n'[:1])
@@ -278,7 +278,7 @@ def test_what_a_server_says_stays_on_its_line(
 
 
 def test_redirects_lead_nowhere(conf: str, server: Server) -> None:
-    """And are said to be one, for the URL is then to be mended."""
+    """And are said to be one, for the URL is then to be fixed."""
     with Server() as elsewhere:
         server.answers.append(answer('302 Found', '', f'Location: {elsewhere.url()}'))
         with watching('--url', server.url('/x'), conf) as it:
@@ -290,17 +290,17 @@ def test_redirects_lead_nowhere(conf: str, server: Server) -> None:
     assert elsewhere.requests == []
 
 
-@pytest.mark.parametrize(('words', 'line'), [
+@pytest.mark.parametrize(('args', 'line'), [
     (('--url-method', 'get'), 'GET /x HTTP/1.1'),
     (('--url-method', 'PUT', '--url-status', '404'), 'PUT /x HTTP/1.1'),
     (('--url-status', '200,3xx,404'), 'POST /x HTTP/1.1'),
 ])
 def test_method_and_status_are_what_is_asked_for(
-        conf: str, server: Server, words: tuple[str, ...], line: str,
+        conf: str, server: Server, args: tuple[str, ...], line: str,
 ) -> None:
     """Of every --url."""
-    server.answers.append(answer('404 Not Found') if '404' in words[-1] else OK)
-    with watching('--url', server.url('/x'), *words, conf) as it:
+    server.answers.append(answer('404 Not Found') if '404' in args[-1] else OK)
+    with watching('--url', server.url('/x'), *args, conf) as it:
         write(conf, 'second')
         it.poll()
         it.until('delivered')
@@ -327,8 +327,8 @@ def test_it_ends_at_once_while_a_request_hangs(
 def test_it_ends_at_once_while_a_command_hangs(conf: str, tmp_path: Path) -> None:
     """With all that it has started."""
     with Mark(tmp_path / 'mark') as mark:
-        words = ('--exec', f"sh -c 'exec >{mark.path}; echo here; sleep 1000 & wait'")
-        with watching(*words, '--command-timeout', '1h', conf) as it:
+        args = ('--exec', f"sh -c 'exec >{mark.path}; echo here; sleep 1000 & wait'")
+        with watching(*args, '--command-timeout', '1h', conf) as it:
             write(conf, 'second')
             it.poll()
             assert mark.read() == 'here'

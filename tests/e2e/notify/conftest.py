@@ -12,7 +12,7 @@ from tests.support.url_server import Book, Server
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server that answers 200 unless it is told otherwise."""
+    """A server that answers 200 unless it is informed otherwise."""
     with Server() as it:
         yield it
 

@@ -15,9 +15,9 @@ from tests.support.url_server import Server
 
 
 def modules(
-        conf: str, words: tuple[str, ...], told: Callable[[], object],
+        conf: str, args: tuple[str, ...], told: Callable[[], object],
 ) -> set[str]:
-    """Return what a watch has imported that has told of a change."""
+    """Return the modules of a watch that has delivered a change."""
     # Without site, whose .pth files may import anything.
     packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
     program = (
@@ -27,8 +27,8 @@ def modules(
         'from pollreload.__main__ import main\n'
         'sys.exit(main())\n'
     )
-    words = sidecar.quick(*words, '--interval', '1h', '--log-format', 'text', conf)
-    command = (sys.executable, '-S', '-c', program, 'watch', *words)
+    args = sidecar.quick(*args, '--interval', '1h', '--log-format', 'text', conf)
+    command = (sys.executable, '-S', '-c', program, 'watch', *args)
     env = sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False)
     with Sidecar(subprocess.Popen(
         command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -64,8 +64,8 @@ def test_a_watch_that_asks_has_a_child_that_knows_how(
         conf: str, server: Server,
 ) -> None:
     """What speaks HTTP is imported by that child, and ends with it."""
-    words = ('--exec', 'true', '--url', server.url('/x'))
-    found = modules(conf, words, lambda: server.until(1))
+    args = ('--exec', 'true', '--url', server.url('/x'))
+    found = modules(conf, args, lambda: server.until(1))
 
     assert 'pollreload.core.actions' in found
     assert found.isdisjoint(NETWORK)

@@ -129,7 +129,7 @@ def test_a_query_on_a_command_line_is_refused(
 
 
 def test_a_query_in_a_variable_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else can read it there."""
+    """No one else can read it there."""
     url = 'http://me:pa55word@host/x?key=t0ken'
     monkeypatch.setenv('POLLRELOAD_URL', url)
 
@@ -139,7 +139,7 @@ def test_a_query_in_a_variable_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
     assert plan.watches[0].url == (url,)
 
 
-@pytest.mark.parametrize(('words', 'says'), [
+@pytest.mark.parametrize(('args', 'says'), [
     (('--url-method', 'PO ST'), "'PO ST' is not a method; write POST, PUT or GET"),
     (('--url-method', 'POST\r\nX: y'), 'is not a method'),
     (('--url-method', ''), 'is not a method'),
@@ -159,11 +159,11 @@ def test_a_query_in_a_variable_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
     (('--all-namespaces',), '--all-namespaces selects a process'),
     (('--verify-workers',), '--verify-workers selects a process'),
 ])
-def test_other_words_that_mean_nothing_are_one_line(
-        words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str],
+def test_other_arguments_that_mean_nothing_are_one_line(
+        args: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With 2, before anything is watched."""
-    status = main.main(('watch', '--url', 'http://host/', *words, 'app.conf'))
+    status = main.main(('watch', '--url', 'http://host/', *args, 'app.conf'))
 
     line = capsys.readouterr().err
     assert status == 2
@@ -171,7 +171,7 @@ def test_other_words_that_mean_nothing_are_one_line(
     assert says in line
 
 
-def test_nobody_to_tell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_process_to_notify_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """It says what else there is besides a process."""
     for command in ('watch', 'check', 'doctor'):
         assert main.main((command, 'app.conf')) == 2
@@ -181,7 +181,7 @@ def test_nobody_to_tell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_watch_that_is_refused_ends_with_2() -> None:
-    """By the child that reads the words, too."""
+    """By the child that reads the arguments, too."""
     with watch('--url', 'http://us3r:pa55word@host/', 'app.conf') as it:
         status = it.wait()
 
@@ -232,7 +232,7 @@ def test_doctor_says_whether_it_would_work(
         'ok', 'takes connections; nothing was sent',
     )
     assert rows['url', f'http://127.0.0.1:{away}/'] == ('fail', 'connection refused')
-    # Nothing is said of a process that nobody has named.
+    # Nothing is said of a process that no one has named.
     assert {check for check, _ in rows} == {'path', 'ledger', 'exec', 'url'}
     server.until(1)
     assert server.requests == ['']
@@ -266,8 +266,10 @@ def test_doctor_does_not_wait_for_a_host_that_says_nothing(
     assert got in ('no answer in time', 'does not answer')
 
 
-def test_status_shows_who_is_told(conf: str, server: Server, tmp_path: Path) -> None:
-    """Where there is no process, no word of one."""
+def test_status_shows_who_is_notified(
+        conf: str, server: Server, tmp_path: Path,
+) -> None:
+    """If there is no process, no mention of one."""
     path = str(tmp_path / 'status')
     with watching(
             '--status-file', path, '--exec', 'true 1', conf,

@@ -18,22 +18,22 @@ from tests.support.url_server import HANG, Book, Server, answer, events, watchin
 def test_a_restart_goes_on_where_it_was(
         conf: str, server: Server, book: Book, tmp_path: Path,
 ) -> None:
-    """TERM after the first of two: only the second is done by who comes next."""
+    """TERM after the first of two: only the second is done by the next watch."""
     server.answers.append(answer('500 No'))
-    words = (
+    args = (
         '--state-file', str(tmp_path / 'ledger'), '--exec', book.note('a'), '--url',
         server.url('/x'), '--on-start', 'auto', conf,
     )
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('failed', reason='url')
         assert it.stop() == 0
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('delivered', url=server.url('/x'))
         write(conf, 'second')
         it.poll()
         it.until('delivered', url=server.url('/x'))
         it.stop()
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('started')
         it.poll()
         it.poll()
@@ -47,14 +47,14 @@ def test_a_restart_goes_on_where_it_was(
 def test_a_run_that_is_killed_leaves_the_mark(
         conf: str, server: Server, book: Book, tmp_path: Path,
 ) -> None:
-    """KILL while a request hangs: nobody knows what came of it, so it is sent again."""
+    """KILL while a request hangs: no one knows what came of it, so it is sent again."""
     server.answers.append(HANG)
     path = str(tmp_path / 'ledger')
-    words = (
+    args = (
         '--state-file', path, '--exec', book.note('a'), '--url', server.url('/x'),
         '--url-timeout', '1h', conf,
     )
-    with watching(*words) as it:
+    with watching(*args) as it:
         write(conf, 'second')
         it.poll()
         server.until(1)
@@ -62,9 +62,9 @@ def test_a_run_that_is_killed_leaves_the_mark(
         child = targets.only_child(it.pid)
         it.send(signal.SIGKILL)
         it.wait()
-        # The child of who is killed outright lives on until there is an answer.
+        # The child of a watch that is killed lives on until there is an answer.
         os.kill(child, signal.SIGKILL)
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('delivered', url=server.url('/x'))
 
     assert kept is not None
@@ -79,8 +79,8 @@ def test_the_mark_is_there_before_anything_is_begun(
 ) -> None:
     """A command can see it: what was done is not done any more."""
     path, seen = str(tmp_path / 'ledger'), tmp_path / 'seen'
-    words = ('--state-file', path, '--exec', f'cp {path} {seen}')
-    with watching(*words, conf) as it:
+    args = ('--state-file', path, '--exec', f'cp {path} {seen}')
+    with watching(*args, conf) as it:
         it.poll()
         before = ledger_file.peek(path)
         write(conf, 'second')
@@ -94,13 +94,13 @@ def test_the_mark_is_there_before_anything_is_begun(
     assert marked['attempt']['fingerprint'] == marked['seen'] != before['done']
 
 
-def test_what_was_half_told_is_told_again_when_it_goes_back(
+def test_what_was_half_delivered_is_delivered_again_when_it_goes_back(
         conf: str, server: Server, book: Book,
 ) -> None:
     """Rule 2: the second failed half way, and the first is there again."""
     server.answers.append(answer('500 No'))
-    words = ('--exec', book.note('a'), '--url', server.url('/x'))
-    with watching(*words, conf) as it:
+    args = ('--exec', book.note('a'), '--url', server.url('/x'))
+    with watching(*args, conf) as it:
         write(conf, 'second')
         it.poll()
         it.until('failed', reason='url')
@@ -114,16 +114,16 @@ def test_what_was_half_told_is_told_again_when_it_goes_back(
 def test_without_a_process_it_is_done_at_the_start(
         conf: str, server: Server, tmp_path: Path,
 ) -> None:
-    """Once, for it is not known what is in use; with a ledger, that is known."""
-    words = (
+    """Once, because it is not known what is in use; with a ledger, that is known."""
+    args = (
         '--state-file', str(tmp_path / 'ledger'), '--url', server.url('/x'),
         '--on-start', 'auto', conf,
     )
-    with watch(*words) as it:
+    with watch(*args) as it:
         baseline = it.until('baseline')
         it.until('delivered')
         it.poll()
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('started')
         it.poll()
 
@@ -137,12 +137,12 @@ def test_verify_comes_last_and_says_so(
         conf: str, server: Server, book: Book, tmp_path: Path,
 ) -> None:
     """Without a process: asked until it agrees, with no pid in its environment."""
-    words = (
+    args = (
         '--exec', book.note('a'), '--url', server.url('/x'), '--verify',
         book.note('v', f'echo ${{POLLRELOAD_PID-none}} >>{book.path}\n'
                        f'mkdir {tmp_path}/first 2>/dev/null && exit 1\nexit 0'),
     )
-    with watching(*words, conf) as it:
+    with watching(*args, conf) as it:
         write(conf, 'second')
         it.poll()
         verified = it.until('verified')
@@ -190,11 +190,11 @@ def test_verify_that_disagrees_has_all_done_again(
         conf: str, server: Server, book: Book,
 ) -> None:
     """Three times in all, and then it is held until the content changes."""
-    words = (
+    args = (
         '--exec', book.note('a'), '--url', server.url('/x'), '--verify', 'false',
         '--command-timeout', '1s', conf,
     )
-    with watching(*words) as it:
+    with watching(*args) as it:
         write(conf, 'second')
         it.poll()
         for _ in range(3):
@@ -218,14 +218,14 @@ def test_check_does_it_and_is_silent_then(
         conf: str, server: Server, book: Book, tmp_path: Path,
 ) -> None:
     """0 where all is done; what it did is its answer, what is not due is none."""
-    words = (
+    args = (
         '--state-file', str(tmp_path / 'ledger'), '--exec', book.note('a'), '--url',
         server.url('/x'), conf,
     )
-    first = check(*words)
+    first = check(*args)
     write(conf, 'second')
-    second = check(*words)
-    third = check(*words)
+    second = check(*args)
+    third = check(*args)
 
     assert (first.status, second.status, third.status) == (0, 0, 0)
     assert (first.out, third.out, third.events) == ('', '', [])
@@ -241,13 +241,13 @@ def test_check_goes_on_where_the_last_one_failed(
 ) -> None:
     """1 while it is not done; each run is one try."""
     server.answers += [answer('500 No', 'why')] * 2
-    words = (
+    args = (
         '--state-file', str(tmp_path / 'ledger'), '--exec', book.note('a'), '--url',
         server.url('/x'), '--output', 'json', conf,
     )
-    check(*words)
+    check(*args)
     write(conf, 'second')
-    runs = [check(*words) for _ in range(4)]
+    runs = [check(*args) for _ in range(4)]
 
     assert [each.status for each in runs] == [1, 1, 0, 0]
     assert book.read() == ['a']
@@ -262,13 +262,13 @@ def test_check_goes_on_where_the_last_one_failed(
 def test_check_ends_in_time(conf: str, server: Server, tmp_path: Path) -> None:
     """--timeout is for all of it; what is under way is ended, and stays due."""
     server.answers.append(HANG)
-    words = ('--state-file', str(tmp_path / 'ledger'), '--url', server.url('/x'), conf)
-    check(*words)
+    args = ('--state-file', str(tmp_path / 'ledger'), '--url', server.url('/x'), conf)
+    check(*args)
     write(conf, 'second')
 
-    got = check(*words, '--timeout', '500ms')
+    got = check(*args, '--timeout', '500ms')
     server.until(1, closed=1)
-    again = check(*words)
+    again = check(*args)
 
     assert (got.status, again.status) == (1, 0)
     assert got.named('failed')[0]['message'] == (
@@ -280,19 +280,20 @@ def test_check_ends_in_time(conf: str, server: Server, tmp_path: Path) -> None:
 def test_dry_run_says_all_that_it_would_do(
         conf: str, server: Server, book: Book, tmp_path: Path, process: bool,
 ) -> None:
-    """Who would be told, and what would be done besides; nothing is, nor written."""
+    """Names what would be notified and done; nothing is, and nothing is written.
+    """
     name = unique()
     path = tmp_path / 'ledger'
-    words = (
+    args = (
         *(('--process', name) if process else ()), '--state-file', str(path), '--exec',
         book.note('a'), conf,
     )
     env = {'POLLRELOAD_URL': server.url('/x?y=z')}
     with targets.start('handler', name=name) as target:
-        check(*words, env=env)
+        check(*args, env=env)
         write(conf, 'second')
         before = path.read_bytes()
-        got = check(*words, '--dry-run', env=env)
+        got = check(*args, '--dry-run', env=env)
         target.signal(signal.SIGUSR1)
         assert target.read() == 'USR1'
 
@@ -308,16 +309,16 @@ def test_dry_run_says_all_that_it_would_do(
 def test_each_has_a_ledger_of_its_own(
         conf: str, server: Server, tmp_path: Path,
 ) -> None:
-    """What is done is part of what is remembered; who asks is not."""
+    """What is done is part of what is remembered; the process that asks is not."""
     env = {'XDG_STATE_HOME': str(tmp_path / 'state')}
-    for words in (
+    for args in (
         ('--exec', 'true'), ('--exec', 'true 1'), ('--url', server.url('/x')),
         ('--url', server.url('/x'), '--url-method', 'PUT'),
         ('--url', server.url('/x'), '--exec', 'true'),
         ('--process', unique(), '--exec', 'true'),
     ):
-        assert check('-v', *words, conf, env=env).named('baseline')
-        assert not check('-v', *words, conf, env=env).named('baseline')
+        assert check('-v', *args, conf, env=env).named('baseline')
+        assert not check('-v', *args, conf, env=env).named('baseline')
     secret = {**env, 'POLLRELOAD_URL': server.url('/x', 'us3r:pa55word@')}
 
     assert not check('-v', conf, env=secret).named('baseline')

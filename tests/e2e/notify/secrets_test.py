@@ -60,15 +60,15 @@ def test_the_command_line_wins(conf: str, server: Server) -> None:
 
 
 def shown_of(pid: int) -> str:
-    """Return what every list of processes shows of one and all below it."""
+    """Return all that every list of processes shows of one and all below it."""
     found = ''
     for entry in filter(str.isdecimal, os.listdir('/proc')):
         with contextlib.suppress(OSError):
             with open(f'/proc/{entry}/stat', encoding='utf-8') as stat:
                 above = int(stat.read().rpartition(')')[2].split()[1])
             if pid in (int(entry), above):
-                with open(f'/proc/{entry}/cmdline', encoding='utf-8') as words:
-                    found += words.read()
+                with open(f'/proc/{entry}/cmdline', encoding='utf-8') as args:
+                    found += args.read()
     return found
 
 
@@ -86,13 +86,13 @@ def test_no_secret_is_ever_shown(
         answer('400 Bad', f'Authorization: Basic {SECRETS[-1]}'), b'us3r\r\n' * 9,
         HANG,
     ]
-    words = (
+    args = (
         '-v', '--state-file', str(ledger), '--status-file', str(status), '--on-start',
         'always', '--url-timeout', '2s', '--log-format', log_format, conf,
     )
-    with watch(*words, env={'POLLRELOAD_URL': url}) as it:
-        def said(words: str) -> None:
-            while words not in it.read()['message']:
+    with watch(*args, env={'POLLRELOAD_URL': url}) as it:
+        def said(args: str) -> None:
+            while args not in it.read()['message']:
                 pass
 
         for failure in ('401', '404', '302', '400'):
@@ -130,13 +130,13 @@ def test_no_secret_is_shown_by_the_other_commands(
     with watching('--status-file', str(status), conf, env=env) as it:
         it.poll()
     said = []
-    for words in (
+    for args in (
         ('check', '-v', '--dry-run', '--on-start', 'always', conf),
         ('check', '-v', '--on-start', 'always', '--output', 'json', conf),
         ('doctor', conf), ('doctor', '--output', 'json', conf),
         ('status', str(status)), ('status', '--output', 'json', str(status)),
     ):
-        done = run(*words, env=env)
+        done = run(*args, env=env)
         said.append(done.stdout + done.stderr)
         assert_no_secret(said[-1])
 

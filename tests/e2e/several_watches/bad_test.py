@@ -11,7 +11,7 @@ from tests.support.sidecar import write
 
 
 def test_a_bad_file_is_2_and_one_line(config: str) -> None:
-    """Before the first look."""
+    """Before the first poll."""
     put(config, table(path='/a', process='x', intervall='5s'))
     with started(config) as it:
         assert it.wait() == 2
@@ -59,7 +59,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
 def test_a_bad_file_that_is_as_before_again_is_nothing(
         config: str, apps: tuple[App, App],
 ) -> None:
-    """What was there before goes on, for it is what is there."""
+    """What was there before goes on, because it is what is there."""
     one, two = apps
     put(config, one.table(), two.table())
     with begun(config) as it:
@@ -77,7 +77,7 @@ def test_a_bad_file_that_is_as_before_again_is_nothing(
 
 
 def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
-    """Who asks there would find nobody; with it, nothing else is taken over.
+    """A client would find nothing there; with it, nothing else is taken over.
 
     As with all that is refused, the file, the line and the key are said.
     """
@@ -124,7 +124,7 @@ def test_another_format_is_that_of_every_line(
 def test_a_file_that_goes_away_is_unreadable_and_the_old_goes_on(
         config: str, apps: tuple[App, App],
 ) -> None:
-    """Also where a directory or a FIFO takes its place; and back again."""
+    """Also if a directory or a FIFO takes its place; and back again."""
     one, _ = apps
     put(config, one.table())
     with begun(config) as it:

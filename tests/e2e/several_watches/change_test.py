@@ -14,7 +14,7 @@ from tests.support.sidecar import Mark, check, unique, write
 
 
 def test_a_watch_that_stays_is_not_touched(config: str, apps: tuple[App, App]) -> None:
-    """What changes of one is nothing to the other, nor told again to itself."""
+    """What changes of one is nothing to the other, nor delivered again to itself."""
     one, two = apps
     put(config, one.table(), two.table())
     with begun(config) as it:
@@ -59,7 +59,7 @@ def test_what_says_the_same_is_nothing(config: str, apps: tuple[App, App]) -> No
 
 
 def test_what_is_due_stays_due(config: str, apps: tuple[App, App]) -> None:
-    """And what was counted goes on: for it is the same content, and the same target."""
+    """And what was counted goes on: for it is the same version, and the same target."""
     one, two = apps
     put(config, one.table(validate='false'), two.table())
     with begun(config) as it:
@@ -80,7 +80,7 @@ def test_what_is_due_stays_due(config: str, apps: tuple[App, App]) -> None:
 
 
 def test_signals_are_counted_over_a_change(tmp_path: Path, config: str) -> None:
-    """Three in vain are the most, whatever else is changed meanwhile."""
+    """Three in vain are the most, whatever else is changed in the meantime."""
     app = App(tmp_path, 'one')
     with app.target:
         put(config, app.table(verify='false', command_timeout='10ms'))
@@ -100,8 +100,10 @@ def test_signals_are_counted_over_a_change(tmp_path: Path, config: str) -> None:
             assert app.untold()
 
 
-def test_another_signal_is_told_what_is_due(config: str, apps: tuple[App, App]) -> None:
-    """To the same program by another signal, of a content that it had not."""
+def test_another_signal_delivers_what_is_due(
+        config: str, apps: tuple[App, App],
+) -> None:
+    """To the same program by another signal, a version that it did not have."""
     one, two = apps
     put(config, one.table(validate='false'), two.table())
     with begun(config) as it:
@@ -117,10 +119,10 @@ def test_another_signal_is_told_what_is_due(config: str, apps: tuple[App, App]) 
     assert one.untold()
 
 
-def test_another_process_is_told_what_is_due(
+def test_another_process_is_notified_of_what_is_due(
         config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """A name that was wrong is mended: nothing is lost, under the same name."""
+    """A name that was wrong is fixed: nothing is lost, under the same name."""
     one, two = apps
     wrong = table(name='one', path=one.conf, process=unique('wrong'))
     put(config, wrong, two.table())
@@ -135,10 +137,10 @@ def test_another_process_is_told_what_is_due(
         assert it.poll() == []
 
 
-def test_other_paths_are_told_of_where_something_was_due(
+def test_other_paths_are_delivered_if_something_was_due(
         config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """A path that was wrong is mended: whoever was to be told is told."""
+    """A path that was wrong is fixed: every target that is due is notified."""
     one, two = apps
     write(tmp_path / 'other.conf', 'first')
     put(config, one.table(validate='false'), two.table())
@@ -151,7 +153,7 @@ def test_other_paths_are_told_of_where_something_was_due(
         it.rest()
         it.until('delivered', watch='one')
         assert one.target.read() == 'HUP'
-        # And nobody where nothing was.
+        # And no one where nothing was.
         put(config, new, two.table(path=[two.conf, f'{tmp_path}/other.conf']))
         it.rest()
         it.until('baseline', watch='two')
@@ -188,10 +190,11 @@ def test_work_under_way_is_begun_again_by_other_settings(
 
 
 @pytest.mark.parametrize('on_start', ['never', 'auto'])
-def test_who_is_told_from_now_on_may_not_have_what_is_done(
+def test_who_is_notified_from_now_on_may_not_have_what_is_done(
         on_start: str, config: str, apps: tuple[App, App],
 ) -> None:
-    """Another is told once, unless --on-start never says that it reads by itself."""
+    """Another is notified once, unless --on-start never says that it reads by itself.
+    """
     one, two = apps
     put(config, one.table())
     with begun(config) as it:
@@ -220,16 +223,16 @@ def test_one_that_is_removed_stops_and_lets_go_of_its_ledger(
     """A check may have it then; the others go on."""
     one, two = apps
     path = str(tmp_path / 'ledger')
-    words = ('--process', two.comm, '--state-file', path, two.conf)
+    args = ('--process', two.comm, '--state-file', path, two.conf)
     put(config, one.table(), two.table(state_file=path))
     with begun(config) as it:
-        assert check(*words).status == 75
+        assert check(*args).status == 75
         put(config, one.table())
         it.rest()
         gone = it.until('stopped', watch='two')
         two.change()
         it.poll()
-        run = check(*words)
+        run = check(*args)
         assert two.target.read() == 'HUP'
         assert told(it, one)
         assert it.statuses().keys() == {'one', ''}
@@ -247,7 +250,7 @@ def test_one_that_is_removed_stops_and_lets_go_of_its_ledger(
 
 
 def test_one_that_is_new_begins(config: str, apps: tuple[App, App]) -> None:
-    """With a baseline of its own, and without a word of the others."""
+    """With a baseline of its own, and without a line of the others."""
     one, two = apps
     put(config, one.table())
     with begun(config) as it:
@@ -285,7 +288,7 @@ def test_one_that_is_removed_while_it_acts_is_broken_off(
 def test_one_that_gets_another_name_goes_on(
         config: str, apps: tuple[App, App],
 ) -> None:
-    """It tells the same of the same, so it is the same."""
+    """It has the same paths and target, so it is the same watch."""
     one, two = apps
     put(config, one.table(), two.table())
     with begun(config) as it:
@@ -339,7 +342,7 @@ def test_a_ledger_goes_along(
 def test_another_target_has_the_same_ledger(
         config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """It is written anew for whom it is of now, and goes on."""
+    """It is written again under its new name, and goes on."""
     one, _ = apps
     path = f'{tmp_path}/ledger'
     put(config, one.table(state_file=path))

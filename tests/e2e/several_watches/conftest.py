@@ -12,7 +12,7 @@ from tests.support.several_apps import App
 
 @pytest.fixture
 def apps(tmp_path: Path) -> Iterator[tuple[App, App]]:
-    """Two programs that are told."""
+    """Two programs that are notified."""
     with contextlib.ExitStack() as stack:
         made = []
         for name in ('one', 'two'):

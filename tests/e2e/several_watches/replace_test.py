@@ -52,7 +52,7 @@ def test_a_file_may_be_in_a_config_map(tmp_path: Path, apps: tuple[App, App]) ->
 def test_a_relative_file_is_found_again(
         tmp_path: Path, config: str, apps: tuple[App, App],
 ) -> None:
-    """Where it was at the start."""
+    """At the path that it had at the start."""
     one, two = apps
     put(config, one.table())
     with begun('pollreload.toml', cwd=tmp_path) as it:
@@ -65,7 +65,7 @@ def test_a_relative_file_is_found_again(
 def test_a_change_while_it_starts_is_not_missed(
         tmp_path: Path, config: str, apps: tuple[App, App],
 ) -> None:
-    """Between the first reading, by a child, and the first look."""
+    """Between the first reading, by a child, and the first poll."""
     one, two = apps
     put(tmp_path / 'later', one.table(interval='30m'), two.table())
     put(config, one.table())
@@ -80,9 +80,9 @@ def test_a_change_while_it_starts_is_not_missed(
         'watch.run = late\n'
         'sys.exit(it.main())\n'
     )
-    words = ('watch', '--config', config, '--log-format', 'json')
+    args = ('watch', '--config', config, '--log-format', 'json')
     with Several(subprocess.Popen(
-        (sys.executable, '-c', program, *words), env=sidecar.environment(),
+        (sys.executable, '-c', program, *args), env=sidecar.environment(),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ), False) as it:
         it.until('baseline', watch='two')
@@ -92,7 +92,7 @@ def test_a_change_while_it_starts_is_not_missed(
 
 
 def test_what_is_beside_the_file_stays(config: str, apps: tuple[App, App]) -> None:
-    """The words of the command line go before what a later file says, too."""
+    """The arguments of the command line go before what a later file says, too."""
     one, two = apps
     put(config, one.table(), log_format='text')
     with begun(config, '-v', form='json') as it:

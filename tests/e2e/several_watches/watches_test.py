@@ -21,8 +21,9 @@ from tests.support.several_apps import App, begun, fails, told
 from tests.support.sidecar import Mark, Sidecar, write
 
 
-def test_each_tells_its_own(config: str, apps: tuple[App, App]) -> None:
-    """A change of one is told to one; its lines have its name, and in their order."""
+def test_each_notifies_its_own(config: str, apps: tuple[App, App]) -> None:
+    """A change of one is delivered to one; its lines have its name, and in their order.
+    """
     one, two = apps
     put(config, one.table(), two.table())
     with begun(config) as it:
@@ -80,7 +81,7 @@ def test_each_has_an_interval_of_its_own(config: str, apps: tuple[App, App]) -> 
 def test_each_has_a_memory_and_a_status_file_of_its_own(
         config: str, apps: tuple[App, App], tmp_path: Path,
 ) -> None:
-    """Of what it watches and tells, and under its name."""
+    """Of what it watches and notifies, and under its name."""
     one, two = apps
     put(config, *(
         app.table(
@@ -133,7 +134,7 @@ def test_ledger_below_what_another_watches_is_refused(
 
 
 def said(path: str) -> str:
-    """Return what pollreload status says of a status file."""
+    """Return all that pollreload status says of a status file."""
     return subprocess.run(
         [*sidecar.POLLRELOAD, 'status', path], env=sidecar.environment(), check=True,
         stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -252,7 +253,7 @@ def test_a_watch_without_a_name_has_that_of_its_process(
     assert names == {one.comm, f'{one.comm}-2', 'watch-3', ''}
 
 
-def modules(*words: str) -> set[str]:
+def modules(*args: str) -> set[str]:
     """Return the modules that a watch has at its end, after its baseline."""
     # Without site, whose .pth files may import anything.
     packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
@@ -264,7 +265,7 @@ def modules(*words: str) -> set[str]:
         'os._exit(status)\n'
     )
     with Sidecar(subprocess.Popen(
-        (sys.executable, '-S', '-c', program, 'watch', *words),
+        (sys.executable, '-S', '-c', program, 'watch', *args),
         env=sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ), False) as it:
@@ -295,7 +296,7 @@ def test_the_plain_sidecar_loads_nothing_of_it(tmp_path: Path) -> None:
     others = {'tomllib', 'click', 'json', 'difflib', 'shlex', 'threading'}
     assert 'pollreload.commands.watch' in plain
     assert plain.isdisjoint(ours | others)
-    # The ledger's key is what tells one watch from another.
+    # The ledger's key is what distinguishes one watch from another.
     assert several & ours == {
         'pollreload.runtime.config_reload', 'pollreload.system.ledger_location',
         'pollreload.core.actions',

@@ -43,8 +43,8 @@ def test_idle_poll_reads_no_directory_and_no_proc(
             finally:
                 tracer.terminate()
     lines = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
-    # stat and readlink say where a path leads; what is read is opened.
-    # A file is opened by O_PATH, checked, and opened by that descriptor.
+    # stat and readlink say what a path leads to; what is read is opened: by
+    # O_PATH, checked, and opened by that descriptor.
     lines = [line for line in lines if '"/proc/self/fd/' not in line]
     opened = {re.findall(r'"(.*?)"', line)[0] for line in lines if 'open' in line[:7]}
 
@@ -99,7 +99,7 @@ def test_watch_stays_small(conf: str, target: targets.Target) -> None:
     assert memory < MOST_MEMORY
 
 
-def test_a_name_that_nobody_has_is_said_at_the_first_look(tmp_path: Path) -> None:
+def test_a_name_that_no_process_has_is_said_at_the_first_poll(tmp_path: Path) -> None:
     """A wrong one should not wait for the first change to be seen."""
     conf, name = str(tmp_path / 'app.conf'), unique('wrong')
     write(conf, 'first')

@@ -13,7 +13,7 @@ from tests.support.watching import comm, untold, watching
 
 
 def test_settle_waits_for_a_second_sight(conf: str, target: targets.Target) -> None:
-    """What was seen once, or not long enough, is not told."""
+    """What was seen once, or not long enough, is not delivered."""
     with watching(target, '--settle', '1h', conf) as it:
         write(conf, 'second')
         it.poll()
@@ -26,10 +26,10 @@ def test_settle_waits_for_a_second_sight(conf: str, target: targets.Target) -> N
     assert it.count('changed') == 0
 
 
-def test_settled_content_is_told_without_another_poll(
+def test_settled_content_is_delivered_without_another_poll(
         conf: str, target: targets.Target,
 ) -> None:
-    """After first sight the next look comes after --settle, not after the interval."""
+    """After first sight the next poll comes after --settle, not after the interval."""
     with watching(target, '--settle', '30ms', conf) as it:
         write(conf, 'second')
         it.poll()
@@ -39,7 +39,7 @@ def test_settled_content_is_told_without_another_poll(
 
 
 def test_empty_file_is_distrusted(conf: str, target: targets.Target) -> None:
-    """A file that became empty is held, and told once --empty-grace is over."""
+    """A file that became empty is held, and delivered once --empty-grace is over."""
     with watching(target, '--empty-grace', '200ms', conf) as it:
         write(conf, '')
         it.poll()
@@ -87,7 +87,7 @@ def test_empty_ignore_forgets_the_litter(
 
 
 def test_many_changes_are_one_line(tmp_path: Path, target: targets.Target) -> None:
-    """Five names and how many more; the target is told once."""
+    """Five names and how many more; the target is notified once."""
     for number in range(9):
         (tmp_path / f'{number}').write_text('first')
     with watching(target, str(tmp_path)) as it:
@@ -205,7 +205,7 @@ def test_target_without_a_new_worker_is_not_verified(
     assert 'it has not replaced its workers' in failed['message']
 
 
-def test_splay_waits_before_telling(conf: str, target: targets.Target) -> None:
+def test_splay_waits_before_notifying(conf: str, target: targets.Target) -> None:
     """A fleet does not reload at once; an operator's HUP does not wait."""
     with watching(target, '--splay', '1h', '--interval', '20ms', '-v', conf) as it:
         write(conf, 'second')
@@ -226,7 +226,7 @@ def test_splay_waits_before_telling(conf: str, target: targets.Target) -> None:
 def test_on_start_says_what_is_done_without_a_memory(
         conf: str, target: targets.Target, on_start: str, newer: bool, got: str,
 ) -> None:
-    """auto: told once if the content is newer than the running target."""
+    """auto: delivered once if the version is newer than the running target."""
     if newer:
         write(conf, 'second')
     with watching(target, '--on-start', on_start, conf) as it:

@@ -16,7 +16,7 @@ from tests.support.watching import comm, line_of, told, untold, watching
 
 
 def test_path_that_goes_away_is_no_change(conf: str, target: targets.Target) -> None:
-    """One line when it goes and one when it is back; told only of other bytes."""
+    """One line when it goes and one when it is back; notified only of other bytes."""
     with watching(target, conf) as it:
         os.unlink(conf)
         it.poll()
@@ -116,7 +116,7 @@ def test_names_with_line_breaks_and_escapes_stay_on_their_line(
 def test_text_lines_have_a_time_an_event_and_a_message(
         conf: str, target: targets.Target,
 ) -> None:
-    """What a person reads."""
+    """What a user reads."""
     with watch('--process', comm(target), '--log-format', 'text', conf) as it:
         line_of(it, 'baseline')
         it.stop()
@@ -176,8 +176,8 @@ def test_stop_does_not_wait_for_a_huge_file(
     path = tmp_path / 'sparse'
     with open(path, 'wb') as file:
         file.truncate(1 << 40)
-    words = ('--process', comm(target), '--max-file-size', '1TiB', str(path))
-    with watch(*words) as it:
+    args = ('--process', comm(target), '--max-file-size', '1TiB', str(path))
+    with watch(*args) as it:
         it.until('started')
         status = it.stop()
 
@@ -188,7 +188,7 @@ def test_stop_does_not_wait_for_a_huge_file(
 def test_50000_files_are_one_observation(
         tmp_path: Path, target: targets.Target,
 ) -> None:
-    """One line, and a change among them is told."""
+    """One line, and a change among them is delivered."""
     first = tmp_path / 'first'
     first.write_text('first')
     watched = tmp_path / 'watched'

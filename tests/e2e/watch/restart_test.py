@@ -14,17 +14,18 @@ from tests.support.watching import comm, told, untold, watching
 def test_ledger_remembers_over_a_restart(
         conf: str, target: targets.Target, tmp_path: Path,
 ) -> None:
-    """What changed while no watch ran is told by the next; what did not, is not."""
-    words = ('--process', comm(target), '--state-file', f'{tmp_path}/memory', conf)
-    with watch(*words) as it:
+    """What changed while no watch ran is delivered by the next; what did not, is not.
+    """
+    args = ('--process', comm(target), '--state-file', f'{tmp_path}/memory', conf)
+    with watch(*args) as it:
         it.until('baseline')
         it.stop()
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('started')
         quiet = it.poll()
         it.stop()
     write(conf, 'second')
-    with watch(*words) as it:
+    with watch(*args) as it:
         it.until('delivered')
         got = target.read()
         alone = untold(target)
@@ -34,7 +35,7 @@ def test_ledger_remembers_over_a_restart(
     assert alone
 
 
-def test_corrupt_ledger_is_kept_and_nobody_told(
+def test_corrupt_ledger_is_kept_and_no_process_is_notified(
         conf: str, target: targets.Target, tmp_path: Path,
 ) -> None:
     """A baseline is taken whatever --on-start says, and the watch goes on."""
@@ -83,7 +84,7 @@ def test_ledger_that_is_a_link_is_done_without(
     assert memory.is_symlink()
 
 
-def test_ledger_that_breaks_meanwhile_is_said_once_and_used_when_mended(
+def test_ledger_that_breaks_in_the_meantime_is_said_once_and_used_when_fixed(
         conf: str, target: targets.Target, tmp_path: Path,
 ) -> None:
     """The watch goes on with what it remembers itself."""

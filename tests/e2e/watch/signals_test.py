@@ -50,7 +50,7 @@ def test_stop_ends_the_command_that_runs_and_all_it_started(
     assert left == ''
 
 
-def test_content_that_changes_during_validation_is_not_told(
+def test_content_that_changes_during_validation_is_not_delivered(
         conf: str, target: targets.Target, tmp_path: Path,
 ) -> None:
     """A validation counts only for the content that it ran on."""
@@ -115,13 +115,15 @@ def test_ignored_signals_that_it_inherits_do_not_matter(
 
 
 def test_under_nohup_it_polls_on_hup(conf: str, target: targets.Target) -> None:
-    """HUP asks for a poll, whoever wanted it ignored."""
+    """HUP asks for a poll, also if it was ignored at the start."""
     with watching(target, conf, under=('nohup',)) as it:
         assert told(it, conf, target)
 
 
 def test_full_stderr_pipe_does_not_hang_it(conf: str, target: targets.Target) -> None:
-    """A reader that does not read loses lines; it is told, and TERM is answered."""
+    """A reader that does not read loses lines; the change is delivered, and TERM
+    answered.
+    """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with contextlib.suppress(BlockingIOError):
@@ -144,7 +146,7 @@ def test_full_stderr_pipe_does_not_hang_it(conf: str, target: targets.Target) ->
 def test_reader_of_stderr_that_goes_away_does_not_end_it(
         conf: str, target: targets.Target,
 ) -> None:
-    """A broken pipe is no reason to stop telling."""
+    """A broken pipe is no reason to stop notifying."""
     with watching(target, conf) as it:
         assert it.child.stderr is not None
         it.child.stderr.close()
@@ -162,7 +164,8 @@ def test_reader_of_stderr_that_goes_away_does_not_end_it(
 def test_closed_standard_streams_do_not_matter(
         conf: str, target: targets.Target, closed: str, tmp_path: Path,
 ) -> None:
-    """No file of ours takes their place, and is written to as if it were stderr."""
+    """No file of pollreload takes their place, and is written to as if it were stderr.
+    """
     memory = tmp_path / 'memory'
     under = ('sh', '-c', f'exec "$@" {closed}', 'sh')
     with watch(
@@ -199,7 +202,7 @@ def test_removed_working_directory_does_not_matter(
 
 
 def test_many_signals_at_once_lose_nothing(conf: str, target: targets.Target) -> None:
-    """A storm of HUP and USR1 is answered, and tells nobody of nothing."""
+    """A storm of HUP and USR1 is answered, and notifies no process."""
     with watching(target, conf) as it:
         for _ in range(200):
             it.send(signal.SIGHUP)

@@ -8,7 +8,7 @@ from tests.support.sidecar import watch, write
 from tests.support.watching import comm, told, untold, watching
 
 
-def test_change_is_told_once_and_said_in_order(
+def test_change_is_delivered_once_and_said_in_order(
         conf: str, target: targets.Target,
 ) -> None:
     """One line for each event, none for an idle poll, and 0 at the end."""
@@ -57,7 +57,7 @@ def test_variables_that_kubernetes_makes_up_are_left_alone(
 
 
 def test_usage_error_is_2() -> None:
-    """What the child finds wrong with the words is our status."""
+    """What the child finds wrong with the arguments is our status."""
     with watch('--interval', '0') as it:
         status = it.wait()
 

@@ -14,7 +14,7 @@ from tests.support.image_root import Root, figures
 
 @pytest.fixture(scope='module', autouse=True)
 def able() -> None:
-    """Skip what is not to be had here."""
+    """Skip the tests that this machine cannot run."""
     needed('setpriv', 'util-linux')
     if os.geteuid():
         missing('chroot needs root')

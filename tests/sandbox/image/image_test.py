@@ -30,7 +30,7 @@ PYTHON = (f'/{LIB}/python3', '-ISXutf8')
 
 @pytest.fixture(scope='module')
 def config() -> dict[str, Any]:
-    """What an engine is told of the image."""
+    """The configuration of the image."""
     with tarfile.open(fetched('pollreload.tar', 'get-image.sh')) as tar:
         def read(name: str) -> Any:
             file = tar.extractfile(name)
@@ -69,14 +69,14 @@ def test_every_module_is_there(image: Root) -> None:
     assert done == (0, '', '')
 
 
-def test_modules_are_ours_and_nobody_elses(image: Root) -> None:
+def test_only_what_is_needed_can_be_imported(image: Root) -> None:
     """The check above can fail: what is not reached is not there."""
     for name in ('ssl', '_ssl', '_hashlib', 'sqlite3', 'unittest', 'pip',
                  'click.testing', 'prometheus_client', 'http.server'):
         assert 'ModuleNotFoundError' in image.run(*PYTHON, '-c', f'import {name}').err
 
 
-# Words -> the exit status, and what is said on stdout or stderr.
+# Arguments -> the exit status, and what is said on stdout or stderr.
 COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('--help', 0, 'Reload a program'),
     *((f'{name} --help', 0, 'Usage: pollreload') for name in main.pollreload.commands),
@@ -113,24 +113,24 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
 )
 
 
-@pytest.mark.parametrize(('words', 'status', 'says'), COMMANDS)
-def test_every_command_runs(image: Root, words: str, status: int, says: str) -> None:
+@pytest.mark.parametrize(('args', 'status', 'says'), COMMANDS)
+def test_every_command_runs(image: Root, args: str, status: int, says: str) -> None:
     """Also to its bad end."""
-    done = image.run('/usr/local/bin/pollreload', *words.split(), uid=NOBODY)
+    done = image.run('/usr/local/bin/pollreload', *args.split(), uid=NOBODY)
 
     assert done.status == status, done
     assert says in done.out + done.err
     assert 'Traceback' not in done.err
 
 
-def test_image_that_is_told_nothing_says_what_it_needs(
+def test_image_without_arguments_says_what_it_needs(
         image: Root, config: dict[str, Any],
 ) -> None:
     """No FILE and no arguments: status 2, and one line that shows the variables."""
-    words = (*config['config']['Entrypoint'], *config['config']['Cmd'])
+    args = (*config['config']['Entrypoint'], *config['config']['Cmd'])
     env = dict(each.split('=', 1) for each in config['config']['Env'])
 
-    done = image.run(f'/usr/local/bin/{words[0]}', *words[1:], env=env)
+    done = image.run(f'/usr/local/bin/{args[0]}', *args[1:], env=env)
 
     assert (done.status, done.out) == (2, '')
     line, = done.err.splitlines()
@@ -138,7 +138,7 @@ def test_image_that_is_told_nothing_says_what_it_needs(
         assert variable in line
 
 
-def test_fault_of_ours_shows_where_it_was(image: Root) -> None:
+def test_fault_in_pollreload_shows_its_place(image: Root) -> None:
     """A traceback has the names of files and the numbers of lines, without sources."""
     done = image.run(*PYTHON, '-c', (
         'import sys; from pollreload import __main__; '
@@ -256,7 +256,7 @@ def test_it_is_small(files: Path) -> None:
     assert size.compressed <= COMPRESSED
 
 
-def test_engine_is_told_what_it_is(config: dict[str, Any]) -> None:
+def test_image_describes_itself(config: dict[str, Any]) -> None:
     """The labels are those of setup.cfg; the user is root, who can be any other."""
     given = configparser.ConfigParser()
     given.read(ROOT / 'setup.cfg', encoding='utf-8')

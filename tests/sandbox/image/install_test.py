@@ -60,7 +60,7 @@ def other(
 
 
 def launched(other: Root) -> Sequence[str]:
-    """Return the words that start pollreload there."""
+    """Return the arguments that start pollreload there."""
     return LAUNCHER if (other.place / 'bin' / 'sh').exists() else WITHOUT_SHELL
 
 
@@ -74,7 +74,7 @@ def test_installed_runs_in_any_image(other: Root) -> None:
 
 
 def test_installed_validates_with_the_programs_of_the_app(other: Root) -> None:
-    """There is the app's own `nginx -t`; the target is told, and verified."""
+    """There is the app's own `nginx -t`; the target is notified, and verified."""
     name = unique('app')
     tool = TOOLS.get(other.place.name, '')
     commands = ('--validate', tool, '--verify', tool) if tool else ()
@@ -119,9 +119,9 @@ def test_installed_says_who_cannot_be_run(other: Root) -> None:
 
 
 def test_installed_is_called_pollreload(other: Root) -> None:
-    """In ps and to --process, also where a loader runs it."""
-    words = (*launched(other), 'watch', '--process', 'nobody-x', '/shared/app.conf')
-    with other.watch(*words, uid=NOBODY) as sidecar:
+    """In ps and to --process, also if a loader runs it."""
+    args = (*launched(other), 'watch', '--process', 'nobody-x', '/shared/app.conf')
+    with other.watch(*args, uid=NOBODY) as sidecar:
         comm = Path(f'/proc/{sidecar.pid}/comm').read_text()
 
     assert comm == 'pollreload\n'
@@ -130,8 +130,8 @@ def test_installed_is_called_pollreload(other: Root) -> None:
 def test_installed_is_scraped_in_any_image(other: Root) -> None:
     """Whatever is there of sockets, names and addresses."""
     port = free_port()
-    words = (*launched(other), 'watch', '--process', 'nobody-x', '--listen', f':{port}')
-    with other.watch(*words, '/shared/app.conf', uid=NOBODY) as sidecar:
+    args = (*launched(other), 'watch', '--process', 'nobody-x', '--listen', f':{port}')
+    with other.watch(*args, '/shared/app.conf', uid=NOBODY) as sidecar:
         sidecar.status()
 
         assert probed(port) == dict.fromkeys(PATHS, 200)
@@ -176,7 +176,7 @@ def test_full_volume_is_one_line(image: Root, tmp_path: Path) -> None:
 
 
 def test_volume_of_others_is_one_line(image: Root, tmp_path: Path) -> None:
-    """Who may not write there is told the path and the reason."""
+    """A user that may not write there sees the path and the reason."""
     tmp_path.chmod(0o755)
     done = Root(image.place, tmp_path).run(
         '/usr/local/bin/pollreload', 'install-to', '/shared', uid=NOBODY,

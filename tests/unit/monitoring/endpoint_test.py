@@ -1,4 +1,4 @@
-"""What the HTTP server of a watch is told about the configuration file."""
+"""What the HTTP server of a watch knows about the configuration file."""
 from __future__ import annotations
 
 from types import SimpleNamespace

@@ -74,7 +74,7 @@ def test_a_line_is_bytes_of_one_line(message):
              b'"message": "\\u00e9", "pid": 41}'),
 ])
 def test_a_form_of_a_line(form, line):
-    """Text is for a person, with the message; JSON has the fields too."""
+    """Text is for a user, with the message; JSON has the fields too."""
     assert log.line(form, 0.0, 'held', 'é', {'pid': 41}) == line
 
 

@@ -195,7 +195,7 @@ def test_value_that_cannot_be_written_is_a_fault() -> None:
 
 
 def test_child_keeps_none_of_our_files() -> None:
-    """It may hang for ever: nobody who waits for our end must wait for its."""
+    """It may hang for ever: no one who waits for our end must wait for its."""
     ours, theirs = os.pipe()
     go, start = os.pipe()
     pid, fd = children.fork(lambda: sorted(os.listdir('/proc/self/fd')))
@@ -366,7 +366,7 @@ def test_a_kept_child_ends_by_kill(
 ) -> None:
     """Nothing else breaks off a close that waits for a server."""
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, 'kill', lambda *words: sent.append(words))
+    monkeypatch.setattr(os, 'kill', lambda *args: sent.append(args))
     monkeypatch.setattr(children, 'forget', lambda *kept: None)
     life, alive = os.pipe()
     answer, answers = os.pipe()

@@ -341,7 +341,7 @@ def test_a_ledger_that_cannot_be_trusted_is_kept_aside(path, text, why):
 
 @pytest.mark.parametrize(('text', 'why'), CORRUPT)
 def test_peek_changes_nothing(path, text, why):
-    """A dry run says the same of a ledger and leaves it where it is."""
+    """A dry run says the same of a ledger and leaves it in place."""
     put(path, text)
 
     with pytest.raises(LedgerError, match=why):
@@ -474,7 +474,7 @@ print(ledger.load(path), os.listdir(sys.argv[1]))
 
 
 def test_a_really_full_file_system(tmp_path):
-    """The same on a tmpfs of two pages, where the kernel writes short itself."""
+    """The same on a tmpfs of two pages, if the kernel writes short itself."""
     said = mounted('size=8k', str(tmp_path), FULL)
 
     assert said.splitlines() == [
@@ -610,7 +610,7 @@ def test_a_ledger_in_use_is_writable(path):
 
 
 def test_writable_sees_a_file_in_the_way(path):
-    """A file where a directory would have to be is named."""
+    """A file in the place of a directory is named."""
     put(path, b'')
 
     said = ledger_file.writable(os.path.join(path, 'a', 'app.json'))

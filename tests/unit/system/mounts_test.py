@@ -247,10 +247,10 @@ def test_the_root_of_another_process_is_not_taken_for_ours():
     assert last == (f'/proc/{os.getpid()}/root/etc/none', '', True)
 
 
-def test_a_relative_path_can_hang_where_the_working_directory_can(
+def test_a_relative_path_can_hang_if_the_working_directory_can(
         mounted, at, monkeypatch,
 ):
-    """Its names begin there; where it is gone, there is nothing to read."""
+    """Its names begin there; if it is gone, there is nothing to read."""
     os.mkdir(f'{at}/d')
     monkeypatch.chdir(f'{at}/d')
     mounted(**{'/': 'ext4', f'{at}/d': 'nfs'})
@@ -261,7 +261,7 @@ def test_a_relative_path_can_hang_where_the_working_directory_can(
 
 
 def test_what_cannot_be_known_can_hang(at, monkeypatch):
-    """Without /proc there is no telling."""
+    """Without /proc this is unknown."""
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/none')
 
     assert can_hang(('/etc/passwd',))
@@ -350,7 +350,7 @@ def test_a_mount_that_could_not_be_read_is_read_at_the_next_question(at):
         before = mounts.table()
         assert not mount('proc', at)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # No descriptor is to be had; poll(2) itself must have one at least.
+        # No descriptor should be had; poll(2) itself must have one at least.
         resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
         asked = [mounts.table(), mounts.table()]
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -11,7 +11,7 @@ from pollreload.system.path_steps import all_names
 
 @pytest.fixture
 def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A directory with links in it, where we are."""
+    """The working directory, by a path with links in it."""
     (tmp_path / 'real' / 'deep').mkdir(parents=True)
     (tmp_path / 'link').symlink_to('real/deep')
     (tmp_path / 'alias').symlink_to('real/file')

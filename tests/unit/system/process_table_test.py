@@ -207,7 +207,7 @@ def test_nested_only_with_all_namespaces(root: str) -> None:
 
 
 def test_nested_is_counted_from_our_level(root: str) -> None:
-    """In a /proc from above ours, what is as deep as we are is not below us."""
+    """In a /proc from above ours, a process as deep as ours is not below it."""
     tree = Path(root)
     (tree / '50' / 'status').write_text('NSpid:\t50\t5\n')
     plant(tree, 60, lines=['NSpid:\t60\t6'])

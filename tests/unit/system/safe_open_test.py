@@ -101,7 +101,7 @@ def test_a_file_that_is_swapped_before_the_open_is_still_the_one_that_was_checke
         open_regular(str(path))
 
 
-def test_a_link_is_refused_if_it_is_not_to_be_followed(tmp_path: Path) -> None:
+def test_a_link_is_refused_if_it_should_not_be_followed(tmp_path: Path) -> None:
     """As the last name of the path; a link above is followed."""
     (tmp_path / 'a').write_text('x')
     (tmp_path / 'link').symlink_to('a')

@@ -95,7 +95,7 @@ def test_whether_it_can_be_written_is_said_and_not_tried(
 
 @pytest.fixture
 def as_nobody() -> Iterator[str]:
-    """A directory of nobody's, who we are for a while: root may do everything."""
+    """A directory of the user nobody, in whose name we act: root may do everything."""
     top = os.path.realpath(tempfile.mkdtemp())
     os.mkdir(f'{top}/closed')
     with open(f'{top}/there', 'w', encoding='ascii'):

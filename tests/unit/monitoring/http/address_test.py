@@ -74,7 +74,7 @@ def test_with_a_host_it_is_there_alone(host: str, at: str, elsewhere: str) -> No
 def test_without_ipv6_it_is_all_addresses_there_are(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the kernel was started without."""
+    """If the kernel was started without."""
     monkeypatch.setattr(socket, 'has_dualstack_ipv6', lambda: False)
     with listening('') as port:
         assert reached('127.0.0.1', port)
@@ -82,7 +82,7 @@ def test_without_ipv6_it_is_all_addresses_there_are(
 
 
 def test_an_address_with_its_zone() -> None:
-    """One of a link says of which: without that it is not one of ours."""
+    """A link-local address names its interface: without that it is not of this host."""
     six()
     with contextlib.suppress(FileNotFoundError):
         with open('/proc/net/if_inet6', encoding='ascii') as file:
@@ -98,7 +98,7 @@ def test_an_address_with_its_zone() -> None:
 
 
 def taken(port: int) -> str:
-    """Return what is said of a port that somebody has."""
+    """Return the refusal of a port that is taken."""
     with socket.create_server(('', port)):
         return refused('', port)
 

@@ -51,7 +51,7 @@ def test_a_fault_is_answered_as_one(
 def test_healthy_as_long_as_looks_end(
         served: Served, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """503 where one of the watches is late, and a line for each of them."""
+    """503 if one of the watches is late, and a line for each of them."""
     late = record('cache', interval=60.0)
     late.ended = served.records[0].ended
     served.records.append(late)
@@ -124,8 +124,8 @@ def test_any_other_method_is_refused(served: Served, method: str) -> None:
     assert served.ask('/metrics', method).status == 501
 
 
-def test_neither_version_nor_machine_are_told_in_a_header(served: Served) -> None:
-    """What runs is in /metrics, for who may scrape."""
+def test_neither_version_nor_machine_are_shown_in_a_header(served: Served) -> None:
+    """What runs is in /metrics, for anyone who may scrape."""
     got = served.ask('/healthz')
 
     assert got.headers['Server'].strip() == 'pollreload'
@@ -154,12 +154,12 @@ GARBAGE = {
 
 
 @pytest.mark.usefixtures('impatient')
-@pytest.mark.parametrize('words', GARBAGE.values(), ids=GARBAGE)
+@pytest.mark.parametrize('args', GARBAGE.values(), ids=GARBAGE)
 def test_garbage_is_refused_or_hung_up_on(
-        served: Served, words: bytes, capfd: pytest.CaptureFixture[str],
+        served: Served, args: bytes, capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Without a word on stderr, and the next is answered."""
-    got = served.send(words)
+    """Without a line on stderr, and the next is answered."""
+    got = served.send(args)
 
     assert got[:10] in (b'', b'HTTP/1.1 4', b'HTTP/1.1 5') or b'web' in got, got
     assert b'Traceback' not in got
@@ -169,8 +169,8 @@ def test_garbage_is_refused_or_hung_up_on(
 
 def test_what_was_asked_is_no_markup(served: Served) -> None:
     """Who is lured into asking runs no script of another."""
-    for words in (b'<script>a()</script> / HTTP/1.0', b'GET /<script>a()</script>'):
-        _, _, body = served.send(words + b'\r\n\r\n').partition(b'\r\n\r\n')
+    for args in (b'<script>a()</script> / HTTP/1.0', b'GET /<script>a()</script>'):
+        _, _, body = served.send(args + b'\r\n\r\n').partition(b'\r\n\r\n')
 
         assert b'<script>' not in body
 
@@ -183,6 +183,6 @@ def test_old_http_is_answered(served: Served) -> None:
 
 def test_one_connection_is_one_request(served: Served) -> None:
     """Whoever wants to keep it is hung up on, and so keeps no place."""
-    words = b'GET /healthz HTTP/1.1\r\nConnection: keep-alive\r\n\r\n'
+    args = b'GET /healthz HTTP/1.1\r\nConnection: keep-alive\r\n\r\n'
 
-    assert served.send(words * 2).count(b'HTTP/') == 1
+    assert served.send(args * 2).count(b'HTTP/') == 1

@@ -24,13 +24,13 @@ def test_a_client_that_hangs_up_is_no_event(
 ) -> None:
     """Before it has asked, in the middle of it, and before it has read."""
     served.records = [record(f'watch-{number}') for number in range(500)]
-    for words in (b'', b'GET /met', b'GET /metrics HTTP/1.0\r\n\r\n'):
+    for part in (b'', b'GET /met', b'GET /metrics HTTP/1.0\r\n\r\n'):
         caller = served.call()
         # An RST, by which the other side cannot even read on.
         caller.setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, b'\1\0\0\0\0\0\0\0',
         )
-        caller.sendall(words)
+        caller.sendall(part)
         caller.close()
 
     assert served.answers()

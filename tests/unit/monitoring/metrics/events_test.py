@@ -211,7 +211,7 @@ def test_success_is_when_all_is_done(event: str) -> None:
 
 @pytest.mark.usefixtures('clocks')
 def test_what_needed_no_signal_is_no_success() -> None:
-    """Nobody was told."""
+    """No process was notified."""
     it = record()
     it.event('baseline', 'needless')
     it.after(State(outcome='needless'))

@@ -105,12 +105,14 @@ def test_a_name_of_any_bytes_is_a_label(name: str, shows: str) -> None:
     (Settings(pidfile='/run/nginx.pid'), 'nginx.pid'),
     (Settings(exec=(('reload',),)), 'watch'),
 ])
-def test_a_watch_goes_by_its_name_or_who_is_told(settings: Settings, name: str) -> None:
+def test_a_watch_goes_by_its_name_or_its_target(
+        settings: Settings, name: str,
+) -> None:
     """And has some name in any case."""
     assert label(settings) == name
 
 
-def test_no_content_and_no_credentials_are_shown() -> None:
+def test_no_version_and_no_credentials_are_shown() -> None:
     """Neither of a URL, nor the arguments of a command, nor a path."""
     it = record(
         paths=('/etc/secret-path',), url=('http://me:secret@host/?token=secret',),

@@ -21,7 +21,7 @@ def seen(**content: Any) -> State:
 
 
 @pytest.mark.parametrize('bound', [*BOUNDS, math.inf])
-def test_a_look_is_counted_within_its_bound(bound: float) -> None:
+def test_a_poll_is_counted_within_its_bound(bound: float) -> None:
     """A bound belongs to what is below it; and so do all that are greater."""
     it = record()
     took = bound if bound < math.inf else BOUNDS[-1] + 1.0
@@ -38,7 +38,7 @@ def test_a_look_is_counted_within_its_bound(bound: float) -> None:
     assert value(found, 'look_duration_seconds_sum') == took
 
 
-def test_each_look_is_counted_once() -> None:
+def test_each_poll_is_counted_once() -> None:
     """A step that ends no look is none; nor is what a ledger remembers."""
     it = record()
     it.after(seen(read_at=50.0))
@@ -54,8 +54,8 @@ def test_each_look_is_counted_once() -> None:
 
 
 @pytest.mark.usefixtures('clocks')
-def test_the_age_is_that_of_the_last_look() -> None:
-    """Before there is one, that of the watch; a new child of a look changes nothing."""
+def test_the_age_is_that_of_the_last_poll() -> None:
+    """Before there is one, that of the watch; a new child of a poll changes nothing."""
     it = record(interval=2.0)
 
     assert it.ended == 100.0
@@ -73,7 +73,7 @@ def test_the_age_is_that_of_the_last_look() -> None:
 @pytest.mark.parametrize(('interval', 'limit'), [
     (5.0, 15.0), (0.01, 1.0), (1 / 3, 1.0), (0.5, 1.5), (3600.0, 10800.0),
 ])
-def test_three_intervals_without_a_look_are_too_many(
+def test_three_intervals_without_a_poll_are_too_many(
         interval: float, limit: float, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """But no less than a second; to the very end it is alive."""
@@ -92,7 +92,7 @@ def test_three_intervals_without_a_look_are_too_many(
 @pytest.mark.parametrize(('state', 'ready'), [
     ('blank', False), ('current', True), ('settling', True), ('due', True),
 ])
-def test_ready_is_who_has_a_baseline(state: str, ready: bool) -> None:
+def test_ready_means_that_there_is_a_baseline(state: str, ready: bool) -> None:
     """Whatever has become of the content since."""
     it = record()
     it.after(seen(state=state))
@@ -130,7 +130,7 @@ def test_paths_that_cannot_be_read_are_counted() -> None:
 
 
 def test_what_was_read_goes_on_with_another_observer() -> None:
-    """As after a config file was read anew: a counter never goes back."""
+    """As after a config file was read again: a counter never goes back."""
     it = record()
     it.tallies += [[3, 1000], [1, 24]]
 
@@ -155,7 +155,7 @@ def test_what_is_done_is_shown_by_its_digest() -> None:
 
 @pytest.mark.parametrize('good', [True, False])
 def test_a_config_file_has_been_taken_over_or_not(good: bool) -> None:
-    """Only where there is one."""
+    """Only if there is one."""
     with_file = samples(record(), config=(good, 950.5))
     without = samples(record())
 

@@ -24,7 +24,7 @@ def pairs(
     ]
 
 
-def test_who_tells_the_same_of_the_same_goes_on(conf: str) -> None:
+def test_a_watch_of_the_same_paths_and_target_goes_on(conf: str) -> None:
     """Whatever its name, its place in the file and its other settings."""
     a, b, c = (made(conf, name) for name in 'abc')
 
@@ -35,14 +35,14 @@ def test_who_tells_the_same_of_the_same_goes_on(conf: str) -> None:
 
 
 def test_who_has_the_name_goes_on_as_another(conf: str, tmp_path: Path) -> None:
-    """Whatever it watches and tells now; but not by another name."""
+    """Whatever it watches and notifies now; but not by another name."""
     a, b = made(conf, 'a'), made(conf, 'b')
     other = a._replace(signal=Signal(10, 'SIGUSR1'))
 
     assert pairs([a, b], [other, b]) == ['a', 'b']
     assert pairs([a, b], [other._replace(paths=(f'{tmp_path}/b',))]) == ['a']
     assert pairs([a, b], [other._replace(name='c')]) == [None]
-    # Nobody goes on as two.
+    # No one goes on as two.
     assert pairs([a], [other, a]) == [None, 'a']
     third = other._replace(signal=Signal(12, 'SIGUSR2'))
     assert pairs([a], [other, third]) == ['a', None]

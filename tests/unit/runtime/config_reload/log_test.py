@@ -13,7 +13,7 @@ from tests.support.sidecar import write
 from tests.support.watch_log import Log
 
 
-def test_only_what_a_person_can_use_is_said(log: Log) -> None:
+def test_only_what_a_user_can_use_is_said(log: Log) -> None:
     """How the file is read is our own affair."""
     reader = Reader(lambda: '', lambda _: '', log)
     reader.trouble = 'c:1: no'
@@ -41,7 +41,7 @@ def test_it_is_looked_at_as_often_as_any(
         conf: str, intervals: tuple[float, float], settles: tuple[float, float],
         interval: float, settle: float,
 ) -> None:
-    """Every 5 s at least, for nobody waits for it; and it is logged as they are."""
+    """Every 5 s at least, because no one waits for it; and it is logged as they are."""
     plan = Plan(tuple(
         made(conf, str(each), interval=seconds, settle=least, log_format='json',
              verbosity=1)
@@ -91,7 +91,7 @@ def test_its_own_lines_have_the_new_format(
 def test_it_is_read_once_more_at_the_start(
         conf: str, capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """What has changed while we started is taken over, without a word."""
+    """What has changed while we started is taken over, without a line."""
     first, second = made(conf, 'a'), made(conf, 'b')
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf)

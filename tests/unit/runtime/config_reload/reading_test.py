@@ -69,7 +69,7 @@ def test_no_child_to_read_it_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_reading_that_takes_too_long_is_a_failure() -> None:
-    """It is ended; where there is none, there is nothing to say."""
+    """It is ended; if there is none, there is nothing to say."""
     reader = Reader(lambda: os.read(os.pipe()[0], 1), lambda _: '', Log())
     reader.cancel()
     assert reader.trouble == ''

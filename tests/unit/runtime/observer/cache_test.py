@@ -18,7 +18,7 @@ from tests.support.sidecar import write
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that pass when a test says so."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -35,7 +35,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def saw(observer: Observer) -> str:
-    """Return where the next look is made, 'here' or 'child', once it has ended."""
+    """Return the place where the next poll is made, 'here' or 'child', once it has
+    ended.
+    """
     if observer.poll(False) is not None:
         return 'here'
     ended(observer.pid)
@@ -57,7 +59,7 @@ def test_rounds_are_as_many_polls_as_there_are_in_rehash(
 
 
 @pytest.mark.parametrize('rehash', [0.0, 4.0])
-def test_rehash_within_an_interval_reads_all_at_each_look(
+def test_rehash_within_an_interval_reads_all_at_each_poll(
         tmp_path: Path, reads: list[str], rehash: float,
 ) -> None:
     """0 and any other: every poll is later than that."""
@@ -70,7 +72,7 @@ def test_rehash_within_an_interval_reads_all_at_each_look(
     assert len(reads) == 8
 
 
-def test_each_look_here_is_another_turn_and_each_file_has_one(
+def test_each_poll_here_is_another_turn_and_each_file_has_one(
         tmp_path: Path, reads: list[str],
 ) -> None:
     """The turns go round; each file is read once in one."""
@@ -85,7 +87,7 @@ def test_each_look_here_is_another_turn_and_each_file_has_one(
         clock.seconds += 5.0
 
     assert turns == list(range(8))
-    # All in the first two looks, and then each in each of two rounds.
+    # All in the first two polls, and then each in each of two rounds.
     assert len(reads) == 2 * 10 + 2 * 10
 
 
@@ -93,8 +95,9 @@ def test_each_look_here_is_another_turn_and_each_file_has_one(
 def test_rehash_is_a_time_also_where_looks_come_late(
         tmp_path: Path, reads: list[str], late: float,
 ) -> None:
-    """A look that takes longer than the interval, a machine that slept: whose turn has
-    come meanwhile is read at the next look, and no file waits for longer than that.
+    """A poll that takes longer than the interval, a machine that slept: whose turn has
+    come in the meantime is read at the next poll, and no file waits for longer than
+    that.
     """
     for number in range(20):
         write(tmp_path / str(number), 'x')
@@ -110,7 +113,7 @@ def test_rehash_is_a_time_also_where_looks_come_late(
         clock.seconds += 5.0 + (late if number % 2 else 0.0)
 
 
-def test_a_look_before_its_time_reads_nothing(
+def test_a_poll_before_its_time_reads_nothing(
         tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No turn has come, as after HUP; nor is one lost."""
@@ -152,7 +155,7 @@ def test_look_that_was_stopped_or_had_no_memory_takes_no_turn(
     assert observer.next == 1
 
 
-def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
+def test_mount_that_appears_or_goes_is_seen_at_the_next_poll(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Over a directory, a file, and below; what was seen before is not gone by."""
@@ -171,12 +174,12 @@ def test_mount_that_appears_or_goes_is_seen_at_the_next_look(
 
         assert right()
         assert right()
-        for kind, over, words, what in (
+        for kind, over, args, what in (
                 ('tmpfs', 'd/sub', (), 'none'), ('', 'd/f', ('--bind',), 'other'),
                 ('tmpfs', 'd', (), 'none'),
         ):
             before = observer.caches
-            trouble = apart.mount(kind, f'{at}/{over}', *words, what=f'{at}/{what}')
+            trouble = apart.mount(kind, f'{at}/{over}', *args, what=f'{at}/{what}')
             assert trouble == '', trouble
             assert right(), f'{over} is mounted'
             assert observer.caches is not before
@@ -215,7 +218,7 @@ def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
 def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
         tmp_path: Path, mounted: Callable[..., None],
 ) -> None:
-    """At the next look, where there is such a mount."""
+    """At the next poll, if there is such a mount."""
     for name in ('near/a', 'far/a'):
         (tmp_path / name).parent.mkdir()
         write(tmp_path / name, name)
@@ -235,8 +238,8 @@ def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
 def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
         tmp_path: Path, mounted: Callable[..., None],
 ) -> None:
-    """At the first turn at the latest, where no mount of ours can hang; back at once,
-    also where the first of these looks was at another turn.
+    """At the first turn at the latest, if no mount of pollreload can hang; back at
+    once, also if the first of these polls was at another turn.
     """
     write(tmp_path / 'a', 'x')
     link = tmp_path / 'link'
@@ -269,10 +272,10 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     assert saw(observer) == 'here'
 
 
-def test_mounts_that_cannot_be_told_make_a_child_of_each_look(
+def test_mounts_that_are_not_known_make_a_child_of_each_poll(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: Callable[..., None],
 ) -> None:
-    """And once they can, the looks are made here again."""
+    """And once they can, the polls are made here again."""
     write(tmp_path / 'a', 'x')
     mounted(**{'/': 'ext4'})
     observer = Observer(Settings((str(tmp_path / 'a'),)))
@@ -317,7 +320,7 @@ class Hurried:
 def test_a_poll_that_takes_long_goes_on_in_a_child(
         tmp_path: Path, reads: list[str],
 ) -> None:
-    """The loop is free for other watches and for signals meanwhile."""
+    """The loop is free for other watches and for signals in the meantime."""
     write(tmp_path / 'a', 'x' * (2 << 20))
     observer = Observer(Settings((str(tmp_path),), rehash=1e9), Hurried())
 

@@ -47,7 +47,7 @@ def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures('far')
-def test_look_where_it_can_hang_is_made_by_a_child(tmp_path: Path) -> None:
+def test_poll_that_can_hang_is_made_by_a_child(tmp_path: Path) -> None:
     """It is asked for until it has ended, and is the same as one made at once."""
     for name in ('a', 'b'):
         write(tmp_path / name, 'x')
@@ -116,7 +116,7 @@ def test_child_that_cannot_be_had_is_a_path_that_cannot_be_read(
 def test_path_for_which_there_is_no_memory_cannot_be_read(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A directory that has grown too large stops nobody."""
+    """A directory that has grown too large stops no one."""
     def poll(*_: object) -> NoReturn:
         raise MemoryError
 
@@ -126,8 +126,8 @@ def test_path_for_which_there_is_no_memory_cannot_be_read(
     assert got == Snapshot((Reading('', {}, {'': 'not enough memory to read it'}),))
 
 
-def test_stop_ends_a_look(tmp_path: Path) -> None:
-    """TERM, which is blocked while we work, is seen by the look all the same."""
+def test_stop_ends_a_poll(tmp_path: Path) -> None:
+    """TERM, which is blocked while we work, is seen by the poll all the same."""
     write(tmp_path / 'a', 'x' * (2 << 20))
 
     def poll() -> object:

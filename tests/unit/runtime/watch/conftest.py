@@ -12,7 +12,7 @@ from tests.support.watch_log import Log
 
 @pytest.fixture
 def log() -> Log:
-    """Where the watches of a test say what they do."""
+    """The log of the watches of a test."""
     return Log()
 
 

@@ -28,7 +28,7 @@ TOLD = Target(Process(41, 1, 7, 'app'), 2, 'sent', 5.0, 500, 'caught')
 
 
 def attempted(watch: Watch) -> None:
-    """Have a watch remember that it tried to tell somebody, in vain."""
+    """Have a watch remember a signal that failed."""
     content = watch.state.version
     watch.state = watch.state._replace(
         deaths=2, deadly='caught', stage=Surviving(9.0), attempt=Attempt(
@@ -81,7 +81,7 @@ def test_what_is_known_goes_on_as_over_a_restart(
 
 
 def test_what_is_done_stays_done(settings: Settings, log: Log) -> None:
-    """The next look finds it so: no baseline, no change, no telling."""
+    """The next poll finds it so: no baseline, no change, no notifying."""
     before = rested(settings, log)
     log.events.clear()
 
@@ -109,7 +109,7 @@ def test_what_is_due_stays_due(settings: Settings, log: Log) -> None:
 
 
 @pytest.mark.parametrize('on_start', ['auto', 'always', 'never'])
-def test_somebody_else_is_told_what_is_due(
+def test_another_target_is_notified_of_what_is_due(
         on_start: str, settings: Settings, log: Log,
 ) -> None:
     """Whatever --on-start says; how often the other was tried does not count."""
@@ -133,7 +133,7 @@ def test_somebody_else_is_told_what_is_due(
 def test_it_is_not_known_whether_somebody_else_has_what_is_done(
         on_start: str, state: str, settings: Settings, log: Log,
 ) -> None:
-    """So --on-start says whether they are told."""
+    """So --on-start says whether they are notified."""
     before = rested(settings, log)
 
     after = Watch(
@@ -171,7 +171,7 @@ def test_work_under_way_is_ended_by_other_settings(
 
 
 @pytest.mark.parametrize('more', [{'interval': 7.0}, {'validate': ('true',)}])
-def test_a_look_that_hangs_is_begun_anew(
+def test_a_poll_that_hangs_is_begun_again(
         more: dict[str, Any], settings: Settings, log: Log,
 ) -> None:
     """The child of the old observer is ended."""
@@ -199,7 +199,8 @@ def test_other_paths_have_a_baseline_of_their_own(
         begin: Callable[[Settings, Log], Watch], on_start: str, told: bool,
         settings: Settings, log: Log, tmp_path: Path,
 ) -> None:
-    """Where something was due of the old ones, whoever is there is told of these."""
+    """If something was due of the old ones, anyone who is there is notified of these.
+    """
     before = begin(settings, log)
     write(tmp_path / 'other.conf', 'first')
     log.events.clear()

@@ -23,7 +23,7 @@ def test_the_status_file_is_written_for_what_is_new(
         settings: Settings, log: Log, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After each look that ended, and not before the first."""
+    """After each poll that ended, and not before the first."""
     written: list[dict[str, Any]] = []
     monkeypatch.setattr(status_file, 'write', lambda _, it: written.append(it))
     show = describe.showing(settings, f'{tmp_path}/status', log)
@@ -66,7 +66,7 @@ def test_a_status_file_that_breaks_is_said_once(
     assert [each['reason'] for each in log.named('failed')] == ['status file'] * 2
 
 
-def test_who_is_told_is_said_in_order() -> None:
+def test_who_is_notified_is_said_in_order() -> None:
     """The process first, then commands, then requests; a URL without its secrets."""
     settings = Settings(
         process='x', exec=(('a', 'b'),), url=('http://me:secret@host/a?b',),
@@ -86,7 +86,7 @@ def test_who_is_told_is_said_in_order() -> None:
 
 
 def test_nothing_holds_nothing() -> None:
-    """What stands for a ledger where there is none."""
+    """What stands for a ledger if there is none."""
     assert ledger.nowhere(State())
 
 
@@ -95,7 +95,7 @@ def test_a_path_that_is_spelt_otherwise_is_the_same(
         settings: Settings, log: Log, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch, spelt: str,
 ) -> None:
-    """What was written since the last look is a change, and no baseline."""
+    """What was written since the last poll is a change, and no baseline."""
     monkeypatch.chdir(tmp_path)
     path = f'{tmp_path}/d'
     os.mkdir(path)

@@ -26,7 +26,7 @@ from tests.support.watch_log import Log, rested
 
 
 def test_a_watch_is_due_when_it_is_time(settings: Settings, log: Log) -> None:
-    """Or where a child may have ended: whose, only a step can tell."""
+    """Or if a child may have ended: whose, only a step can know."""
     watch = rested(settings, log)
 
     assert not watch.due(watch.at - 0.1)
@@ -37,7 +37,9 @@ def test_a_watch_is_due_when_it_is_time(settings: Settings, log: Log) -> None:
     assert watch.due(0.0)
 
 
-def test_a_step_is_followed_by_who_asked_for_it(settings: Settings, log: Log) -> None:
+def test_a_record_follows_each_step(
+        settings: Settings, log: Log,
+) -> None:
     """With the state after it, each time."""
     watch = Watch(settings, log)
     seen: list[State] = []
@@ -95,7 +97,7 @@ def test_a_ledger_that_is_of_no_use_ends_nothing(
         spoil: Callable[[str], None], says: str, saves: bool, on_start: str,
         settings: Settings, log: Log, tmp_path: Path,
 ) -> None:
-    """It is said once; what cannot be trusted is a reason to tell nobody."""
+    """It is logged once; what cannot be trusted is a reason to notify no process."""
     path = f'{tmp_path}/ledger'
     spoil(path)
     settings = settings._replace(state_file=path, on_start='always')
@@ -109,7 +111,7 @@ def test_a_ledger_that_is_of_no_use_ends_nothing(
     assert (watch.ledger.save is not ledger.nowhere) is saves
     assert watch.settings.on_start == on_start
     assert watch.asked == settings
-    # Where it is not used, another may have it.
+    # If it is not used, another may have it.
     assert ledger_file.busy(path) is saves
     watch.ledger.let_go()
     assert not ledger_file.busy(path)
@@ -148,7 +150,7 @@ def test_a_ledger_that_breaks_is_said_once(
         settings: Settings, log: Log, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Once for each reason, and again after it was mended."""
+    """Once for each reason, and again after it was fixed."""
     watch = rested(settings._replace(state_file=f'{tmp_path}/ledger'), log)
     faults = ['a', 'a', 'b', '', 'b']
 
@@ -172,7 +174,7 @@ def test_a_ledger_that_could_not_be_written_is_written_later(
         settings: Settings, log: Log, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Or the next run would believe the old one: that what is there is told."""
+    """Or the next run would believe the old one: that what is there is delivered."""
     full, real = True, ledger.store
 
     def store(path: str, kept: dict[str, object]) -> None:

@@ -87,7 +87,7 @@ def test_ledger_that_may_hang_is_held_by_a_child(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures('far')
 def test_ledger_that_may_hang_is_recalled_by_way_of_a_child(tmp_path: Path) -> None:
-    """With what is wrong with it, in its words and its kind."""
+    """With what is wrong with it, in its output and its kind."""
     path = tmp_path / 'memory'
     blank = recalled(path)
     path.write_text('{')

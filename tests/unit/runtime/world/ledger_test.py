@@ -23,7 +23,7 @@ from tests.support.world import failing, recalled
 
 
 def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
-    """Blank where there is no ledger; that of another watch is left alone."""
+    """Blank if there is no ledger; that of another watch is left alone."""
     path = tmp_path / 'memory'
     none = recalled(path)
     here = ledger.whereabouts(Settings(('/a',), 'x'))
@@ -86,7 +86,8 @@ def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
 def test_what_is_needed_later_is_imported_at_the_start(
         monkeypatch: pytest.MonkeyPatch, path: str | None,
 ) -> None:
-    """An upgrade may move the package away under a watch; and nothing for nobody."""
+    """An upgrade may move the package away under a watch; without a pidfile nothing is.
+    """
     name = 'pollreload.runtime.pidfile_target'
     monkeypatch.delattr(name, raising=False)
     monkeypatch.delitem(sys.modules, name, raising=False)

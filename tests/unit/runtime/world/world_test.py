@@ -55,7 +55,7 @@ def test_verbosity_says_which_events_are_said(
 
 
 def test_line_that_cannot_be_written_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk: there is no one left to tell, and no reason to stop."""
+    """A full disk: there is no one left to inform, and no reason to stop."""
     monkeypatch.setattr(os, 'write', failing(errno.ENOSPC))
 
     log.put(b'line', patient=True)

@@ -26,7 +26,7 @@ def running() -> Iterator[runner.Runner]:
 
 
 def over(running: runner.Runner) -> int:
-    """Return what ran() does once the child has ended."""
+    """Return all that ran() does once the child has ended."""
     os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT)
     status = running.ran()
     assert status is not None
@@ -93,7 +93,7 @@ def test_no_child_to_spare_is_said(
 
 
 def test_a_request_leaves_nothing_of_itself(running: runner.Runner) -> None:
-    """A command after a request is a command, and its words are its own."""
+    """A command after a request is a command, and its arguments are its own."""
     url = f'http://127.0.0.1:{closed_port()}/'
     assert running.ask(Settings(), url) == ''
     assert (over(running), running.said()) == (1, 'failed: connection refused')

@@ -24,9 +24,9 @@ from tests.support.http_peer import Identity, answer, asked
 ])
 def test_the_first_lines_of_a_failure_are_shown(body: bytes, shown: str) -> None:
     """They say what is wrong; of a success nothing has to be said."""
-    words = 'answered 500' + (f': {shown}' if shown else '')
+    args = 'answered 500' + (f': {shown}' if shown else '')
 
-    assert asked(answer('500 No', body)) == (False, words)
+    assert asked(answer('500 No', body)) == (False, args)
     assert asked(answer('200 OK', body)) == (True, 'answered 200')
 
 
@@ -44,22 +44,22 @@ def test_html_is_not_shown(kind: str) -> None:
     'us%40er', 'us@er', 's%3Acret', 's:cret', 'dXNAZXI6czpjcmV0', 'to%6ben', 'token',
     'key=to%6ben&q', 'Basic dXNAZXI6czpjcmV0', 'us@er:s:cret',
 ])
-def test_what_an_answer_repeats_of_us_is_not_shown(repeated: str) -> None:
+def test_what_an_answer_repeats_of_pollreload_is_not_shown(repeated: str) -> None:
     """Neither who asks, as it was written or sent, nor what follows the '?'."""
     body = f'who is {repeated}?\n'.encode()
-    good, words = asked(
+    good, args = asked(
         answer('401 Unauthorized', body),
         'http://us%40er:s%3Acret@{}/x?key=to%6ben&q',
     )
 
-    assert (good, words) == (False, 'answered 401')
+    assert (good, args) == (False, 'answered 401')
 
 
 @pytest.mark.parametrize('url', [
     'http://user:secret@{}/x', 'http://user@{}/x', 'http://:secret@{}/x',
     'http://{}/x?token', 'http://{}/x?key=token',
 ])
-def test_nothing_is_shown_to_who_has_a_secret(url: str) -> None:
+def test_nothing_is_shown_to_anyone_who_has_a_secret(url: str) -> None:
     """An answer could repeat it in any form: turned about, in quotes, in part."""
     assert asked(answer('500 No', b'terces'), url) == (False, 'answered 500')
     assert asked(answer('500 No', b'terces'), 'http://{}/x') == (
@@ -77,7 +77,7 @@ def test_bare_shows_where_and_not_who() -> None:
 def test_a_certificate_is_verified(
         identity: Identity, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that nobody vouches for is refused; SSL_CERT_FILE names who does."""
+    """One that no one vouches for is refused; SSL_CERT_FILE names who does."""
     serve = identity.serving(answer('200 OK'))
     refused = asked(serve, 'https://user:secret@{}/')
 

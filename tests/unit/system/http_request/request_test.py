@@ -117,14 +117,14 @@ def test_an_answer_is_a_success_or_not(status: str, good: bool) -> None:
     assert asked(answer(status)) == (good, f'answered {status[:3]}')
 
 
-@pytest.mark.parametrize(('words', 'status', 'good'), [
+@pytest.mark.parametrize(('text', 'status', 'good'), [
     ('2xx', 302, False), ('3xx', 302, True), ('200,204', 204, True),
     ('200,204', 201, False), ('200-202', 202, True), ('404', 404, True),
     ('404', 200, False), ('5XX, 200', 599, True),
 ])
-def test_url_status_says_what_is_a_success(words: str, status: int, good: bool) -> None:
+def test_url_status_says_what_is_a_success(text: str, status: int, good: bool) -> None:
     """A class, a status, a range, and several of them."""
-    got = asked(answer(f'{status} x'), good=values.statuses(words))
+    got = asked(answer(f'{status} x'), good=values.statuses(text))
 
     assert got[0] == good
     assert got[1].startswith(f'answered {status}')
@@ -152,7 +152,7 @@ def test_an_answer_may_be_announced() -> None:
     assert asked(saying(said)) == (True, 'answered 200')
 
 
-@pytest.mark.parametrize(('said', 'words'), [
+@pytest.mark.parametrize(('said', 'text'), [
     pytest.param(b'hello\r\n', 'not HTTP', id='http 0.9'),
     pytest.param(b'<html>hello</html>', 'not HTTP', id='a page alone'),
     pytest.param(b'SSH-2.0-OpenSSH_9.2p1\r\n', 'not HTTP', id='ssh'),
@@ -179,9 +179,9 @@ def test_an_answer_may_be_announced() -> None:
         b'HTTP/1.1 200 OK\r\n' + b'a: b\r\n' * 200 + b'\r\n', 'not HTTP', id='headers',
     ),
 ])
-def test_what_is_not_http_is_said(said: bytes, words: str) -> None:
-    """In words, and not in a traceback."""
-    assert asked(saying(said)) == (False, f'answered something that is {words}')
+def test_what_is_not_http_is_said(said: bytes, text: str) -> None:
+    """As text, and not in a traceback."""
+    assert asked(saying(said)) == (False, f'answered something that is {text}')
 
 
 def test_no_answer_at_all() -> None:
@@ -218,16 +218,16 @@ def test_an_answer_that_ends_too_early(
         headers: str, body: bytes, whole: bool, status: int,
 ) -> None:
     """A server that dies in the middle of it has not done what it was asked to."""
-    good, words = asked(
+    good, text = asked(
         saying(f'HTTP/1.1 {status} x\r\n{headers}\r\n\r\n'.encode() + body),
     )
 
     if status == 500:
         assert not good
-        assert re.fullmatch('answered 500(: [1-6]+)?', words)
+        assert re.fullmatch('answered 500(: [1-6]+)?', text)
     else:
         broken = '' if whole else ', and closed the connection in the middle of it'
-        assert (good, words) == (whole, f'answered 200{broken}')
+        assert (good, text) == (whole, f'answered 200{broken}')
 
 
 @pytest.mark.parametrize('status', [200, 500])
@@ -240,10 +240,10 @@ def test_an_endless_answer_is_not_read_to_its_end(status: int) -> None:
             while True:
                 client.sendall(b'x' * 100_000)
 
-    good, words = asked(serve)
+    good, text = asked(serve)
 
     assert good == (status == 200)
-    assert len(words) < http_request.MOST + 20
+    assert len(text) < http_request.MOST + 20
 
 
 def test_head_has_no_body() -> None:
@@ -273,7 +273,7 @@ def test_a_server_that_hangs_is_given_up(before: bytes) -> None:
 
 
 def test_a_server_that_trickles_is_heard() -> None:
-    """Byte by byte; all of it in time is for who has sent us to see to."""
+    """Byte by byte; the time limit for all of it is up to the caller."""
     def serve(client: socket.socket) -> None:
         heard(client)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -283,25 +283,25 @@ def test_a_server_that_trickles_is_heard() -> None:
     assert asked(serve) == (False, 'answered 500: why')
 
 
-@pytest.mark.parametrize(('host', 'words'), [
+@pytest.mark.parametrize(('host', 'text'), [
     pytest.param('127.0.0.1:{}', 'connection refused', id='nobody listens'),
     pytest.param('no-such-host.invalid:{}', '.*name.*', id='a name that nobody has'),
     pytest.param('a..b:{}', 'no such host', id='a name that nobody can have'),
     pytest.param('a' * 64 + ':{}', 'no such host', id='a name that is too long'),
 ])
-def test_no_connection_is_said(host: str, words: str) -> None:
-    """In the words of the system, and the same by what only looks."""
+def test_no_connection_is_said(host: str, text: str) -> None:
+    """As the system names them, and the same by a check without a request."""
     url = f'http://user:secret@{host.format(closed_port())}/'
 
     good, says = http_request.send(url, 'POST', GOOD, DEADLINE)
     reach = http_request.reach(url, DEADLINE)
 
     assert not good
-    assert re.fullmatch(f'failed: {words}', says)
+    assert re.fullmatch(f'failed: {text}', says)
     assert says == f'failed: {reach}'
 
 
-@pytest.mark.parametrize(('error', 'words'), [
+@pytest.mark.parametrize(('error', 'text'), [
     (OSError(errno.EHOSTUNREACH, 'No route to host'), 'no route to the host'),
     (OSError(errno.ENETUNREACH, 'Network is unreachable'), 'no route to the network'),
     (TimeoutError('timed out'), 'no answer in time'),
@@ -310,23 +310,23 @@ def test_no_connection_is_said(host: str, words: str) -> None:
     (OSError('Tunnel'), 'tunnel'),
     (socket.gaierror(-3, 'Temporary failure'), 'temporary failure'),
 ])
-def test_reasons_for_a_person(
-        error: OSError, words: str, monkeypatch: pytest.MonkeyPatch,
+def test_reasons_for_a_user(
+        error: OSError, text: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each in a few words, without a number."""
+    """Each in short, without a number."""
     def connect(*_: object, **__: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr(socket, 'create_connection', connect)
 
-    assert http_request.reach('http://host/', 1.0) == words
+    assert http_request.reach('http://host/', 1.0) == text
     assert http_request.send('http://host/', 'POST', GOOD, 1.0) == (
-        False, f'failed: {words}',
+        False, f'failed: {text}',
     )
 
 
 def test_reach_connects_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What doctor does; with the port of the scheme where there is none."""
+    """What doctor does; with the port of the scheme if there is none."""
     with listening() as listener:
         port = listener.getsockname()[1]
         monkeypatch.setattr(http.client, 'HTTPS_PORT', port)

@@ -22,7 +22,7 @@ def changed(path: str) -> float:
 
 
 def test_newest_is_the_latest_date_of_the_files(at):
-    """mtime or ctime, whichever is later; nothing where it was not asked for."""
+    """mtime or ctime, whichever is later; nothing if it was not asked for."""
     write(at, ['a', 'b'])
     os.utime(f'{at}/a', (2e9, 2e9))
     os.utime(f'{at}/b', (1e9, 1e9))

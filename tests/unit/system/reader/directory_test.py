@@ -192,7 +192,7 @@ def test_a_member_that_vanishes_after_the_listing_is_gone(at, monkeypatch):
 
 
 def test_a_directory_that_cannot_be_listed_is_an_unreadable_member(at):
-    """It does not block its neighbours; the slash tells that it hides more."""
+    """It does not block its neighbours; the slash shows that it hides more."""
     write(at, ['a', 'sub/b', 'list/c'])
     os.chmod(f'{at}/sub', 0)
     os.chmod(f'{at}/list', 0o444)

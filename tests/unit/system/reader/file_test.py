@@ -38,7 +38,7 @@ def test_a_file_is_seen_under_the_empty_name(at):
 
 
 def test_an_empty_file_has_the_digest_that_change_calls_empty(at):
-    """EMPTY is what a look sees of no bytes at all."""
+    """EMPTY is what a poll sees of no bytes at all."""
     write(at, ['app.conf'], '')
 
     assert see(f'{at}/app.conf').files == {'': EMPTY}
@@ -59,7 +59,7 @@ def test_a_poll_of_a_file_reads_it_once_and_reads_no_links(at, monkeypatch):
     assert calls == ['stat', *safe_open, 'fstat', 'read', 'close']
 
 
-def test_a_look_at_a_file_imports_no_matcher(at):
+def test_a_poll_of_a_file_imports_no_matcher(at):
     """fnmatch and re cost memory; they come with a directory or a glob."""
     write(at, ['app.conf'])
     script = (
@@ -129,7 +129,7 @@ def test_unreadable_is_an_observation_missing(at):
 
 
 def test_unreadable_is_an_observation_below_a_file(at):
-    """A file where a directory was."""
+    """A file in the place of a directory."""
     write(at, ['etc'])
 
     assert see(f'{at}/etc/app.conf') == lost('not a directory')

@@ -38,7 +38,7 @@ def test_the_fingerprint_is_the_same_for_ever():
 
 
 def test_a_name_that_is_listed_twice_is_read_once(tmp_path, monkeypatch):
-    """As where it is removed and made anew meanwhile (readdir(3p)); seen on XFS."""
+    """As if it is removed and made again in the meantime (readdir(3p)); seen on XFS."""
     for name in ('a', 'b'):
         (tmp_path / name).write_text(name)
 

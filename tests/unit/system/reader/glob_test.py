@@ -56,7 +56,7 @@ def test_a_glob_from_the_root():
 
 
 def test_a_path_that_exists_literally_wins_over_a_glob(at):
-    """Also where it cannot be read: it must not turn into its neighbours."""
+    """Also if it cannot be read: it must not turn into its neighbours."""
     write(at, ['a[1].conf', 'a1.conf'])
 
     assert see(f'{at}/a[1].conf').kind == 'file'

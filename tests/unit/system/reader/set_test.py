@@ -14,7 +14,7 @@ from tests.support.readings import before_read, lost, members, publish, see, wri
 
 
 @pytest.mark.parametrize('path', ['{}', '{}/*', '{}/..data', '{}/sub', '{}/**/[ac]'])
-def test_a_set_that_moves_during_a_look_is_read_again(at, monkeypatch, path):
+def test_a_set_that_moves_during_a_poll_is_read_again(at, monkeypatch, path):
     """All files are of the last set, never some of each; a directory, a glob."""
     names = ['a', 'b', 'sub/c', 'sub/d']
     publish(at, '1', names)
@@ -27,7 +27,7 @@ def test_a_set_that_moves_during_a_look_is_read_again(at, monkeypatch, path):
 
 
 def test_two_paths_come_from_the_same_set(at, monkeypatch):
-    """Files below one ..data are one set, also where they are named one by one."""
+    """Files below one ..data are one set, also if they are named one by one."""
     publish(at, '1', ['a', 'sub/b'])
     readings: list[Reading] = []
     real = reader.read_path

@@ -14,7 +14,7 @@ from pollreload.system.reader import poll
 from tests.support.readings import lost, write
 
 
-def test_a_look_is_stopped_between_the_chunks_of_a_file(at):
+def test_a_poll_is_stopped_between_the_chunks_of_a_file(at):
     """It is asked for each MiB; a sparse file of 1 TiB is not read through."""
     with open(f'{at}/app.conf', 'wb') as file:
         file.truncate(1 << 40)
@@ -25,7 +25,7 @@ def test_a_look_is_stopped_between_the_chunks_of_a_file(at):
     assert list(answers) == []
 
 
-def test_a_look_is_stopped_between_files(at):
+def test_a_poll_is_stopped_between_files(at):
     """It is asked for each 64 names, as they are listed, read, and among the paths."""
     write(at, [f'd/{number}' for number in range(128)], '')
     answers = iter([False] * 4)

@@ -128,7 +128,7 @@ def test_a_young_file_is_read_until_it_is_older_than_the_grain(
 
 
 def test_a_file_of_the_future_is_always_read(at: str, reads: list[str]) -> None:
-    """There is no telling which clock wrote that."""
+    """It is unknown which clock wrote that."""
     put(f'{at}/f')
     os.utime(f'{at}/f', (time.time() + 3600.0,) * 2)
     eye = Eye(f'{at}/f')
@@ -137,7 +137,7 @@ def test_a_file_of_the_future_is_always_read(at: str, reads: list[str]) -> None:
     assert len(reads) == 3
 
 
-def test_on_an_inexact_device_each_look_reads(at: str, reads: list[str]) -> None:
+def test_on_an_inexact_device_each_poll_reads(at: str, reads: list[str]) -> None:
     """Files, and the names in a directory."""
     put(f'{at}/d/f')
     here = frozenset((os.stat(at).st_dev,))
@@ -228,7 +228,7 @@ def test_what_was_read_once_is_read_again(at: str, reads: list[str]) -> None:
 def test_a_writer_that_stat_does_not_show_is_read_until_it_rests(
         at: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By mmap, or in one write(2) that takes long: its first half is no content."""
+    """By mmap, or in one write(2) that takes long: its first half is no version."""
     put(f'{at}/f', '0')
     eye = Eye(f'{at}/f', rounds=3)
     eye.settle()
@@ -244,7 +244,7 @@ def test_a_writer_that_stat_does_not_show_is_read_until_it_rests(
         seen.append(got.readings[0].files[''])
     digests = [xxh3_128_digest(b'%d' % number) for number in range(7)]
 
-    # From its turn on each look reads, up to the first two that agree.
+    # From its turn on each poll reads, up to the first two that agree.
     first = next(at for at, digest in enumerate(seen) if digest != digests[0])
     assert first < 3
     assert seen[first:6] == digests[first + 1:7]
@@ -254,7 +254,7 @@ def test_a_writer_that_stat_does_not_show_is_read_until_it_rests(
 def test_one_that_is_always_young_does_not_keep_the_others_from_being_known(
         at: str, reads: list[str],
 ) -> None:
-    """From the first look on: a log among files of which nothing was known before."""
+    """From the first poll on: a log among files of which nothing was known before."""
     for name in ('a', 'b', 'log'):
         put(f'{at}/d/{name}')
     os.utime(f'{at}/d/log', (time.time() + 3600.0,) * 2)  # of the future: never old
@@ -267,7 +267,7 @@ def test_one_that_is_always_young_does_not_keep_the_others_from_being_known(
 def test_a_rewrite_of_the_same_size_with_its_mtime_put_back_is_seen(
         at: str,
 ) -> None:
-    """By the ctime, which nobody can put back."""
+    """By the ctime, which no one can put back."""
     put(f'{at}/f', '1')
     before = os.stat(f'{at}/f')
     seen = lead(Eye(f'{at}/f'), lambda: put(f'{at}/f', '2'))
@@ -319,7 +319,7 @@ def test_two_files_that_change_names_are_seen(at: str) -> None:
 
 
 def test_a_write_by_another_name_of_a_file_is_seen(at: str) -> None:
-    """A hard link, in a directory that nobody watches."""
+    """A hard link, in a directory that no one watches."""
     put(f'{at}/d/a', '1')
     os.link(f'{at}/d/a', f'{at}/other')
     lead(Eye(f'{at}/d', f'{at}/d/a'), lambda: put(f'{at}/other', '2'))

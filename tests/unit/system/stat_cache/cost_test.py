@@ -33,7 +33,7 @@ from tests.support.sidecar import unique, watch
 def test_each_file_is_read_once_in_so_many_looks_and_never_all_at_once(
         at: str, reads: list[str], rounds: int, busy: bool,
 ) -> None:
-    """Also where others come and go, so that each look lists the directory."""
+    """Also where others come and go, so that each poll lists the directory."""
     old = {f'{number:02}' for number in range(40)}
     for name in old:
         put(f'{at}/d/{name}')
@@ -58,7 +58,7 @@ def test_each_file_is_read_once_in_so_many_looks_and_never_all_at_once(
 def test_a_file_that_comes_late_has_its_turn_as_well(
         at: str, reads: list[str],
 ) -> None:
-    """Not only those of the first look."""
+    """Not only those of the first poll."""
     put(f'{at}/d/a')
     eye = Eye(f'{at}/d', rounds=3)
     eye.look()
@@ -77,7 +77,7 @@ def test_what_stat_hides_is_found_at_its_turn_and_then_all_is_read(
         at: str, monkeypatch: pytest.MonkeyPatch, reads: list[str],
         names: Sequence[str],
 ) -> None:
-    """For then stat is not to be believed of the others either."""
+    """For then stat should not be believed of the others either."""
     for name in names:
         put(f'{at}/d/{name}', '1')
     path = f'{at}/d/{names[0]}' if len(names) == 1 else f'{at}/d'
@@ -119,7 +119,7 @@ def test_what_stat_hides_is_found_at_its_turn_and_then_all_is_read(
 def test_a_name_that_stat_hides_is_found_at_the_turn_of_its_directory(
         at: str, monkeypatch: pytest.MonkeyPatch, rounds: int,
 ) -> None:
-    """As where something is put into a layer below an overlay."""
+    """As if something is put into a layer below an overlay."""
     put(f'{at}/d/a')
     put(f'{at}/d/s/b')
     eye = Eye(f'{at}/d', rounds=rounds)
@@ -143,7 +143,7 @@ def test_a_name_that_stat_hides_is_found_at_the_turn_of_its_directory(
 
 
 def test_several_turns_can_come_at_once(at: str, reads: list[str]) -> None:
-    """After a look that took long, or a machine that slept; or none has come."""
+    """After a poll that took long, or a machine that slept; or none has come."""
     names = {f'{number:02}' for number in range(40)}
     for name in names:
         put(f'{at}/d/{name}')
@@ -162,7 +162,7 @@ def test_several_turns_can_come_at_once(at: str, reads: list[str]) -> None:
     assert seen[2:] == [set(), names, due, set()]
 
 
-def test_one_round_reads_all_at_each_look(at: str, reads: list[str]) -> None:
+def test_one_round_reads_all_at_each_poll(at: str, reads: list[str]) -> None:
     """--rehash 0."""
     for name in ('a', 'b'):
         put(f'{at}/d/{name}')
@@ -203,7 +203,7 @@ def test_a_turn_costs_no_memory(at: str) -> None:
 
 
 def calls(monkeypatch: pytest.MonkeyPatch, eye: Eye) -> list[str]:
-    """Return the system calls of a look."""
+    """Return the system calls of a poll."""
     meddler = Meddler({})
     for name in (*CALLS, 'readv', 'getcwd', 'listdir'):
         monkeypatch.setattr(os, name, meddler.wrap(name, getattr(os, name)))
@@ -214,7 +214,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, eye: Eye) -> list[str]:
 def test_an_idle_look_at_a_file_is_one_system_call(
         at: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """stat, also where the file is a link."""
+    """stat, also if the file is a link."""
     put(f'{at}/f')
     os.symlink('f', f'{at}/l')
     eye = Eye(f'{at}/l', rounds=10_000_019)
@@ -243,13 +243,13 @@ def traced(trace: Path) -> list[list[str]]:
 
 
 def test_an_idle_poll_of_a_file_is_at_most_five_system_calls(tmp_path: Path) -> None:
-    """Of the whole process, with the sleep: one more than a look and a clock need."""
+    """Of the whole process, with the sleep: one more than a poll and a clock need."""
     strace = needed('strace', 'strace')
     trace = tmp_path / 'trace'
     put(f'{tmp_path}/f')
     name = unique('nobody')
-    words = ('--interval', '20ms', '--rehash', '24h', '--process', name)
-    with watch(*words, f'{tmp_path}/f') as it:
+    args = ('--interval', '20ms', '--rehash', '24h', '--process', name)
+    with watch(*args, f'{tmp_path}/f') as it:
         it.until('baseline')
         with subprocess.Popen(
             (strace, '-o', str(trace), '-p', str(it.pid)),

@@ -18,7 +18,7 @@ from tests.support.cached_polls import Eye, put
 
 
 def trusted(eye: Eye) -> bool:
-    """Return whether a look at one path leaves nothing but what stat answers for."""
+    """Return whether a poll of one path leaves nothing but what stat answers for."""
     known = mounts.table()
     assert known is not None
     seen = eye.look(GRAIN, inexact=known.inexact)
@@ -28,14 +28,14 @@ def trusted(eye: Eye) -> bool:
     return bool(cache.reading) and UNSURE not in stamps
 
 
-def made(kind: str, image: str, *words: str) -> str:
+def made(kind: str, image: str, *args: str) -> str:
     """Make a file system in a file; return where."""
     with open(image, 'wb') as file:
         file.truncate(400 << 20)
     package = {'xfs': 'xfsprogs', 'btrfs': 'btrfs-progs'}
     program = needed(f'mkfs.{kind}', package.get(kind, 'e2fsprogs'))
     subprocess.run(
-        (program, *words, image), capture_output=True, check=True,
+        (program, *args, image), capture_output=True, check=True,
     )
     return image
 
@@ -63,9 +63,9 @@ def layered(at: Path, below: bool) -> str:
     return trouble or mount('overlay', at, '-o', layers)
 
 
-def mounted(tmp_path: Path, words: str, walk: Callable[[Path], str]) -> str:
-    """Return what a walk through a file system returns, or why there is none."""
-    kind, *options = words.split()
+def mounted(tmp_path: Path, args: str, walk: Callable[[Path], str]) -> str:
+    """Return all that a walk through a file system returns, or why there is none."""
+    kind, *options = args.split()
     at = tmp_path / 'at'
     at.mkdir()
     image = ''
@@ -83,11 +83,11 @@ def mounted(tmp_path: Path, words: str, walk: Callable[[Path], str]) -> str:
     return str(apart(walked))
 
 
-@pytest.mark.parametrize('words', REAL)
-def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, words: str) -> None:
-    """With nothing but time to make a stamp worth something: a rewrite in place is
-    seen by the next look, a name that is added too; and what is written through a
-    map, of which stat may say nothing at all, when the turn of its file comes.
+@pytest.mark.parametrize('args', REAL)
+def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, args: str) -> None:
+    """With nothing but time to make a stamp worth something: a rewrite in place is seen
+    by the next poll, a name that is added too; and what is written through a map, of
+    which stat may say nothing at all, when the turn of its file comes.
     """
     def walked(at: Path) -> str:
         for name in ('f', 'm'):
@@ -109,21 +109,21 @@ def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, words: str) ->
             turn = stat_cache.part(f'{at}/d/', 'm', eye.rounds)
         assert last.readings[0].files['m'] == xxh3_128_digest(b'3')
         assert seen[turn:] == [last] * (eye.rounds - turn)
-        if words in ('tmpfs', 'ramfs'):
+        if args in ('tmpfs', 'ramfs'):
             # There no write through a map counts; elsewhere the first to a page.
             assert last not in seen[:turn]
         return 'seen'
 
-    got = mounted(tmp_path, words, walked)
+    got = mounted(tmp_path, args, walked)
     if got.startswith('cannot'):
-        missing(f'{words}: {got}')
+        missing(f'{args}: {got}')
     assert got == 'seen'
 
 
-@pytest.mark.parametrize('words', REAL)
-def test_on_a_real_file_system_no_name_is_lost(tmp_path: Path, words: str) -> None:
-    """One that is added, renamed or removed, where no file has changed and stat was
-    believed of the directory: by the next look.
+@pytest.mark.parametrize('args', REAL)
+def test_on_a_real_file_system_no_name_is_lost(tmp_path: Path, args: str) -> None:
+    """One that is added, renamed or removed, if no file has changed and stat was
+    believed of the directory: by the next poll.
     """
     def walked(at: Path) -> str:
         put(f'{at}/d/f', '1')
@@ -142,7 +142,7 @@ def test_on_a_real_file_system_no_name_is_lost(tmp_path: Path, words: str) -> No
             assert eye.seen not in (None, was)
         return 'seen'
 
-    got = mounted(tmp_path, words, walked)
+    got = mounted(tmp_path, args, walked)
     if got.startswith('cannot'):
-        missing(f'{words}: {got}')
+        missing(f'{args}: {got}')
     assert got == 'seen'

@@ -52,7 +52,7 @@ def remove(base: str, slot: str) -> None:
 
 
 def raze(base: str, slot: str) -> None:
-    # rmtree opens what it is given, and waits where that is a FIFO.
+    # rmtree opens what it is given, and waits if that is a FIFO.
     if os.path.isdir(f'{base}/{slot}'):
         shutil.rmtree(f'{base}/{slot}')
 
@@ -99,7 +99,7 @@ ACTS = st.one_of(
     st.tuples(st.just(fifo), SLOT),
     st.tuples(st.just(swap), TEXT),
 )
-# What happens between two looks, what the later one believes, and its dates.
+# What happens between two polls, what the later one believes, and its dates.
 STEPS = st.tuples(
     st.lists(ACTS, max_size=2), st.sampled_from((0.0, 0.0, 0.02, GRAIN)),
     st.sampled_from((False, False, True)),
@@ -112,7 +112,7 @@ STEPS = st.tuples(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(st.lists(STEPS, max_size=12), st.sampled_from((1, 3, 997)))
-def test_after_any_history_a_look_sees_what_one_that_reads_all_sees(
+def test_after_any_history_a_poll_sees_what_one_that_reads_all_sees(
         top: str, steps: list[Any], rounds: int,
 ) -> None:
     """Whatever is done to files, links, directories, permissions and dates."""
@@ -120,9 +120,9 @@ def test_after_any_history_a_look_sees_what_one_that_reads_all_sees(
         eye = Eye(*(f'{base}/{path}' for path in WATCHED), rounds=rounds)
         for acts, ago, dates in [([], 0.0, False), *steps]:
             tick()
-            for act, *words in acts:
+            for act, *args in acts:
                 with contextlib.suppress(OSError):
-                    act(base, *words)
+                    act(base, *args)
             if eye.unchanged():
                 # The short way: no look would see anything else.
                 assert eye.seen == eye.plain(), acts
@@ -133,7 +133,7 @@ def test_after_any_history_a_look_sees_what_one_that_reads_all_sees(
 def test_a_link_that_was_passed_over_may_come_to_lead_to_another_directory(
         at: str,
 ) -> None:
-    """It was entered by another name before; where it leads is told elsewhere."""
+    """It was entered by another name before; where it leads is tested elsewhere."""
     put(f'{at}/one/f', '1')
     put(f'{at}/two/g', '2')
     os.mkdir(f'{at}/d')

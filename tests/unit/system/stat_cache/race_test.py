@@ -83,11 +83,11 @@ def stirred(eye: Eye, at: str) -> None:
     (volume, swapped), (whole, swapped), (release, switched), (release, rewritten),
     (release, added), (release, removed), (release, replaced),
 ])
-def test_a_change_between_any_two_system_calls_of_a_look_is_not_lost(
+def test_a_change_between_any_two_system_calls_of_a_poll_is_not_lost(
         at: str, before: Callable[[Eye, str], None],
         lay: Callable[[str], Sequence[str]], act: Callable[[str], None],
 ) -> None:
-    """The next look sees it, and a set is never torn meanwhile."""
+    """The next poll sees it, and a set is never torn in the meantime."""
     for number in itertools.count(1):
         base = f'{at}/{number}'
         os.mkdir(base)
@@ -118,10 +118,10 @@ def fewer(at: str) -> Sequence[str]:
     return (f'{at}/current',)
 
 
-def test_a_link_that_moves_and_moves_back_within_a_look_leaves_no_trace(
+def test_a_link_that_moves_and_moves_back_within_a_poll_leaves_no_trace(
         at: str,
 ) -> None:
-    """The next look may not go by names of the one and stamps of the other."""
+    """The next poll may not go by names of the one and stamps of the other."""
     for one, more in itertools.product(range(1, 30), range(1, 4)):
         base = f'{at}/{one}-{more}'
         os.mkdir(base)

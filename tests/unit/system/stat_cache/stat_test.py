@@ -118,7 +118,7 @@ def test_any_date_that_a_file_system_keeps_is_no_trouble(
 
 
 def test_dates_that_differ_by_more_than_64_bits_hold_differ(at: str) -> None:
-    """A rewrite is found by its ctime, also where the mtime cannot be packed."""
+    """A rewrite is found by its ctime, also if the mtime cannot be packed."""
     put(f'{at}/f', '1')
     os.utime(f'{at}/f', (-12_000_000_000,) * 2)
     eye = Eye(f'{at}/f')

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import json
 import shutil
 import signal
@@ -293,6 +294,28 @@ def test_versions_are_those_that_are_pinned(image: Root) -> None:
     assert len(listed) == 3
     for each in listed:
         assert each.startswith('pollreload') or f'{each} ' in pinned
+
+
+def test_sbom_lists_every_distribution_and_binary(image: Root, files: Path) -> None:
+    """By the digest of each program and library as it is in the image."""
+    bill = json.loads((files / 'usr/local/share/pollreload/sbom.cdx.json').read_text())
+    version = image.run('/usr/local/bin/pollreload', '--version').out.split()[1]
+    elf = {
+        f'/{path.relative_to(files)}': hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files.rglob('*')
+        if path.is_file() and not path.is_symlink()
+        and path.read_bytes().startswith(b'\x7fELF')
+    }
+
+    assert bill['metadata']['component']['version'] == version
+    assert {
+        each['name']: each['hashes'][0]['content']
+        for each in bill['components'] if each['type'] == 'file'
+    } == elf
+    assert {
+        each['name'] for each in bill['components']
+        if each.get('purl', '').startswith('pkg:pypi/')
+    } == {'click', 'pollreload', 'xxhash'}
 
 
 @pytest.mark.timeout(400)

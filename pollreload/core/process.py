@@ -119,34 +119,19 @@ def runtime(caught: int) -> bool:
     )
 
 
-# What --handler-check makes of a disposition: send, hold, or send with a word
-# of warning. 'ending' stands for TERM, INT, QUIT and KILL, meant to end it.
+# What --handler-check makes of a disposition: hold the signal, or send it with a word
+# of warning. In every other case it is sent.
 VERDICTS: dict[tuple[str, str], str] = {
-    ('enforce', 'caught'): 'send',
-    ('enforce', 'blocked'): 'send',
     ('enforce', 'ignored'): 'hold',
     ('enforce', 'default'): 'hold',
-    ('enforce', 'unknown'): 'send',
-    ('enforce', 'runtime'): 'send',
-    ('warn', 'caught'): 'send',
-    ('warn', 'blocked'): 'send',
     ('warn', 'ignored'): 'warn',
     ('warn', 'default'): 'warn',
-    ('warn', 'unknown'): 'send',
-    ('warn', 'runtime'): 'send',
-    ('off', 'caught'): 'send',
-    ('off', 'blocked'): 'send',
-    ('off', 'ignored'): 'send',
-    ('off', 'default'): 'send',
-    ('off', 'unknown'): 'send',
-    ('off', 'runtime'): 'send',
-    ('ending', 'caught'): 'send',
-    ('ending', 'blocked'): 'send',
-    ('ending', 'ignored'): 'send',
-    ('ending', 'default'): 'send',
-    ('ending', 'unknown'): 'send',
-    ('ending', 'runtime'): 'send',
 }
+
+
+def verdict(mode: str, disposition: str) -> str:
+    """Return 'send', 'hold' or 'warn' for a mode of --handler-check."""
+    return VERDICTS.get((mode, disposition), 'send')
 
 
 def short(name: str) -> str:

@@ -23,7 +23,7 @@ from pollreload.core.attempt import (
     record,
     unmarked,
 )
-from pollreload.core.process import HARMLESS, VERDICTS, Choice, Process, disposition
+from pollreload.core.process import HARMLESS, Choice, Process, disposition, verdict
 from pollreload.core.progress import advance, ending
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
@@ -139,10 +139,9 @@ def disposed(settings: Settings, process: Process, world: World) -> str:
     )
 
 
-def verdict(settings: Settings, disposition: str) -> str:
-    """Return 'send', 'hold' or 'warn'; what is meant to end it is not checked."""
-    mode = 'ending' if ending(settings) else settings.handler_check
-    return VERDICTS[mode, disposition]
+def judged(settings: Settings, disposition: str) -> str:
+    """Return 'send', 'hold' or 'warn'; a signal that is to end it is not checked."""
+    return verdict('off' if ending(settings) else settings.handler_check, disposition)
 
 
 def needless_for(
@@ -237,7 +236,7 @@ def obstacle(
             f'too young {process.pid}', 'too young',
             f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
         )
-    if verdict(settings, entry.disposition) == 'hold':
+    if judged(settings, entry.disposition) == 'hold':
         return Obstacle(
             f'no handler {process.pid}', 'no handler',
             no_handler(process, name, entry.disposition, world),
@@ -325,7 +324,7 @@ def send(
         since = int(world.now() * world.ticks)
         # A slow disk lay between, and exec(2) keeps the start time and not the
         # handlers: what must be held now is looked for anew, as if it were gone.
-        held = verdict(settings, disposed(settings, entry.process, world)) == 'hold'
+        held = judged(settings, disposed(settings, entry.process, world)) == 'hold'
         how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
             sent = True
@@ -359,7 +358,7 @@ def signalled(
     since: the clock tick just before it went.
     """
     warning = ''
-    if verdict(settings, entry.disposition) == 'warn':
+    if judged(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
     elif entry.disposition == 'runtime' and entry.name not in {
             each.name for each in state.notified

@@ -7,11 +7,11 @@ from pollreload.commands.doctor.rows import Row, parted
 from pollreload.core.process import (
     COMM_LENGTH,
     ENDING,
-    VERDICTS,
     Choice,
     Process,
     roots,
     short,
+    verdict,
 )
 from pollreload.core.signalling import DENIED
 from pollreload.runtime import targets
@@ -165,7 +165,7 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
             continue
         is_so = targets.disposed(settings, process)
         says = DOES[is_so].format(name)
-        if VERDICTS[mode, is_so] == 'hold':
+        if verdict(mode, is_so) == 'hold':
             yield Row(
                 'handler', 'fail', str(process), f'{says}; it is held',
                 MEND[is_so],

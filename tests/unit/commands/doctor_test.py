@@ -23,7 +23,7 @@ from pollreload.commands.doctor import rows as rows_module
 from pollreload.commands.doctor import target as target_module
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import actions
-from pollreload.core.process import GO, VERDICTS, Choice, Masks, Process
+from pollreload.core.process import GO, HANDLED, UNHANDLED, Choice, Masks, Process
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, interrupt, ledger
 from pollreload.settings import Settings, Signal
@@ -495,7 +495,7 @@ def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch)
 
 def test_every_disposition_has_its_sentence():
     """A disposition without one would end doctor with a traceback."""
-    assert {disposition for _, disposition in VERDICTS} == {*target_module.DOES}
+    assert {*target_module.DOES} == {*HANDLED, *UNHANDLED, 'unknown'}
 
 
 def test_a_signal_that_ends_is_not_checked(comm, conf):

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, MutableSequence, Sequence
 from typing import Any, cast
 
+from pollreload.core import ledger_format
 from pollreload.core.state import Say
 from pollreload.errors import LedgerError
 from pollreload.runtime import ledger, runner
 from pollreload.runtime import log as log_module
-from pollreload.runtime.handover import elsewhere, known
+from pollreload.runtime.handover import same
 from pollreload.runtime.log import printable
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, Settings, unpack
@@ -165,19 +166,20 @@ def over(
 
 
 def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> None:
-    """Write what a watch knows where it is to be kept, if that was another's of ours.
+    """Write the ledger of a watch over that of another one, which lets go of it.
 
-    files: the ledgers that we hold.
+    files: the ledgers of all watches.
     """
     path = settings.state_file
     if (
-            path is None or path not in files or elsewhere(watch.asked, settings)
+            path is None or path not in files or not same(watch.asked, settings)
             or watch.state.version.state == 'blank'
     ):
         return
     with contextlib.suppress(LedgerError):
-        # Whoever begins with that file says what is wrong with it.
-        ledger.store(path, known(watch, settings))
+        # The watch that loads it reports what is wrong with it.
+        here = ledger.whereabouts(settings)
+        ledger.store(path, ledger_format.dump(watch.state, here))
 
 
 def paired(

@@ -96,6 +96,26 @@ def test_every_command_line_is_accepted(words, monkeypatch):
             assert got.process or got.pidfile or got.exec or got.url
 
 
+def recipes() -> list[str]:
+    """Return the options in the tables of servers.md, as code in the second cell."""
+    rows = [line.split('|') for line in text('docs/servers.md').splitlines()]
+    return [
+        found for row in rows if len(row) > 3
+        for found in re.findall('`(--[^`]+)`', row[2])
+    ]
+
+
+@pytest.mark.parametrize('options', recipes())
+def test_recipes_of_servers_are_accepted(options: str) -> None:
+    """The options for each server are those of a watch."""
+    assert isinstance(main.main(['watch', *shlex.split(options), '/etc/app']), Plan)
+
+
+def test_recipes_of_servers_are_found() -> None:
+    """One for each server at least."""
+    assert len(recipes()) >= 30
+
+
 def test_commands_are_found():
     """The test above finds recipes, the lines of cron and CI, and the examples."""
     found = {words[0] for words in commands() if len(words) > 1}

@@ -166,5 +166,5 @@ def lost(
     return hold(
         state._replace(stage=None, attempt=attempt, outcome='failed'), world,
         says, kind(settings, index), f'{says}: {end}' if end else says,
-        attempt.again, '', 'failed', **fields(settings, index),
+        attempt.again, '', event='failed', **fields(settings, index),
     )

@@ -170,7 +170,7 @@ def test_ledger_that_fails_after_the_signal_is_4(
     def save(path: str, memory: dict[str, Any]) -> None:
         if marks:
             raise LedgerError(os.strerror(errno.ENOSPC))
-        marks.extend(memory['attempt']['told'])
+        marks.extend(memory['attempt']['targets'])
 
     monkeypatch.setattr(ledger_file, 'save', save)
     settings = Settings(

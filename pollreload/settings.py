@@ -32,7 +32,7 @@ class Settings(NamedTuple):
 
     name: '' if it is the only watch of the process.
     min_uptime: None means 1 s, or 10 s if the disposition is unknown.
-    max_wait: 0.0 means that there is no limit.
+    max_wait, min_interval: 0.0 means that there is no limit.
     validate, verify: the arguments of a command; empty for none.
     exec: several commands.
     url_status: the statuses that are a success, as (first, last) ranges.
@@ -61,6 +61,7 @@ class Settings(NamedTuple):
     command_timeout: float = 30.0
     splay: float = 0.0
     max_wait: float = 0.0
+    min_interval: float = 0.0
     exec: tuple[tuple[str, ...], ...] = ()
     url: tuple[str, ...] = ()
     url_method: str = 'POST'

@@ -44,6 +44,8 @@ NOTES = {
     '--max-wait': 'Without it a version that never settles, or that is replaced while '
         '`--validate` runs, is held. A version that `--validate` refused is never '
         'delivered.',
+    '--min-interval': 'A retry and a new target do not wait for it. `SIGHUP` to '
+        'pollreload and a restart end the wait.',
     '--settle': '`0` acts on the first poll.',
     '--empty-grace': 'A directory or glob counts if it loses everything at once.',
     '--ignore': 'The list so far is [the default list](how-it-works.md#ignored-names). '
@@ -133,6 +135,7 @@ REASONS = {
             'slowed down',
         'ledger': 'the ledger cannot be used; nothing is remembered',
         'limit': 'three signals of one version to one target had no result',
+        'min interval': 'the last delivery was less than `--min-interval` ago',
         'never validated': 'for a minute each version was replaced while `--validate` '
             'ran',
         'no handler': 'the target ignores the signal, or would die of it',

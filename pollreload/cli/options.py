@@ -235,6 +235,8 @@ POLLING = [
           DEFAULTS.rehash),
     option(WHEN, 'max-wait', 'Deliver a version that does not settle, or the last '
            'valid one, at the latest after this.', type=PACE),
+    option(WHEN, 'min-interval', 'Wait at least this long after a delivery; then the '
+           'last version is delivered.', type=PACE),
 ]
 CONFIG = option(
     FILES, 'config', 'Read the watches from a TOML file, one [[watch]] each.',

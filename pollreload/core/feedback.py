@@ -1,7 +1,10 @@
-"""Slow down when each delivery causes the next change (a feedback loop)."""
+"""When the next version may be delivered: --min-interval, and feedback loops.
+
+Deliveries slow down when each of them causes the next change. Pure.
+"""
 from __future__ import annotations
 
-from pollreload.core.state import State, World, hold
+from pollreload.core.state import Pace, State, World, hold
 from pollreload.settings import Settings
 
 SOON = 5.0  # s after a delivery, and a poll to see it
@@ -39,6 +42,15 @@ def paced(settings: Settings, state: State, world: World) -> State:
             logged_at=pace.logged_at if soon else 0.0,
         )
     state = state._replace(pace=pace)
+    spaced = spaced_until(settings, pace)
+    if now < spaced and spaced >= pace.until:
+        return hold(
+            state, world, 'min interval', 'min interval',
+            f'{", ".join(pace.files) or " ".join(settings.paths)} changed '
+            f'{now - pace.delivered_at:.0f} s after the last delivery; the version '
+            f'that is there in {spaced - now:.0f} s is delivered then (--min-interval)',
+            again=spaced, files=pace.files,
+        )
     if now >= pace.until:
         return state
     wait = delay(pace.followed)
@@ -54,6 +66,18 @@ def paced(settings: Settings, state: State, world: World) -> State:
         again=pace.until, files=pace.files,
     )
     return state._replace(pace=pace._replace(logged_at=state.held_at))
+
+
+def spaced_until(settings: Settings, pace: Pace) -> float:
+    """Return the time before which --min-interval allows no delivery; 0.0 for none."""
+    if not settings.min_interval or not pace.delivered_at:
+        return 0.0
+    return pace.delivered_at + settings.min_interval
+
+
+def waits(settings: Settings, state: State, now: float) -> bool:
+    """Return whether the version that is due has to wait, as paced() decided."""
+    return now < max(state.pace.until, spaced_until(settings, state.pace))
 
 
 def begun(state: State) -> State:

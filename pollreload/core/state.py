@@ -35,6 +35,7 @@ class Pace(NamedTuple):
     files: what changed last; before: what the delivery before was about.
     logged_at: when the feedback loop was logged.
     since: when the first version since active_at was seen, settled or not.
+    delivered_at: when a version was last delivered; not if no target needed it.
     outrun_at: when it was logged that --validate is slower than the changes.
     """
 
@@ -45,6 +46,7 @@ class Pace(NamedTuple):
     before: tuple[str, ...] = ()
     logged_at: float = 0.0
     since: float = 0.0
+    delivered_at: float = 0.0
     outrun_at: float = 0.0
 
 
@@ -213,6 +215,8 @@ def finish(state: State, world: World) -> State:
     if attempt.acted_at:
         at.append(attempt.acted_at)
     since = min(at, default=content.read_at)
+    if at:
+        state = state._replace(pace=state.pace._replace(delivered_at=world.now()))
     other = content.altered > since or (
         # A newer version is there, which the target may have read.
         attempt.late and content.seen != attempt.fingerprint

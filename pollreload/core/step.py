@@ -103,7 +103,7 @@ def deliver(settings: Settings, state: State, world: World) -> State:
         return state
     if state.attempt.fingerprint != state.version.seen and not late:
         state = feedback.paced(settings, state, world)
-        if world.now() < state.pace.until:
+        if feedback.waits(settings, state, world.now()):
             return state
         state = begin(settings, feedback.begun(state), world)
     if state.reading_since or state.version.read_at < state.fresh:

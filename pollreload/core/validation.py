@@ -4,6 +4,7 @@ from __future__ import annotations
 from pollreload.core import change
 from pollreload.core.attempt import Attempt, failed
 from pollreload.core.command import ended, exit_words, last_lines, poll_again
+from pollreload.core.feedback import spaced_until
 from pollreload.core.stage import Validating
 from pollreload.core.state import NO_NAMES, State, World, hold, known
 from pollreload.settings import Settings, signals
@@ -48,8 +49,11 @@ def hastened(settings: Settings, state: State, world: World) -> State:
             version.state == 'current' or version.seen in ('', valid)
     ):
         return state
-    if now < old.unvalidated + settings.max_wait:
-        return state._replace(next=old.unvalidated + settings.max_wait, waiting='poll')
+    end = max(
+        old.unvalidated + settings.max_wait, spaced_until(settings, state.pace),
+    )
+    if now < end:
+        return state._replace(next=end, waiting='poll')
     world.say(
         'changed', f'{" ".join(settings.paths)} has changed faster than --validate '
         f'{settings.validate[0]} for {now - old.unvalidated:.0f} s; the last version '

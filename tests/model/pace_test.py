@@ -206,3 +206,111 @@ def test_version_that_validated_and_was_refused_by_the_kernel_did_not_outrun():
     world.run(20.0)
 
     assert 'never validated' not in held(world)
+
+
+def test_changes_within_min_interval_are_delivered_once_at_its_end():
+    """It is the last version that is delivered, and validated, then."""
+    world = world_of(VALIDATED, min_interval=30.0)
+    world.put('B')
+    world.run(3.0)
+    assert [each.told for each in world.sent] == ['B']
+    for number in range(5):
+        world.put(f'own{number}')
+        world.run(4.0)
+    assert len(world.sent) == 1
+    world.run(30.0)
+
+    assert [each.told for each in world.sent] == ['B', 'own4']
+    assert 30.0 <= gaps(world, 0.0)[1] < 32.0
+    assert held(world) == ['min interval']
+    assert world.resting()
+
+
+def test_version_after_min_interval_does_not_wait():
+    """It is a least time, and no delay."""
+    world = world_of(WATCH, min_interval=30.0)
+    world.put('B')
+    world.run(40.0)
+    since = world.now
+    world.put('C')
+    world.run(10.0)
+
+    assert world.sent[1].at - since < 2.0
+    assert held(world) == []
+
+
+def test_delivered_version_that_is_back_within_min_interval_is_no_change():
+    """Nothing is due any more at its end."""
+    world = world_of(WATCH, min_interval=30.0)
+    for version in ('B', 'C', 'B'):
+        world.put(version)
+        world.run(5.0)
+    world.run(60.0)
+
+    assert [each.told for each in world.sent] == ['B']
+    assert world.resting()
+
+
+def test_retry_and_first_delivery_do_not_wait_for_min_interval():
+    """A failed delivery is repeated with its backoff, and a fix follows at once."""
+    world = world_of(WATCH, min_interval=300.0)
+    world.alter_root(refuses=True)
+    world.put('B')
+    world.run(5.0)
+    world.alter_root(refuses=False)
+    world.put('C')
+    world.run(10.0)
+
+    assert [each.told for each in world.sent] == ['C']
+
+
+def test_new_target_does_not_wait_for_min_interval():
+    """What is due for it is no newer version."""
+    world = world_of(WATCH, min_interval=300.0)
+    world.upgrade()
+    world.put('B')
+    world.run(10.0)
+    world.retire()
+    world.run(10.0)
+
+    assert [each.told for each in world.sent] == ['B', 'B']
+
+
+def test_operator_ends_the_wait_for_min_interval():
+    """SIGHUP to pollreload delivers what is due."""
+    world = world_of(WATCH, min_interval=300.0)
+    for version in ('B', 'C'):
+        world.put(version)
+        world.run(5.0)
+    assert len(world.sent) == 1
+    world.ask()
+    world.run(2.0)
+
+    assert [each.told for each in world.sent] == ['B', 'C']
+
+
+def test_late_version_waits_for_min_interval():
+    """--max-wait does not shorten it."""
+    world = world_of(VALIDATED, max_wait=5.0, min_interval=30.0, settle=0.0)
+    world.takes = 2.2
+    changing(world, 100.0, 1.0)
+
+    assert len(world.sent) >= 3
+    assert all(each >= 30.0 for each in gaps(world, 0.0)[1:])
+
+
+def test_feedback_loop_is_slowed_down_beyond_min_interval():
+    """Rule 15: the longer of the two waits counts."""
+    world = world_of(WATCH, min_interval=1.0)
+    take, numbers = world.take, itertools.count()
+
+    def rewrite(pid: int) -> None:
+        take(pid)
+        world.put(f'own{next(numbers)}')
+
+    world.take = rewrite  # type: ignore[method-assign]
+    world.put('B')
+    world.run(2000.0)
+
+    assert 290.0 < gaps(world, 0.0)[-1] < 310.0
+    assert {'feedback loop', 'min interval'} == {*held(world)}

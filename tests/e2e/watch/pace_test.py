@@ -45,3 +45,25 @@ def test_last_valid_version_is_delivered_after_max_wait(
     assert target.read() == 'HUP'
     assert late['reason'] == 'max wait'
     assert 'the last version that validated is delivered' in late['message']
+
+
+def test_changes_within_min_interval_are_delivered_once_at_its_end(
+        conf: str, target: targets.Target,
+) -> None:
+    """The last of them, with --min-interval."""
+    words = '--interval', '100ms', '--min-interval', '4s'
+    with watching(target, *words, conf) as it:
+        write(conf, '1')
+        it.until('delivered')
+        for number in range(2, 5):
+            write(conf, f'{number}')
+        it.until('held', reason='min interval')
+        started = time.monotonic()
+        write(conf, '5')
+        it.until('changed')
+        it.until('delivered')
+        took = time.monotonic() - started
+
+    assert [target.read(), target.read()] == ['HUP', 'HUP']
+    assert it.count('signalled') == 2
+    assert took > 1.0

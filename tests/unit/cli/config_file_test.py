@@ -808,6 +808,7 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
         'rehash', 'settle', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
         'splay', 'url-timeout',
     ), DURATIONS),
+    'min-interval': chosen('10ms', '1h', '0.5'),
     'max-wait': chosen('8760h', '525600m'),
     'ignore': listed(TEXT),
     'max-file-size': chosen('4GiB', '512M', ' 64 k ', '007', '1b')

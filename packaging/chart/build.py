@@ -1,8 +1,8 @@
 """Write the chart: python packaging/chart/build.py DIRECTORY [REPOSITORY]
 
 --policies [REPOSITORY]: print the manifest of the policies.
-Without arguments: write what is generated and kept in git, that manifest in
-examples/kubernetes/injection and the table of values in the README of the chart.
+Without arguments: write what is generated and kept in git, that manifest and the table
+of annotations in examples/kubernetes/injection, the table of values of the chart.
 REPOSITORY: that of the image, instead of registry.example/pollreload. The options that
 an annotation may set, and the values of each, come from the program's option table.
 """
@@ -26,6 +26,7 @@ from pollreload.cli import options, values  # noqa: E402
 from pollreload.cli.main import watch  # noqa: E402
 
 EXAMPLE = 'examples/kubernetes/injection/policies.yaml'
+PAGE = 'examples/kubernetes/injection/README.md'
 README = 'packaging/chart/pollreload/README.md'
 REPOSITORY = 'registry.example/pollreload'
 VALUES = 'packaging/chart/pollreload/values.yaml'
@@ -295,13 +296,32 @@ def values_table() -> str:
     return '\n'.join(('| value | default | meaning |', '|---|---|---|', *rows))
 
 
-def readme() -> str:
-    """Return the README of the chart, with its table of values as it is today."""
-    table = f'<!-- values -->\n\n{values_table()}\n\n<!-- end of values -->'
+def annotations_table() -> str:
+    """Return the table of annotations in Markdown."""
+    rows = [
+        f'| `pollreload/{name}` | {each.text.replace("|", chr(92) + "|")} |'
+        for name, each in table().items()
+    ]
+    return '\n'.join(('| annotation | value |', '|---|---|', *rows))
+
+
+def updated(path: str, name: str, rows: str) -> str:
+    """Return a page with its table of some name as it is today."""
+    whole = f'<!-- {name} -->\n\n{rows}\n\n<!-- end of {name} -->'
     return re.sub(
-        '<!-- values -->.*<!-- end of values -->', lambda found: table, read(README),
+        f'<!-- {name} -->.*<!-- end of {name} -->', lambda found: whole, read(path),
         flags=re.DOTALL,
     )
+
+
+def readme() -> str:
+    """Return the README of the chart."""
+    return updated(README, 'values', values_table())
+
+
+def page() -> str:
+    """Return the page about the injection."""
+    return updated(PAGE, 'annotations', annotations_table())
 
 
 def schema(default: Any, name: str = '') -> Any:
@@ -379,7 +399,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     elif arguments:
         write(os.path.join(arguments[0], 'pollreload'), chart(*arguments[1:2]))
     else:
-        write(ROOT, {EXAMPLE: manifest(), README: readme()})
+        write(ROOT, {EXAMPLE: manifest(), PAGE: page(), README: readme()})
 
 
 if __name__ == '__main__':

@@ -92,6 +92,14 @@ def test_an_annotation_for_each_option_of_watch() -> None:
     assert set(build.FIXED) < set(OPTIONS)
 
 
+def test_page_lists_the_annotations_of_today() -> None:
+    """Each with the text by which a wrong value is refused."""
+    page = (cases.POLICIES.parent / 'README.md').read_text('utf-8')
+
+    assert build.page() == page, 'run: python packaging/chart/build.py'
+    assert page.count('\n| `pollreload/') == len(build.table())
+
+
 def test_a_type_without_a_pattern_is_an_error() -> None:
     """An option of a new type cannot be missed."""
     option = click.Option(('--new',), type=click.DateTime())

@@ -78,18 +78,33 @@ class Settings(NamedTuple):
     name: str = ''
 
 
+class Note(NamedTuple):
+    """Something to warn about when a watch starts.
+
+    watch: its name; reason: two words at most, for the log and the metrics.
+    about: the path or the variable. message: what is so, and what to do.
+    """
+
+    watch: str
+    reason: str
+    about: str
+    message: str
+
+
 class Plan(NamedTuple):
     """All that one run does.
 
     config: the path of the configuration file, '' for none.
     listen: host and port of the HTTP server; a host of '' means all addresses.
     where: the option, or the line of the file, that listen comes from.
+    notes: what to warn about at the start of its watches.
     """
 
     watches: tuple[Settings, ...]
     config: str = ''
     listen: tuple[str, int] | None = None
     where: str = '--listen'
+    notes: tuple[Note, ...] = ()
 
 
 def pack(plan: Plan) -> tuple[object, ...]:
@@ -98,16 +113,18 @@ def pack(plan: Plan) -> tuple[object, ...]:
         tuple(tuple(each) if isinstance(each, Signal) else each for each in watch)
         for watch in plan.watches
     )
-    return (watches, *plan[1:])
+    notes = tuple(tuple(note) for note in plan.notes)
+    return (watches, *plan[1:-1], notes)
 
 
 def unpack(packed: Sequence[Any]) -> Plan:
     """Return the plan that pack() made plain."""
-    watches, *rest = packed
-    made = (Settings(*watch) for watch in watches)
-    return Plan(tuple(
-        each._replace(signal=Signal(*each.signal)) for each in made
-    ), *rest)
+    plan = Plan(*packed)
+    made = (Settings(*watch) for watch in plan.watches)
+    return plan._replace(
+        watches=tuple(each._replace(signal=Signal(*each.signal)) for each in made),
+        notes=tuple(Note(*note) for note in plan.notes),
+    )
 
 
 def signals(settings: Settings) -> bool:

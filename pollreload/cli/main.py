@@ -152,7 +152,7 @@ def check(**given: Any) -> int:
     4 the ledger is unusable; 75 another run holds it.
     """
     from pollreload.commands.check import run
-    return run(make_plan(given).watches)
+    return run(make_plan(given))
 
 
 @pollreload.command(

@@ -67,6 +67,17 @@ BESIDE = frozenset((
 
 
 def make_plan(given: dict[str, Any]) -> Plan:
+    """Return the plan of a run, with what to warn about. Raises UsageError."""
+    from pollreload.cli import variables
+    plan = parse_plan(given)
+    notes = variables.notes(plan.watches[0].name, os.environ)
+    if click.get_current_context().info_name == 'watch':
+        from pollreload.runtime import advice
+        notes += advice.notes(plan.watches)
+    return plan._replace(notes=notes)
+
+
+def parse_plan(given: dict[str, Any]) -> Plan:
     """Return the plan of a run, from options or a config file. Raises UsageError."""
     path = given.pop('config')
     if path is None:

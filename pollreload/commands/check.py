@@ -11,7 +11,7 @@ from pollreload.core.observation import wake
 from pollreload.core.process import Process
 from pollreload.core.signalling import disposed, obstacle
 from pollreload.core.state import State, World
-from pollreload.core.step import awaited, step
+from pollreload.core.step import awaited, keep, step
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.runtime import log
 from pollreload.runtime.interrupt import answering, ended
@@ -21,11 +21,14 @@ from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.shown import keyed, showing, shown
 from pollreload.runtime.world import world
-from pollreload.settings import Settings, acts, signals
+from pollreload.settings import Note, Plan, Settings, acts, signals
 from pollreload.system import children, ledger_location, procfs
+from pollreload.system.fingerprint import fingerprint
 
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
+# What is printed once, as long as the next runs would say the same.
+LASTING = frozenset(('held', 'warning'))
 WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
 # What step.awaited says in a word -> what it is for a person.
 WAITS = {
@@ -43,30 +46,35 @@ WAITS = {
 
 
 class Event(NamedTuple):
-    """One event, for --output json."""
+    """One event, for --output json.
+
+    again: the last run has printed the same, and nothing has changed since.
+    """
 
     event: str
     message: str
     fields: Mapping[str, object]
+    again: bool = False
 
 
-def run(watches: Sequence[Settings]) -> int:
+def run(plan: Plan) -> int:
     """Run each watch once, all at a time; return the worst exit status.
 
-    Raises LedgerBusy where another run holds the ledger of the only one,
-    LedgerError where it cannot be had.
+    Raises LedgerBusy if another run holds the ledger of the only watch, LedgerError
+    if that ledger cannot be used.
     """
-    return answering(lambda: together(watches))
+    return answering(lambda: together(plan))
 
 
-def together(watches: Sequence[Settings]) -> int:
+def together(plan: Plan) -> int:
     """Return the exit status of one run of each watch."""
     runs: list[Run] = []
     statuses = []
     try:
-        for settings in watches:
+        for settings in plan.watches:
+            notes = [each for each in plan.notes if each.watch == settings.name]
             try:
-                runs.append(Run(settings))
+                runs.append(Run(settings, notes))
             except (LedgerBusy, LedgerError) as error:
                 if settings.output == 'json':
                     failure = Event('failed', str(error), {'reason': 'ledger'})
@@ -81,6 +89,7 @@ def together(watches: Sequence[Settings]) -> int:
             each.observer.close()
             each.runner.cancel()
     for each in runs:
+        each.end()
         status = each.status or verdict(each.state)
         if each.settings.dry_run and not status:
             each.say(
@@ -124,11 +133,13 @@ class One:
 class Run(One):
     """A watch with its ledger.
 
-    status: that of its ledger, 0 where that is well.
+    status: that of its ledger, 0 if it has no trouble.
+    known: there was a ledger. seen: the version of the last poll, as it is shown.
+    reported: digests of the lasting lines of this run.
     Raises LedgerBusy and LedgerError.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notes: Sequence[Note] = ()) -> None:
         self.here = whereabouts(settings)
         self.path = settings.state_file or ledger_location.location(
             self.here.key, os.environ, os.geteuid(),
@@ -136,6 +147,8 @@ class Run(One):
         self.state = State()
         self.log = logger(settings, TALK, patient=True)
         self.events: list[Event] = []
+        self.reported: list[str] = []
+        self.seen = ''
         self.tell = showing(self.keep, lambda: self.state)
         self.status = 0
         if not settings.dry_run:
@@ -150,6 +163,7 @@ class Run(One):
             )
             settings = settings._replace(on_start='never')
             self.status = LedgerError.status
+        self.known = state.saved is not None
         settings = settings._replace(state_file=self.path)
         observer, runner = Observer(settings), Runner()
         around = world(
@@ -160,6 +174,8 @@ class Run(One):
             settings = settings._replace(validate=())
             around = around._replace(send=self.would)
         super().__init__(settings, keyed(state), around, observer, runner)
+        for note in notes:
+            self.say('warning', note.message, reason=note.reason, about=note.about)
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
         """Log an event, unless it speaks of a wait that does not exist here."""
@@ -168,9 +184,34 @@ class Run(One):
         self.tell(event, message, **fields)
 
     def keep(self, event: str, message: str, /, **fields: object) -> None:
-        """Log an event, and keep it for the answer."""
-        self.events.append(Event(event, message, fields))
-        self.log(event, message, **fields)
+        """Log an event, and keep it for the answer.
+
+        A lasting one is logged once for each version, and again after a run
+        without it: cron mails every line.
+        """
+        again = False
+        if event == 'polled':
+            self.seen = str(fields['fingerprint'])
+        if event in LASTING and not self.settings.dry_run:
+            about = self.seen if event == 'held' else ''
+            # What follows says what to do, and may name whatever runs at the time.
+            line = fingerprint([{message.partition('; ')[0]: about.encode()}])
+            again = line in self.state.reported
+            self.reported.append(line)
+        self.events.append(Event(event, message, fields, again))
+        if not again or self.settings.verbosity > 0:
+            self.log(event, message, **fields)
+
+    def end(self) -> None:
+        """Warn if the first run found no process, and keep what was reported."""
+        new = self.state.version.state == 'current' and not self.known
+        if new and signals(self.settings) and not self.settings.dry_run:
+            choice = self.around.targets()
+            if choice.reason == 'no target':
+                says = choice.says or self.around.absent()
+                self.say('warning', f'nothing is due, and {says}', reason='no target')
+        reported = tuple(sorted({*self.reported}))
+        self.state = keep(self.state._replace(reported=reported), self.around)
 
     def save(self, state: State) -> bool:
         """Write the ledger; return whether it could be."""
@@ -266,8 +307,10 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
         unlogged = frozenset() if settings.verbosity > 0 else unlogged
         twice = one_stream() and settings.log_format == 'text'
         for event in events:
-            told = event.event in ANSWERS or event.fields.get('reason') == 'needless'
-            if told and (not twice or event.event in unlogged):
+            counts = event.event in ANSWERS or event.fields.get('reason') == 'needless'
+            if event.again and settings.verbosity <= 0:
+                continue
+            if counts and (not twice or event.event in unlogged):
                 name = f'{settings.name}: ' if settings.name else ''
                 print(log.printable(f'{event.event}: {name}{event.message}'))
         return

@@ -10,7 +10,7 @@ from pollreload.core.step import status
 from pollreload.runtime.describe import audience, targets
 from pollreload.runtime.log import logger
 from pollreload.runtime.shown import visible
-from pollreload.runtime.watch import Recorder, Watch
+from pollreload.runtime.watch import Recorder, Watch, warn
 from pollreload.settings import Plan, Settings
 from pollreload.system import children, procfs
 
@@ -94,6 +94,7 @@ def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
         return begin(settings, before, record)
 
     watches = [start(settings) for settings in plan.watches]
+    warn(plan, watches)
     if plan.config:
         from pollreload.runtime import config_reload
         itself, reader = config_reload.watch(plan, again, watches, start)

@@ -59,6 +59,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'previous': state.previous,
         'changed': [*state.changed[0], *state.later[0]],
         'changed_more': state.changed[1] + state.later[1],
+        'reported': list(state.reported),
         'attempt': {
             'fingerprint': attempt.fingerprint,
             'tries': attempt.tries,
@@ -157,6 +158,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         changed=(
             tuple(map(text, listed(kept['changed']))), count(kept['changed_more']),
         ),
+        reported=tuple(map(text, listed(kept['reported']))),
     )
 
 

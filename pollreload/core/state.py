@@ -80,6 +80,7 @@ class State(NamedTuple):
     previous: the fingerprint of the last version that was up to date.
     changed: for commands: what changed between that one and the version of the
         attempt; later: what changed since the attempt began.
+    reported: digests of the lines that the last check printed and need not repeat.
     """
 
     version: change.Memory = change.Memory()
@@ -113,6 +114,7 @@ class State(NamedTuple):
     previous: str = ''
     changed: Names = NO_NAMES
     later: Names = NO_NAMES
+    reported: tuple[str, ...] = ()
 
 
 def uncounted(_: str) -> None:

@@ -146,5 +146,5 @@ def kept(state: State) -> object:
         content.delivered, content.known_print, content.seen, content.left,
         content.doubts, content.absent, reported(content),
         state.attempt, state.deaths, state.newest, state.notified,
-        state.previous, state.changed, state.later,
+        state.previous, state.changed, state.later, state.reported,
     )

@@ -18,7 +18,7 @@ from pollreload.runtime import ledger, runner
 from pollreload.runtime import log as log_module
 from pollreload.runtime.handover import same
 from pollreload.runtime.log import printable
-from pollreload.runtime.watch import Watch
+from pollreload.runtime.watch import Watch, warn
 from pollreload.settings import Plan, Settings, unpack
 from pollreload.system import children, ledger_location
 
@@ -94,7 +94,9 @@ def watch(
             # Where it stands; one that is gone stands nowhere.
             where = new.where if new.listen else f'{printable(plan.config)}: listen:'
             return f'{where} cannot change while it runs; start it anew'
+        before = {*watches}
         over(new, watches, itself, begin)
+        warn(new, [each for each in watches if each not in before])
         reader.log = log_module.logger(of_file(new))
         return ''
 

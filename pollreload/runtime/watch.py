@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pollreload.core import observation
@@ -17,11 +17,21 @@ from pollreload.runtime.log import logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.world import world
-from pollreload.settings import Settings
+from pollreload.settings import Plan, Settings
 from pollreload.system import procfs
 
 BEHIND = 10.0  # s until a failed write of the ledger is tried again
 PENALTY = 60.0  # s that a watch pauses after an unexpected exception
+
+
+def warn(plan: Plan, watches: Iterable[Watch]) -> None:
+    """Log what a plan warns about, for watches that begin."""
+    for watch in watches:
+        for note in plan.notes:
+            if note.watch == watch.asked.name:
+                watch.say(
+                    'warning', note.message, reason=note.reason, about=note.about,
+                )
 
 
 def origin(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.system import safe_open
+from pollreload.system import directories, safe_open
 
 VERSION = 1
 LARGEST = 1 << 30  # bytes; a million files take about 64 MB
@@ -32,7 +32,7 @@ def lock(path: str) -> int:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        make(os.path.dirname(os.path.abspath(path)))
+        directories.make(os.path.dirname(os.path.abspath(path)), 0o700)
         held = os.open(f'{path}.lock', flags, 0o600)
     except OSError as error:
         raise failure('lock', path, error) from error
@@ -63,16 +63,6 @@ def busy(path: str) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def make(directory: str) -> None:
-    """Make a directory and those above it, 0700 (os.makedirs: only the last)."""
-    if os.path.isdir(directory):
-        return
-    make(os.path.dirname(directory))
-    # Another run may be as quick; what else is in the way shows on opening.
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(directory, 0o700)
 
 
 def sweep(path: str) -> None:
@@ -242,19 +232,11 @@ def sync(directory: str) -> None:
 def writable(path: str) -> str:
     """Return '' or why the ledger could not be read, locked and saved.
 
-    Creates nothing. What only shows in the doing (a full disk) is not seen.
+    Creates nothing; see directories.trouble.
     """
     try:
-        # Of the directories that are missing, only the one above matters.
-        directory = os.path.dirname(os.path.abspath(path))
-        while not os.path.lexists(directory):
-            directory = os.path.dirname(directory)
-        if not os.path.isdir(directory):
-            return f'{directory} is not a directory; {ELSEWHERE}'
-        if os.statvfs(directory).f_flag & os.ST_RDONLY:
-            return f'{directory} is on a read-only file system; {ELSEWHERE}'
-        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
-            return f'no permission to write in {directory}; {ELSEWHERE}'
+        if says := directories.trouble(path):
+            return f'{says}; {ELSEWHERE}'
         for file, wanted in ((path, os.R_OK), (f'{path}.lock', os.R_OK | os.W_OK)):
             if present(file) and not os.access(file, wanted, effective_ids=True):
                 return f'no permission to use {file}; {ELSEWHERE}'

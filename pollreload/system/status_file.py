@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from pollreload.errors import StatusError
-from pollreload.system import safe_open
+from pollreload.system import directories, safe_open
 
 VERSION = 1
 LARGEST = 1 << 20  # bytes; what is longer is not ours
@@ -19,11 +19,15 @@ ELSEWHERE = 'name another with --status-file'
 
 
 def write(path: str, shown: Mapping[str, object]) -> None:
-    """Replace the file (0644: a probe may be another user). Raises OSError."""
+    """Replace the file (0644: a probe may be another user). Raises OSError.
+
+    A directory that is missing is made (0755).
+    """
     new = f'{path}.{os.getpid()}.new'
     # O_EXCL: a FIFO that somebody has put there would hold us up.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
+        directories.make(os.path.dirname(os.path.abspath(path)), 0o755)
         # Also what another run of this pid left there, when it was killed.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
@@ -43,17 +47,14 @@ def refused(word: str) -> None:
 
 
 def writable(path: str) -> str:
-    """Return '' or why the file could not be written; creates nothing."""
-    directory = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(directory):
-        return f'there is no directory {directory}; make it, or {ELSEWHERE}'
+    """Return '' or why the file could not be written; creates nothing.
+
+    Raises OSError.
+    """
     if os.path.isdir(path):
         return f'is a directory; {ELSEWHERE}'
-    if os.statvfs(directory).f_flag & os.ST_RDONLY:
-        return f'{directory} is on a read-only file system; {ELSEWHERE}'
-    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
-        return f'no permission to write in {directory}; {ELSEWHERE}'
-    return ''
+    says = directories.trouble(path)
+    return f'{says}; {ELSEWHERE}' if says else ''
 
 
 def read(path: str) -> dict[str, object]:

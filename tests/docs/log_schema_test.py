@@ -88,6 +88,9 @@ class Calls(ast.NodeVisitor):
                 self.fields[events.get(field, 'changed')].add(field)
         elif called in ('Obstacle', 'Choice') and len(constants) > 1:
             self.reason('held', constants[1])
+        elif called in ('Note', 'Advice'):
+            # Note(watch, reason, ...) and Advice(reason, certain, ...)
+            self.reason('warning', [*constants, None, None][called == 'Note'])
         self.generic_visit(node)
 
     def note(self, event: str, node: ast.Call, names: set[str]) -> None:
@@ -206,6 +209,7 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
         {**LINE, 'event': 'stopped', 'reason': 'config', 'signal': 'SIGTERM'},
         id='stopped twice',
     ),
+    pytest.param({**LINE, 'event': 'warning', 'about': '/a'}, id='no mistake'),
     pytest.param({**LINE, 'event': 'delivered'}, id='no target'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': 0}, id='no pid'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': '41'}, id='words'),
@@ -289,6 +293,7 @@ def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
     {'event': 'failed', 'reason': 'not verified'},
     {'event': 'failed', 'reason': 'changed meanwhile'},
     {'event': 'verified'},
+    {'event': 'warning', 'reason': 'subpath', 'about': '/etc/app.conf'},
     {'event': 'changed', 'fingerprint': PRINT, 'reason': 'restarted'},
 ], ids=lambda line: f'{line["event"]} {line.get("reason", "")}'.strip())
 def test_what_is_said_without_a_target_is_taken(line: dict[str, object]) -> None:

@@ -13,7 +13,14 @@ from pollreload.commands.doctor.delivery import attempted
 from pollreload.commands.doctor.files import memory, shown
 from pollreload.commands.doctor.paths import paths, readings
 from pollreload.commands.doctor.programs import commands, port, urls
-from pollreload.commands.doctor.rows import Row, json_of, status, text, width
+from pollreload.commands.doctor.rows import (
+    Row,
+    json_of,
+    parted,
+    status,
+    text,
+    width,
+)
 from pollreload.commands.doctor.target import target
 from pollreload.runtime import interrupt
 from pollreload.runtime.describe import audience
@@ -61,6 +68,9 @@ def several(plan: Plan) -> list[Row]:
             'config', 'ok', plan.config,
             '1 watch' if count == 1 else f'{count} watches',
         ))
+    for note in plan.notes:
+        says, remedy = parted(note.message.removeprefix(f'{note.about} '))
+        found.append(Row('variable', 'warn', note.about, says, remedy))
     if plan.listen is not None:
         found.append(port(*plan.listen))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import change
-from pollreload.runtime import interrupt, targets
+from pollreload.runtime import advice, guard, interrupt, targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import mounts, procfs
@@ -16,9 +16,7 @@ PATIENCE = 3.0  # s that all looks together may take
 REMEDIES = {
     'no such file': 'check the spelling; in a sidecar, mount the volume there too',
     'matches nothing': 'check the pattern, and that it is quoted',
-    'permission denied': (
-        'run as a user or group that may read it (in Kubernetes: fsGroup)'
-    ),
+    'permission denied': advice.FORBIDDEN,
     'not a directory': 'check the spelling: a name on the way is a file',
     'too many levels of symbolic links': 'mend the link: it leads to itself',
     'stale file handle': 'mount it again',
@@ -85,9 +83,7 @@ def paths(
 ) -> Iterator[Row]:
     """Say of each path whether it can be read, and what its file system means."""
     try:
-        table = {'/': ('/', 'unknown')}
-        for mount in mounts.rows(mounts.MOUNTINFO):
-            table[mount.point] = mount.root, mount.kind
+        table = advice.mount_points()
     except OSError as error:
         table = {}
         yield Row(
@@ -113,9 +109,10 @@ def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -
     trouble = change.trouble(sight, None)
     if trouble:
         who = f' as {targets.us()}' if trouble == 'permission denied' else ''
-        return Row(
-            'path', 'fail', path, trouble + who, REMEDIES.get(trouble, NAME_ANOTHER),
-        )
+        remedy = REMEDIES.get(trouble, NAME_ANOTHER)
+        if trouble in ('no such file', 'matches nothing', 'not a directory'):
+            remedy = meant(path) or remedy
+        return Row('path', 'fail', path, trouble + who, remedy)
     count = len(sight.files)
     says = '1 file' if count == 1 else f'{count} files'
     if at is not None:
@@ -133,19 +130,20 @@ def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -
     return Row('path', 'ok', path, says)
 
 
+def meant(path: str) -> str:
+    """Return what to write instead of a path, '' if that is unknown."""
+    try:
+        return str(guard.carefully(lambda: advice.meant(path), path))
+    except OSError:
+        return ''
+
+
 def mounted(path: str, sight: change.Reading | None, at: mounts.Place) -> Iterator[Row]:
     """Say what there is to know about the mount of a path, if anything."""
-    if mounts.frozen(at.root):
-        yield Row(
-            'mount', 'fail', path, 'a Kubernetes subPath mount, which never gets an '
-            'update', 'mount the whole volume as a directory, without subPath',
-        )
-    elif at.itself and sight is not None and sight.kind == 'file':
-        yield Row(
-            'mount', 'warn', path, 'a mount of this one file: where it is replaced by '
-            'a rename, or is a Kubernetes subPath, the new one never shows here',
-            'mount its directory; in Kubernetes the whole volume, without subPath',
-        )
+    found = advice.mounted(at, sight is not None and sight.kind == 'file')
+    if found:
+        verdict = 'fail' if found.certain else 'warn'
+        yield Row('mount', verdict, path, found.says, found.remedy)
     if at.kind not in mounts.SAFE:
         family = 'nfs' if at.kind.startswith('nfs') else at.kind.partition('.')[0]
         family = {'fuseblk': 'fuse', 'smb3': 'cifs'}.get(family, family)

@@ -12,7 +12,7 @@ import pytest
 
 from pollreload.commands import check as command
 from pollreload.errors import LedgerError
-from pollreload.settings import Settings
+from pollreload.settings import Plan, Settings
 from pollreload.system import children, ledger_file
 from tests.support import sidecar, targets
 from tests.support.checked import Watched, untold
@@ -178,7 +178,7 @@ def test_ledger_that_fails_after_the_signal_is_4(
         survive=0.0, min_uptime=0.0, on_start='never',
     )
     with watched.handler() as target:
-        pid, fd = children.fork(lambda: command.run((settings,)), deaf=True)
+        pid, fd = children.fork(lambda: command.run(Plan((settings,))), deaf=True)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         told = target.read()
 

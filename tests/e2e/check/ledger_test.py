@@ -103,7 +103,7 @@ def test_target_is_signalled_3_times_at_most_for_one_version(watched: Watched) -
 
     assert [run.status for run in runs] == [1] * 5
     assert [len(run.named('signalled')) for run in runs] == [1, 1, 1, 0, 0]
-    assert runs[4].events[-1]['reason'] == 'limit'
+    assert [run.events[-1]['reason'] for run in runs if run.named('held')] == ['limit']
     assert told == ['HUP'] * 3
     assert alone
     assert done.status == 0

@@ -56,9 +56,70 @@ def test_a_wait_that_is_not_needed_is_not_mentioned(watched: Watched) -> None:
 
 def test_nothing_due_is_silence_and_0(watched: Watched) -> None:
     """A cron job that says nothing sends no mail."""
-    runs = [watched.check() for _ in range(2)]
+    with watched.handler():
+        runs = [watched.check() for _ in range(2)]
 
     assert [(run.status, run.out, run.events) for run in runs] == [(0, '', [])] * 2
+
+
+def test_first_run_without_a_process_warns_once(watched: Watched) -> None:
+    """A misspelt name would otherwise show at the first change only."""
+    first, second = watched.check('-q'), watched.check('-q')
+
+    assert (first.status, second.status) == (0, 0)
+    assert [(each['event'], each['reason']) for each in first.events] == [
+        ('warning', 'no target'),
+    ]
+    assert first.events[0]['message'].startswith(
+        f"nothing is due, and no process is called '{watched.name}'",
+    )
+    assert second.events == []
+
+
+def test_first_run_without_a_pidfile_warns(watched: Watched) -> None:
+    """The line says which file is not there."""
+    pidfile = str(watched.directory / 'none.pid')
+
+    run = check('--pidfile', pidfile, '--state-file', watched.ledger, watched.conf)
+
+    assert run.events[0]['message'] == f'nothing is due, and there is no {pidfile}'
+
+
+def test_held_line_is_printed_once_for_each_version(watched: Watched) -> None:
+    """cron mails every line; the exit status and the JSON answer still say it."""
+    with watched.handler():
+        watched.check()
+    write(watched.conf, 'second')
+    runs = [watched.check('-q') for _ in range(2)]
+    answer = json.loads(watched.check('-q', '--output', 'json').out)
+    loud = watched.check('-v')
+    write(watched.conf, 'third')
+    other = watched.check('-q')
+    with watched.handler():
+        watched.check('-q')
+    write(watched.conf, 'fourth')
+    later = watched.check('-q')
+
+    assert [run.status for run in runs] == [1, 1]
+    assert [len(run.named('held')) for run in (*runs, loud, other, later)] == [
+        1, 0, 1, 1, 1,
+    ]
+    assert (runs[0].out.count('held: '), runs[1].out) == (1, '')
+    assert answer['events'][-1]['event'] == 'held'
+
+
+def test_misspelt_variable_is_a_warning_once(watched: Watched) -> None:
+    """It names the nearest option; what Kubernetes sets for a Service is none."""
+    environ = {
+        **os.environ, 'POLLRELOAD_SETTEL': '1', 'POLLRELOAD_PORT_80_TCP': 'tcp://a',
+        'POLLRELOAD_FINGERPRINT_KEY': 'key',
+    }
+    with watched.handler():
+        runs = [watched.check('-q', env=environ) for _ in range(2)]
+
+    assert [[each['message'] for each in run.events] for run in runs] == [
+        ['POLLRELOAD_SETTEL is not an option; did you mean POLLRELOAD_SETTLE?'], [],
+    ]
 
 
 def test_verbose_says_what_a_silent_run_saw(watched: Watched) -> None:
@@ -66,7 +127,9 @@ def test_verbose_says_what_a_silent_run_saw(watched: Watched) -> None:
     run = watched.check('-v')
 
     assert run.status == 0
-    assert [event['event'] for event in run.events] == ['polled', 'baseline']
+    assert [event['event'] for event in run.events] == [
+        'polled', 'baseline', 'warning',
+    ]
 
 
 def test_quiet_says_only_what_is_wrong(watched: Watched) -> None:

@@ -173,7 +173,7 @@ def test_text_is_aligned_and_json_is_one_object(comm, conf, capsys):
         said = json.loads(capsys.readouterr().out)
 
     assert lines[0].startswith('ok    path /')
-    assert '  no such file -- check the spelling' in lines[1]
+    assert f'  no such file -- did you mean {conf}?' in lines[1]
     assert lines[1].startswith('fail  path /')
     column = lines[0].index('1 file')
     assert all(line[column - 2:column] == '  ' != line[column] for line in lines)
@@ -181,7 +181,7 @@ def test_text_is_aligned_and_json_is_one_object(comm, conf, capsys):
     assert len(said['rows']) == len(lines)
     assert said['rows'][1] == {
         'check': 'path', 'verdict': 'fail', 'about': f'{conf}x',
-        'says': 'no such file', 'remedy': paths_module.REMEDIES['no such file'],
+        'says': 'no such file', 'remedy': f'did you mean {conf}?',
     }
 
 
@@ -212,6 +212,27 @@ def test_what_cannot_be_watched_fails_with_a_remedy(at, conf, name, make, says, 
     assert row.verdict == 'fail'
     assert says in row.says
     assert remedy in row.remedy
+
+
+def test_nearest_path_is_the_remedy(at, conf):
+    """What exists and is spelled almost like it; several paths in one are said."""
+    near, both = (
+        one(rows(paths=(path,), process='x'), 'path')
+        for path in (f'{at}/appp.conf', f'{conf},{conf}')
+    )
+
+    assert (near.says, near.remedy) == ('no such file', f'did you mean {conf}?')
+    assert both.remedy.startswith('several paths are separate arguments')
+
+
+def test_suggestion_that_hangs_is_left_out(at, monkeypatch):
+    """The row keeps the general remedy."""
+    def carefully(function, *paths):
+        raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
+
+    monkeypatch.setattr(guard, 'carefully', carefully)
+
+    assert paths_module.meant(f'{at}/none') == ''
 
 
 def test_a_refused_directory_names_us(at, as_nobody):
@@ -585,16 +606,19 @@ def test_a_state_file_is_looked_at_and_left_as_it_is(at, conf):
     assert sorted(os.listdir(at)) == ['app.conf', 'ledger']
 
 
-def test_a_status_file_is_looked_at_and_not_written(at, conf):
-    """Unlike a ledger's, its directory has to be there."""
-    good = one(rows(paths=(conf,), process='x', status_file=f'{at}/s'), 'status-file')
-    bad = one(rows(paths=(conf,), process='x', status_file=f'{at}/n/s'), 'status-file')
+def test_status_file_is_checked_and_not_written(at, conf):
+    """A directory that is missing would be made, as for a ledger."""
+    good, below, bad = (
+        one(rows(paths=(conf,), process='x', status_file=f'{at}/{path}'), 'status-file')
+        for path in ('s', 'n/s', 'app.conf/s')
+    )
     none = [row.check for row in rows(paths=(conf,), process='x')]
 
     assert good == Row('status-file', 'ok', f'{at}/s', 'can be written')
+    assert (below.verdict, below.says) == ('ok', 'can be written')
     assert bad == Row(
-        'status-file', 'fail', f'{at}/n/s', f'there is no directory {at}/n',
-        'make it, or name another with --status-file',
+        'status-file', 'fail', f'{at}/app.conf/s', f'{conf} is not a directory',
+        'name another with --status-file',
     )
     assert 'status-file' not in none
     assert os.listdir(at) == ['app.conf']

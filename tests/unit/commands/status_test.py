@@ -246,15 +246,16 @@ def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     """And the watch goes on."""
     conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'none' / 'status')
     write(conf, 'first')
+    write(tmp_path / 'none', 'a file')
     with watch('--process', unique('gone'), '--status-file', path, conf) as sidecar:
         failed = sidecar.until('failed')
         sidecar.poll()
-        (tmp_path / 'none').mkdir()
+        (tmp_path / 'none').unlink()
         sidecar.poll()
         assert status_file.read(path)['content'] == 'current'
 
     assert failed['message'] == (
-        f'cannot write {path} (--status-file): no such file or directory'
+        f'cannot write {path} (--status-file): not a directory'
     )
     assert sidecar.count('failed') == 1
 

@@ -75,8 +75,8 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('path', 'says'), [
     ('status', ''), ('there', ''),
-    ('none/status', 'there is no directory {}/none; make it, or name another'),
-    ('there/status', 'there is no directory {}/there; make it, or name another'),
+    ('none/status', ''), ('none/below/status', ''),
+    ('there/status', '{}/there is not a directory; name another'),
     ('closed', 'is a directory; name another'),
     ('closed/status', 'no permission to write in {}/closed; name another'),
 ])

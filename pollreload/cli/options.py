@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from pollreload.cli import values
+from pollreload.cli import candidates, values
+from pollreload.cli.value_types import LinesType, ValueType
 from pollreload.cli.values import duration
 from pollreload.settings import Settings
 
@@ -27,51 +27,6 @@ GROUPS = {
 }
 
 
-class ValueType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # since 8.2
-    """The type of an option: a name for --help, and a function that parses text.
-
-    parse: text -> value; raises ValueError with what is accepted.
-    completes: 'file' or 'dir' for what a shell completes by itself, else ''.
-    """
-
-    envvar_list_splitter = ':'
-
-    def __init__(
-            self, name: str, parse: Callable[[str], object], completes: str = '',
-    ) -> None:
-        self.name = name
-        self.parse = parse
-        self.completes = completes
-
-    def convert(
-            self, value: Any, param: click.Parameter | None, ctx: click.Context | None,
-    ) -> Any:
-        """Return the value of an argument; a default that is no text is one already."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-    def shell_complete(
-            self, ctx: click.Context, param: click.Parameter, incomplete: str,
-    ) -> list[Any]:
-        """Ask the shell to complete a file or directory, if the value is one."""
-        from click.shell_completion import CompletionItem
-        # click writes UTF-8. fish reads it back; the other shells ignore it.
-        text = incomplete.encode('utf-8', 'replace').decode()
-        return [CompletionItem(text, self.completes)] if self.completes else []
-
-
-class LinesType(ValueType):
-    """A type of which a variable holds several values, one a line."""
-
-    def split_envvar_value(self, rv: str) -> Sequence[str]:
-        """Return the lines that are not empty."""
-        return [line for line in rv.splitlines() if line.strip()]
-
-
 DURATION = ValueType('DURATION', duration)
 INTERVAL = ValueType('DURATION', values.interval)
 PACE = ValueType('DURATION', values.pace)
@@ -80,10 +35,13 @@ COMMAND = ValueType('CMD', values.command)
 PATH = ValueType('PATH', values.path, 'file')
 FILE = ValueType('FILE', values.path, 'file')
 DIRECTORY = ValueType('DIR', values.path, 'dir')
-NAME = ValueType('NAME', values.process_name)
-SIGNAL = ValueType('NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME))
+NAME = ValueType('NAME', values.process_name, offers=candidates.processes)
+SIGNAL = ValueType(
+    'NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME),
+    offers=candidates.signals,
+)
 REGEX = ValueType('REGEX', values.regex)
-UID = ValueType('UID', values.uid)
+UID = ValueType('UID', values.uid, offers=candidates.users)
 GLOB = ValueType('GLOB', str)
 COMMANDS = LinesType('CMD', values.command)
 URLS = LinesType('URL', values.url)

@@ -18,8 +18,8 @@ from pollreload.cli.options import (
     SIZE,
     UID,
     WATCH,
-    ValueType,
 )
+from pollreload.cli.value_types import ValueType
 from pollreload.settings import Plan, Settings
 
 if TYPE_CHECKING:

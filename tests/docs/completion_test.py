@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pollreload.cli import main
-from tests.support import sidecar
+from tests.support import sidecar, targets
 from tests.support.targets import DEADLINE
 
 CI = os.environ.get('CI')
@@ -186,6 +186,18 @@ def test_a_value_of_an_option_is_completed(shell: Shell) -> None:
     line = 'pollreload watch some.conf --handler-check e'
 
     assert shell.completed(line) == line + 'nforce'
+
+
+def test_signals_processes_and_users_are_completed(shell: Shell) -> None:
+    """As the values of --signal, --process and --uid."""
+    with targets.start('handler', name='nginx-to-find'):
+        for option, part, rest in (
+            ('--signal', 'WIN', 'CH'), ('--uid', 'roo', 't'),
+            ('--process', 'nginx-to', '-find'),
+        ):
+            line = f'pollreload watch {option} {part}'
+
+            assert shell.completed(line) == line + rest
 
 
 @pytest.mark.parametrize('words', [

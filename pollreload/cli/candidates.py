@@ -1,0 +1,33 @@
+"""The values that a shell offers for an option: signals, processes, users."""
+from __future__ import annotations
+
+import pwd
+import re
+import signal
+from collections.abc import Iterator
+
+from pollreload.system import procfs
+
+# Other names would have to be quoted, which no shell does for us.
+PLAIN = re.compile(r'[\w.+@%/-]+')
+
+
+def signals() -> Iterator[str]:
+    """Yield the names of the signals, without SIG, by number."""
+    for each in sorted(signal.Signals):
+        yield each.name.removeprefix('SIG')
+
+
+def processes() -> Iterator[str]:
+    """Yield the names of the visible processes, without kernel threads."""
+    names = {
+        procfs.comm(f'/proc/{pid}') for pid in procfs.pids('/proc')
+        if not (fields := procfs.stat(f'/proc/{pid}')) or not fields.kernel
+    }
+    yield from sorted(name for name in names if name and PLAIN.fullmatch(name))
+
+
+def users() -> Iterator[str]:
+    """Yield the names of the users."""
+    for each in pwd.getpwall():
+        yield each.pw_name

@@ -320,9 +320,12 @@ def page() -> str:
         'plus its number.', '',
         '## Log', '',
         'One line on stderr for each event. With `--log-format json` it is an object '
-        'with `time`,', '`event`, `message`, the `watch` it belongs to if a config '
-        'file names several, and the fields', 'below ([schema]'
-        '(../packaging/schema/log.schema.json)). pollreload itself never shows the',
+        'with `time`,', '`level` (`info`, `warning`, `error`), `event`, `message`, '
+        '`watch` (its name in the config', 'file, or empty), `pid` (of pollreload; '
+        '`target_pid` is that of the target), and the fields below',
+        '([schema](../packaging/schema/log.schema.json)). `logfmt` has the same '
+        'fields. A text line that', 'goes to the journal of systemd begins with its '
+        'priority instead of the time.', '', 'pollreload itself never shows the',
         'contents of a file; `held` and `failed` repeat the last lines that a command '
         'printed, and the', 'first lines that a server answered, which may quote one.',
         '', '| event | meaning | fields |', '|---|---|---|', *events(), '',

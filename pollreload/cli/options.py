@@ -214,7 +214,8 @@ OUTPUT = option(
 )
 LOG = [
     option(FILES, 'log-format', 'Format on stderr.',
-           type=click.Choice(('text', 'json')), default='text', show_default=True),
+           type=click.Choice(('text', 'json', 'logfmt')), default='text',
+           show_default=True),
     option(FILES, 'verbose', 'Log more.', '-v', count=True),
     option(FILES, 'quiet', 'Log only problems.', '-q', count=True),
 ]

@@ -229,7 +229,7 @@ class Run(One):
     def would(self, process: Process, number: int) -> str:
         """Say who would be sent the signal."""
         name = self.settings.signal.name
-        self.say('would', f'send {name} to {process}', pid=process.pid)
+        self.say('would', f'send {name} to {process}', target_pid=process.pid)
         return 'gone'
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 from collections.abc import Callable
 
@@ -113,6 +112,6 @@ def begin(
         say = record.counting(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
-        f'for {audience(settings)}', pid=os.getpid(), **targets(settings),
+        f'for {audience(settings)}', **targets(settings),
     )
     return Watch(settings, say, before=before, record=record)

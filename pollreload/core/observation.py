@@ -307,7 +307,7 @@ def late(settings: Settings, state: State, world: World) -> State:
     world.say(
         'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
         f'only now, so that is to be told',
-        fingerprint=state.version.seen, reason='outdated', pid=who.pid,
+        fingerprint=state.version.seen, reason='outdated', target_pid=who.pid,
     )
     return tell_again(settings, state)
 
@@ -344,7 +344,8 @@ def returned(
             world.say(
                 'changed', f'{" ".join(settings.paths)} is as before, but {process} '
                 f'{how} meanwhile and may have read something else',
-                fingerprint=state.version.seen, reason='restarted', pid=process.pid,
+                fingerprint=state.version.seen, reason='restarted',
+                target_pid=process.pid,
             )
             return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
     return rested

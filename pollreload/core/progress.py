@@ -23,7 +23,7 @@ def checks(settings: Settings) -> bool:
 def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
     """Return what the JSON line of an event says of a target."""
     said: dict[str, object] = {
-        'pid': entry.process.pid, 'comm': entry.process.comm,
+        'target_pid': entry.process.pid, 'comm': entry.process.comm,
         'signal': settings.signal.name,
     }
     return {**said, 'reason': reason} if reason else said
@@ -76,7 +76,8 @@ def report(
         case 'report needless':
             world.say(
                 'baseline', f'{process} started after this content was there and has '
-                f'read it; no {name} is needed', pid=process.pid, reason='needless',
+                f'read it; no {name} is needed',
+                target_pid=process.pid, reason='needless',
             )
         case 'report delivery':
             if not settings.survive and entry.phase == 'sent':

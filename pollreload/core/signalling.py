@@ -414,5 +414,5 @@ def unsent(
     return hold(
         state, world, ' '.join(f'{how} {process.pid}' for how, process in failures),
         reasons[failures[0][0]], '; '.join(says), event='failed',
-        pid=failures[0][1].pid,
+        target_pid=failures[0][1].pid,
     )

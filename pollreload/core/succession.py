@@ -68,7 +68,7 @@ def left_to_another(
         settings, state, entry, 'outlived', world,
         f'{entry.process} has exited since {settings.signal.name}, and '
         f'{process} is older than that and was never notified of this version',
-        fingerprint=state.version.seen, reason='took over', pid=process.pid,
+        fingerprint=state.version.seen, reason='took over', target_pid=process.pid,
     )
     # It has had no signal, so the round is not done, and the next poll notifies it.
     return entered(state, Target(process))
@@ -154,7 +154,7 @@ def due_again(
     """
     world.say(
         'changed', why, fingerprint=state.version.seen, reason='took over',
-        pid=process.pid,
+        target_pid=process.pid,
     )
     have = tuple(
         each for each in state.notified

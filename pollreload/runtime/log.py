@@ -1,4 +1,8 @@
-"""Format events as lines of text or JSON and write them to stderr."""
+"""Format events as lines and write them to stderr.
+
+Text is for a person, JSON and logfmt are for programs; 'journal' is text for the
+journal of systemd, which adds the time and takes the priority (sd-daemon(3)).
+"""
 from __future__ import annotations
 
 import os
@@ -30,35 +34,50 @@ def stamp(seconds: float) -> str:
 
 def line(
         form: str, seconds: float, event: str, message: str,
-        fields: Mapping[str, object],
+        fields: Mapping[str, object], watch: str = '',
 ) -> bytes:
-    """Return the encoded line of an event; form: 'text' or 'json'."""
+    """Return the encoded line of an event.
+
+    form: 'text', 'journal', 'json' or 'logfmt'. watch: the name of the watch, or ''.
+    """
+    if form in ('text', 'journal'):
+        said = text_line(event, f'{watch}: {message}' if watch else message)
+        start = f'<{PRIORITIES[level(event)]}>'
+        if form == 'text':
+            start = f'{stamp(seconds)} '
+        return (start + said).encode('utf-8', 'backslashreplace')
+    said_of = {
+        'time': stamp(seconds), 'level': level(event), 'event': event,
+        'message': message, 'watch': watch, 'pid': os.getpid(), **fields,
+    }
     if form == 'json':
-        return json_line(seconds, event, message, fields).encode('ascii')
-    return text_line(seconds, event, message).encode('utf-8', 'backslashreplace')
+        return json_object(said_of).encode('ascii')
+    from pollreload.runtime import logfmt
+    return logfmt.line(said_of).encode('ascii')
 
 
-def text_line(seconds: float, event: str, message: str) -> str:
-    """Return 'TIME EVENT: MESSAGE'."""
-    return f'{stamp(seconds)} {event}: {printable(message)}'
+def level(event: str) -> str:
+    """Return 'info', 'warning' or 'error'."""
+    return LEVELS.get(event, 'info')
 
 
-def json_line(
-        seconds: float, event: str, message: str, fields: Mapping[str, object],
-) -> str:
-    """Return one JSON object; bytes that are not UTF-8 become \\udcXX."""
-    return json_object(
-        {'time': stamp(seconds), 'event': event, 'message': message, **fields},
-    )
+def text_line(event: str, message: str) -> str:
+    """Return 'EVENT: MESSAGE'."""
+    return f'{event}: {printable(message)}'
 
 
 def json_object(fields: Mapping[str, object]) -> str:
-    """Return a JSON object on one line."""
+    """Return a JSON object on one line; bytes that are not UTF-8 become \\udcXX."""
     # Imported here because a sidecar that logs text does not need it.
     import json
     return json.dumps(fields)
 
 
+# The rest is 'info'.
+LEVELS = {
+    'held': 'warning', 'unreadable': 'warning', 'stalled': 'warning', 'failed': 'error',
+}
+PRIORITIES = {'info': 6, 'warning': 4, 'error': 3}  # syslog(3)
 # Events that -q leaves out; and those that only -v shows in a check: a run that finds
 # nothing due is silent.
 CALM = frozenset((
@@ -79,26 +98,36 @@ def logger(
     must not, because it could neither poll nor stop in that time.
     """
     skipped = CALM if settings.verbosity < 0 else talk if not settings.verbosity else ()
+    form, watch = settings.log_format, settings.name
+    if form == 'text' and journal():
+        form = 'journal'
+    if form == 'logfmt':
+        # Not at the first event: an upgrade may have moved us away by then.
+        from pollreload.runtime import logfmt  # noqa: F401
 
     def say(event: str, message: str, /, **fields: object) -> None:
         if event in skipped:
             return
         now = time.time()
-        if settings.name:
-            if settings.log_format == 'json':
-                fields = {'watch': settings.name, **fields}
-            else:
-                message = f'{settings.name}: {message}'
-        text = line(settings.log_format, now, event, message, fields)
+        text = line(form, now, event, message, fields, watch)
         if len(text) > LONGEST:
             # A character is 12 bytes of JSON at most: so this fits, and is whole.
             few = {
                 name: value for name, value in fields.items() if len(ascii(value)) < 100
             }
-            text = line(settings.log_format, now, event, message[:200], few)
+            text = line(form, now, event, message[:200], few, watch)
         put(text[:LONGEST], patient)
 
     return say
+
+
+def journal() -> bool:
+    """Return whether stderr leads to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    named = os.environ.get('JOURNAL_STREAM')
+    if not named:
+        return False
+    info = os.fstat(2)
+    return named == f'{info.st_dev}:{info.st_ino}'
 
 
 def put(line: bytes, patient: bool) -> None:

@@ -27,13 +27,17 @@ with open(
     SCHEMA: dict[str, Any] = json.load(it)
 VALIDATOR = Draft202012Validator(SCHEMA)
 EVENTS = SCHEMA['properties']['event']['enum']
-ALWAYS = {'time', 'event', 'message'}
-LINE = {'time': '2026-11-23T08:41:21.757Z', 'message': 'words'}
-TARGET = {'pid': 41, 'comm': 'nginx', 'signal': 'SIGHUP'}
+ALWAYS = {'time', 'level', 'event', 'message', 'watch', 'pid'}
+LINE = {
+    'time': '2026-11-23T08:41:21.757Z', 'level': 'info', 'message': 'words',
+    'watch': '', 'pid': 7,
+}
+PID = {'target_pid': 1}
+TARGET = {'target_pid': 41, 'comm': 'nginx', 'signal': 'SIGHUP'}
 PRINT = '0123456789abcdef' * 2
 # What a call gives whose value is the fields of an event.
 FIELDS = {
-    'fields(settings, entry': {'pid', 'comm', 'signal'},  # outcome.fields
+    'fields(settings, entry': {'target_pid', 'comm', 'signal'},  # outcome.fields
     'fields(settings, each)': {'exec', 'url'},  # actions.fields
     'fields(settings, index)': {'exec', 'url'},
     'targets(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
@@ -196,13 +200,18 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
 
 @pytest.mark.parametrize('line', [
     pytest.param({**LINE}, id='no event'),
-    pytest.param({'event': 'status', 'message': ''}, id='no time'),
-    pytest.param({'event': 'status', 'time': LINE['time']}, id='no message'),
+    *(
+        pytest.param(
+            {**{name: LINE[name] for name in LINE if name != left}, 'event': 'status'},
+            id=f'no {left}',
+        ) for left in LINE
+    ),
+    pytest.param({**LINE, 'event': 'status', 'level': 'fatal'}, id='a level of others'),
+    pytest.param({**LINE, 'event': 'status', 'pid': 0}, id='not our pid'),
     pytest.param({**LINE, 'event': 'reloaded'}, id='an event that is none'),
     pytest.param({**LINE, 'event': 'status', 'message': 1}, id='no words'),
-    pytest.param({**LINE, 'event': 'status', 'pid': 1}, id='a field of another'),
+    pytest.param({**LINE, 'event': 'status', **PID}, id='a field of another'),
     pytest.param({**LINE, 'event': 'status', 'time': '2026-11-23'}, id='a date'),
-    pytest.param({**LINE, 'event': 'status', 'watch': ''}, id='a watch without a name'),
     pytest.param({**LINE, 'event': 'stopped'}, id='stopped for nothing'),
     pytest.param({**LINE, 'event': 'stopped', 'reason': 'died'}, id='by itself'),
     pytest.param(
@@ -211,17 +220,21 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     ),
     pytest.param({**LINE, 'event': 'warning', 'about': '/a'}, id='no mistake'),
     pytest.param({**LINE, 'event': 'delivered'}, id='no target'),
-    pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': 0}, id='no pid'),
-    pytest.param({**LINE, 'event': 'delivered', **TARGET, 'pid': '41'}, id='words'),
+    pytest.param(
+        {**LINE, 'event': 'delivered', **TARGET, 'target_pid': 0}, id='no pid',
+    ),
+    pytest.param(
+        {**LINE, 'event': 'delivered', **TARGET, 'target_pid': '41'}, id='words',
+    ),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'signal': 'HUP'}, id='HUP'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'reason': 'x'}, id='more'),
     pytest.param({**LINE, 'event': 'held'}, id='no reason'),
     pytest.param({**LINE, 'event': 'held', 'reason': 'mood'}, id='another reason'),
     pytest.param({**LINE, 'event': 'held', 'reason': 'died'}, id='that of failed'),
     pytest.param({**LINE, 'event': 'failed', 'reason': 'died', 'comm': 'a'}, id='half'),
-    pytest.param({**LINE, 'event': 'baseline', 'pid': 1}, id='half a baseline'),
+    pytest.param({**LINE, 'event': 'baseline', **PID}, id='half a baseline'),
     pytest.param(
-        {**LINE, 'event': 'baseline', 'fingerprint': PRINT, 'files': 1, 'pid': 1},
+        {**LINE, 'event': 'baseline', 'fingerprint': PRINT, 'files': 1, **PID},
         id='two in one',
     ),
     pytest.param({**LINE, 'event': 'changed', 'fingerprint': PRINT}, id='no count'),
@@ -234,16 +247,16 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     ),
     pytest.param({**LINE, 'event': 'stalled', 'seconds': -1}, id='before its time'),
     pytest.param(
-        {**LINE, 'event': 'started', 'pid': 1, 'signal': None, 'process': 'nginx'},
+        {**LINE, 'event': 'started', 'signal': None, 'process': 'nginx'},
         id='no signal to a process',
     ),
-    pytest.param({**LINE, 'event': 'started', 'pid': 1}, id='no word of a signal'),
+    pytest.param({**LINE, 'event': 'started'}, id='no word of a signal'),
     pytest.param(
-        {**LINE, 'event': 'started', 'pid': 1, 'signal': None, 'url': 'http://host/'},
+        {**LINE, 'event': 'started', 'signal': None, 'url': 'http://host/'},
         id='one that is no list',
     ),
     pytest.param(
-        {**LINE, 'event': 'started', 'pid': 1, 'signal': None,
+        {**LINE, 'event': 'started', 'signal': None,
          'url': ['http://user:secret@host/']}, id='who asks',
     ),
     pytest.param(
@@ -256,14 +269,14 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     ),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'exec': 'a'}, id='all'),
     pytest.param({**LINE, 'event': 'would'}, id='nothing that would be'),
-    pytest.param({**LINE, 'event': 'would', 'pid': 1, 'exec': 'a'}, id='two of them'),
+    pytest.param({**LINE, 'event': 'would', **PID, 'exec': 'a'}, id='two of them'),
     pytest.param({**LINE, 'event': 'verified', 'exec': 'a'}, id='one that is verified'),
     pytest.param({**LINE, 'event': 'verified', 'comm': 'a'}, id='half a target'),
     pytest.param({**LINE, 'event': 'failed', 'reason': 'exec'}, id='no program'),
     pytest.param({**LINE, 'event': 'failed', 'reason': 'url', 'exec': 'a'}, id='other'),
     pytest.param({**LINE, 'event': 'failed', 'reason': 'died', 'exec': 'a'}, id='died'),
     pytest.param(
-        {**LINE, 'event': 'failed', 'reason': 'url', 'url': 'http://h/', 'pid': 1},
+        {**LINE, 'event': 'failed', 'reason': 'url', 'url': 'http://h/', **PID},
         id='a pid of a url',
     ),
     pytest.param(
@@ -280,10 +293,10 @@ def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize('line', [
-    {'event': 'started', 'pid': 1, 'signal': None, 'process': None, 'pidfile': None,
+    {'event': 'started', 'signal': None, 'process': None, 'pidfile': None,
      'paths': ['/etc'], 'exec': ['true'], 'url': ['http://[::1]:81/a', 'HTTPS://b']},
-    {'event': 'started', 'pid': 1, 'signal': None},
-    {'event': 'started', 'pid': 1, 'signal': 'SIGHUP', 'process': 'a', 'exec': ['b']},
+    {'event': 'started', 'signal': None},
+    {'event': 'started', 'signal': 'SIGHUP', 'process': 'a', 'exec': ['b']},
     {'event': 'delivered', 'exec': '/bin/true'},
     {'event': 'delivered', 'url': 'http://host/'},
     {'event': 'would', 'exec': 'true'},
@@ -394,7 +407,7 @@ def test_what_is_done_besides_a_signal(
 def test_watches_of_a_config_file(
         tmp_path: Path, seen: list[dict[str, Any]],
 ) -> None:
-    """Each line has the name of its watch; those of the file itself have none."""
+    """Each line has the name of its watch; those of the file itself an empty one."""
     conf, config = f'{tmp_path}/app.conf', f'{tmp_path}/pollreload.toml'
     write(conf, 'first')
     both = several.table(name='one', path=conf, exec='true'), several.table(
@@ -415,9 +428,9 @@ def test_watches_of_a_config_file(
         gone = it.until('stopped', reason='config')
         assert it.stop() == 0
 
-    assert 'watch' not in refused
+    assert not refused['watch']
     assert gone['watch'] == 'two'
-    assert {each.get('watch') for each in seen} == {'one', 'two', None}
+    assert {each['watch'] for each in seen} == {'one', 'two', ''}
 
 
 def test_a_target_that_dies(tmp_path: Path, seen: list[dict[str, Any]]) -> None:

@@ -73,7 +73,7 @@ def test_a_terminal_gets_no_escape(preference: str, args: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize('preference', PREFERENCES)
-@pytest.mark.parametrize('form', ['text', 'json'])
+@pytest.mark.parametrize('form', ['text', 'json', 'logfmt'])
 def test_a_log_on_a_terminal_gets_no_escape(
         preference: str, form: str, tmp_path: Path,
 ) -> None:

@@ -129,7 +129,7 @@ def test_a_successor_is_up_to_date_and_its_predecessor_did_not_die(
             old, *notified = service.read()
             new, *started = service.read()
             assert (notified, started) == (['notified', version], ['started', version])
-            done = it.until('delivered', pid=old)
+            done = it.until('delivered', target_pid=old)
             assert done['successor'] == new
             assert f'was replaced by {done["comm"]} (pid {new})' in done['message']
 
@@ -144,11 +144,11 @@ def test_the_older_generation_that_remains_is_notified(tmp_path: Path) -> None:
         new, *_ = service.read()
         write(conf, '2')
         assert service.read() == (service.child.pid, 'notified', '2')
-        it.until('delivered', pid=service.child.pid)
+        it.until('delivered', target_pid=service.child.pid)
         os.kill(service.child.pid, signal.SIGQUIT)
-        it.until('changed', pid=new, reason='took over')
+        it.until('changed', target_pid=new, reason='took over')
         assert service.read() == (new, 'notified', '2')
-        it.until('delivered', pid=new)
+        it.until('delivered', target_pid=new)
 
     assert it.count('signalled') == 2
 
@@ -163,9 +163,9 @@ def test_the_older_generation_that_goes_on_within_survive_is_notified(
         write(conf, '2')
         assert service.read() == (service.child.pid, 'notified', '2')
         os.kill(service.child.pid, signal.SIGQUIT)
-        it.until('changed', pid=new, reason='took over')
+        it.until('changed', target_pid=new, reason='took over')
         assert service.read() == (new, 'notified', '2')
-        it.until('delivered', pid=new)
+        it.until('delivered', target_pid=new)
 
     assert (it.count('signalled'), it.count('failed')) == (2, 0)
 
@@ -177,7 +177,7 @@ def test_a_generation_that_started_after_the_signal_is_not_notified(
     with serving('upgrades', tmp_path) as (service, it, conf):
         write(conf, '2')
         assert service.read() == (service.child.pid, 'notified', '2')
-        it.until('delivered', pid=service.child.pid)
+        it.until('delivered', target_pid=service.child.pid)
         os.kill(service.child.pid, signal.SIGUSR2)
         new, *started = service.read()
         assert started == ['started', '2']
@@ -187,7 +187,7 @@ def test_a_generation_that_started_after_the_signal_is_not_notified(
         it.poll()
         write(conf, '3')
         assert service.read() == (new, 'notified', '3')
-        it.until('delivered', pid=new)
+        it.until('delivered', target_pid=new)
 
     assert it.count('signalled') == 2
 
@@ -198,7 +198,7 @@ def test_a_notified_process_stays_a_target_under_another_name(tmp_path: Path) ->
         for version in '2', '3', '4':
             write(conf, version)
             assert service.read() == (service.child.pid, 'notified', version)
-            it.until('delivered', pid=service.child.pid)
+            it.until('delivered', target_pid=service.child.pid)
 
     assert [each for each in it.seen if each['event'] == 'held'] == []
 
@@ -220,7 +220,7 @@ def test_a_renamed_process_stays_a_target_after_a_restart_with_the_ledger(
             env={**os.environ, 'PYTHONPATH': os.getcwd()},
         ), False) as again:
             assert service.read() == (service.child.pid, 'notified', '3')
-            again.until('delivered', pid=service.child.pid)
+            again.until('delivered', target_pid=service.child.pid)
 
 
 def test_the_child_of_a_parent_that_ignores_the_signal_is_notified(
@@ -237,7 +237,7 @@ def test_the_child_of_a_parent_that_ignores_the_signal_is_notified(
             it.until('baseline')
             write(conf, '2')
             assert service.read() == (child, 'notified', '2')
-            it.until('delivered', pid=child)
+            it.until('delivered', target_pid=child)
     finally:
         service.end()
 

@@ -207,7 +207,7 @@ def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
         changes.renamed(str(pod.config), changes.text(1))
         before = app.lines.read(BOUND)
         assert before.startswith('told')
-        pid = sidecar.until('delivered')['pid']
+        pid = sidecar.until('delivered')['target_pid']
         app.end()
         sidecar.polls()
         app = pod.app('app')
@@ -215,7 +215,7 @@ def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
         assert app.untold()
         changes.renamed(str(pod.config), changes.text(2))
         assert app.lines.read(BOUND).startswith('told | text 000002')
-        assert sidecar.until('delivered')['pid'] != pid
+        assert sidecar.until('delivered')['target_pid'] != pid
         sidecar.polls()
         assert app.untold()
 

@@ -366,7 +366,7 @@ def test_a_target_that_is_pid_1_is_notified(place: Path) -> None:
         args = ('--process', name, '--interval', '100ms', *CALM, *files)
         with beside(app.pid, *args) as sidecar:
             walked(place, app, sidecar)
-            assert sidecar.until('signalled')['pid'] == 1
+            assert sidecar.until('signalled')['target_pid'] == 1
 
 
 def test_a_target_that_is_pid_1_without_a_handler_is_held(place: Path) -> None:

@@ -182,14 +182,14 @@ def test_gunicorn_ends_on_what_it_refuses(site: Site) -> None:
     failed = sidecar.event('failed')
     held = sidecar.event('held')
     sidecar.polls()
-    assert (failed['reason'], failed['pid']) == ('died', server.pid)
+    assert (failed['reason'], failed['target_pid']) == ('died', server.pid)
     assert held['reason'] == 'ambiguous'
     assert sidecar.told() == 1
 
     server.end()
     site.swap('mended')
     again = site.server()
-    assert sidecar.event('delivered')['pid'] == again.pid
+    assert sidecar.event('delivered')['target_pid'] == again.pid
     sidecar.polls()
     assert sidecar.told(again.pid) == 1, str(sidecar)
     assert sidecar.told() == 2
@@ -260,7 +260,7 @@ def test_with_setproctitle_it_has_another_name(
     held = by_program.event('held')
     assert held['reason'] == 'no target'
     assert "'gunicorn: maste'" in held['message']
-    assert by_title.event('delivered')['pid'] == server.pid
+    assert by_title.event('delivered')['target_pid'] == server.pid
 
     site.gives('changed')
     assert by_script.told() == by_program.told() == 0

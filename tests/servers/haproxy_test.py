@@ -134,7 +134,7 @@ def test_a_master_reloads_on_hup_too(place: Place) -> None:
 
     site.swap('changed')
 
-    assert sidecar.event('verified')['pid'] == server.pid
+    assert sidecar.event('verified')['target_pid'] == server.pid
     assert site.ask() == 'changed'
 
 

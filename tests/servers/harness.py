@@ -305,7 +305,7 @@ class Sidecar:
     def told(self, pid: int | None = None) -> int:
         """Return how many signals were sent (to one pid), as far as was read."""
         return sum(
-            event['event'] == 'signalled' and pid in (None, event['pid'])
+            event['event'] == 'signalled' and pid in (None, event['target_pid'])
             for event in self.events
         )
 
@@ -325,7 +325,7 @@ class Sidecar:
         It is stopped in the meantime, so that it sees the end however long that takes.
         --survive has to last until it is stopped.
         """
-        assert self.event('signalled')['pid'] == server.pid
+        assert self.event('signalled')['target_pid'] == server.pid
         os.kill(self.pid, signal.SIGSTOP)
         until(server.ended, 'the server has ended')
         os.kill(self.pid, signal.SIGCONT)

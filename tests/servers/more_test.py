@@ -188,7 +188,7 @@ def test_two_swaps_with_the_defaults(name: str, place: Place) -> None:
         # Prometheus is a Go program, and its runtime catches every signal.
         disposition = 'runtime' if name == 'prometheus' else 'caught'
         assert sidecar.event('signalled')['disposition'] == disposition
-        assert sidecar.event('delivered')['pid'] == server.pid
+        assert sidecar.event('delivered')['target_pid'] == server.pid
         site.gives(answer)
 
     sidecar.polls()
@@ -324,7 +324,7 @@ def test_squid_is_two_processes(place: Place) -> None:
     worker, = (process_table.read(pid) for pid in pids if pid != server.pid)
     assert worker is not None
     assert worker.ppid == server.pid
-    assert sidecar.event('signalled')['pid'] == server.pid
+    assert sidecar.event('signalled')['target_pid'] == server.pid
     site.gives('changed')
     assert 'Closing HTTP' in server.said()
 

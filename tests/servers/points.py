@@ -147,7 +147,7 @@ def died_of_it(site: Site) -> None:
     site.spoil()
     sidecar.signalled(server)
     failed = sidecar.event('failed')
-    assert (failed['reason'], failed['pid']) == ('died', server.pid)
+    assert (failed['reason'], failed['target_pid']) == ('died', server.pid)
     # Its workers may outlive it for a while.
     while sidecar.event('held')['reason'] != 'no target':
         pass
@@ -156,7 +156,7 @@ def died_of_it(site: Site) -> None:
     again = site.server()
     assert site.ask() == 'mended'
     told = sidecar.event('delivered', 'baseline')
-    assert told['pid'] == again.pid
+    assert told['target_pid'] == again.pid
     sidecar.polls()
     assert sidecar.told(server.pid) == 1
     assert sidecar.told(again.pid) == (told['event'] == 'delivered')
@@ -174,7 +174,7 @@ def started_later(site: Site) -> None:
     site.swap('changed')
     assert sidecar.event('held')['reason'] == 'no target'
     server = site.server()
-    assert sidecar.event('delivered')['pid'] == server.pid
+    assert sidecar.event('delivered')['target_pid'] == server.pid
     sidecar.polls()
     assert sidecar.told() == 1
     assert site.ask() == 'changed'
@@ -188,7 +188,7 @@ def restarted_meanwhile(site: Site) -> None:
     old.end()
     new = site.server()
     told = sidecar.event('delivered')
-    while told['pid'] != new.pid:
+    while told['target_pid'] != new.pid:
         told = sidecar.event('delivered')
     sidecar.polls()
     assert sidecar.told(new.pid) == 1
@@ -210,7 +210,7 @@ def stopped_meanwhile(site: Site) -> None:
     sidecar.polls()
     assert sidecar.count('delivered') == 0
     server.go_on()
-    assert sidecar.event('delivered')['pid'] == server.pid
+    assert sidecar.event('delivered')['target_pid'] == server.pid
     site.gives('changed')
     sidecar.polls()
     assert sidecar.told() == 1
@@ -229,10 +229,10 @@ def beside_another(site: Site, other: Site) -> None:
     held = sidecar.event('held')
     assert held['reason'] == 'ambiguous'
     assert all(str(pid) in held['message'] for pid in (ours.pid, others.pid))
-    assert by_pidfile.event('delivered')['pid'] == ours.pid
+    assert by_pidfile.event('delivered')['target_pid'] == ours.pid
     site.gives('changed')
     other.swap('changed too')
-    assert by_cmdline.event('delivered')['pid'] == others.pid
+    assert by_cmdline.event('delivered')['target_pid'] == others.pid
     other.gives('changed too')
     for each in (sidecar, by_pidfile, by_cmdline):
         each.polls()

@@ -734,7 +734,7 @@ class Simulation:
         if event == 'polled':
             return  # for -vv alone
         self.events = (*self.events, Event(self.now, event, message, fields))
-        pid, reason = fields.get('pid'), fields.get('reason')
+        pid, reason = fields.get('target_pid'), fields.get('reason')
         target = self.targets.get(pid) if isinstance(pid, int) else None
         true = True
         if event in ('delivered', 'failed', 'verified') and pid is None:

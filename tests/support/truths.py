@@ -86,9 +86,9 @@ def repeated(history: History) -> list[str]:
         if event['event'] in ('changed', 'failed', 'started'):
             sent.clear()
         elif event['event'] == 'signalled':
-            if event['pid'] in sent:
+            if event['target_pid'] in sent:
                 found.append(f'no reason for {event["message"]}')
-            sent.add(event['pid'])
+            sent.add(event['target_pid'])
     return found
 
 
@@ -112,10 +112,10 @@ def unrecorded(history: History) -> list[str]:
     for event in named(history, 'signalled', 'delivered'):
         if 'pid' not in event:
             continue  # a command
-        gone = history.ended.get(event['pid'])
+        gone = history.ended.get(event['target_pid'])
         sent = [
             at(each) for each in named(history, 'signalled')
-            if each['pid'] == event['pid'] and at(each) <= at(event)
+            if each['target_pid'] == event['target_pid'] and at(each) <= at(event)
         ]
         if not sent and not history.kills:
             found.append(f'no signal was logged before: {event["message"]}')
@@ -133,9 +133,9 @@ def died(history: History) -> list[str]:
     return [
         f'it lives: {event["message"]}' for event in named(history, 'failed')
         if event.get('reason') == 'died' and (
-            event['pid'] in history.have
+            event['target_pid'] in history.have
             or any(
-                each.pid == event['pid'] and each.at > at(event) + TICK
+                each.pid == event['target_pid'] and each.at > at(event) + TICK
                 and each.why == 'notified' for each in history.records
             )
         )

@@ -38,7 +38,7 @@ def test_target_whose_handler_comes_late_is_notified_then(name: str, conf: str) 
         assert untold(target)
         target.tell('handle')
         assert target.read() == 'handling'
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         told = target.read()
         it.poll()
         alone = untold(target)
@@ -83,7 +83,7 @@ def test_signalfd_is_a_handler(name: str, conf: str) -> None:
     with targets.start('blocked', name=name) as target, watching(name, conf) as it:
         write(conf, 'second')
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         told = target.read()
         alone = untold(target)
 
@@ -102,7 +102,7 @@ def test_signal_that_stays_pending_fails_and_is_not_sent_again(
     ):
         write(conf, 'second')
         it.poll()
-        it.until('failed', reason='pending', pid=target.pid)
+        it.until('failed', reason='pending', target_pid=target.pid)
         it.poll()
         it.until('held', reason='pending')
         it.poll()
@@ -120,7 +120,7 @@ def test_process_in_sigwait_is_signalled(name: str, conf: str, kind: str) -> Non
         write(conf, 'second')
         it.poll()
         signalled = it.until('signalled')
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         told = target.read()
 
     assert signalled['disposition'] == 'unknown'
@@ -139,7 +139,7 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
         target.signal(signal.SIGCONT)
         told = target.read()
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         status = it.status()
         alone = untold(target)
 
@@ -158,7 +158,7 @@ def test_target_that_dies_of_the_signal_is_a_failure(name: str, conf: str) -> No
     ):
         write(conf, 'second')
         it.poll()
-        failed = it.until('failed', pid=target.pid)
+        failed = it.until('failed', target_pid=target.pid)
         it.until('held', reason='no target')
         status = target.wait()
 
@@ -177,7 +177,7 @@ def test_signal_that_ends_is_a_success_if_it_was_meant_to(
     ):
         write(conf, 'second')
         it.poll()
-        delivered = it.until('delivered', pid=target.pid)
+        delivered = it.until('delivered', target_pid=target.pid)
         status = it.status()
         ended = target.wait()
 

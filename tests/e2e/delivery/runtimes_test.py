@@ -60,16 +60,18 @@ def test_go_program_that_dies_is_signalled_once(
         with ended(go(link)) as child:
             settled(child.pid)
             write(conf, 'content of the first')
-            signalled = it.until('signalled', pid=child.pid, disposition='runtime')
+            signalled = it.until(
+                'signalled', target_pid=child.pid, disposition='runtime',
+            )
             assert child.wait(targets.DEADLINE) != 0
-            it.until('failed', pid=child.pid, reason='died')
+            it.until('failed', target_pid=child.pid, reason='died')
         with ended(go(link)) as child:
             settled(child.pid)
             write(conf, 'content for the second')
             held = it.until('held', reason='breaker')
             assert child.poll() is None
             it.poll()
-            it.until('signalled', pid=child.pid)
+            it.until('signalled', target_pid=child.pid)
 
     assert 'its language runtime catches every signal' in signalled['message']
     assert held['message'].startswith(f'the runtime of {name} catches SIGHUP, and the ')
@@ -90,7 +92,7 @@ def test_jvm_dies_and_that_is_reported(conf: str, tmp_path: Path) -> None:
         pidfile.write_text(str(child.pid), encoding='ascii')
         write(conf, 'second')
         it.poll()
-        it.until('signalled', pid=child.pid, disposition='runtime')
+        it.until('signalled', target_pid=child.pid, disposition='runtime')
         failed = it.until('failed')
 
     assert failed['reason'] == 'died'

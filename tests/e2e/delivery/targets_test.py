@@ -34,7 +34,7 @@ def test_absent_target_is_notified_once_it_is_there(name: str, conf: str) -> Non
         write(conf, 'second')
         held = it.until('held', reason='no target')
         with targets.start('handler', name=name) as target:
-            it.until('delivered', pid=target.pid)
+            it.until('delivered', target_pid=target.pid)
             told = target.read()
 
     assert f'no process is called {name!r}' in held['message']
@@ -50,7 +50,7 @@ def test_target_that_was_restarted_is_notified_again(name: str, conf: str) -> No
             with targets.start('handler', name=name) as target:
                 write(conf, content)
                 it.poll()
-                it.until('delivered', pid=target.pid)
+                it.until('delivered', target_pid=target.pid)
                 told.append(target.read())
 
     assert told == ['HUP', 'HUP']
@@ -71,7 +71,7 @@ def test_pid_that_was_reused_is_held(name: str, conf: str, tmp_path: Path) -> No
             assert untold(target)
             os.utime(pidfile)
             it.poll()
-            it.until('delivered', pid=target.pid)
+            it.until('delivered', target_pid=target.pid)
             told = target.read()
 
     assert held['reason'] == 'pidfile'
@@ -108,7 +108,7 @@ def test_nested_namespace_is_matched_only_when_asked(name: str, conf: str) -> No
         held = it.until('held')
         assert untold(target)
         all_.poll()
-        all_.until('delivered', pid=target.pid)
+        all_.until('delivered', target_pid=target.pid)
         told = target.read()
 
     assert held['reason'] == 'no target'
@@ -144,7 +144,7 @@ def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) ->
             assert untold(foreign)
         with targets.start('handler', name=name) as ours:
             it.poll()
-            it.until('delivered', pid=ours.pid)
+            it.until('delivered', target_pid=ours.pid)
             told = ours.read()
 
     assert failed['message'] == (
@@ -212,7 +212,7 @@ def test_only_the_master_of_workers_is_notified(name: str, conf: str) -> None:
     ):
         write(conf, 'second')
         it.poll()
-        it.until('verified', pid=target.pid)
+        it.until('verified', target_pid=target.pid)
         told = target.read()
         it.poll()
 
@@ -229,7 +229,7 @@ def test_workers_that_would_die_are_held_among_all(name: str, conf: str) -> None
     ):
         write(conf, 'second')
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         told = target.read()
         it.poll()
         held = it.until('held')
@@ -263,7 +263,7 @@ def test_decoy_of_the_same_15_bytes_is_never_signalled(
         held = it.until('held')
         with targets.start('handler', program=str(real)) as right:
             it.poll()
-            it.until('delivered', pid=right.pid)
+            it.until('delivered', target_pid=right.pid)
             told = right.read()
         alone = untold(wrong)
 
@@ -345,7 +345,7 @@ def test_validation_of_the_same_name_is_never_notified(
     ):
         write(conf, 'second')
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         told = target.read()
 
     assert told == 'HUP'

@@ -98,7 +98,7 @@ def test_what_ends_is_started_by_a_command(conf: str, book: Book) -> None:
     ):
         write(conf, 'second')
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         it.until('delivered', exec=f'{book.directory}/a')
         it.poll()
 

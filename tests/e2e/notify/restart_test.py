@@ -149,7 +149,7 @@ def test_verify_comes_last_and_says_so(
         it.stop()
 
     assert verified['message'] == f'reloaded after POST {server.url("/x")}'
-    assert {*verified} == {'time', 'event', 'message'}
+    assert {*verified} == {'time', 'level', 'event', 'message', 'watch', 'pid'}
     assert book.read() == ['a', 'v', 'none', 'v', 'none']
     assert 'not verified' not in str(it.seen)
 

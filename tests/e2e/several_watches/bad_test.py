@@ -47,7 +47,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
         assert told(it, two)
         assert it.poll() == []
 
-    assert 'watch' not in held
+    assert not held['watch']
     says = f'{config}:14: intervall: is not an option; did you mean interval?'
     assert held['message'] == f'{says}; what was there before goes on'
     assert status.endswith(f', held: {says}')
@@ -141,7 +141,7 @@ def test_a_file_that_goes_away_is_unreadable_and_the_old_goes_on(
             it.rest()
             it.until('readable')
             assert gone['path'] == config
-            assert 'watch' not in gone
+            assert not gone['watch']
             assert told(it, one)
 
 

@@ -125,7 +125,7 @@ def test_survive_0_does_not_look(conf: str) -> None:
     ):
         write(conf, 'second')
         it.poll()
-        it.until('delivered', pid=target.pid)
+        it.until('delivered', target_pid=target.pid)
         target.wait()
 
     assert it.count('failed') == 0
@@ -166,7 +166,7 @@ def test_verification_knows_the_pid_and_is_repeated(
         script.chmod(0o755)
         write(conf, 'second')
         it.poll()
-        it.until('verified', pid=target.pid)
+        it.until('verified', target_pid=target.pid)
         lines = [mark.read() for _ in range(4)]
 
     assert lines == [str(target.pid), f'SigBlk:\t{0:016x}'] * 2

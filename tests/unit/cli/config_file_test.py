@@ -408,7 +408,8 @@ def test_many_watches_are_read_at_once() -> None:
     (f'listen = "9533"\n{WATCH}', '1: listen: has no port; write :9533, HOST:9533 or '
      '[::1]:9533'),
     (f'listen = "me:secret@h"\n{WATCH}', '1: listen: has no port from 1 to 65535'),
-    (f'log-format = "xml"\n{WATCH}', "1: log-format: 'xml' is not one of text, json"),
+    (f'log-format = "xml"\n{WATCH}',
+     "1: log-format: 'xml' is not one of text, json, logfmt"),
     # What is not there, or does not go together.
     ('process = "x"\n[[watch]]\n', '2: no path to watch; write path = "/etc/app", or a '
      'list of them'),
@@ -833,7 +834,7 @@ MINE: dict[str, st.SearchStrategy[Given]] = {
     'name': chosen('a', 'A.1_-@:'),
 }
 COMMON: dict[str, st.SearchStrategy[Given]] = {
-    'log-format': chosen('text', 'json'),
+    'log-format': chosen('text', 'json', 'logfmt'),
     'listen': chosen(':9533', '127.0.0.1:1', '[::]:65535', 'localhost:00080'),
 }
 EVERY = [param.opts[0].removeprefix('--') for param in main.watch.params]

@@ -173,7 +173,7 @@ def test_a_signal_is_said_with_all_that_is_known(mode):
     [event] = [it for it in world.events if it.event == 'signalled']
     assert event.message == 'SIGHUP to app (pid 101)'
     assert event.fields == {
-        'pid': 101, 'comm': 'app', 'signal': 'SIGHUP', 'how': 'pidfd',
+        'target_pid': 101, 'comm': 'app', 'signal': 'SIGHUP', 'how': 'pidfd',
         'disposition': 'caught',
     }
 

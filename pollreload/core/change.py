@@ -440,11 +440,11 @@ def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
 
     since: who started later may have read what is there now instead.
     """
+    # While a path is away, a target may have read nothing there.
+    left = memory.seen_at if away(memory) else 0.0
     if memory.seen == fingerprint and memory.state == 'due':
-        # While a path is away, a target may have read nothing there.
-        left = memory.seen_at if away(memory) else 0.0
         return memory._replace(state='current', delivered=fingerprint, left=left)
-    return memory._replace(delivered=fingerprint, left=since)
+    return memory._replace(delivered=fingerprint, left=left or since)
 
 
 def void(memory: Memory) -> Memory:

@@ -174,6 +174,24 @@ def test_rule_1_path_that_is_away_within_survive_is_waited_for():
     assert world.resting()
 
 
+def test_rule_1_only_path_that_is_away_at_the_delivery_is_waited_for():
+    """Rule 1: it went away after the signal, when the target may have read it."""
+    world = Simulation(WATCH._replace(survive=20.0))
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.1)
+    world.hide()
+    world.run(30.0)
+    assert sent(world) == ['B']
+
+    world.put('B')
+    world.run(60.0)
+
+    assert sent(world) == ['B', 'B']
+    assert world.resting()
+
+
 def test_rule_1_path_that_was_away_within_survive_is_a_failure():
     """Rule 1: it is back by then, and the target may have read nothing there."""
     world = two_paths(survive=20.0)

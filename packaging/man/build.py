@@ -178,6 +178,8 @@ def environment() -> list[str]:
     )
     lines += ['.TP', ', '.join(map(bold, short))]
     lines += [f'As the well\\-known inotify sidecar has them, for {bold("watch")}.']
+    lines += ['.TP', ', '.join(map(bold, ('NOTIFY_SOCKET', 'WATCHDOG_USEC')))]
+    lines += [f'Set by systemd for {bold("Type=notify")} and {bold("WatchdogSec=")}.']
     for name, meaning in table('Environment of commands'):
         lines += ['.TP', marked(name), *told(f'For commands: {meaning}.')]
     lines += ['.TP', bold(main_module.COMPLETE)]

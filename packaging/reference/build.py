@@ -310,6 +310,9 @@ def page() -> str:
         '`POLLRELOAD_FINGERPRINT_KEY` makes [fingerprints]'
         '(how-it-works.md#fingerprints)', 'comparable between hosts. '
         '`_POLLRELOAD_COMPLETE` asks for [completion](completion.md).', '',
+        'systemd sets `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `JOURNAL_STREAM`: `watch` '
+        'reports when it is', 'ready, its status, each completed poll, reloads and its '
+        'end (sd_notify(3)). Commands do not get', 'the first two.', '',
         '## Environment of commands', '',
         '`--validate`, `--exec` and `--verify` find these besides the variables of '
         'pollreload.', '[actions.md](actions.md#what-changed) has an example.', '',

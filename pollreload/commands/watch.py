@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable
 
@@ -40,6 +41,10 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
     # What is here now is here to stay; what comes later is looked through.
     gc.freeze()
     gc.enable()
+    manager = None
+    if os.environ.get('NOTIFY_SOCKET'):
+        from pollreload.runtime import service_manager
+        manager = service_manager.connected(os.environ, plan.watches)
     watches = begun(plan, again)
     # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
     children.reap(())
@@ -48,11 +53,15 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
         for watch in tuple(watches):
             if watch.due(now):
                 watch.step()
+        if manager is not None:
+            manager.update(watches)
         left = max(0.0, min([watch.at for watch in watches]) - procfs.now())
         got = signal.sigtimedwait(SIGNALS, left)
         if got is None:
             continue
         if got.si_signo in (signal.SIGTERM, signal.SIGINT):
+            if manager is not None:
+                manager.stop()
             for watch in watches:
                 watch.close()
             name = signal.Signals(got.si_signo).name
@@ -63,6 +72,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
         if got.si_signo == signal.SIGHUP:
             say = logger(watches[0].asked._replace(name=''))
             say('polling', 'polling now, on SIGHUP', signal='SIGHUP')
+            if manager is not None:
+                manager.reload(procfs.now())
             for watch in watches:
                 watch.poll_now()
         elif got.si_signo == signal.SIGUSR1:

@@ -9,8 +9,11 @@ from pollreload.settings import Settings
 from pollreload.system import children
 from pollreload.system.command import drained, pipe, spawn
 
-# Of another pollreload that started this one.
-OURS = frozenset(('POLLRELOAD_PID',))
+# Variables that are meant for this process alone: POLLRELOAD_PID of another pollreload
+# that started it, the others of the service manager.
+OURS = frozenset((
+    'POLLRELOAD_PID', 'NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC',
+))
 SAID = 1000  # bytes of what a command prints that are worth keeping
 
 

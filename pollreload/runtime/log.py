@@ -75,7 +75,8 @@ def json_object(fields: Mapping[str, object]) -> str:
 
 # The rest is 'info'.
 LEVELS = {
-    'held': 'warning', 'unreadable': 'warning', 'stalled': 'warning', 'failed': 'error',
+    'warning': 'warning', 'held': 'warning', 'unreadable': 'warning',
+    'stalled': 'warning', 'failed': 'error',
 }
 PRIORITIES = {'info': 6, 'warning': 4, 'error': 3}  # syslog(3)
 # Events that -q leaves out; and those that only -v shows in a check: a run that finds

@@ -94,6 +94,7 @@ def test_text_line_names_its_watch(form):
 @pytest.mark.parametrize(('event', 'level', 'start'), [
     ('delivered', 'info', '<6>'), ('held', 'warning', '<4>'),
     ('unreadable', 'warning', '<4>'), ('stalled', 'warning', '<4>'),
+    ('warning', 'warning', '<4>'),
     ('failed', 'error', '<3>'),
 ])
 def test_level_is_also_the_priority_in_the_journal(event, level, start):

@@ -1,7 +1,6 @@
 """The values that a shell offers for an option: signals, processes, users."""
 from __future__ import annotations
 
-import pwd
 import re
 import signal
 from collections.abc import Iterator
@@ -29,5 +28,6 @@ def processes() -> Iterator[str]:
 
 def users() -> Iterator[str]:
     """Yield the names of the users."""
+    import pwd  # only a shell asks for it
     for each in pwd.getpwall():
         yield each.pw_name

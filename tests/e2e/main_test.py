@@ -69,7 +69,7 @@ def test_fault_in_pollreload_shows_its_traceback_and_is_70(
 
 
 @pytest.mark.parametrize('args', [
-    ('--help',), ('digest', sidecar.ROOT), ('watch', '--help'),
+    ('--help',), ('digest', sidecar.ROOT + '/pollreload'), ('watch', '--help'),
 ])
 def test_reader_that_goes_away_is_no_fault(args: tuple[str, ...]) -> None:
     """`pollreload ... | head -0`: silence, and the status of a broken pipe."""

@@ -1,7 +1,6 @@
 """A target and a file for `check`."""
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,3 @@ class Watched:
     def handler(self) -> targets.Target:
         """Start a target with a handler."""
         return targets.start('handler', name=self.name)
-
-
-def untold(target: targets.Target) -> bool:
-    """Return whether a target lives and has seen no signal since the last one read."""
-    target.signal(signal.SIGUSR1)
-    return target.read() == 'USR1'

@@ -2,12 +2,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support import targets
 from tests.support.sidecar import Sidecar, watch
 
 
@@ -17,12 +15,6 @@ def watching(name: str, conf: str, *args: str, **rest: Any) -> Iterator[Sidecar]
     with watch('--process', name, *args, conf, **rest) as it:
         it.until('baseline')
         yield it
-
-
-def untold(target: targets.Target) -> bool:
-    """Return whether a target lives and has seen no signal since the last one read."""
-    target.signal(signal.SIGUSR1)
-    return target.read() == 'USR1'
 
 
 @contextlib.contextmanager

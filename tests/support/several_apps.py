@@ -33,7 +33,7 @@ class App:
         self.texts += 1
         write(self.conf, f'text {self.texts}')
 
-    def untold(self) -> bool:
+    def unsignalled(self) -> bool:
         """Return whether it has seen no signal since the last one that was read."""
         self.target.signal(signal.SIGUSR1)
         return self.target.read() == 'USR1'
@@ -62,7 +62,7 @@ def told(it: Several, app: App) -> bool:
     it.until('delivered', watch=app.name)
     # What follows in that step has been done before it answers.
     it.statuses()
-    return app.target.read() == 'HUP' and app.untold()
+    return app.target.read() == 'HUP' and app.unsignalled()
 
 
 def fails(it: Several, name: str, least: int) -> int:

@@ -281,6 +281,12 @@ def workers(count: int) -> list[int]:
     return pids
 
 
+def unsignalled(target: Target) -> bool:
+    """Return whether a target lives and has seen no signal since the last one read."""
+    target.signal(signal.SIGUSR1)
+    return target.read() == 'USR1'
+
+
 def main(kind: str, name: str, count: int, uid: int) -> None:
     """Be a target."""
     if uid:

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from tests.support import targets
 from tests.support.sidecar import Sidecar, watch, write
+from tests.support.targets import unsignalled
 
 
 def comm(target: targets.Target) -> str:
@@ -25,18 +25,12 @@ def watching(target: targets.Target, *args: str, **rest: Any) -> Iterator[Sideca
         yield it
 
 
-def untold(target: targets.Target) -> bool:
-    """Return whether a target lives and has seen no signal since the last one read."""
-    target.signal(signal.SIGUSR1)
-    return target.read() == 'USR1'
-
-
 def told(it: Sidecar, conf: str, target: targets.Target) -> bool:
     """Return whether a change that is made now is delivered, once."""
     write(conf, f'{conf} {time.monotonic_ns()}')
     it.poll()
     it.until('delivered')
-    return target.read() == 'HUP' and not it.poll() and untold(target)
+    return target.read() == 'HUP' and not it.poll() and unsignalled(target)
 
 
 def line_of(it: Sidecar, name: str) -> str:

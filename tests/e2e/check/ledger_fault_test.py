@@ -15,8 +15,9 @@ from pollreload.errors import LedgerError
 from pollreload.settings import Plan, Settings
 from pollreload.system import children, ledger_file
 from tests.support import sidecar, targets
-from tests.support.checked import Watched, untold
+from tests.support.checked import Watched
 from tests.support.sidecar import check, write
+from tests.support.targets import unsignalled
 
 NEWER = '{"version": 2, "key": "x"}'
 
@@ -32,7 +33,7 @@ def test_ledger_that_is_no_ledger_is_kept_and_no_process_is_notified(
     write(watched.ledger, text)
     with watched.handler() as target:
         first = watched.check('--on-start', 'always')
-        alone = untold(target)
+        alone = unsignalled(target)
         write(watched.conf, 'second')
         then = watched.check()
         told = target.read()
@@ -53,7 +54,7 @@ def test_truncated_ledger_is_kept_and_no_process_is_notified(watched: Watched) -
         for cut in (1, len(text) // 2, len(text) - 2):
             write(watched.ledger, text[:cut])
             assert watched.check('--on-start', 'always').status == 4
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert alone
     assert len(list(watched.directory.glob('memory.kept-*'))) == 3
@@ -75,7 +76,7 @@ def test_ledger_whose_parts_are_odd_is_kept_and_no_process_is_notified(
                 continue
             run = watched.check('--on-start', 'always')
             assert (odd, run.status) == (odd, 4)
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert alone
 
@@ -89,7 +90,7 @@ def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) ->
     os.symlink(elsewhere, watched.ledger)
     with watched.handler() as target:
         run = watched.check('--on-start', 'always')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert run.status == 4
     assert 'is a symbolic link' in run.events[-1]['message']
@@ -129,7 +130,7 @@ def test_ledger_on_a_read_only_file_system_is_4(watched: Watched) -> None:
         done = mounted(
             'mount -o remount,ro "$M"; check', watched, '--on-start', 'always',
         )
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert done.returncode == 4
     assert 'read-only file system' in done.stderr
@@ -148,7 +149,7 @@ def test_ledger_on_a_full_file_system_is_4(watched: Watched) -> None:
             'echo "full: $status"; rm "$M/filler"; check; ls -A "$M"', watched,
         )
         told = target.read()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert done.returncode == 0, done.stderr
     assert 'full: 4' in done.stdout

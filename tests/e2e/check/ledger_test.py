@@ -4,8 +4,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support import targets
-from tests.support.checked import Watched, untold
+from tests.support.checked import Watched
 from tests.support.sidecar import check, write
+from tests.support.targets import unsignalled
 
 
 def test_memory_lives_below_xdg_state_home(watched: Watched, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_failed_attempt_is_made_good_when_the_content_goes_back(
         back = watched.check()
         second = target.read()
         after = watched.check()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert (failed.status, back.status, after.status) == (1, 0, 0)
     assert failed.named('failed')[0]['reason'] == 'not verified'
@@ -81,7 +82,7 @@ def test_content_that_was_refused_and_goes_back_is_not_delivered(
         refused = watched.check('--validate', 'false')
         write(watched.conf, 'first')
         back = watched.check()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert (refused.status, back.status) == (1, 0)
     assert back.named('signalled') == []
@@ -96,7 +97,7 @@ def test_target_is_signalled_3_times_at_most_for_one_version(watched: Watched) -
     with watched.handler() as target:
         runs = [watched.check(*refusing) for _ in range(5)]
         told = [target.read() for _ in range(3)]
-        alone = untold(target)
+        alone = unsignalled(target)
         write(watched.conf, 'third')
         done = watched.check('--verify', 'true')
         again = target.read()
@@ -121,7 +122,7 @@ def test_each_target_is_notified_once_per_content_over_runs(watched: Watched) ->
     ):
         runs = [watched.check('--select', 'all') for _ in range(2)]
         told = good.read()
-        alone = untold(good) and untold(bad)
+        alone = unsignalled(good) and unsignalled(bad)
 
     assert [run.status for run in runs] == [1, 1]
     assert [len(run.named('signalled')) for run in runs] == [1, 0]
@@ -140,7 +141,7 @@ def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
         missing = watched.check('--validate', '/nowhere/validate')
         killed = watched.check('--validate', 'sh -c "kill -9 $$"')
         late = watched.check('--validate', 'sleep 60', '--command-timeout', '30ms')
-        alone = untold(target)
+        alone = unsignalled(target)
         agreed = watched.check('--validate', 'true')
         told = target.read()
 

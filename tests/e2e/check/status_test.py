@@ -25,8 +25,9 @@ from pollreload.core.state import State
 from pollreload.settings import Settings
 from pollreload.system import ledger_file
 from tests.support import sidecar, targets
-from tests.support.checked import Watched, untold
+from tests.support.checked import Watched
 from tests.support.sidecar import Run, check, write
+from tests.support.targets import unsignalled
 
 
 def tree(directory: Path) -> dict[str, tuple[bytes, int]]:
@@ -152,7 +153,7 @@ def test_change_is_delivered_once_and_remembered(watched: Watched) -> None:
         done = watched.check()
         told = target.read()
         after = watched.check()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert done.status == 0
     assert done.out == (
@@ -237,7 +238,7 @@ def test_unreadable_path_comes_back_with_the_same_bytes_undelivered(
         gone = watched.check()
         write(watched.conf, 'first')
         back = watched.check()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert (gone.status, back.status) == (3, 0)
     assert alone
@@ -264,7 +265,7 @@ def test_second_of_two_runs_at_once_is_75(watched: Watched) -> None:
     with watched.handler() as target, running(watched) as (first, _):
         second = watched.check()
         first.stop()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert second.status == 75
     assert 'another run holds the ledger' in second.events[0]['message']
@@ -299,7 +300,7 @@ def test_signal_ends_a_check_and_all_that_its_command_started(
     with watched.handler() as target, running(watched) as (it, mark):
         status = it.stop(number)
         left = mark.read()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert status == -number
     assert left == ''
@@ -334,7 +335,7 @@ def test_dry_run_says_who_would_be_notified_and_leaves_no_trace(
     before = tree(watched.directory)
     with watched.handler() as target:
         run = watched.check('--dry-run', '--validate', 'touch ran')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert run.status == 1
     assert run.out == f'would: send SIGHUP to {watched.name} (pid {target.pid})\n'
@@ -518,7 +519,7 @@ def test_timeout_ends_a_run_that_waits(watched: Watched) -> None:
     write(watched.conf, 'second')
     with watched.handler() as target:
         run = watched.check('--timeout', '50ms', '--min-uptime', '1h')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert run.status == 1
     assert run.events[-1]['reason'] == 'timeout'

@@ -6,8 +6,9 @@ import signal
 import pytest
 
 from tests.support import targets
-from tests.support.delivering import untold, watching
+from tests.support.delivering import watching
 from tests.support.sidecar import write
+from tests.support.targets import unsignalled
 
 
 def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
@@ -17,7 +18,7 @@ def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
         it.poll()
         held = it.until('held')
         status = it.status()
-        alive = untold(target)
+        alive = unsignalled(target)
 
     assert alive
     assert held['reason'] == 'no handler'
@@ -35,13 +36,13 @@ def test_target_whose_handler_comes_late_is_notified_then(name: str, conf: str) 
     ):
         write(conf, 'second')
         it.until('held', reason='no handler')
-        assert untold(target)
+        assert unsignalled(target)
         target.tell('handle')
         assert target.read() == 'handling'
         it.until('delivered', target_pid=target.pid)
         told = target.read()
         it.poll()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert told == 'HUP'
     assert alone
@@ -54,7 +55,7 @@ def test_target_that_ignores_the_signal_is_held(name: str, conf: str) -> None:
         write(conf, 'second')
         it.poll()
         held = it.until('held', reason='no handler')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert alone
     assert 'ignores SIGHUP' in held['message']
@@ -85,7 +86,7 @@ def test_signalfd_is_a_handler(name: str, conf: str) -> None:
         it.poll()
         it.until('delivered', target_pid=target.pid)
         told = target.read()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert told == 'HUP'
     assert alone
@@ -141,7 +142,7 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
         it.poll()
         it.until('delivered', target_pid=target.pid)
         status = it.status()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert 'stopped' in failed['message']
     assert told == 'HUP'

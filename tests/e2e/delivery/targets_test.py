@@ -12,8 +12,9 @@ import pytest
 
 from pollreload.system import procfs
 from tests.support import sidecar, targets
-from tests.support.delivering import untold, watching
+from tests.support.delivering import watching
 from tests.support.sidecar import check, unique, watch, write
+from tests.support.targets import unsignalled
 
 
 def test_zombie_is_no_target(name: str, conf: str) -> None:
@@ -68,7 +69,7 @@ def test_pid_that_was_reused_is_held(name: str, conf: str, tmp_path: Path) -> No
             write(conf, 'second')
             it.poll()
             held = it.until('held')
-            assert untold(target)
+            assert unsignalled(target)
             os.utime(pidfile)
             it.poll()
             it.until('delivered', target_pid=target.pid)
@@ -90,7 +91,7 @@ def test_pidfile_of_a_process_of_another_name_is_held(
             write(conf, 'second')
             it.poll()
             held = it.until('held')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert held['reason'] == 'no target'
     assert alone
@@ -106,7 +107,7 @@ def test_nested_namespace_is_matched_only_when_asked(name: str, conf: str) -> No
         write(conf, 'second')
         it.poll()
         held = it.until('held')
-        assert untold(target)
+        assert unsignalled(target)
         all_.poll()
         all_.until('delivered', target_pid=target.pid)
         told = target.read()
@@ -125,7 +126,7 @@ def test_init_of_a_namespace_without_handler_is_held(name: str, conf: str) -> No
         write(conf, 'second')
         it.poll()
         held = it.until('held')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert held['reason'] == 'no handler'
     assert 'ignores SIGHUP' in held['message']
@@ -141,7 +142,7 @@ def test_target_that_may_not_be_signalled_is_named_once(name: str, conf: str) ->
             failed = it.until('failed', reason='not permitted')
             while 'failed attempts: 2' not in it.status():
                 it.until('polled')
-            assert untold(foreign)
+            assert unsignalled(foreign)
         with targets.start('handler', name=name) as ours:
             it.poll()
             it.until('delivered', target_pid=ours.pid)
@@ -167,7 +168,7 @@ def test_several_roots_are_listed_and_no_process_is_notified(
             write(conf, 'second')
             it.poll()
             held = it.until('held')
-        alone = untold(one) and untold(two)
+        alone = unsignalled(one) and unsignalled(two)
 
     assert held['reason'] == 'ambiguous'
     assert {str(one.pid), str(two.pid)} < set(re.findall(r'\d+', held['message']))
@@ -197,7 +198,7 @@ def test_select_says_which_of_several_are_notified(
             and target.read() == 'HUP'
         }
         it.poll()
-        alone = untold(old) and untold(new)
+        alone = unsignalled(old) and unsignalled(new)
 
     assert got == told
     assert alone
@@ -265,7 +266,7 @@ def test_decoy_of_the_same_15_bytes_is_never_signalled(
             it.poll()
             it.until('delivered', target_pid=right.pid)
             told = right.read()
-        alone = untold(wrong)
+        alone = unsignalled(wrong)
 
     assert held['reason'] == 'no target'
     assert told == 'HUP'

@@ -1,7 +1,6 @@
 """What --listen costs."""
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -24,16 +23,10 @@ from tests.support.sidecar import (
     unique,
     watch,
 )
+from tests.support.system_calls import traced
 from tests.support.targets import DEADLINE
 
 CI = os.environ.get('CI')
-
-
-def traced(trace: Path) -> list[list[str]]:
-    """Return the names of the system calls of each poll, with the sleep after it."""
-    names = [line.partition('(')[0] for line in trace.read_text().splitlines()]
-    ends = [at for at, name in enumerate(names) if name == 'rt_sigtimedwait']
-    return [names[one + 1:other + 1] for one, other in itertools.pairwise(ends)]
 
 
 def modules(*args: str) -> set[str]:

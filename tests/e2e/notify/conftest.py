@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sidecar import write
 from tests.support.url_server import Book, Server
 
 
@@ -15,14 +14,6 @@ def server() -> Iterator[Server]:
     """A server that answers 200 unless it is informed otherwise."""
     with Server() as it:
         yield it
-
-
-@pytest.fixture
-def conf(tmp_path: Path) -> str:
-    """A file to watch, with its first content."""
-    path = str(tmp_path / 'app.conf')
-    write(path, 'first')
-    return path
 
 
 @pytest.fixture

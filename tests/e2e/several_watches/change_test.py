@@ -24,8 +24,8 @@ def test_a_watch_that_stays_is_not_touched(config: str, apps: tuple[App, App]) -
         it.rest()
         again = it.until('started', watch='two')
         it.poll()
-        assert one.untold()
-        assert two.untold()
+        assert one.unsignalled()
+        assert two.unsignalled()
         assert told(it, one)
         assert told(it, two)
         assert it.poll() == []
@@ -71,12 +71,12 @@ def test_what_is_due_stays_due(config: str, apps: tuple[App, App]) -> None:
         it.rest()
         it.until('held', watch='one', reason='validation failed')
         assert fails(it, 'one', before + 1) > before
-        assert one.untold()
+        assert one.unsignalled()
         put(config, one.table(validate='true'), two.table())
         it.rest()
         it.until('delivered', watch='one')
         assert one.target.read() == 'HUP'
-        assert one.untold()
+        assert one.unsignalled()
 
 
 def test_signals_are_counted_over_a_change(tmp_path: Path, config: str) -> None:
@@ -97,7 +97,7 @@ def test_signals_are_counted_over_a_change(tmp_path: Path, config: str) -> None:
                 it.rest()
             it.poll()
             it.until('held', watch='one', reason='limit')
-            assert app.untold()
+            assert app.unsignalled()
 
 
 def test_another_signal_delivers_what_is_due(
@@ -117,7 +117,7 @@ def test_another_signal_delivers_what_is_due(
         assert it.poll() == []
         # At the start, and for the watch with another signal.
         assert it.named('one').count('baseline') == 2
-    assert one.untold()
+    assert one.unsignalled()
 
 
 def test_another_process_is_notified_of_what_is_due(
@@ -159,8 +159,8 @@ def test_other_paths_are_delivered_if_something_was_due(
         it.rest()
         it.until('baseline', watch='two')
         assert it.poll() == []
-        assert one.untold()
-        assert two.untold()
+        assert one.unsignalled()
+        assert two.unsignalled()
 
 
 def test_work_under_way_is_begun_again_by_other_settings(
@@ -210,12 +210,12 @@ def test_who_is_notified_from_now_on_may_not_have_what_is_done(
             it.until('delivered', watch='one')
             assert two.target.read() == 'HUP'
         assert it.poll() == []
-        assert two.untold()
-        assert one.untold()
+        assert two.unsignalled()
+        assert one.unsignalled()
         one.change()
         it.poll()
         assert two.target.read() == 'HUP'
-        assert one.untold()
+        assert one.unsignalled()
 
 
 def test_one_that_is_removed_stops_and_lets_go_of_its_ledger(
@@ -283,7 +283,7 @@ def test_one_that_is_removed_while_it_acts_is_broken_off(
             mark.close()
             assert mark.read() == ''
             assert told(it, one)
-    assert two.untold()
+    assert two.unsignalled()
 
 
 def test_one_that_gets_another_name_goes_on(

@@ -28,9 +28,9 @@ def test_each_notifies_its_own(config: str, apps: tuple[App, App]) -> None:
     put(config, one.table(), two.table())
     with begun(config) as it:
         assert told(it, one)
-        assert two.untold()
+        assert two.unsignalled()
         assert told(it, two)
-        assert one.untold()
+        assert one.unsignalled()
         idle = it.poll()
         status = it.stop()
 
@@ -91,7 +91,7 @@ def test_each_has_a_memory_and_a_status_file_of_its_own(
     ))
     with begun(config) as it:
         assert told(it, one)
-        assert two.untold()
+        assert two.unsignalled()
     one.change()
     with begun(config) as again:
         assert one.target.read() == 'HUP'
@@ -106,8 +106,8 @@ def test_each_has_a_memory_and_a_status_file_of_its_own(
         assert f'{app.comm}, SIGHUP' in shown[app.name]
         assert app.conf in shown[app.name]
         assert (done[app.name] or {})['done']
-    assert one.untold()
-    assert two.untold()
+    assert one.unsignalled()
+    assert two.unsignalled()
 
 
 @pytest.mark.parametrize('kind', ['directory', 'glob'])
@@ -182,8 +182,8 @@ def test_a_stop_signal_ends_all_at_once(
     assert (last['event'], last['signal'], last['watch']) == (
         'stopped', number.name, '',
     )
-    assert one.untold()
-    assert two.untold()
+    assert one.unsignalled()
+    assert two.unsignalled()
 
 
 @pytest.fixture

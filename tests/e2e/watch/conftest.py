@@ -2,20 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support import targets
-from tests.support.sidecar import unique, write
-
-
-@pytest.fixture
-def conf(tmp_path: Path) -> str:
-    """A file to watch, with its first content."""
-    path = str(tmp_path / 'app.conf')
-    write(path, 'first')
-    return path
+from tests.support.sidecar import unique
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 
 from tests.support import targets
 from tests.support.sidecar import Mark, unique, watch, write
-from tests.support.watching import comm, untold, watching
+from tests.support.targets import unsignalled
+from tests.support.watching import comm, watching
 
 
 def test_settle_waits_for_a_second_sight(conf: str, target: targets.Target) -> None:
@@ -19,7 +20,7 @@ def test_settle_waits_for_a_second_sight(conf: str, target: targets.Target) -> N
         it.poll()
         it.poll()
         status = it.status()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert 'content settling' in status
     assert alone
@@ -44,7 +45,7 @@ def test_empty_file_is_distrusted(conf: str, target: targets.Target) -> None:
         write(conf, '')
         it.poll()
         held = it.until('held', reason='became empty')
-        assert untold(target)
+        assert unsignalled(target)
         it.until('delivered')
 
     assert held['message'].startswith(f'{conf} became empty')
@@ -60,7 +61,7 @@ def test_ignored_names_are_no_change(tmp_path: Path, target: targets.Target) -> 
         for litter in ('a.skip', 'a~', '.a.swp', '..a'):
             (watched / litter).write_text('x')
         it.poll()
-        assert untold(target)
+        assert unsignalled(target)
         (watched / 'one.conf').unlink()
         (watched / 'two.conf').write_text('x')
         it.poll()
@@ -97,7 +98,7 @@ def test_many_changes_are_one_line(tmp_path: Path, target: targets.Target) -> No
         changed = it.until('changed')
         it.until('delivered')
         got = target.read()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert changed['message'].endswith('/4 and 4 more')
     assert changed['count'] == 9
@@ -110,7 +111,7 @@ def test_young_target_is_spared(conf: str, target: targets.Target) -> None:
         write(conf, 'second')
         it.poll()
         held = it.until('held')
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert held['reason'] == 'too young'
     assert 'younger than 3600 s (--min-uptime)' in held['message']
@@ -140,7 +141,7 @@ def test_validation_holds_until_it_agrees(
         write(conf, 'second')
         it.poll()
         held = it.until('held', reason='validation failed')
-        assert untold(target)
+        assert unsignalled(target)
         valid.touch()
         it.poll()
         it.until('delivered')
@@ -212,7 +213,7 @@ def test_splay_waits_before_notifying(conf: str, target: targets.Target) -> None
         it.until('changed')
         it.until('polled')
         it.until('polled')
-        assert untold(target)
+        assert unsignalled(target)
         it.poll()
         it.until('delivered')
 
@@ -237,7 +238,7 @@ def test_on_start_says_what_is_done_without_a_memory(
             target.signal(signal.SIGUSR1)
         first = target.read()
         then = it.poll()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert first == got
     assert then == []

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support import targets
 from tests.support.sidecar import watch, write
-from tests.support.watching import comm, line_of, told, untold, watching
+from tests.support.targets import unsignalled
+from tests.support.watching import comm, line_of, told, watching
 
 
 def test_path_that_goes_away_is_no_change(conf: str, target: targets.Target) -> None:
@@ -24,7 +25,7 @@ def test_path_that_goes_away_is_no_change(conf: str, target: targets.Target) -> 
         write(conf, 'first')
         it.poll()
         it.until('readable', path=conf)
-        assert untold(target)
+        assert unsignalled(target)
         os.unlink(conf)
         it.poll()
         it.until('unreadable')

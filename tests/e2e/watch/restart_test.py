@@ -8,7 +8,8 @@ from pathlib import Path
 from pollreload.system import ledger_file
 from tests.support import targets
 from tests.support.sidecar import watch, write
-from tests.support.watching import comm, told, untold, watching
+from tests.support.targets import unsignalled
+from tests.support.watching import comm, told, watching
 
 
 def test_ledger_remembers_over_a_restart(
@@ -28,7 +29,7 @@ def test_ledger_remembers_over_a_restart(
     with watch(*args) as it:
         it.until('delivered')
         got = target.read()
-        alone = untold(target)
+        alone = unsignalled(target)
 
     assert quiet == []
     assert got == 'HUP'
@@ -45,7 +46,7 @@ def test_corrupt_ledger_is_kept_and_no_process_is_notified(
             target, '--on-start', 'always', '--state-file', str(memory), conf,
     ) as it:
         it.poll()
-        alone = untold(target)
+        alone = unsignalled(target)
         good = told(it, conf, target)
 
     assert it.count('failed', reason='ledger') == 1

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support import targets
 from tests.support.sidecar import Mark, watch, write
-from tests.support.watching import comm, told, untold, watching
+from tests.support.targets import unsignalled
+from tests.support.watching import comm, told, watching
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
@@ -207,7 +208,7 @@ def test_many_signals_at_once_lose_nothing(conf: str, target: targets.Target) ->
         for _ in range(200):
             it.send(signal.SIGHUP)
             it.send(signal.SIGUSR1)
-        alone = untold(target)
+        alone = unsignalled(target)
         good = told(it, conf, target)
         status = it.stop()
 

@@ -5,7 +5,8 @@ import subprocess
 
 from tests.support import targets
 from tests.support.sidecar import watch, write
-from tests.support.watching import comm, told, untold, watching
+from tests.support.targets import unsignalled
+from tests.support.watching import comm, told, watching
 
 
 def test_change_is_delivered_once_and_said_in_order(
@@ -20,7 +21,7 @@ def test_change_is_delivered_once_and_said_in_order(
         got = target.read()
         write(conf, 'second')
         same = it.poll()
-        alone = untold(target)
+        alone = unsignalled(target)
         status = it.stop()
 
     assert status == 0

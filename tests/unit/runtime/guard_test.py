@@ -6,13 +6,7 @@ import os
 import pytest
 
 from pollreload.runtime import guard
-from pollreload.system import children, mounts, procfs
-
-
-@pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file system is one that can hang."""
-    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
+from pollreload.system import children, procfs
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,8 @@ from pollreload.runtime import hints
 from pollreload.settings import Settings
 from pollreload.system import procfs, visibility
 from tests.support import targets
-from tests.support.proc_tree import beside, plant, tree
+from tests.support.proc_tree import beside, plant
 from tests.support.sidecar import unique
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
-    return tree(tmp_path)
 
 
 def test_absent_names_what_is_there(root: str) -> None:

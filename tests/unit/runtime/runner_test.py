@@ -1,17 +1,12 @@
 """The commands of a watch."""
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from pollreload.runtime import runner
-
-
-def ended(pid: int) -> None:
-    """Wait until a child is dead, and leave it to be reaped."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+from tests.support.observer_child import ended
 
 
 def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:

@@ -3,49 +3,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pollreload.system import children
 from pollreload.system import command as command_of
-
-BLOCKED = (
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD,
-)
-
-
-def wait(pid: int) -> int | None:
-    """Wait until a child is dead, and return what ended() says."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    return children.ended(pid)
-
-
-def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child that has our files."""
-    pid, fd = children.fork(function, deaf=True)
-    assert wait(pid) == 0
-    return children.value(fd)
-
-
-def run(*command: str, **environment: str) -> int | None:
-    """Run a command to its end and return its status."""
-    return wait(command_of.spawn(command, environment))
-
-
-@pytest.fixture
-def blocked() -> Iterator[None]:
-    """Have signals blocked and ignored, as the loop has, and then as before."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-    before = {number: signal.getsignal(number) for number in BLOCKED[:-1]}
-    for number in before:
-        signal.signal(number, signal.SIG_IGN)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+from tests.support.commands import beside, run, wait
 
 
 def test_command_gets_its_environment_and_arguments(

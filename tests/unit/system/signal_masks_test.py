@@ -11,16 +11,10 @@ import pytest
 from pollreload.core.process import Masks, disposition
 from pollreload.system.signal_masks import masks as masks_of
 from tests.support import targets
-from tests.support.proc_tree import as_nobody, beside, plant, tree
+from tests.support.proc_tree import as_nobody, beside, plant
 
 HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
 MASKS = {'SigPnd': 0, 'ShdPnd': 0, 'SigBlk': 0, 'SigIgn': 0, 'SigCgt': 0}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
-    return tree(tmp_path)
 
 
 def test_no_masks_without_evidence(root: str) -> None:

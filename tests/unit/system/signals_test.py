@@ -11,18 +11,11 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pollreload.system import children, procfs, signals
+from pollreload.system import procfs, signals
 from tests.support import seccomp, targets
+from tests.support.proc_tree import beside
 
 HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
-
-
-def beside(function: Callable[[], Any]) -> Any:
-    """Return the value of a function from a child."""
-    pid, fd = children.fork(function)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert children.ended(pid) == 0
-    return children.value(fd)
 
 
 def as_nobody(function: Callable[[], Any]) -> Any:

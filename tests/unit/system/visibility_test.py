@@ -10,13 +10,7 @@ import pytest
 
 from pollreload.system import process_table, visibility
 from tests.support import targets
-from tests.support.proc_tree import beside, plant, tree
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
-    return tree(tmp_path)
+from tests.support.proc_tree import beside, plant
 
 
 def test_no_trouble_here() -> None:

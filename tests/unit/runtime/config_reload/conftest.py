@@ -6,13 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.sidecar import write
-from tests.support.watch_log import Log
-
-
-@pytest.fixture
-def log() -> Log:
-    """The log of the watches of a test."""
-    return Log()
 
 
 @pytest.fixture

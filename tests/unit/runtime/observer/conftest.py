@@ -6,30 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.runtime import guard
 from pollreload.system import mounts
-
-
-@pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file system is one that can hang."""
-    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(
-        request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[None]:
-    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here, nor
-    what did not answer in another test.
-    """
-    monkeypatch.setattr(guard, 'STUCK', {})
-    if 'mounted' not in request.fixturenames:
-        kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
-        monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
-        mounts.watched.cache_clear()
-    yield
-    mounts.watched.cache_clear()
 
 
 @pytest.fixture
@@ -49,3 +26,8 @@ def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
     yield mount
     mounts.watched.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def apart(elsewhere: None) -> None:
+    """Every test here is independent of the mounts of this machine."""

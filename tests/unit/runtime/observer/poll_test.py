@@ -17,13 +17,7 @@ from pollreload.settings import Settings
 from pollreload.system import children, procfs, reader
 from tests.support.observer_child import ended
 from tests.support.sidecar import write
-
-
-def failing(error: int) -> Callable[..., NoReturn]:
-    """Return a function that the kernel refuses."""
-    def call(*_: object, **__: object) -> NoReturn:
-        raise OSError(error, os.strerror(error))
-    return call
+from tests.support.world import failing
 
 
 def in_child(function: Callable[[], Any]) -> Any:

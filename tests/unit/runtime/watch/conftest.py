@@ -7,13 +7,6 @@ import pytest
 
 from pollreload.settings import Settings
 from tests.support.sidecar import unique, write
-from tests.support.watch_log import Log
-
-
-@pytest.fixture
-def log() -> Log:
-    """The log of the watches of a test."""
-    return Log()
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pollreload.runtime import guard
 from pollreload.system import (
-    mounts,
     process_table,
     procfs,
 )
@@ -28,16 +26,5 @@ def childless() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(
-        request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[None]:
-    """Whatever else is mounted on this machine (gvfs, lxcfs) is no matter here, nor
-    what did not answer in another test.
-    """
-    monkeypatch.setattr(guard, 'STUCK', {})
-    if 'mounted' not in request.fixturenames:
-        kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
-        monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
-        mounts.watched.cache_clear()
-    yield
-    mounts.watched.cache_clear()
+def apart(elsewhere: None) -> None:
+    """Every test here is independent of the mounts of this machine."""

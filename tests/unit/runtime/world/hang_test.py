@@ -13,21 +13,10 @@ from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.runtime import guard, ledger, runner
 from pollreload.system import (
     ledger_file,
-    mounts,
     pidfile,
 )
+from tests.support.observer_child import ended
 from tests.support.world import recalled
-
-
-def ended(pid: int) -> None:
-    """Wait until a child is dead, and leave it to be reaped."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-@pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file system is one that can hang."""
-    monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
 
 
 @pytest.fixture

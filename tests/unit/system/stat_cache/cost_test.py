@@ -1,7 +1,6 @@
 """How much an unchanged poll reads."""
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import time
@@ -26,6 +25,7 @@ from tests.support.cached_polls import (
     tick,
 )
 from tests.support.sidecar import unique, watch
+from tests.support.system_calls import traced
 
 
 @pytest.mark.parametrize('busy', [False, True])
@@ -233,13 +233,6 @@ def test_an_idle_look_at_a_directory_asks_once_for_each_name(
     eye.settle()
 
     assert calls(monkeypatch, eye) == ['stat'] * 5
-
-
-def traced(trace: Path) -> list[list[str]]:
-    """Return the names of the system calls of each poll, with the sleep after it."""
-    names = [line.partition('(')[0] for line in trace.read_text().splitlines()]
-    ends = [at for at, name in enumerate(names) if name == 'rt_sigtimedwait']
-    return [names[one + 1:other + 1] for one, other in itertools.pairwise(ends)]
 
 
 def test_an_idle_poll_of_a_file_is_at_most_five_system_calls(tmp_path: Path) -> None:

@@ -1,48 +1,27 @@
+"""Processes that match the conditions."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pollreload.core.process import Masks, Process
-from pollreload.system import process_table, procfs, visibility, wall_clock
+from pollreload.system import process_table, procfs
 from pollreload.system.signal_masks import masks as masks_of
 from tests.support import targets
-from tests.support.proc_tree import as_nobody, beside, plant, tree
+from tests.support.proc_tree import as_nobody, beside, plant
+from tests.support.processes import found
 
-HUP, USR1 = signal.SIGHUP, signal.SIGUSR1
 MASKS = {'SigPnd': 0, 'ShdPnd': 0, 'SigBlk': 0, 'SigIgn': 0, 'SigCgt': 0}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> str:
-    """A /proc in which we are pid 50, a child of 40 and a grandchild of 1."""
-    return tree(tmp_path)
-
-
-def found(*conditions: Any) -> set[int]:
-    """Return the pids that match, seen from beside."""
-    return set(beside(
-        lambda: [each.pid for each in process_table.matches(*conditions)],
-    ))
 
 
 def unique(name: str) -> str:
     """Return a name that no other run of these tests uses at the same time."""
     return f'{name}{os.getpid()}'
-
-
-# matches
 
 
 def test_matches_by_the_whole_comm(root: str) -> None:
@@ -360,9 +339,6 @@ def test_we_descend_from_our_parent() -> None:
     assert (parent.ancestor, child.ancestor) == (True, False)
 
 
-# read, started: which processes are alive
-
-
 def test_zombies_are_not_there(root: str) -> None:
     """State Z or X, and no other thread alive."""
     tree = Path(root)
@@ -474,167 +450,3 @@ def test_program_without_a_mapping_is_unknown(root: str) -> None:
 
     assert before == ''
     assert procfs.program(60, root) == '/bin/app 08:01 9'
-
-
-# family
-
-
-def test_family_is_the_process_and_its_live_children(root: str) -> None:
-    """With start times and arguments; a zombie is no worker any more."""
-    tree = Path(root)
-    plant(tree, 60, started=100)
-    plant(tree, 61, ppid=60, started=199)
-    plant(tree, 62, ppid=60, started=300, state='Z')
-    plant(tree, 63, ppid=1, started=300)
-    (tree / '64').mkdir()
-
-    found = process_table.family(60, root)
-
-    assert [each[:2] for each in found] == [(60, 100), (61, 199)]
-    assert process_table.family(64, root) == ()
-
-
-def test_real_reload_starts_new_children() -> None:
-    """After the HUP of a forking server there are younger ones."""
-    with targets.start('forking') as target:
-        before = process_table.family(target.pid)
-        target.signal(HUP)
-        assert target.read() == 'HUP'
-        after = process_table.family(target.pid)
-
-    assert {each[0] for each in before[1:]} == {*target.workers}
-    assert before[0] == after[0]
-    assert {*after} - {*before}
-
-
-# boot, pid_namespace
-
-
-def test_where_and_since_when_we_are(root: str) -> None:
-    """The ids of this boot and namespace; '' if they cannot be read."""
-    assert len(procfs.boot()) == 36
-    assert visibility.pid_namespace().startswith('pid:[')
-    assert procfs.boot(root) == ''
-    assert visibility.pid_namespace(root) == ''
-
-
-def test_no_descriptor_is_left_open(root: str) -> None:
-    """A sidecar runs for months."""
-    first = os.dup(0)
-    os.close(first)
-
-    process_table.matches(None, '.', None, True)
-    visibility.hidden()
-    list(visibility.inner_pids(1))
-
-    with open(os.devnull, encoding='ascii') as file:
-        assert file.fileno() == first
-        assert fcntl.fcntl(file, fcntl.F_GETFD) == fcntl.FD_CLOEXEC
-
-
-def test_the_boot_of_a_sandbox_is_its_time(tmp_path: Path) -> None:
-    """gVisor, without Sig* lines, makes up a boot id for each of its containers."""
-    (tmp_path / 'sys/kernel/random').mkdir(parents=True)
-    (tmp_path / 'sys/kernel/random/boot_id').write_text('made-up\n')
-    (tmp_path / 'self').mkdir()
-    (tmp_path / 'self/status').write_text('Name:\tx\n')
-    nothing = procfs.boot(str(tmp_path))
-    (tmp_path / 'stat').write_text('cpu 1 2\nbtime 1795459133\n')
-
-    assert nothing == ''
-    assert procfs.boot(str(tmp_path)) == 'btime 1795459133'
-
-
-# what kernels, gVisor and 9p print
-
-
-@pytest.mark.parametrize(('uids', 'uid', 'answer'), [
-    ([0, 0, 0, 0], 0, True), ([33, 33, 33, 33], 33, True),
-    # A setuid program that another user started, also after seteuid(2).
-    ([1000, 0, 0, 0], 0, False), ([0, 0, 1000, 0], 0, False),
-    ([1000, 33, 33, 33], 33, False),
-    # Root may be any user for a while.
-    ([0, 33, 0, 33], 33, True), ([0, 33, 0, 33], 0, False),
-    ([], 0, False), ([0], 0, False),
-])
-def test_real_and_saved_uid_count_for_uid(
-        uids: list[int], uid: int, answer: bool,
-) -> None:
-    """Any user can start a setuid program by a link of any name."""
-    assert process_table.runs_as(uids, uid) == answer
-
-
-def test_setuid_program_of_another_user_does_not_match_root(root: str) -> None:
-    """It cannot hold up a reload by being the second match, either."""
-    plant(Path(root), 60, 'app', lines=['Uid:\t0\t0\t0\t0'])
-    plant(Path(root), 61, 'app', lines=['Uid:\t1000\t0\t0\t0'])
-
-    matches = process_table.matches('app', None, 0, False, root)
-
-    assert [each.pid for each in matches] == [60]
-
-
-def test_real_setuid_program_of_another_user_does_not_match_root() -> None:
-    """As seen in the real /proc: the real uid stays that of the user."""
-    with targets.start('handler') as target:
-        def forge() -> list[bool]:
-            os.setresuid(65534, 0, 0)
-            mine = process_table.read(os.getpid(), uid=0)
-            os.setresuid(0, 0, 0)
-            return [mine is None, process_table.read(os.getpid(), uid=0) is not None]
-
-        both = beside(forge)
-        other = process_table.read(target.pid, uid=0)
-
-    assert both == [True, True]
-    assert other is not None
-
-
-LINES = st.one_of(
-    st.binary(max_size=200),
-    st.sampled_from([
-        b'', b'60 (app) S', b'60 (a) b) S 1 2 3', b'60 (app) S x ' + b'1 ' * 30,
-        b'60 (app) S ' + b'-1 ' * 30, b'60 (app) S ' + b'9' * 5000,
-        b'Uid:\t0', b'Uid:\tx\ty', b'NSpid:\t60\tx', b'NSpid:', b'NSpid:\t-1',
-        b'SigCgt:\tzz\nSigIgn:\t\nSigBlk:\t1 2\nSigPnd:\t0\nShdPnd:\t0',
-        b'State:\n', b'CapEff:\tx\nCapBnd:', b'Uid\n:\n',
-    ]),
-)
-MOUNTS = st.one_of(st.binary(max_size=200), st.sampled_from([
-    b'36 35 98:0 / /proc rw - proc ', b'36 35 98:0 / /proc rw - proc proc rw,gid=x',
-    b'36 35 98:0 / /proc rw - 9p aname=drvfs;path=C:\\Users;uid=0', b' - ',
-    b'36 35 x / /proc rw - proc proc rw,hidepid=,gid=5',
-]))
-
-
-@given(stat=LINES, status=LINES, comm=LINES, cmdline=LINES, mounts=MOUNTS)
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-def test_line_that_cannot_be_parsed_is_an_observation(
-        tmp_path: Path, stat: bytes, status: bytes, comm: bytes, cmdline: bytes,
-        mounts: bytes,
-) -> None:
-    """Nothing that a /proc prints, about us or others, ends a command."""
-    place = tmp_path / 'any'
-    shutil.rmtree(place, ignore_errors=True)
-    root = tree(place)
-    files = ('stat', stat), ('status', status), ('comm', comm), ('cmdline', cmdline)
-    plant(place, 60)
-    for where in (place / '60', place / '60' / 'task' / '60', place / '50'):
-        where.mkdir(parents=True, exist_ok=True)
-        for name, text in (*files, ('wchan', comm), ('mountinfo', mounts)):
-            (where / name).write_bytes(text)
-
-    process_table.matches(None, 'x', None, False, root)
-    process_table.matches('app', None, 0, True, root)
-    process_table.others(root)
-    procfs.started(60, root)
-    process_table.family(1, root)
-    procfs.boot(root)
-    masks_of(60, root)
-    visibility.trouble(root)
-    visibility.hidden(root)
-    visibility.lacks(5, root)
-    list(visibility.inner_pids(60, root))
-    wall_clock.lowest_offset(0, root)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pollreload.core import ledger_format
 from pollreload.core.attempt import Target
 from pollreload.core.observation import wake
+from pollreload.core.obstacle import disposed, obstacle
 from pollreload.core.process import Process
-from pollreload.core.signalling import disposed, obstacle
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited, keep, step
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept

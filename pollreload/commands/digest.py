@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
-from pollreload.core import change
+from pollreload.core.reading import Reading
 from pollreload.runtime import interrupt
 from pollreload.runtime.log import printable
 from pollreload.runtime.observer import Observer
@@ -76,7 +76,7 @@ def escape(match: re.Match[str]) -> str:
     return chr(value).encode('unicode_escape').decode('ascii')
 
 
-def read(path: str, ignore: Sequence[str]) -> change.Reading:
+def read(path: str, ignore: Sequence[str]) -> Reading:
     """Return what is at a path, however long it takes. Raises Ended on a signal."""
     settings = Settings((path,), ignore=tuple(ignore), max_file_size=None)
     observer = Observer(settings)

@@ -1,63 +1,23 @@
 """Whether the content of a watch has changed, has settled, and is due. Pure."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, assert_never
 
-# XXH3-128 of no bytes at all, as xxhsum -H2 prints it for an empty file.
-EMPTY = bytes.fromhex('99aa06d3014798d86001c324468d497f')
-# What stands for the digest of a member that cannot be read.
-UNREADABLE = b''
-# Reasons of a path at which nothing is; the reader has them for ENOENT and ENOTDIR.
-MISSING = 'no such file'
-NOT_A_DIRECTORY = 'not a directory'
-MATCHES_NOTHING = 'matches nothing'
-RECHECK = 0.25  # s until trouble is believed: with fsGroup a fresh file is EACCES
-MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbours
+from pollreload.core.reading import (
+    RECHECK,
+    Digest,
+    Known,
+    Snapshot,
+    Trouble,
+    all_unreadable,
+    believe,
+    differences,
+    is_absent,
+    troubled,
+)
+
 RESTLESS = 60.0  # s of change without rest that are worth a line
-
-
-class Reading(NamedTuple):
-    """What one look saw of one path.
-
-    kind: 'file', 'directory' or 'glob'; '' where the path could not be read.
-    files: name relative to the path -> XXH3-128 digest (16 bytes). The name
-        of a file that is itself the path is ''.
-    unreadable: name -> why, for a person ('permission denied'); the name ''
-        of a directory, a glob or nothing at all is the path as a whole, and
-        files is then empty.
-    """
-
-    kind: str
-    files: Mapping[str, bytes]
-    unreadable: Mapping[str, str]
-
-
-class Snapshot(NamedTuple):
-    """What one look saw: a Sight for each path, in the order of the paths.
-
-    newest: the latest mtime or ctime of the files and of the links on the
-        way, in seconds of CLOCK_REALTIME; 0.0 where it was not asked for.
-    """
-
-    readings: tuple[Reading, ...]
-    newest: float = 0.0
-
-
-class Known(NamedTuple):
-    """The content of one path, as last believed."""
-
-    kind: str
-    files: Mapping[str, bytes]
-
-
-class Trouble(NamedTuple):
-    """A path that is not readable: whole, or a member of it; since in seconds."""
-
-    reason: str
-    since: float
-    whole: bool = True
-    reported: bool = False
 
 
 class Memory(NamedTuple):
@@ -162,154 +122,6 @@ TABLE: dict[tuple[str, str], tuple[str, Action]] = {
     ('due', 'unsettled'): ('settling', 'settle'),
     ('due', 'settled'): ('due', 'report'),
 }
-Digest = Callable[[Sequence[Mapping[str, bytes] | None]], str]
-
-
-def trouble(sight: Reading, known: Known | None) -> str:
-    """Return why a path as a whole counts as unreadable, or ''."""
-    if not sight.kind or (sight.kind != 'file' and '' in sight.unreadable):
-        return sight.unreadable.get('', 'cannot be read')
-    if sight.files or sight.unreadable:
-        # Also of another kind than before: what is there is what counts.
-        return ''
-    if known is not None and known.kind == 'file':
-        # Docker makes such a directory in place of a file that is missing.
-        return {
-            'directory': 'is an empty directory now, and was a file',
-            'glob': MISSING,
-        }[sight.kind]
-    if known is None and sight.kind == 'glob':
-        return MATCHES_NOTHING
-    return ''
-
-
-def absent(reading: Reading) -> bool:
-    """Return whether nothing is at a path: not even a file that cannot be read."""
-    if reading.files:
-        return False
-    return not reading.unreadable or reading.unreadable.get('') in (
-        MISSING, NOT_A_DIRECTORY,
-    )
-
-
-def summary(sight: Reading) -> str:
-    """Return why members of a path are unreadable, the first one by name, or ''."""
-    names = sorted(sight.unreadable)
-    if not names:
-        return ''
-    more = f' (and {len(names) - 1} more)' if len(names) > 1 else ''
-    return f'{names[0]}: {sight.unreadable[names[0]]}{more}'
-
-
-def differences(
-        before: Sequence[Known | Reading | None],
-        after: Sequence[Known | Reading | None],
-) -> tuple[tuple[int, str], ...]:
-    """Return the position and name of each file that came, went or changed."""
-    found: list[tuple[int, str]] = []
-    for position, known in enumerate(after):
-        old = before[position] if position < len(before) else None
-        was: Mapping[str, bytes] = old.files if old is not None else {}
-        now: Mapping[str, bytes] = known.files if known is not None else {}
-        found += [
-            (position, name)
-            for name in sorted(was.keys() | now.keys())
-            if was.get(name) != now.get(name)
-        ]
-    return tuple(found)
-
-
-# What a look says when nothing is forgotten:
-#   the content of each path, the last known where it cannot be read;
-#   position -> why the path, or a member of it, cannot be read, and whether it
-#     is the path as a whole;
-#   whether any path could be read;
-#   the doubts, as in Memory, and when the last of them is over, 0.0 for none.
-Belief = tuple[
-    tuple[Known | None, ...], Mapping[int, tuple[str, bool]], bool,
-    Mapping[tuple[int, str], tuple[float, bytes]], float,
-]
-
-
-def patience(digest: bytes, was: bytes | None, grace: float, blank: bool) -> float:
-    """Return for how many seconds a digest that is not as it was is distrusted."""
-    if digest == UNREADABLE and was != UNREADABLE:
-        return RECHECK if blank else MEMBER_GRACE
-    if digest == EMPTY and was not in (None, EMPTY, UNREADABLE):
-        return grace
-    return 0.0
-
-
-def believe(memory: Memory, snapshot: Snapshot, now: float, grace: float) -> Belief:
-    """Return a look as it is believed: with what is known, and with doubts."""
-    contents: list[Known | None] = []
-    reasons: dict[int, tuple[str, bool]] = {}
-    doubts: dict[tuple[int, str], tuple[float, bytes]] = {}
-    ends = 0.0
-    readable = False
-    blank = memory.state == 'blank'
-    for position, sight in enumerate(snapshot.readings):
-        known = memory.known[position] if position < len(memory.known) else None
-        reason = trouble(sight, known)
-        if reason:
-            reasons[position] = reason, True
-            contents.append(known)
-            continue
-        readable = True
-        files = sight.files
-        if sight.unreadable:
-            reasons[position] = summary(sight), False
-            files = {**files, **dict.fromkeys(sight.unreadable, UNREADABLE)}
-        if known is not None and files == known.files:
-            # The common case: one dict is kept, and nothing is in doubt.
-            contents.append(known._replace(kind=sight.kind))
-            continue
-        contents.append(Known(sight.kind, files))
-        was = known.files if known is not None else {}
-        waits = [
-            (name, digest, patience(digest, was.get(name), grace, blank))
-            for name, digest in files.items()
-        ]
-        if was and not files:
-            # All of it at once: more often an unmounted file system than a deletion.
-            waits.append(('', EMPTY, grace))
-        for name, digest, seconds in waits:
-            if seconds:
-                since, before = memory.doubts.get((position, name), (now, digest))
-                # What was unreadable and is empty now is a new doubt.
-                since = since if before == digest else now
-                doubts[position, name] = since, digest
-                ends = max(ends, since + seconds)
-    return tuple(contents), reasons, readable, doubts, ends
-
-
-def unread(doubts: Mapping[tuple[int, str], tuple[float, bytes]]) -> bool:
-    """Return whether all that was in doubt was so because it could not be read."""
-    return bool(doubts) and all(digest == UNREADABLE for _, digest in doubts.values())
-
-
-def troubled(
-        memory: Memory, reasons: Mapping[int, tuple[str, bool]], now: float,
-) -> tuple[dict[int, Trouble], tuple[int, ...], tuple[int, ...]]:
-    """Return the troubles after a look, those to report now, and those that ended.
-
-    Trouble is believed from the second look on, and reported once until its
-    reason changes or it ends.
-    """
-    troubles: dict[int, Trouble] = {}
-    failing: list[int] = []
-    for position, (reason, whole) in reasons.items():
-        before = memory.troubles.get(position, Trouble(reason, now))
-        reported = before.reported and before.reason == reason
-        if not reported and now - before.since >= RECHECK:
-            failing.append(position)
-            reported = True
-        troubles[position] = Trouble(reason, before.since, whole, reported)
-    mended = [
-        position for position, before in memory.troubles.items()
-        if before.reported and position not in reasons
-    ]
-    return troubles, tuple(failing), tuple(mended)
 
 
 def observe(
@@ -329,8 +141,10 @@ def observe(
         # spends its life here.
         return memory._replace(read_at=began, ended_at=now), UNCHANGED
     before, was_away = memory.read_at, away(memory)
-    known, reasons, readable, doubts, ends = believe(memory, snapshot, now, grace)
-    troubles, failing, mended = troubled(memory, reasons, now)
+    known, reasons, readable, doubts, ends = believe(
+        memory.known, memory.doubts, snapshot, now, grace, memory.state == 'blank',
+    )
+    troubles, failing, mended = troubled(memory.troubles, reasons, now)
     memory = memory._replace(
         troubles=troubles, doubts=doubts, read_at=began, ended_at=now,
     )
@@ -356,7 +170,7 @@ def observe(
         saw = 'settled'
     # A path that cannot be read now is known as it was, and a target may read less.
     firm = f'{found} in part' if away(memory) else found
-    if readable and not (now < ends and unread(doubts)) and firm != memory.firm:
+    if readable and not (now < ends and all_unreadable(doubts)) and firm != memory.firm:
         memory = memory._replace(firm=firm, altered=now)
     recheck = any(not it.reported for it in troubles.values())
     state, action = TABLE[memory.state, saw]
@@ -370,7 +184,7 @@ def observe(
         case 'keep':
             pass
         case 'wait':
-            if any(map(absent, snapshot.readings)):
+            if any(map(is_absent, snapshot.readings)):
                 # Kept in the ledger as a version of which nothing is known yet.
                 memory = memory._replace(absent=True, known=known)
         case 'start over':

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, TABLE, Attempt, Target
 from pollreload.core.process import Process
+from pollreload.core.reading import Digest, Known, Trouble
 from pollreload.core.state import State
 
 
@@ -92,7 +93,7 @@ def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Target, .
     )
 
 
-def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State | None:
+def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
     """Return the state that a ledger keeps; None where it is of another watch.
 
     Raises ValueError, TypeError, KeyError or AttributeError where the ledger is
@@ -102,7 +103,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
         return None
     same_boot = bool(here.boot) and kept['boot'] == here.boot
     known = tuple(
-        None if each is None else change.Known(text(each['kind']), {
+        None if each is None else Known(text(each['kind']), {
             text(name): bytes.fromhex(digest) for name, digest in each['files'].items()
         }) for each in listed(kept['known'])
     )
@@ -133,7 +134,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: change.Digest) -> State 
             for place, name, at, digest in listed(kept['doubts'])
         } if same_boot else {},
         troubles={
-            count(place): change.Trouble(text(reason), number(at), bool(whole), True)
+            count(place): Trouble(text(reason), number(at), bool(whole), True)
             for place, reason, at, whole in listed(kept['troubles'])
         } if same_boot else {},
     )

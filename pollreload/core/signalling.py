@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from pollreload.core import change
 from pollreload.core.attempt import (
-    MOST_SENDS,
     READ_IT,
     Target,
-    broken,
-    failed,
-    moved,
     needless,
     of,
-    record,
-    unmarked,
 )
-from pollreload.core.process import HARMLESS, Choice, Process, disposition, verdict
+from pollreload.core.obstacle import Obstacle, disposed, obstacle
+from pollreload.core.process import Choice, Process
 from pollreload.core.progress import advance, ending
+from pollreload.core.sending import send
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.validation import start_validation
-from pollreload.core.verification import surviving
 from pollreload.settings import Settings, acts, signals
 
 
@@ -88,7 +82,14 @@ def notify(settings: Settings, state: State, world: World) -> State:
             kept.append(held)
     if not ready:
         return hold_back(state, kept, world)
-    return before(settings, state, world) or send(settings, state, ready, world)
+    waits = before(settings, state, world)
+    if waits is not None:
+        return waits
+    if not settings.dry_run:
+        return send(settings, state, ready, world)
+    for entry in ready:
+        world.send(entry.process, settings.signal.number)
+    return beyond(settings, state, world) if acts(settings) else state
 
 
 def persists(state: State, choice: Choice, world: World) -> State:
@@ -129,19 +130,6 @@ def beyond(settings: Settings, state: State, world: World) -> State:
         actions.spent(settings, state, world) or before(settings, state, world)
         or actions.start(settings, state, world)
     )
-
-
-def disposed(settings: Settings, process: Process, world: World) -> str:
-    """Return the disposition of a target for the signal, as it is now."""
-    return disposition(
-        world.masks(process.pid), settings.signal.number,
-        settings.signal.name in HARMLESS, process.init,
-    )
-
-
-def judged(settings: Settings, disposition: str) -> str:
-    """Return 'send', 'hold' or 'warn'; a signal that is to end it is not checked."""
-    return verdict('off' if ending(settings) else settings.handler_check, disposition)
 
 
 def needless_for(
@@ -197,88 +185,6 @@ PASS_OVER = 2.0
 FRESH = 0.25  # s for which a look is good enough to tell of it
 
 
-class Obstacle(NamedTuple):
-    """What keeps a signal from a target.
-
-    key: tells one from another; reason: in two words; says: for a person.
-    again: when it ends by itself, boot seconds; 0.0: not known.
-    """
-
-    key: str
-    reason: str
-    says: str
-    again: float = 0.0
-
-
-def obstacle(
-        settings: Settings, state: State, entry: Target, world: World,
-) -> Obstacle | None:
-    """Return what keeps the signal from one target now, or None."""
-    process, name = entry.process, settings.signal.name
-    if entry.phase == 'pending':
-        return Obstacle(
-            f'pending {process.pid}', 'pending',
-            f'{name} still waits for {process}, which is stopped or blocks it; '
-            f'it is not sent again on top of that',
-        )
-    if entry.sends >= MOST_SENDS:
-        return Obstacle(
-            f'limit {process.pid}', 'limit',
-            f'{process} was sent {name} {entry.sends} times for this content in vain; '
-            f'held until the content or the process changes',
-        )
-    uptime = settings.min_uptime
-    if uptime is None:
-        uptime = 10.0 if entry.disposition == 'unknown' else 1.0
-    old_enough = process.started / world.ticks + uptime
-    if world.now() < old_enough:
-        return Obstacle(
-            f'too young {process.pid}', 'too young',
-            f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
-        )
-    if judged(settings, entry.disposition) == 'hold':
-        return Obstacle(
-            f'no handler {process.pid}', 'no handler',
-            no_handler(process, name, entry.disposition, world),
-        )
-    if broken(state.deaths, state.deadly, entry.disposition) and (
-            not state.killed or entry.program in ('', state.killed)
-    ):
-        if state.deadly == 'runtime':
-            return Obstacle(
-                'breaker', 'breaker',
-                f'the runtime of {process.comm} catches {name}, and the program does '
-                f'not handle it: it died of it; held until another program file runs, '
-                f'or pollreload watch itself gets SIGHUP',
-            )
-        return Obstacle(
-            'breaker', 'breaker',
-            f'{state.deaths} targets in a row died of {name}; nothing more is sent '
-            f'until one has a handler, or pollreload watch itself gets SIGHUP',
-        )
-    return None
-
-
-def no_handler(process: Process, name: str, disposition: str, world: World) -> str:
-    """Return the message about a target that does not handle the signal."""
-    fate = 'ignores' if disposition == 'ignored' else 'has no handler and would die of'
-    child = world.below(process)
-    if child is not None:
-        return (
-            f'{process} {fate} {name}; its child {child} handles {name}: '
-            f'--process {child.comm}'
-        )
-    if disposition == 'ignored':
-        return (
-            f'{process} ignores {name}; held until it has a handler '
-            f'(--handler-check off sends it all the same)'
-        )
-    return (
-        f'{process} would die of {name}, because it has no handler; held until it has '
-        f'one (if it waits for {name} in sigwait, use --handler-check off)'
-    )
-
-
 def later(settings: Settings, state: State, world: World) -> State:
     """Return the state held until --splay or the backoff is over."""
     again = state.attempt.again
@@ -292,127 +198,4 @@ def later(settings: Settings, state: State, world: World) -> State:
         state, world, 'backoff', 'backoff',
         f'{what} is tried again in {again - world.now():.0f} s '
         f'(failures so far: {state.attempt.tries})', again,
-    )
-
-
-def send(
-        settings: Settings, state: State, ready: Sequence[Target], world: World,
-) -> State:
-    """Return the state after the signal went to each target that can take it."""
-    if settings.dry_run:
-        for entry in ready:
-            world.send(entry.process, settings.signal.number)
-        return beyond(settings, state, world) if acts(settings) else state
-    before = state
-    marked = state.attempt
-    for entry in ready:
-        sends = entry.sends + 1
-        marked = record(marked, moved(entry, 'marked')._replace(sends=sends))
-    # The mark is on disk before the signal is out: should this be the end of
-    # us, the next run knows that the targets may have half of a content.
-    state = state._replace(attempt=marked, version=change.void(state.version))
-    if not world.save(state):
-        return hold(
-            before, world, 'ledger', 'ledger',
-            'the ledger cannot be written, so nothing is sent',
-        )
-    sent, failures = False, []
-    family = {
-        each.name: world.family(each.process.pid) for each in ready
-    } if settings.verify_workers else {}
-    for entry in ready:
-        since = int(world.now() * world.ticks)
-        # A slow disk lay between, and exec(2) keeps the start time and not the
-        # handlers: what must be held now is looked for anew, as if it were gone.
-        held = judged(settings, disposed(settings, entry.process, world)) == 'hold'
-        how = 'gone' if held else world.send(entry.process, settings.signal.number)
-        if how in ('pidfd', 'kill'):
-            sent = True
-            target = entry._replace(family=family.get(entry.name, ()))
-            state = signalled(settings, state, target, how, since, world)
-        else:
-            state = state._replace(attempt=unmarked(state.attempt, entry))
-            if how != 'gone':
-                failures.append((how, entry.process))
-    if failures:
-        state = unsent(settings, state, failures, world)
-        attempt = failed(state.attempt, world.now(), world.jitter())
-        state = state._replace(attempt=attempt, outcome='failed')
-    if not sent:
-        # Nobody was told, so what was done before still is.
-        content = state.version._replace(delivered=before.version.delivered)
-        return state._replace(
-            version=content, next=state.attempt.again if failures else 0.0,
-        )
-    stage = Surviving(world.now() + settings.survive)
-    state = state._replace(stage=stage, next=stage.until)
-    return state if settings.survive else surviving(settings, state, stage, world)
-
-
-def signalled(
-        settings: Settings, state: State, entry: Target, how: str, since: int,
-        world: World,
-) -> State:
-    """Return the state after the signal went to one target, and say so.
-
-    since: the clock tick just before it went.
-    """
-    warning = ''
-    if judged(settings, entry.disposition) == 'warn':
-        warning = f', which has no handler for it ({entry.disposition})'
-    elif entry.disposition == 'runtime' and entry.name not in {
-            each.name for each in state.notified
-    }:
-        warning = (
-            '; its language runtime catches every signal, so it is unknown whether '
-            'the program handles it'
-        )
-    entry = moved(entry, 'marked')._replace(
-        sends=entry.sends + 1, at=world.now(), since=since,
-    )
-    state = advance(
-        settings, state, entry, 'asked to end' if ending(settings) else 'signalled',
-        world, warning, how=how, disposition=entry.disposition,
-    )
-    return state._replace(hold='')
-
-
-# EACCES of kill(2), which no uid and no capability changes.
-DENIED = (
-    'a security module (AppArmor, SELinux) denies it; allow the signal in its policy'
-)
-
-
-def unsent(
-        settings: Settings, state: State, failures: Sequence[tuple[str, Process]],
-        world: World,
-) -> State:
-    """Return the state after signals that could not be sent; why is said once."""
-    name = settings.signal.name
-    reasons = {
-        'refused': 'not permitted', 'denied': 'not permitted', 'full': 'queue full',
-        'foreign': 'proc',
-    }
-    says = []
-    for how, _ in failures[1:]:
-        # They share the line of the first.
-        world.unsaid(reasons[how])
-    for how, process in failures:
-        if how == 'refused':
-            says.append(
-                f'not permitted to send {name} to {process.comm} (pid {process.pid}, '
-                f'uid {process.uid}) as {world.us}; {world.entitle()}',
-            )
-        elif how == 'denied':
-            says.append(f'not permitted to send {name} to {process}: {DENIED}')
-        elif how == 'full':
-            says.append(f'the queue of {process} is full; {name} did not go in')
-        else:
-            says.append(
-                '/proc belongs to another pid namespace; mount that of this one there',
-            )
-    return hold(
-        state, world, ' '.join(f'{how} {process.pid}' for how, process in failures),
-        reasons[failures[0][0]], '; '.join(says), event='failed',
-        target_pid=failures[0][1].pid,
     )

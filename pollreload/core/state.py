@@ -12,6 +12,7 @@ from pollreload.core.attempt import (
     failed,
 )
 from pollreload.core.process import Choice, Masks, Process
+from pollreload.core.reading import Digest, Reading, Snapshot
 from pollreload.core.stage import Stage
 
 HOUR = 3600.0  # s until a hold is logged again
@@ -104,7 +105,7 @@ class State(NamedTuple):
     dates: bool = False
     dated: float = 0.0
     dated_at: float = 0.0
-    stirring: tuple[change.Reading, ...] = ()
+    stirring: tuple[Reading, ...] = ()
     saved: object = None
     pace: Pace = Pace()
     key: str = ''
@@ -149,8 +150,8 @@ class World(NamedTuple):
 
     now: Callable[[], float]
     jitter: Callable[[], float]
-    read: Callable[[bool], change.Snapshot | None]
-    digest: change.Digest
+    read: Callable[[bool], Snapshot | None]
+    digest: Digest
     targets: Callable[[], Choice]
     absent: Callable[[], str]
     born: Callable[[Process], float]

@@ -4,7 +4,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from pollreload.core import change, feedback
-from pollreload.core.observation import late, see
+from pollreload.core.baseline import late
+from pollreload.core.observation import see
 from pollreload.core.signalling import notify
 from pollreload.core.stage import (
     Acting,

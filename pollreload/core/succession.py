@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
-from pollreload.core.observation import tell_again
+from pollreload.core.baseline import tell_again
 from pollreload.core.process import HANDLED, Process, disposition, roots
 from pollreload.core.progress import advance
 from pollreload.core.state import State, World

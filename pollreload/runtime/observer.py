@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from pollreload.core import change
+from pollreload.core.reading import Reading, Snapshot
 from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, reader, stat_cache
@@ -60,7 +60,7 @@ class Observer:
         """Return whether a first part is among these."""
         return (due.start - 1) // self.parts != (due.stop - 1) // self.parts
 
-    def poll(self, dates: bool) -> change.Snapshot | None:
+    def poll(self, dates: bool) -> Snapshot | None:
         """Return a snapshot; None if the poll goes on, or a stop was asked for."""
         if self.pid:
             return self.collect()
@@ -87,7 +87,7 @@ class Observer:
     def read(
             self, dates: bool, terms: stat_cache.Terms | None,
             stop: Callable[[], bool] = reader.never,
-    ) -> change.Snapshot | None:
+    ) -> Snapshot | None:
         """Read all paths. terms: None if stat proves nothing."""
         settings = self.settings
         if len(self.caches) != len(settings.paths):
@@ -99,7 +99,7 @@ class Observer:
 
     def fork(
             self, dates: bool, terms: stat_cache.Terms | None,
-    ) -> change.Snapshot | None:
+    ) -> Snapshot | None:
         """Begin to read in a child. Return a snapshot only if there can be none."""
         if terms is None:
             self.caches = []
@@ -124,7 +124,7 @@ class Observer:
         ]
         return readings, snapshot.newest, caches, self.tally
 
-    def collect(self) -> change.Snapshot | None:
+    def collect(self) -> Snapshot | None:
         """Return the snapshot that a child has read; None while it still reads."""
         status = children.ended(self.pid)
         if status is None:
@@ -133,7 +133,7 @@ class Observer:
         if status:
             return unreadable(self.settings.paths, children.fault(status, self.fd))
         found, newest, caches, self.tally[:] = cast(Any, children.value(self.fd))
-        readings = tuple(change.Reading(*each) for each in found)
+        readings = tuple(Reading(*each) for each in found)
         if caches is not None:
             self.next = self.end
             self.caches = [
@@ -141,7 +141,7 @@ class Observer:
                 else stat_cache.revived(reading, plain)
                 for reading, plain in zip(readings, caches, strict=True)
             ]
-        return change.Snapshot(readings, newest)
+        return Snapshot(readings, newest)
 
     def close(self) -> None:
         """End a poll that is under way."""
@@ -170,6 +170,6 @@ class Observer:
         return self.hangs
 
 
-def unreadable(paths: Sequence[str], reason: str) -> change.Snapshot:
+def unreadable(paths: Sequence[str], reason: str) -> Snapshot:
     """Return a snapshot in which no path could be read."""
-    return change.Snapshot(tuple(change.Reading('', {}, {'': reason}) for _ in paths))
+    return Snapshot(tuple(Reading('', {}, {'': reason}) for _ in paths))

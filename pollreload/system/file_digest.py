@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from xxhash import xxh3_128, xxh3_128_digest
 
-from pollreload.core.change import EMPTY
+from pollreload.core.reading import EMPTY
 from pollreload.system.safe_open import check_regular, open_regular
 
 CHUNK = 1 << 18  # bytes read at once: they stay in the second cache of a core

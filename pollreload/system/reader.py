@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
-from pollreload.core.change import Reading, Snapshot
+from pollreload.core.reading import Reading, Snapshot
 from pollreload.system.file_digest import NAME, Progress, Stopped, masked, reason
 from pollreload.system.globs import matches_itself, split
 from pollreload.system.path_steps import points, wildcard

@@ -14,7 +14,7 @@ from itertools import islice
 from operator import attrgetter, eq
 from typing import NamedTuple
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 
 FIELDS = attrgetter('st_ino', 'st_dev', 'st_size', 'st_mtime_ns', 'st_ctime_ns')
 UNSURE = -1  # no stamp: hash() never returns it

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 from pollreload.system.file_digest import NAME, Progress, read, reason, vanished
 from pollreload.system.globs import advance, matcher, passing
 from pollreload.system.path_steps import points, steps

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 
-from pollreload.core.change import Snapshot
+from pollreload.core.reading import Snapshot
 from pollreload.settings import IGNORED
 from pollreload.system import reader, stat_cache
 from pollreload.system.reader import poll

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 from pollreload.settings import IGNORED
 from pollreload.system import file_digest, walk
 from pollreload.system.file_digest import Progress

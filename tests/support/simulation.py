@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pollreload.core import change, ledger_format, observation
+from pollreload.core import ledger_format, observation
 from pollreload.core import step as step_module
 from pollreload.core.attempt import Member
 from pollreload.core.process import (
@@ -26,6 +26,7 @@ from pollreload.core.process import (
     choose,
     disposition,
 )
+from pollreload.core.reading import EMPTY, Reading, Snapshot
 from pollreload.core.stage import word
 from pollreload.core.state import State, World, known
 from pollreload.settings import Settings, acts, bare, signals
@@ -107,12 +108,12 @@ class Event(NamedTuple):
 
 def blob(label: str) -> bytes:
     """Return the digest of a version that goes by a label."""
-    return change.EMPTY if label == 'empty' else label.encode().ljust(16, b'.')
+    return EMPTY if label == 'empty' else label.encode().ljust(16, b'.')
 
 
 def label(digest: bytes) -> str:
     """Return the label of a version by its digest."""
-    if digest == change.EMPTY:
+    if digest == EMPTY:
         return 'empty'
     return digest.rstrip(b'.').decode() or 'unreadable'
 
@@ -486,7 +487,7 @@ class Simulation:
             entitle=lambda: 'run as the same uid, or as root with CAP_KILL',
         )
 
-    def look(self, dates: bool) -> change.Snapshot | None:
+    def look(self, dates: bool) -> Snapshot | None:
         """Look at the one path."""
         self.hung = self.now < self.hangs_until
         if self.hung:
@@ -495,32 +496,32 @@ class Simulation:
             self.put(f'torn{self.stay}', restless=True)
         if self.missing:
             self.seen = 'missing'
-            return change.Snapshot((change.Reading('', {}, {'': 'no such file'}),))
+            return Snapshot((Reading('', {}, {'': 'no such file'}),))
         if self.lost:
             self.seen = 'gone'
-            return change.Snapshot((change.Reading('directory', {}, {}),))
+            return Snapshot((Reading('directory', {}, {}),))
         if not self.readable:
             self.seen = 'unreadable'
-            return change.Snapshot((self.unreadable(),))
+            return Snapshot((self.unreadable(),))
         self.looked, self.seen = True, self.content
         second = {
-            '': (), 'there': (change.Reading('file', {'': blob('N')}, {}),),
-            'away': (change.Reading('', {}, {'': 'no such file'}),),
+            '': (), 'there': (Reading('file', {'': blob('N')}, {}),),
+            'away': (Reading('', {}, {'': 'no such file'}),),
         }[self.beside]
         files = {} if self.content == 'gone' else {'f': blob(self.content)}
         if self.layout == 'directory':
-            sight = change.Reading('directory', {**files, 'n': blob('N')}, {})
+            sight = Reading('directory', {**files, 'n': blob('N')}, {})
         else:
-            sight = change.Reading('file', {'': blob(self.content)}, {})
-        return change.Snapshot((sight, *second), self.dated)
+            sight = Reading('file', {'': blob(self.content)}, {})
+        return Snapshot((sight, *second), self.dated)
 
-    def unreadable(self) -> change.Reading:
+    def unreadable(self) -> Reading:
         """Return the sight of a version that cannot be read."""
         if self.layout == 'directory':
-            return change.Reading(
+            return Reading(
                 'directory', {'n': blob('N')}, {'f': 'permission denied'},
             )
-        return change.Reading('', {}, {'': 'permission denied'})
+        return Reading('', {}, {'': 'permission denied'})
 
     def choice(self) -> Choice:
         """Return the targets, as runtime.targets finds them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
-from pollreload.core import change
+from pollreload.core.reading import Reading, unreadable_members, whole_trouble
 from pollreload.runtime import advice, guard, interrupt, targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
@@ -53,7 +53,7 @@ UNKNOWN_KIND = (
 )
 
 
-def readings(settings: Settings) -> list[change.Reading | None]:
+def readings(settings: Settings) -> list[Reading | None]:
     """Return what is read at each path; None for one that does not answer in time.
 
     Raises interrupt.Ended; the caller has blocked those signals.
@@ -61,7 +61,7 @@ def readings(settings: Settings) -> list[change.Reading | None]:
     observers = [
         Observer(settings._replace(paths=(path,))) for path in settings.paths
     ]
-    seen: dict[int, change.Reading] = {}
+    seen: dict[int, Reading] = {}
     deadline = procfs.now() + PATIENCE
     try:
         while True:
@@ -79,7 +79,7 @@ def readings(settings: Settings) -> list[change.Reading | None]:
 
 
 def paths(
-        names: Sequence[str], seen: Sequence[change.Reading | None],
+        names: Sequence[str], seen: Sequence[Reading | None],
 ) -> Iterator[Row]:
     """Say of each path whether it can be read, and what its file system means."""
     try:
@@ -98,7 +98,7 @@ def paths(
             yield from mounted(path, sight, at)
 
 
-def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -> Row:
+def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
     """Say whether a path can be read, how many files that are, and where."""
     if sight is None:
         return Row(
@@ -106,7 +106,7 @@ def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -
             'see to the server or the daemon of its mount; watch would log '
             '`stalled` and tell nobody meanwhile',
         )
-    trouble = change.trouble(sight, None)
+    trouble = whole_trouble(sight, None)
     if trouble:
         who = f' as {targets.us()}' if trouble == 'permission denied' else ''
         remedy = REMEDIES.get(trouble, NAME_ANOTHER)
@@ -119,7 +119,7 @@ def readable(path: str, sight: change.Reading | None, at: mounts.Place | None) -
         says += f', {at.kind}' + (', laid out by a kubelet' if at.kubelet else '')
     if sight.unreadable:
         return Row(
-            'path', 'warn', path, f'{says}; not readable: {change.summary(sight)}',
+            'path', 'warn', path, f'{says}; not readable: {unreadable_members(sight)}',
             'changes of it are not seen; make it readable, or leave it out by --ignore',
         )
     if not count:
@@ -138,7 +138,7 @@ def meant(path: str) -> str:
         return ''
 
 
-def mounted(path: str, sight: change.Reading | None, at: mounts.Place) -> Iterator[Row]:
+def mounted(path: str, sight: Reading | None, at: mounts.Place) -> Iterator[Row]:
     """Say what there is to know about the mount of a path, if anything."""
     found = advice.mounted(at, sight is not None and sight.kind == 'file')
     if found:

@@ -13,7 +13,7 @@ from pollreload.core.process import (
     short,
     verdict,
 )
-from pollreload.core.signalling import DENIED
+from pollreload.core.sending import DENIED
 from pollreload.runtime import targets
 from pollreload.settings import Settings
 from pollreload.system import process_table, procfs, signals, visibility

@@ -13,7 +13,8 @@ import pytest
 
 from pollreload.commands import check as command
 from pollreload.core import step
-from pollreload.core.change import Memory, Trouble
+from pollreload.core.change import Memory
+from pollreload.core.reading import Trouble
 from pollreload.core.stage import (
     Acting,
     Confirming,

@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollreload.core import change
-from pollreload.core.change import Decision, Known, Memory, Reading, Snapshot, observe
+from pollreload.core.change import Decision, Memory, observe
+from pollreload.core.reading import (
+    EMPTY,
+    Known,
+    Reading,
+    Snapshot,
+    differences,
+    is_absent,
+    unreadable_members,
+    whole_trouble,
+)
 from tests.support.simulation import blob, fingerprint
 
-A, B, C, EMPTY = blob('A'), blob('B'), blob('C'), change.EMPTY
+A, B, C = blob('A'), blob('B'), blob('C')
 
 
 def file(digest: bytes) -> Reading:
@@ -214,7 +224,7 @@ def test_what_came_went_and_changed_is_told_apart_by_path():
         Known('file', {'': A}), None,
     )
 
-    assert change.differences(before, behind) == (
+    assert differences(before, behind) == (
         (0, 'a'), (0, 'b'), (0, 'c'), (1, ''), (2, ''),
     )
 
@@ -381,7 +391,7 @@ def test_path_whose_kind_changes_and_changes_back_is_watched_on():
 ])
 def test_absent_is_a_path_without_any_file(reading, answer):
     """Rule 10: what cannot be read is not taken for absent."""
-    assert change.absent(reading) is answer
+    assert is_absent(reading) is answer
 
 
 @pytest.mark.parametrize(('sight', 'known', 'reason'), [
@@ -416,7 +426,7 @@ def test_absent_is_a_path_without_any_file(reading, answer):
 ])
 def test_what_counts_as_unreadable(sight, known, reason):
     """A path is unreadable as a whole only where nothing can be said of it."""
-    assert change.trouble(sight, known) == reason
+    assert whole_trouble(sight, known) == reason
 
 
 @pytest.mark.parametrize(('unreadable', 'words'), [
@@ -426,7 +436,7 @@ def test_what_counts_as_unreadable(sight, known, reason):
 ])
 def test_unreadable_members_are_summed_up(unreadable, words):
     """The first by name speaks for all."""
-    assert change.summary(directory({}, unreadable)) == words
+    assert unreadable_members(directory({}, unreadable)) == words
 
 
 def test_trouble_is_believed_at_the_second_look():

@@ -13,20 +13,21 @@ from pollreload.core import change, ledger_format
 from pollreload.core.attempt import Attempt, Target
 from pollreload.core.ledger_format import Here, dump, revive
 from pollreload.core.process import Process
+from pollreload.core.reading import EMPTY, UNREADABLE, Known
 from pollreload.core.state import State
 from tests.support.simulation import blob, fingerprint
 
 HERE = Here('key', 'boot', 'pid:[1]')
 NAMES = st.binary(max_size=8).map(os.fsdecode)
 TIMES = st.floats(0.0, 1e9)
-DIGESTS = st.sampled_from((blob('A'), blob('B'), change.EMPTY, change.UNREADABLE))
+DIGESTS = st.sampled_from((blob('A'), blob('B'), EMPTY, UNREADABLE))
 PHASES = {
     'failed': 'failed', 'up to date': 'up to date', 'terminating': 'terminating',
     'sent': 'pending', 'pending': 'pending', 'delivered': 'pending',
     'verified': 'pending',
 }
 KNOWN = st.none() | st.builds(
-    change.Known, st.sampled_from(('file', 'directory', 'glob')),
+    Known, st.sampled_from(('file', 'directory', 'glob')),
     st.dictionaries(NAMES, DIGESTS, max_size=3),
 )
 NUMBERS = st.integers(0, 2**52)
@@ -106,8 +107,8 @@ def test_what_comes_back_is_written_the_same(state):
 
 STATE = State(
     version=change.Memory(
-        'due', (change.Known('file', {'': blob('B')}),), '=B', '=B', 50.0, '=A',
-        left=40.0, firm='=B', altered=44.0, doubts={(0, ''): (45.0, change.EMPTY)},
+        'due', (Known('file', {'': blob('B')}),), '=B', '=B', 50.0, '=A',
+        left=40.0, firm='=B', altered=44.0, doubts={(0, ''): (45.0, EMPTY)},
     ),
     attempt=Attempt('=B', (
         Target(Process(41, 1, 4000, 'app'), 1, 'sent', 49.0, 4900),

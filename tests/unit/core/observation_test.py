@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from pollreload.core.change import Reading
 from pollreload.core.observation import named
+from pollreload.core.reading import Reading
 from pollreload.settings import Settings
 
 

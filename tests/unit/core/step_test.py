@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from pollreload.core import change, observation, step
+from pollreload.core import observation, step
 from pollreload.core.attempt import Attempt
-from pollreload.core.change import Memory, Trouble
+from pollreload.core.change import Memory
 from pollreload.core.process import Choice
+from pollreload.core.reading import EMPTY, Reading, Snapshot, Trouble
 from pollreload.core.stage import Surviving, Verifying
 from pollreload.core.state import State, hold
 from pollreload.settings import Settings
@@ -177,8 +178,8 @@ def test_a_hold_is_said_again_to_who_asks():
 def test_a_baseline_counts_the_files(files, words):
     """The baseline says how much there is, and never what is in it."""
     world = Simulation(WATCH._replace(paths=('/d',)))
-    sight = change.Reading('directory', files, {})
-    world.world = world.world._replace(read=lambda dates: change.Snapshot((sight,)))
+    sight = Reading('directory', files, {})
+    world.world = world.world._replace(read=lambda dates: Snapshot((sight,)))
 
     world.run(1.0)
 
@@ -189,10 +190,10 @@ def test_a_baseline_leaves_out_what_cannot_be_read():
     """A path that is not readable yet counts for nothing."""
     world = Simulation(WATCH._replace(paths=('/c', '/x')))
     readings = (
-        change.Reading('file', {'': blob('A')}, {}),
-        change.Reading('', {}, {'': 'gone'}),
+        Reading('file', {'': blob('A')}, {}),
+        Reading('', {}, {'': 'gone'}),
     )
-    world.world = world.world._replace(read=lambda dates: change.Snapshot(readings))
+    world.world = world.world._replace(read=lambda dates: Snapshot(readings))
 
     world.run(1.0)
 
@@ -228,11 +229,11 @@ def test_many_changes_are_counted():
     world = Simulation(WATCH._replace(paths=('/d/',), settle=0.0))
     names = 'abcdefg'
     readings = [
-        change.Reading('directory', {name: blob(each) for name in names}, {})
+        Reading('directory', {name: blob(each) for name in names}, {})
         for each in 'AB'
     ]
     world.world = world.world._replace(
-        read=lambda dates: change.Snapshot((readings[world.now > 1002.0],)),
+        read=lambda dates: Snapshot((readings[world.now > 1002.0],)),
         send=lambda process, number: 'gone',
     )
 
@@ -259,12 +260,12 @@ def test_trouble_names_the_path_and_the_reason():
 def test_empty_names_the_file_that_became_empty():
     """An unreadable neighbour that comes before it by name is not called empty."""
     world = Simulation(WATCH._replace(paths=('/d',)))
-    before = change.Reading('directory', {'a': blob('A'), 'b': blob('B')}, {})
-    behind = change.Reading(
-        'directory', {'b': change.EMPTY}, {'a': 'permission denied'},
+    before = Reading('directory', {'a': blob('A'), 'b': blob('B')}, {})
+    behind = Reading(
+        'directory', {'b': EMPTY}, {'a': 'permission denied'},
     )
     world.world = world.world._replace(
-        read=lambda dates: change.Snapshot((behind if world.now > 1002.0 else before,)),
+        read=lambda dates: Snapshot((behind if world.now > 1002.0 else before,)),
     )
     world.seen = 'empty'
 

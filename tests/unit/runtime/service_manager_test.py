@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from pollreload.core.change import Memory, Trouble
+from pollreload.core.change import Memory
+from pollreload.core.reading import Trouble
 from pollreload.core.state import State
 from pollreload.errors import UsageError
 from pollreload.runtime import service_manager

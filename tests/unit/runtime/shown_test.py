@@ -7,6 +7,7 @@ import pytest
 import xxhash
 
 from pollreload.core import change, ledger_format
+from pollreload.core.reading import Known
 from pollreload.core.state import State
 from pollreload.runtime import shown
 from pollreload.system.fingerprint import fingerprint as fingerprint_of
@@ -42,7 +43,7 @@ def test_short_secret_cannot_be_found_by_trying_all() -> None:
 def test_same_version_is_shown_alike_and_another_is_not() -> None:
     """Also over a restart, by the key in the ledger."""
     state = shown.keyed(State(version=change.Memory(
-        state='current', known=(change.Known('file', {}),), delivered='a' * 32,
+        state='current', known=(Known('file', {}),), delivered='a' * 32,
         seen='a' * 32,
     )))
 

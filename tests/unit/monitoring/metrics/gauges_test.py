@@ -8,6 +8,7 @@ import pytest
 
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
+from pollreload.core.reading import Trouble
 from pollreload.core.state import State
 from pollreload.monitoring.record import BOUNDS
 from pollreload.runtime.shown import shown
@@ -121,7 +122,7 @@ def test_failures_in_a_row_and_the_time_to_the_next() -> None:
 def test_paths_that_cannot_be_read_are_counted() -> None:
     """A member of a directory is none."""
     it = record(paths=('/a', '/b', '/c'))
-    trouble = change.Trouble('permission denied', 1.0)
+    trouble = Trouble('permission denied', 1.0)
     it.after(seen(troubles={
         0: trouble, 1: trouble._replace(whole=False), 2: trouble,
     }))

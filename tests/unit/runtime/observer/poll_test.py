@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pollreload.core.change import Reading, Snapshot
+from pollreload.core.reading import Reading, Snapshot
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import children, procfs, reader

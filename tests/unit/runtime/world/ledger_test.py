@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pollreload.core import change, ledger_format
+from pollreload.core.reading import Known
 from pollreload.core.state import State
 from pollreload.errors import LedgerError, LedgerKept
 from pollreload.runtime import ledger, runner, world
@@ -28,7 +29,7 @@ def test_state_is_recalled_as_it_was_kept(tmp_path: Path) -> None:
     none = recalled(path)
     here = ledger.whereabouts(Settings(('/a',), 'x'))
     content = change.Memory(
-        'current', (change.Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0,
+        'current', (Known('file', {'': b'x' * 16}),), 'print', 'seen', 1.0,
         'done',
     )
     ledger_file.save(str(path), ledger_format.dump(State(version=content), here))
@@ -70,7 +71,7 @@ def test_ledger_that_speaks_of_the_future_is_kept_aside(tmp_path: Path) -> None:
     """Its times are of another clock, and would never come."""
     path = str(tmp_path / 'memory')
     here = ledger_format.Here('key', procfs.boot(), visibility.pid_namespace())
-    known = change.Known('file', {'': b'0' * 16})
+    known = Known('file', {'': b'0' * 16})
     state = State(version=change.Memory(
         state='current', known=(known,), seen='a', delivered='a',
         seen_at=procfs.now() + 60.0,

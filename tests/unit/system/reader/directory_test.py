@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from pollreload.core.change import EMPTY, Reading
+from pollreload.core.reading import EMPTY, Reading
 from pollreload.system import file_digest, safe_open, walk
 from pollreload.system.reader import poll
 from tests.support.readings import before_read, lost, members, nobody, see, write

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import EMPTY, Reading
+from pollreload.core.reading import EMPTY, Reading
 from pollreload.settings import IGNORED
 from pollreload.system import file_digest, reader
 from pollreload.system.file_digest import Progress

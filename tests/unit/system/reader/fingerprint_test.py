@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import EMPTY
+from pollreload.core.reading import EMPTY
 from pollreload.system import stat_cache
 from pollreload.system.fingerprint import fingerprint
 from pollreload.system.reader import TERMS, poll

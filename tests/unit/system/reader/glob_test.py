@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 from pollreload.system import globs
 from tests.support.readings import lost, members, nobody, see, write
 

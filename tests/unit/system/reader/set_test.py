@@ -6,7 +6,7 @@ import os
 import pytest
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 from pollreload.settings import IGNORED
 from pollreload.system import reader, walk
 from pollreload.system.reader import poll

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from xxhash import xxh3_128_digest
 
-from pollreload.core.change import Reading
+from pollreload.core.reading import Reading
 from pollreload.system import mounts, stat_cache
 from pollreload.system.stat_cache import GRAIN, Cache
 from tests.support.cached_polls import (

@@ -1,0 +1,157 @@
+"""The version that is there at the start, or again: does a target need it? Pure."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pollreload.core import change
+from pollreload.core.attempt import Attempt
+from pollreload.core.process import Process
+from pollreload.core.reading import (
+    Snapshot,
+)
+from pollreload.core.state import State, World, known
+from pollreload.settings import Settings, signals
+
+
+def baseline(
+        settings: Settings, state: State, snapshot: Snapshot, world: World,
+) -> State:
+    """Return the state after the first readable look of all."""
+    content, why, newest, nobody = state.version, '', 0.0, ''
+    absent, appeared = content.absent, snapshot.newest
+    content = content._replace(absent=False)
+    state = state._replace(version=content)
+    if absent:
+        # It appeared just now, whatever its dates say.
+        now = Process(0, 0, int(world.now() * world.ticks), '')
+        appeared = max(appeared, world.born(now))
+    if settings.on_start == 'always':
+        why = '; to be told once (--on-start always)'
+    elif absent and not signals(settings):
+        why = '; was missing before, and will be delivered'
+    elif settings.on_start == 'auto' and not signals(settings):
+        why = '; to be told once, for it is not known what is in use'
+    elif settings.on_start == 'auto' or absent:
+        choice = world.targets()
+        newest = 0.0 if choice.matches else appeared
+        if choice.reason == 'no target':
+            # A wrong name should not wait for the first change to be seen.
+            who = settings.process or settings.pidfile
+            nobody = f'; no process for {who} is there yet'
+        older = outdated(choice.matches, appeared, world)
+        if choice.reason in ('pidfile', 'proc'):
+            why = '; to be told once, for it is not known who runs'
+        elif older is not None and absent:
+            why = f'; was missing before, and will be delivered to {older}'
+        elif older is not None:
+            why = f'; newer than {older}, so that is to be told'
+    count = sum(len(known.files) for known in content.known if known is not None)
+    files = f'{count} file' if count == 1 else f'{count} files'
+    world.say(
+        'baseline', f'{files} in {" ".join(settings.paths)}{why}{nobody}',
+        fingerprint=content.seen, files=count,
+    )
+    if why and starts_us(settings, world):
+        world.say(
+            'held', 'pollreload is a descendant of its target and may be restarted by '
+            'it, so it is not notified at the start; with --state-file it would be',
+            reason='ancestor',
+        )
+        return state
+    if why:
+        return tell_again(settings, state)
+    return state._replace(newest=newest)
+
+
+def starts_us(settings: Settings, world: World) -> bool:
+    """Return whether a target is an ancestor that may restart this process.
+
+    Without a ledger the restarted pollreload would notify it at its start again,
+    and so on without end.
+    """
+    if settings.state_file is not None or not signals(settings):
+        return False
+    return any(each.ancestor for each in world.targets().targets)
+
+
+def outdated(
+        matches: Sequence[Process], newest: float, world: World,
+) -> Process | None:
+    """Return a process that is older than a content, if there is one."""
+    # One clock tick of grace: start times are cut to it (proc(5), stat).
+    tick = 1 / world.ticks
+    for process in matches:
+        if newest > world.born(process) + tick:
+            return process
+    return None
+
+
+def late(settings: Settings, state: State, world: World) -> State:
+    """Return the state after asking whether the first target to be seen is outdated.
+
+    At the baseline there was none; a program may well run already and go by its
+    name, or write its pidfile, only once it is warm.
+    """
+    if not state.newest or state.reading_since or state.version.state != 'current':
+        return state
+    choice = world.targets()
+    if not choice.matches:
+        return state
+    who = outdated(choice.matches, state.newest, world)
+    state = state._replace(newest=0.0)
+    if who is None:
+        return state
+    world.say(
+        'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
+        f'only now, so that is to be told',
+        fingerprint=state.version.seen, reason='outdated', target_pid=who.pid,
+    )
+    return tell_again(settings, state)
+
+
+def returned(
+        settings: Settings, state: State, world: World, unread: bool,
+) -> State:
+    """Return the state after a content that was done is there again.
+
+    Nobody was told of what was there meanwhile, but who started since the last
+    look before it may have read that. unread: nobody could read it.
+    """
+    rested = state._replace(
+        version=state.version._replace(left=0.0), attempt=Attempt(), hold='',
+    )
+    if not signals(settings):
+        if unread:
+            return rested
+        world.say(
+            'changed', f'{" ".join(settings.paths)} is as before, but was not for a '
+            f'moment, and nobody knows who has read that',
+            fingerprint=state.version.seen, reason='restarted',
+        )
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    left, choice = state.version.left, world.targets()
+    notified = {each.name for each in known(state) if each.at > left}
+    if choice.reason in ('pidfile', 'proc'):
+        # It is not known who runs, and in doubt they are told.
+        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    for process in choice.matches:
+        again = (process.pid, process.started) in notified
+        if again or (process.started + 1) / world.ticks >= left:
+            how = 'was notified' if again else 'started'
+            world.say(
+                'changed', f'{" ".join(settings.paths)} is as before, but {process} '
+                f'{how} meanwhile and may have read something else',
+                fingerprint=state.version.seen, reason='restarted',
+                target_pid=process.pid,
+            )
+            return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+    return rested
+
+
+def tell_again(settings: Settings, state: State) -> State:
+    """Return the state where what is there is to be told once it has settled."""
+    content = change.tell_first(state.version)
+    again = content.seen_at + settings.settle
+    return state._replace(
+        version=content, next_reading=min(state.next_reading, again),
+    )

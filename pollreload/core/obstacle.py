@@ -1,0 +1,109 @@
+"""What keeps a signal from a target. Pure."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pollreload.core.attempt import (
+    MOST_SENDS,
+    Target,
+    broken,
+)
+from pollreload.core.process import HARMLESS, Process, disposition, verdict
+from pollreload.core.progress import ending
+from pollreload.core.state import State, World
+from pollreload.settings import Settings
+
+
+class Obstacle(NamedTuple):
+    """What keeps a signal from a target.
+
+    key: tells one from another; reason: in two words; says: for a person.
+    again: when it ends by itself, boot seconds; 0.0: not known.
+    """
+
+    key: str
+    reason: str
+    says: str
+    again: float = 0.0
+
+
+def obstacle(
+        settings: Settings, state: State, entry: Target, world: World,
+) -> Obstacle | None:
+    """Return what keeps the signal from one target now, or None."""
+    process, name = entry.process, settings.signal.name
+    if entry.phase == 'pending':
+        return Obstacle(
+            f'pending {process.pid}', 'pending',
+            f'{name} still waits for {process}, which is stopped or blocks it; '
+            f'it is not sent again on top of that',
+        )
+    if entry.sends >= MOST_SENDS:
+        return Obstacle(
+            f'limit {process.pid}', 'limit',
+            f'{process} was sent {name} {entry.sends} times for this content in vain; '
+            f'held until the content or the process changes',
+        )
+    uptime = settings.min_uptime
+    if uptime is None:
+        uptime = 10.0 if entry.disposition == 'unknown' else 1.0
+    old_enough = process.started / world.ticks + uptime
+    if world.now() < old_enough:
+        return Obstacle(
+            f'too young {process.pid}', 'too young',
+            f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
+        )
+    if judged(settings, entry.disposition) == 'hold':
+        return Obstacle(
+            f'no handler {process.pid}', 'no handler',
+            no_handler(process, name, entry.disposition, world),
+        )
+    if broken(state.deaths, state.deadly, entry.disposition) and (
+            not state.killed or entry.program in ('', state.killed)
+    ):
+        if state.deadly == 'runtime':
+            return Obstacle(
+                'breaker', 'breaker',
+                f'the runtime of {process.comm} catches {name}, and the program does '
+                f'not handle it: it died of it; held until another program file runs, '
+                f'or pollreload watch itself gets SIGHUP',
+            )
+        return Obstacle(
+            'breaker', 'breaker',
+            f'{state.deaths} targets in a row died of {name}; nothing more is sent '
+            f'until one has a handler, or pollreload watch itself gets SIGHUP',
+        )
+    return None
+
+
+def no_handler(process: Process, name: str, disposition: str, world: World) -> str:
+    """Return the message about a target that does not handle the signal."""
+    fate = 'ignores' if disposition == 'ignored' else 'has no handler and would die of'
+    child = world.below(process)
+    if child is not None:
+        return (
+            f'{process} {fate} {name}; its child {child} handles {name}: '
+            f'--process {child.comm}'
+        )
+    if disposition == 'ignored':
+        return (
+            f'{process} ignores {name}; held until it has a handler '
+            f'(--handler-check off sends it all the same)'
+        )
+    return (
+        f'{process} would die of {name}, because it has no handler; held until it has '
+        f'one (if it waits for {name} in sigwait, use --handler-check off)'
+    )
+
+
+def disposed(settings: Settings, process: Process, world: World) -> str:
+    """Return the disposition of a target for the signal, as it is now."""
+    return disposition(
+        world.masks(process.pid), settings.signal.number,
+        settings.signal.name in HARMLESS, process.init,
+    )
+
+
+def judged(settings: Settings, disposition: str) -> str:
+    """Return 'send', 'hold' or 'warn'; a signal that is to end it is not checked."""
+    return verdict('off' if ending(settings) else settings.handler_check, disposition)

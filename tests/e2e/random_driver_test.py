@@ -40,7 +40,7 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
     """Return an event of the log, logged in second 10 of the history."""
     return {
         'event': name, 'time': '1970-01-01T00:00:10.000Z', 'message': name,
-        'pid': PID, **fields,
+        'target_pid': PID, **fields,
     }
 
 

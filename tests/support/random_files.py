@@ -30,15 +30,16 @@ class Tree:
     old: the files that were there at the last quiet point. Only such a file is deleted:
         without one that was added just now, the version would be as before.
     polled: waits until pollreload has polled twice, and returns whether it has.
+    resting: whether nothing is due, so that no target is about to read the files.
     invalid: whether a text may be one that --validate refuses.
     """
 
     def __init__(
             self, root: str, layout: str, chance: random.Random,
-            polled: Callable[[], bool], invalid: bool,
+            polled: Callable[[], bool], resting: Callable[[], bool], invalid: bool,
     ) -> None:
         self.root, self.layout, self.chance = root, layout, chance
-        self.polled, self.invalid = polled, invalid
+        self.polled, self.resting, self.invalid = polled, resting, invalid
         self.changes = self.count = 0
         self.old: list[str] = []
         self.touched: set[str] = set()
@@ -204,17 +205,33 @@ class Tree:
 
     def vanish(self) -> None:
         """Take a whole path away for a time, and bring it back with other texts."""
-        path = self.top()
+        path, same = self.top(), self.chance.random() < 0.5
+        same = same and self.resting()
         self.changed('', times=2)
         if os.path.lexists(path):
             os.rename(path, f'{self.root}/away')
-        polled = self.chance.random() < 0.5 and self.polled()
+        polled = same and self.polled()
         self.pause()
         remove(path)
         if os.path.lexists(f'{self.root}/away'):
             os.rename(f'{self.root}/away', path)
         if not polled:
             self.replace()
+
+    def lock(self) -> None:
+        """Make a file unreadable for a time."""
+        path, same = self.pick(), self.chance.random() < 0.5
+        if self.layout == 'data' or not os.path.isfile(path) or os.path.islink(path):
+            self.replace()
+            return
+        same = same and self.resting()
+        self.changed(path, times=2)
+        os.chmod(path, 0)
+        self.pause()
+        if same and self.polled():
+            os.chmod(path, 0o644)
+        else:
+            put(path, self.text())
 
     def top(self) -> str:
         """Return one of the paths themselves."""
@@ -368,6 +385,7 @@ CHANGES = (
     Act('replace', 6), Act('rewrite', 4), Act('append'), Act('truncate', 3),
     Act('several', 4), Act('burst', 1), Act('add', 3), Act('delete', 3),
     Act('rename', 3), Act('returns', 3), Act('vanish', 3), Act('kind', 3), Act('link'),
+    Act('lock'),
     Act('swap', 8),
 )
 # The kubelet does nothing else.

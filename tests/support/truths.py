@@ -104,13 +104,14 @@ def unrecorded(history: History) -> list[str]:
                 words in each['message'] for words in ('took over', 'not looked at')
             )
         ]
-        for pid, count in Counter(each.get('pid', COMMAND) for each in claims).items():
+        claimed = Counter(each.get('target_pid', COMMAND) for each in claims)
+        for pid, count in claimed.items():
             # A signal to a target that was killed then may have reached nothing, and
             # a pollreload that goes on with a ledger may log its end again.
             if pid not in history.ended and taken[pid] + history.kills < count:
                 found.append(f'pid {pid} took {taken[pid]} signals, {count} {name}')
     for event in named(history, 'signalled', 'delivered'):
-        if 'pid' not in event:
+        if 'target_pid' not in event:
             continue  # a command
         gone = history.ended.get(event['target_pid'])
         sent = [
@@ -150,7 +151,7 @@ def succeeded(history: History) -> list[str]:
     return [
         f'no such successor: {event["message"]}'
         for event in named(history, 'delivered', 'verified')
-        if event.get('successor', event.get('pid')) not in started and (
+        if event.get('successor', event.get('target_pid')) not in started and (
             'successor' in event or 'took over' in event['message']
         )
     ]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# See pollreload tell a real server that its config has changed:
+# See pollreload signal a real server after its config has changed:
 #
 #     sh examples/quickstart.sh
 #
@@ -152,7 +152,7 @@ printf '\n5. The config is replaced, by a swap of ..data:\n'
 publish 'hello from the second config'
 printf '      ..data -> %s\n' "$(readlink "$tmp/config/..data")"
 
-printf '\n6. The sidecar sees it, and tells the server:\n'
+printf '\n6. The sidecar sees it, and signals the server:\n'
 until_said delivered || fail 'the sidecar ended, or a minute was over, without a delivery'
 
 answer=$(ask)

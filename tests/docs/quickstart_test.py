@@ -10,6 +10,10 @@ import sys
 
 import pytest
 
+from tests.support.scripts import load
+
+recording = load('recording/build.py')
+
 ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 # All that the script calls, besides an interpreter.
 TOOLS = (
@@ -150,6 +154,9 @@ def test_quickstart_shows_a_delivery(clone, environ, tmp_path):
     assert os.listdir(tmp_path / 'home') == os.listdir(tmp_path / 'tmp') == []
     assert all(name.startswith('.quickstart/') for name in files(clone) - before)
     assert ignored(clone)
+    # The recording in the README shows such a run.
+    recorded, _ = recording.parts()
+    assert recording.words(recorded) == recording.words(out.splitlines())
 
     # The second run, with no index to be reached.
     environ = {**environ, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(tmp_path / 'home')}

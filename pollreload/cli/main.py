@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from pollreload.cli.grouped import Group
 from pollreload.cli.options import (
     ACTIONS,
     CONFIG,
@@ -20,8 +21,6 @@ from pollreload.cli.options import (
     DIRECTORY,
     DRY_RUN,
     FILE,
-    GROUPS,
-    HELP,
     LISTEN,
     LOG,
     MAX_AGE,
@@ -35,7 +34,6 @@ from pollreload.cli.options import (
     TIMEOUT,
     VERSION,
     WATCH,
-    Option,
 )
 from pollreload.cli.resolve import make_plan
 from pollreload.cli.suggest import unknown_option
@@ -43,71 +41,6 @@ from pollreload.errors import UsageError
 from pollreload.settings import Plan, Signal, pack
 
 COMPLETE = '_POLLRELOAD_COMPLETE'  # by which a shell asks, as click names it
-
-
-class OwnHelp:
-    """Use our --help option: click would look up a translation for its own.
-
-    That takes 3 ms of every check, and as much for --version.
-    """
-
-    def get_help_option(self, _: click.Context) -> click.Option:
-        """Return our option."""
-        return HELP
-
-
-class Command(OwnHelp, click.Command):
-    """A command whose --help begins with an example and groups its options."""
-
-    def __init__(self, *args: Any, example: str, **rest: Any) -> None:
-        super().__init__(*args, **rest)
-        self.example = example
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; an option that takes one value may come only once."""
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
-        seen: set[str | None] = set()
-        for param in order:
-            if isinstance(param, click.Option) and not (
-                    param.multiple or param.count or param.is_flag
-            ):
-                if param.name in seen:
-                    raise click.UsageError(
-                        f'{param.opts[-1]} takes one value, and is given twice',
-                        ctx,
-                    )
-                seen.add(param.name)
-        return super().parse_args(ctx, args)
-
-    def format_help_text(
-            self, ctx: click.Context, formatter: click.HelpFormatter,
-    ) -> None:
-        """Write the example, then the description."""
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(f'Example: {self.example}')
-        super().format_help_text(ctx, formatter)
-
-    def format_options(
-            self, ctx: click.Context, formatter: click.HelpFormatter,
-    ) -> None:
-        """Write the options by group, each group with its sentence."""
-        for group, sentence in GROUPS.items():
-            rows = [
-                row for param in self.get_params(ctx)
-                if isinstance(param, Option) and param.group == group
-                and (row := param.get_help_record(ctx)) is not None
-            ]
-            if rows:
-                with formatter.section(group):
-                    formatter.write_text(sentence)
-                    formatter.write_dl(rows)
-
-
-class Group(OwnHelp, click.Group):
-    """The group of all commands."""
-
-    command_class = Command
 
 
 @click.group(
@@ -166,10 +99,14 @@ def check(**given: Any) -> int:
 def doctor(**given: Any) -> int:
     """Check whether it would work here. Sends nothing, changes nothing.
 
+    Without a process, command or URL it lists the processes and how to notify each.
     With --deliver, and if no check fails, it notifies once for real: it sends the
     signal and runs the commands and requests. Exit status: 0, or 1 if something
     fails.
     """
+    if not any(given[name] for name in ('process', 'pidfile', 'exec', 'url', 'config')):
+        from pollreload.commands.doctor import processes
+        return processes.run(given['paths'], given['output'])
     from pollreload.commands.doctor.main import run
     deliver = given.pop('deliver')
     return run(make_plan(given), deliver)
@@ -246,7 +183,7 @@ def main(arguments: Sequence[str]) -> int | Plan:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        line = error_line(error)
+        line = error_line(error, arguments)
         print(f'pollreload: {line[:1].lower()}{line[1:]}', file=sys.stderr)
         return 2
     except click.Abort:
@@ -259,10 +196,12 @@ def main(arguments: Sequence[str]) -> int | Plan:
     return result if isinstance(result, (int, Plan)) else 0
 
 
-def error_line(error: click.ClickException) -> str:
+def error_line(
+        error: click.ClickException, arguments: Sequence[str] = (),
+) -> str:
     """Return an error on one line; it names the variable that a value came from."""
     if isinstance(error, click.NoSuchOption):
-        return unknown_option(error, WATCH)
+        return unknown_option(error, WATCH, arguments)
     if isinstance(error, click.BadParameter) and error.ctx and error.param:
         name = error.param.name or ''
         if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:

@@ -31,8 +31,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return found[0] if found else ''
 
 
+COMMANDS = '--validate', '--verify', '--exec'
+
+
+def quoted(arguments: Sequence[str], option: str) -> str:
+    """Return how to quote the command that a short option belongs to.
+
+    The command follows --validate, --verify or --exec, without quotes.
+    """
+    for place, argument in enumerate(arguments):
+        if argument.startswith(option):
+            before = arguments[:place]
+            for start in range(len(before) - 2, -1, -1):
+                if before[start] in COMMANDS:
+                    command = ' '.join((*before[start + 1:], argument))
+                    return f": {before[start]} '{command} ...'"
+    return ''
+
+
 def unknown_option(
         error: click.NoSuchOption, options_of_watch: Sequence[click.Parameter],
+        arguments: Sequence[str] = (),
 ) -> str:
     """Return the line about an option that a command does not have."""
     written = error.option_name.removeprefix('--')
@@ -44,7 +63,8 @@ def unknown_option(
     ] if command else []
     line = f'no such option {error.option_name!r}'
     if len(written) < 2 or written.startswith('-'):
-        return f'{line}; if it belongs to a command, quote the whole command'
+        how = quoted(arguments, error.option_name)
+        return f'{line}; if it belongs to a command, quote the whole command{how}'
     if written == 'once' and name == 'watch':
         return f'{line}; use pollreload check to poll once'
     if any(f'--{written}' in param.opts for param in options_of_watch):

@@ -12,7 +12,7 @@ from pollreload.core.obstacle import disposed, obstacle
 from pollreload.core.process import Process
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited, keep, step
-from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
+from pollreload.errors import LedgerBusy, LedgerError, LedgerKept, UsageError
 from pollreload.runtime import log
 from pollreload.runtime.interrupt import answering, ended
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
@@ -151,6 +151,8 @@ class Run(One):
         self.seen = ''
         self.tell = showing(self.keep, lambda: self.state)
         self.status = 0
+        if settings.state_file is None:
+            check_location(settings._replace(state_file=self.path))
         if not settings.dry_run:
             claim(self.path)
         state = State()
@@ -231,6 +233,16 @@ class Run(One):
         name = self.settings.signal.name
         self.say('would', f'send {name} to {process}', target_pid=process.pid)
         return 'gone'
+
+
+def check_location(settings: Settings) -> None:
+    """Raise UsageError if the default ledger would be a file that the watch reads."""
+    from pollreload.runtime import file_conflicts
+    trouble = file_conflicts.overwritten(
+        settings, *file_conflicts.touched((settings._replace(status_file=None),)),
+    )
+    if trouble:
+        raise UsageError(f'the default ledger {trouble[1]} (--state-file)')
 
 
 def attempt(runs: Sequence[One]) -> None:

@@ -108,10 +108,16 @@ def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
     """
     # Not the path of the program, nor its arguments.
     word = name.rpartition('/')[2].partition(' ')[0]
+    shells = {
+        process.ppid for process in seen if is_pollreload(process)
+    } & {
+        process.pid for process in seen
+        if any('pollreload' in argument for argument in process.cmdline)
+    }
     beside = [
         process for process in seen if process.pid not in above
-        # Another pollreload, or the shell that runs it, has the name there, too.
-        and not any('pollreload' in argument for argument in process.cmdline)
+        # Another pollreload has the name in its arguments, too.
+        and not is_pollreload(process) and process.pid not in shells
     ]
     for process in beside:
         if process.comm in other_names(word):
@@ -137,6 +143,14 @@ def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
         return ''
     *more, last = (repr(comm) for comm in near)
     return f'there are {", ".join(more)} and {last}' if more else f'there is {last}'
+
+
+def is_pollreload(process: Process) -> bool:
+    """Return whether a process is another pollreload."""
+    return 'pollreload' in programs(process) or any(
+        pair == ('-m', 'pollreload')
+        for pair in zip(process.cmdline, process.cmdline[1:], strict=False)
+    )
 
 
 def other_names(name: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 
 from pollreload.core.attempt import Target
@@ -118,6 +119,24 @@ def disposed(settings: Settings, process: Process) -> str:
     return disposition(
         signal_masks.masks(process.pid), settings.signal.number,
         settings.signal.name in HARMLESS, process.init,
+    )
+
+
+RELOAD_SIGNALS = {
+    'HUP': signal.SIGHUP, 'USR1': signal.SIGUSR1, 'USR2': signal.SIGUSR2,
+    'WINCH': signal.SIGWINCH,
+}
+
+
+def handles(process: Process) -> tuple[str, ...]:
+    """Return the names of RELOAD_SIGNALS that a process handles.
+
+    () also if its masks cannot be read, or are those of a language runtime.
+    """
+    masks = signal_masks.masks(process.pid)
+    return tuple(
+        name for name, number in RELOAD_SIGNALS.items()
+        if disposition(masks, number, False, process.init) in ('caught', 'blocked')
     )
 
 

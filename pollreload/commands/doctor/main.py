@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pollreload.commands.doctor.delivery import attempted
 from pollreload.commands.doctor.files import memory, shown
 from pollreload.commands.doctor.paths import paths, readings
+from pollreload.commands.doctor.processes import other_pollreloads
 from pollreload.commands.doctor.programs import commands, port, urls
 from pollreload.commands.doctor.rows import (
     Row,
@@ -96,6 +97,7 @@ def rows(settings: Settings) -> list[Row]:
     return [
         *paths(settings.paths, seen),
         *(target(settings) if signals(settings) else ()),
+        *other_pollreloads(settings.process, settings.pidfile),
         memory(settings),
         *shown(settings),
         *commands(settings),

@@ -48,9 +48,12 @@ def status(found: Sequence[Row]) -> int:
 
 def json(found: Sequence[Row]) -> str:
     """Return rows as one JSON object."""
-    return log.json_object({
-        'status': status(found), 'rows': [row._asdict() for row in found],
-    })
+    return log.json_object(json_rows(found))
+
+
+def json_rows(found: Sequence[Row]) -> dict[str, object]:
+    """Return the exit status and the rows, for a JSON object."""
+    return {'status': status(found), 'rows': [row._asdict() for row in found]}
 
 
 def first(row: Row) -> str:

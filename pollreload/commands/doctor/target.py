@@ -1,6 +1,7 @@
 """Target."""
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from pollreload.commands.doctor.rows import Row, parted
@@ -52,6 +53,7 @@ def target(settings: Settings) -> Iterator[Row]:
     yield table()
     yield from names(settings)
     yield from processes(settings, choice)
+    yield from above(settings, choice)
     yield from nested(settings, choice)
     yield from dispositions(settings, choice)
     yield from permissions(choice)
@@ -167,8 +169,9 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
         says = DOES[is_so].format(name)
         if verdict(mode, is_so) == 'hold':
             yield Row(
-                'handler', 'fail', str(process), f'{says}; it is held',
-                MEND[is_so],
+                'handler', 'fail', str(process),
+                f'{says}; it is held{instead(settings, process)}',
+                remedy(settings, process, is_so),
             )
         elif is_so in ('ignored', 'default'):
             yield Row(
@@ -182,6 +185,36 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
             )
         else:
             yield Row('handler', 'ok', str(process), says)
+
+
+def instead(settings: Settings, process: Process) -> str:
+    """Return which signals a process handles in place of the one to send, or ''."""
+    handled = targets.handles(process)
+    name = settings.signal.name.removeprefix('SIG')
+    return f'; it handles {" and ".join(handled)}, not {name}' if handled else ''
+
+
+def remedy(settings: Settings, process: Process, disposition: str) -> str:
+    """Return what to do about a process that does not handle the signal."""
+    child = targets.below(settings, process)
+    if child is not None:
+        return (
+            f'its child {child} handles {settings.signal.name}: '
+            f'--process {shlex.quote(child.comm)}'
+        )
+    return MEND[disposition]
+
+
+def above(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Yield a row for each target that started us, if that can go on without end."""
+    for process in choice.targets:
+        if process.ancestor and settings.state_file is None:
+            yield Row(
+                'ancestor', 'fail', str(process),
+                'it started pollreload and may start it again on each signal; not '
+                'notified at the start, so a change in between is lost',
+                'keep the memory over a restart: --state-file FILE',
+            )
 
 
 def permissions(choice: Choice) -> Iterator[Row]:

@@ -87,6 +87,20 @@ def test_first_run_without_a_pidfile_warns(watched: Watched) -> None:
     assert run.events[0]['message'] == f'nothing is due, and there is no {pidfile}'
 
 
+def test_default_ledger_below_a_watched_path_is_refused(tmp_path: Path) -> None:
+    """As one that is named: each write would be a change."""
+    run = check(
+        '--process', 'x', str(tmp_path), env={'XDG_STATE_HOME': f'{tmp_path}/state'},
+    )
+
+    assert run.status == 2
+    assert run.events[0]['message'].startswith(
+        f'pollreload: the default ledger {tmp_path}/state/pollreload/',
+    )
+    assert 'is below a watched path' in run.events[0]['message']
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_held_line_is_printed_once_for_each_version(watched: Watched) -> None:
     """cron mails every line; the exit status and the JSON answer still say it."""
     with watched.handler():
@@ -178,7 +192,7 @@ def test_what_is_due_and_held_is_1_until_it_is_done(watched: Watched) -> None:
     # What follows are the names that are near: of processes that come and go.
     held = f"held: no process is called '{watched.name}'"
     assert first.out.startswith(held)
-    assert again.out.startswith(held)
+    assert again.out == ''
     assert told == 'HUP'
 
 

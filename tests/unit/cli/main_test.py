@@ -148,17 +148,16 @@ def test_sidecar_variables_are_all_a_watch_needs(
     )
 
 
-@pytest.mark.parametrize('command', ['check', 'doctor'])
 def test_only_watch_reads_the_short_names(
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-        command: str,
 ) -> None:
     """FILE is a name that many a script has set for itself."""
     monkeypatch.setenv('FILE', '/a')
     monkeypatch.setenv('PROCESS', 'b')
 
-    assert 'no path to watch' in refused(capsys, command, '--process', 'c')
-    assert 'nothing to notify' in refused(capsys, command, '/d')
+    for command in ('check', 'doctor'):
+        assert 'no path to watch' in refused(capsys, command, '--process', 'c')
+    assert 'nothing to notify' in refused(capsys, 'check', '/d')
 
 
 def test_several_paths_in_a_variable_are_separated_by_colons(
@@ -509,7 +508,7 @@ def test_option_of_several_values_may_be_repeated(words: tuple[str, ...]) -> Non
     ('watch', ('--validat', 'x'), "'--validat'; did you mean --validate?"),
     ('watch', ('--zzz',), "'--zzz'; see --help"),
     ('watch', ('--validate', 'nginx', '-t'), "'-t'; if it belongs to a command, quote "
-     'the whole command'),
+     "the whole command: --validate 'nginx -t ...'"),
 ])
 def test_unknown_option_leads_to_the_one_that_was_meant(
         capsys: pytest.CaptureFixture[str], command: str, words: tuple[str, ...],
@@ -519,3 +518,18 @@ def test_unknown_option_leads_to_the_one_that_was_meant(
     line = refused(capsys, command, *NEEDED, *words)
 
     assert line == f'pollreload: no such option {says}\n'
+
+
+@pytest.mark.parametrize(('arguments', 'how'), [
+    (('--validate', 'nginx', '-t', '/a'), ": --validate 'nginx -t ...'"),
+    (('--process', 'x', '--exec', 'app', 'reload', '-n', '/a'),
+     ": --exec 'app reload -n ...'"),
+    (('--process', 'x', '-t', '/a'), ''),
+])
+def test_option_of_an_unquoted_command_shows_the_quotes(
+        capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], how: str,
+) -> None:
+    """The option is that of the command, and not of pollreload."""
+    line = refused(capsys, 'watch', *arguments)
+
+    assert line.strip().endswith(f'quote the whole command{how}')

@@ -26,6 +26,7 @@ from pollreload.core import actions
 from pollreload.core.process import GO, HANDLED, UNHANDLED, Choice, Masks, Process
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, interrupt, ledger
+from pollreload.runtime import targets as targets_module
 from pollreload.settings import Settings, Signal
 from pollreload.system import (
     children,
@@ -517,6 +518,38 @@ def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch)
 def test_every_disposition_has_its_sentence():
     """A disposition without one would end doctor with a traceback."""
     assert {*target_module.DOES} == {*HANDLED, *UNHANDLED, 'unknown'}
+
+
+def test_signals_that_are_handled_instead_are_named(comm, conf):
+    """Of those that programs reload on."""
+    with start('default', name=comm):
+        row = one(rows(paths=(conf,), process=comm), 'handler')
+
+    assert row.says.endswith('it is held; it handles USR1, not HUP')
+
+
+def test_child_that_handles_the_signal_is_the_remedy(monkeypatch):
+    """As for a shell or tini as pid 1, whose child has another name."""
+    child = Process(9, 1, 1, 'my app')
+    parent = Process(1, 0, 1, 'tini')
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(0, 0, 0, 0))
+    monkeypatch.setattr(targets_module, 'below', lambda *_: child)
+
+    row, = target_module.dispositions(Settings(), Choice((parent,)))
+
+    assert row.verdict == 'fail'
+    assert row.remedy == "its child my app (pid 9) handles SIGHUP: --process 'my app'"
+
+
+def test_target_that_started_pollreload_fails_without_a_ledger():
+    """Each restart would be a start without a memory; the remedy is an option."""
+    choice = Choice((Process(1, 0, 1, 'supervisord', ancestor=True),))
+
+    row, = target_module.above(Settings(), choice)
+
+    assert (row.verdict, row.about) == ('fail', 'supervisord (pid 1)')
+    assert '--state-file' in row.remedy
+    assert [*target_module.above(Settings(state_file='/s'), choice)] == []
 
 
 def test_a_signal_that_ends_is_not_checked(comm, conf):

@@ -76,6 +76,23 @@ def test_absent_names_what_may_be_meant(root: str, name: str, near: str) -> None
     assert said == f'no process is called {name!r}; {near}'
 
 
+def test_pollreload_in_an_argument_does_not_hide_a_process(root: str) -> None:
+    """Only another pollreload is left out, and the shell that runs it."""
+    tree = Path(root)
+    for pid in range(100, 108):
+        plant(tree, pid, f'num{pid - 100}')
+    plant(tree, 60, 'java', cmdline=('java', '-Da=/srv/pollreload', 'a.Kafka'))
+    plant(tree, 61, 'sh', cmdline=('sh', '-c', 'pollreload watch --process kafka'))
+    plant(tree, 62, 'python3', ppid=61, cmdline=(
+        'python3', '-m', 'pollreload', 'watch', '--process', 'kafka',
+    ))
+
+    assert hints.unknown('kafka', root) == (
+        "no process is called 'kafka'; there is 'java' (pid 60), which runs 'kafka': "
+        "--process java --cmdline 'kafka'"
+    )
+
+
 @pytest.mark.parametrize('name', ['ngin.*', 'ngin*', '(nginx', '*nginx'])
 def test_pattern_is_no_name(root: str, name: str) -> None:
     """--process takes an exact name; what the pattern matches is named."""

@@ -1,0 +1,145 @@
+"""The processes that can be seen, and how to notify each: doctor without a target."""
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pollreload.commands.doctor.rows import Row, json_rows, text
+from pollreload.commands.doctor.target import table
+from pollreload.core.process import Process, roots
+from pollreload.runtime import hints, log, targets
+from pollreload.settings import Settings
+from pollreload.system import process_table
+
+HEADER = ('PID', 'UID', 'HANDLES', 'NAME', 'TO NOTIFY IT')
+# The signal that most programs reload on comes first; WINCH ends workers.
+RELOADING = ('HUP', 'USR2', 'USR1')
+
+
+class Seen(NamedTuple):
+    """A process and how to notify it.
+
+    handles: see targets.handles. doubt: 'runtime' or 'unknown' if the kernel does not
+    show what it handles. command: the arguments of pollreload; empty if it handles no
+    signal to reload on. above: the pid of the process that is notified instead, 0 for
+    none.
+    """
+
+    process: Process
+    handles: tuple[str, ...]
+    doubt: str = ''
+    command: tuple[str, ...] = ()
+    above: int = 0
+
+
+def run(paths: Sequence[str], output: str) -> int:
+    """Print the processes; return 0, or 1 if this /proc does not show any.
+
+    paths: those to name in the commands.
+    """
+    row = table()
+    found = [] if row.verdict == 'fail' else [*seen(paths or ('PATH',))]
+    if output == 'json':
+        print(log.json_object({
+            **json_rows([row]), 'processes': [plain(each) for each in found],
+        }))
+    else:
+        print(text([row], 0))
+        for line in aligned([HEADER, *(columns(each) for each in found)]):
+            print(log.printable(line))
+    return int(row.verdict == 'fail')
+
+
+def seen(paths: Sequence[str]) -> Iterator[Seen]:
+    """Yield each process, by pid; neither ours nor another pollreload."""
+    every = [
+        process for each in process_table.others()
+        if not hints.is_pollreload(each)
+        and (process := process_table.read(each.pid)) is not None
+    ]
+    for process in every:
+        same = tuple(each for each in every if each.comm == process.comm)
+        top = roots(same)
+        disposition = targets.disposed(Settings(), process)
+        doubt = disposition if disposition in ('runtime', 'unknown') else ''
+        found = Seen(process, targets.handles(process), doubt)
+        if process not in top:
+            yield found._replace(above=process.ppid)
+            continue
+        signal = next(
+            (name for name in RELOADING if doubt or name in found.handles), '',
+        )
+        if not signal:
+            yield found
+            continue
+        yield found._replace(command=(
+            'pollreload', 'watch', '--process', process.comm, *narrowed(process, top),
+            *(() if signal == 'HUP' else ('--signal', signal)), *paths,
+        ))
+
+
+def narrowed(process: Process, top: Sequence[Process]) -> tuple[str, ...]:
+    """Return the options that tell a process from others of its name."""
+    if len(top) == 1:
+        return ()
+    if [each.uid for each in top].count(process.uid) == 1 and process.uid is not None:
+        return '--uid', str(process.uid)
+    arguments = ' '.join(process.cmdline)
+    if [' '.join(each.cmdline) for each in top].count(arguments) == 1:
+        return '--cmdline', f'^{re.escape(arguments)}$'
+    return '--select', 'roots'
+
+
+def columns(each: Seen) -> tuple[str, ...]:
+    """Return the columns of the table."""
+    process = each.process
+    how = shlex.join(each.command) if each.command else 'handles none to reload on'
+    if each.above:
+        how = f'by its parent, pid {each.above}'
+    uid = '?' if process.uid is None else str(process.uid)
+    handles = each.doubt or ' '.join(each.handles) or '-'
+    return str(process.pid), uid, handles, process.comm, how
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield lines of aligned columns; the last one is as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield '  '.join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+
+
+def plain(each: Seen) -> dict[str, object]:
+    """Return a process for --output json."""
+    return {
+        'pid': each.process.pid, 'comm': each.process.comm, 'uid': each.process.uid,
+        'handles': None if each.doubt else each.handles, 'doubt': each.doubt,
+        'command': each.command or None,
+        'parent': each.above or None,
+    }
+
+
+def other_pollreloads(name: str | None, pidfile: str | None) -> Iterator[Row]:
+    """Yield a row for each other pollreload that names the same target."""
+    for process in process_table.others():
+        same = hints.is_pollreload(process) and 'watch' in process.cmdline and any(
+            value is not None and named(process.cmdline, option, value)
+            for option, value in (('--process', name), ('--pidfile', pidfile))
+        )
+        if same:
+            yield Row(
+                'watch', 'warn', str(process),
+                'another pollreload notifies the same target',
+                'stop one, unless they watch different files',
+            )
+
+
+def named(arguments: Sequence[str], option: str, value: str) -> bool:
+    """Return whether an option has a value among some arguments."""
+    return f'{option}={value}' in arguments or (option, value) in [
+        *itertools.pairwise(arguments),
+    ]

@@ -50,6 +50,7 @@ class Settings(NamedTuple):
     rehash: float = 60.0
     settle: float = 1.0
     empty_grace: float = 30.0
+    on_missing: str = 'hold'
     max_file_size: int | None = 1 << 32
     ignore: tuple[str, ...] = IGNORED
     handler_check: str = 'enforce'

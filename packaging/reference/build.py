@@ -48,6 +48,8 @@ NOTES = {
         'pollreload and a restart end the wait.',
     '--settle': '`0` acts on the first poll.',
     '--empty-grace': 'A directory or glob counts if it loses everything at once.',
+    '--on-missing': 'With `notify`, a deletion is distrusted for `--empty-grace`. A '
+        'file that is deleted below a directory or glob is a change in any case.',
     '--ignore': 'The list so far is [the default list](how-it-works.md#ignored-names). '
         'Names that begin with `..` are always skipped.',
     '--max-file-size': '`512M`, `64k` or bytes. No configuration comes near the '
@@ -126,8 +128,8 @@ REASONS = {
         'ambiguous': 'several processes match, and none is the parent of the others',
         'ancestor': 'the target is a parent of pollreload, and may restart it',
         'backoff': 'the last attempt failed; the next one is due later',
-        'became empty': 'a file became empty, or a directory lost everything '
-            '(`--empty-grace`)',
+        'became empty': 'a file became empty, a directory lost everything, or with '
+            '`--on-missing notify` a path is missing (`--empty-grace`)',
         'breaker': 'three targets in a row died of the signal, or one whose runtime '
             'catches every signal',
         'config': 'the config file is refused; the watches go on as they were',

@@ -137,6 +137,11 @@ CONTENT = [
     timed(WHEN, 'empty-grace', 'How long to distrust a file or directory that became '
           'empty.', DEFAULTS.empty_grace),
     option(
+        WHAT, 'on-missing', 'A PATH that is deleted: keep its version (hold), or take '
+        'deletion and creation as changes (notify).',
+        type=click.Choice(('hold', 'notify')), default='hold', show_default=True,
+    ),
+    option(
         WHAT, 'ignore', 'Skip names below a directory, in addition to temporary and '
         'backup files; an empty GLOB clears the list so far.', type=GLOB, multiple=True,
     ),

@@ -11,6 +11,7 @@ from pollreload.core.reading import (
     Reading,
     Snapshot,
     all_unreadable,
+    counted,
     differences,
 )
 from pollreload.core.state import NO_NAMES, State, World, hold
@@ -44,6 +45,8 @@ def see(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(reading_since=began), world)
+    if settings.on_missing == 'notify':
+        snapshot = counted(snapshot)
     content, decision = change.observe(
         state.version, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest, settings.max_wait,
@@ -104,10 +107,13 @@ def unsettled(
         if name not in snapshot.readings[position].unreadable
     ]
     if content.state == 'settling' and emptied:
+        position, name = emptied[0]
+        gone = not name and snapshot.readings[position].kind == 'missing'
         return hold(
             state, world, 'empty', 'became empty',
-            f'{named(settings, *emptied[0], snapshot.readings)} became empty; that is '
-            f'believed after {settings.empty_grace:g} s (--empty-grace)',
+            f'{named(settings, position, name, snapshot.readings)} '
+            f'{"is missing" if gone else "became empty"}; that is believed after '
+            f'{settings.empty_grace:g} s (--empty-grace)',
         )
     if change.restless(content, world.now()):
         stirred = differences(before, snapshot.readings)

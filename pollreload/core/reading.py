@@ -19,7 +19,8 @@ MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbour
 class Reading(NamedTuple):
     """What one poll read at one path.
 
-    kind: 'file', 'directory' or 'glob'; '' if the path could not be read.
+    kind: 'file', 'directory' or 'glob'; '' if the path could not be read, and
+        'missing' if its absence counts, see counted().
     files: name relative to the path -> XXH3-128 digest (16 bytes). The name
         of a file that is itself the path is ''.
     unreadable: name -> why, for a message ('permission denied'); the name ''
@@ -66,7 +67,7 @@ def whole_trouble(reading: Reading, known: Known | None) -> str:
     """Return why a path as a whole counts as unreadable, or ''."""
     if not reading.kind or (reading.kind != 'file' and '' in reading.unreadable):
         return reading.unreadable.get('', 'cannot be read')
-    if reading.files or reading.unreadable:
+    if reading.files or reading.unreadable or reading.kind == 'missing':
         # It may be of another kind than before: only what is there now counts.
         return ''
     if known is not None and known.kind == 'file':
@@ -78,6 +79,18 @@ def whole_trouble(reading: Reading, known: Known | None) -> str:
     if known is None and reading.kind == 'glob':
         return MATCHES_NOTHING
     return ''
+
+
+def counted(snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot in which a path that is missing is a path without files.
+
+    So its deletion and its creation are changes (--on-missing notify).
+    """
+    return snapshot._replace(readings=tuple(
+        Reading(each.kind or 'missing', {}, {})
+        if each.unreadable.get('') in (MISSING, NOT_A_DIRECTORY) and not each.files
+        else each for each in snapshot.readings
+    ))
 
 
 def is_absent(reading: Reading) -> bool:

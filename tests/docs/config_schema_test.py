@@ -291,6 +291,7 @@ WORDS = {
     ],
     'interval': ['10ms', '5s'],
     'settle': ['0', '250ms', '5.5s', '.5', '5. m', '365h', '1' * 18, '1.' + '0' * 17],
+    'on-missing': ['hold', 'notify'],
     'min-interval': ['10ms', '.5', '5.5s', '2 m', '365h'],
     'max-wait': ['1s', '5.5s', '2 m', '365h'],
     'ignore': ['*~'],

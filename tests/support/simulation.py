@@ -495,7 +495,8 @@ class Simulation:
         if self.restless and self.now > self.dated:
             self.put(f'torn{self.stay}', restless=True)
         if self.missing:
-            self.seen = 'missing'
+            counts = self.settings.on_missing == 'notify'
+            self.seen = 'gone' if counts else 'missing'
             return Snapshot((Reading('', {}, {'': 'no such file'}),))
         if self.lost:
             self.seen = 'gone'
@@ -829,7 +830,7 @@ class Simulation:
         if reason == 'never validated':
             return len(self.changes) > 2
         if reason == 'became empty':
-            return self.seen == 'empty' or self.lost
+            return self.seen == 'empty' or self.lost or self.missing
         if reason == 'no target':
             return all(each.renamed for each in self.targets.values())
         if reason == 'no handler':

@@ -4,7 +4,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
-from pollreload.core.reading import Reading, unreadable_members, whole_trouble
+from pollreload.core.reading import (
+    Reading,
+    counted,
+    unreadable_members,
+    whole_trouble,
+)
 from pollreload.runtime import advice, guard, interrupt, targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
@@ -68,6 +73,8 @@ def readings(settings: Settings) -> list[Reading | None]:
             for place, each in enumerate(observers):
                 snapshot = None if place in seen else each.poll(False)
                 if snapshot is not None:
+                    if settings.on_missing == 'notify':
+                        snapshot = counted(snapshot)
                     seen[place] = snapshot.readings[0]
             left = deadline - procfs.now()
             if len(seen) == len(observers) or left <= 0:
@@ -113,6 +120,11 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
         if trouble in ('no such file', 'matches nothing', 'not a directory'):
             remedy = meant(path) or remedy
         return Row('path', 'fail', path, trouble + who, remedy)
+    if sight.kind == 'missing':
+        return Row(
+            'path', 'warn', path, 'is missing, which counts (--on-missing notify)',
+            meant(path) or 'check the spelling, if it should exist already',
+        )
     count = len(sight.files)
     says = '1 file' if count == 1 else f'{count} files'
     if at is not None:

@@ -205,3 +205,25 @@ def test_50000_files_are_one_observation(
 
     assert it.count('baseline', files=50_000) == 1
     assert changed['files'] == [f'{watched}/49999.conf']
+
+
+def test_deletion_and_creation_are_changes_with_on_missing_notify(
+        conf: str, target: targets.Target,
+) -> None:
+    """A deletion after --empty-grace, a creation once it has settled."""
+    words = '--on-missing', 'notify', '--empty-grace', '200ms'
+    with watching(target, *words, conf) as it:
+        os.unlink(conf)
+        it.poll()
+        held = it.until('held', reason='became empty')
+        gone = it.until('changed')
+        it.until('delivered')
+        write(conf, 'first')
+        it.poll()
+        back = it.until('changed')
+        it.until('delivered')
+
+    assert held['message'].startswith(f'{conf} is missing')
+    assert gone['files'] == back['files'] == [conf]
+    assert [target.read(), target.read()] == ['HUP', 'HUP']
+    assert it.count('unreadable') == 0

@@ -809,6 +809,7 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
         'rehash', 'settle', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
         'splay', 'url-timeout',
     ), DURATIONS),
+    'on-missing': chosen('hold', 'notify'),
     'min-interval': chosen('10ms', '1h', '0.5'),
     'max-wait': chosen('8760h', '525600m'),
     'ignore': listed(TEXT),
@@ -985,7 +986,7 @@ def test_nothing_else_is_taken_beside_it(
         value = {
             'interval': '5s', 'uid': '0', 'signal': 'HUP', 'select': 'root',
             'handler-check': 'off', 'on-start': 'auto', 'url': 'http://h/',
-            'url-method': 'GET', 'url-status': '2xx',
+            'url-method': 'GET', 'url-status': '2xx', 'on-missing': 'hold',
         }.get(name, '1')
         flag = ['--' + name] if param.type.name == 'boolean' else [f'--{name}={value}']
         assert refused(capsys, command, '--config', 'w.toml', *flag) == (

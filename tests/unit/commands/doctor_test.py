@@ -265,6 +265,14 @@ def test_a_directory_says_how_many_files_and_what_is_wrong(at, conf):
     assert 'fifo: is a FIFO' in bad.says
 
 
+def test_a_path_that_may_be_missing_is_a_warning(at):
+    """With --on-missing notify it need not exist, and may be misspelt."""
+    (row,) = of(rows(paths=(f'{at}/none',), process='x', on_missing='notify'), 'path')
+
+    assert row.verdict == 'warn'
+    assert row.says == 'is missing, which counts (--on-missing notify)'
+
+
 def test_a_kubelet_layout_is_recognised(at):
     """Below a ..data link all is as it should be, for a file and a directory."""
     os.mkdir(f'{at}/..2026_1')

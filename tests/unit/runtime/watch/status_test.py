@@ -61,6 +61,7 @@ def test_a_status_file_that_breaks_is_said_once(
     assert status_file.read(f'{tmp_path}/none/status')['watch'] == 'one'
     os.unlink(tmp_path / 'none/status')
     os.rmdir(tmp_path / 'none')
+    (tmp_path / 'none').touch()
     watch.poll_now()
     watch.step()
 

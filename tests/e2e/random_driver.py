@@ -41,7 +41,7 @@ TARGET_ACTS = (
 )
 OWN_ACTS = Act('kill', 3), Act('terminate', 2), Act('kill_on', 4), Act('pause_it', 1)
 REST = re.compile(r'content current, seen (\w+), done (\w+)')
-PATIENCE = 60.0  # s for a quiet point
+PATIENCE = 80.0  # s for a quiet point
 NUDGE = 2.0  # s until an operator's SIGHUP ends a wait that may last minutes
 
 
@@ -74,7 +74,8 @@ def drawn(chance: random.Random) -> World:
         '--survive', chance.choice(('0', '50ms', '200ms', '500ms')),
         '--min-uptime', chance.choice(('0', '0', '300ms')),
         '--rehash', chance.choice(('0', '500ms', '60s')),
-        '--empty-grace', '500ms', '--on-start', 'auto', '--command-timeout', '2s', '-v',
+        '--empty-grace', '500ms', '--on-start', 'auto', '-v',
+        '--command-timeout', '20s',
     )
     if kind != 'act':
         words += (

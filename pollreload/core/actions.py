@@ -1,8 +1,8 @@
-"""What is told by a command or a request, after a signal or without one.
+"""Notify by a command or a request, after a signal or without one. Pure.
 
 Each --exec and then each --url, in the order in which they were given; the first
-that fails stops the rest, and is where the next try goes on. As in telling,
-nothing here waits.
+that fails stops the rest, and is where the next try goes on. Nothing here
+waits.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def count(settings: Settings) -> int:
 def named(settings: Settings, index: int) -> str:
     """Return an action as a log may show it: no arguments, no credentials.
 
-    Several commands of one program are told apart by a number.
+    Several commands of one program get a number each.
     """
     if index < len(settings.exec):
         return f'--exec {program(settings, index)}'
@@ -51,7 +51,7 @@ def kind(settings: Settings, index: int) -> str:
 
 
 def fields(settings: Settings, index: int) -> dict[str, object]:
-    """Return what the JSON line of an event says of an action."""
+    """Return the fields that describe an action in the JSON line of an event."""
     if index < len(settings.exec):
         return {'exec': settings.exec[index][0]}
     return {'url': bare(settings.url[index - len(settings.exec)])}
@@ -74,7 +74,7 @@ def spent(settings: Settings, state: State, world: World) -> State | None:
 
 
 def start(settings: Settings, state: State, world: World) -> State:
-    """Return the state with the next action under way; done where none is left."""
+    """Return the state with the next action under way, or finished after the last."""
     index, now = state.attempt.acted, world.now()
     if settings.dry_run:
         for each in range(index, count(settings)):
@@ -86,7 +86,7 @@ def start(settings: Settings, state: State, world: World) -> State:
         if agreeing(settings):
             return verify(settings, state, world)
         return finish(state, world)
-    # As with a signal: the mark is on disk before anybody can have half of it.
+    # As with a signal: the mark is on disk before the action can have an effect.
     marked = state._replace(
         version=change.void(state.version),
         attempt=state.attempt._replace(acted_at=state.attempt.acted_at or now),
@@ -147,7 +147,7 @@ def acting(
         **fields(settings, index),
     )
     attempt = state.attempt._replace(acted=index + 1, tries=0)
-    # The next one is told of what is there by then.
+    # The next action gets the version that is there by then.
     return state._replace(
         stage=None, attempt=attempt, hold='', next=world.now(), waiting='act',
     )

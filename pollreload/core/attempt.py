@@ -1,4 +1,4 @@
-"""Who has been told of a content, how it went, and when to try again. Pure."""
+"""Which targets were notified of a version, with what result. Pure."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 
 from pollreload.core.process import Process
 
-MOST_SENDS = 3  # to one target for one content
+MOST_SENDS = 3  # to one target for one version
 MOST_DEATHS = 3  # of targets in a row, until something changes for the better
-READ_IT = 10.0  # s: who starts this long after the content was seen reads that
+READ_IT = 10.0  # s after a version was seen, a process that starts reads it
 LONGEST_BACKOFF = 60.0  # s
 
 
@@ -42,16 +42,16 @@ class Target(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """All that was done for one content.
+    """All that was done for one version.
 
-    fingerprint: of that content.
+    fingerprint: of that version.
     targets: every target that was notified of it, or need not be.
     tries: how many failed; again: not before this time, boot seconds.
-    validated: --validate agreed to this content.
+    validated: --validate accepted this version.
     acted: how many of --exec and --url have succeeded; acted_at: when the first
         began, boot seconds; 0.0: none has.
     doubted: how often all of them had, and --verify did not agree.
-    rounds: how often all was told while something else was there for a moment.
+    rounds: how often all were notified while another version was there for a moment.
     unvalidated: since when each version was replaced before --validate ended and it
         was notified, boot seconds; 0.0: this one need not be validated yet.
     valid: the fingerprint of the last of those versions that was valid; '' for none.
@@ -153,7 +153,7 @@ def moved(entry: Target, event: str) -> Target:
 
 
 def of(attempt: Attempt, process: Process) -> Target:
-    """Return what was done for a target of this content, also when nothing was."""
+    """Return the entry of a target, a new one if it was not notified yet."""
     for target in attempt.targets:
         if target.name == (process.pid, process.started):
             return target._replace(process=process)

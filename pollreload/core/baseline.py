@@ -16,11 +16,11 @@ from pollreload.settings import Settings, signals
 def baseline(
         settings: Settings, state: State, snapshot: Snapshot, world: World,
 ) -> State:
-    """Return the state after the first readable look of all."""
-    content, why, newest, nobody = state.version, '', 0.0, ''
-    absent, appeared = content.absent, snapshot.newest
-    content = content._replace(absent=False)
-    state = state._replace(version=content)
+    """Return the state after the first poll that could read a path."""
+    version, why, newest, nobody = state.version, '', 0.0, ''
+    absent, appeared = version.absent, snapshot.newest
+    version = version._replace(absent=False)
+    state = state._replace(version=version)
     if absent:
         # It appeared just now, whatever its dates say.
         now = Process(0, 0, int(world.now() * world.ticks), '')
@@ -45,11 +45,11 @@ def baseline(
             why = f'; was missing before, and will be delivered to {older}'
         elif older is not None:
             why = f'; newer than {older}, so that is to be told'
-    count = sum(len(known.files) for known in content.known if known is not None)
+    count = sum(len(known.files) for known in version.known if known is not None)
     files = f'{count} file' if count == 1 else f'{count} files'
     world.say(
         'baseline', f'{files} in {" ".join(settings.paths)}{why}{nobody}',
-        fingerprint=content.seen, files=count,
+        fingerprint=version.seen, files=count,
     )
     if why and starts_us(settings, world):
         world.say(
@@ -59,7 +59,7 @@ def baseline(
         )
         return state
     if why:
-        return tell_again(settings, state)
+        return deliver_again(settings, state)
     return state._replace(newest=newest)
 
 
@@ -77,7 +77,7 @@ def starts_us(settings: Settings, world: World) -> bool:
 def outdated(
         matches: Sequence[Process], newest: float, world: World,
 ) -> Process | None:
-    """Return a process that is older than a content, if there is one."""
+    """Return a process that is older than the newest file, if there is one."""
     # One clock tick of grace: start times are cut to it (proc(5), stat).
     tick = 1 / world.ticks
     for process in matches:
@@ -106,16 +106,16 @@ def late(settings: Settings, state: State, world: World) -> State:
         f'only now, so that is to be told',
         fingerprint=state.version.seen, reason='outdated', target_pid=who.pid,
     )
-    return tell_again(settings, state)
+    return deliver_again(settings, state)
 
 
 def returned(
         settings: Settings, state: State, world: World, unread: bool,
 ) -> State:
-    """Return the state after a content that was done is there again.
+    """Return the state after the delivered version is there again.
 
-    Nobody was told of what was there meanwhile, but who started since the last
-    look before it may have read that. unread: nobody could read it.
+    No target was notified of the other version, but a process that started after the
+    last poll before it may have read that. unread: it could not be read at all.
     """
     rested = state._replace(
         version=state.version._replace(left=0.0), attempt=Attempt(), hold='',
@@ -128,12 +128,12 @@ def returned(
             f'moment, and nobody knows who has read that',
             fingerprint=state.version.seen, reason='restarted',
         )
-        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+        return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
     left, choice = state.version.left, world.targets()
     notified = {each.name for each in known(state) if each.at > left}
     if choice.reason in ('pidfile', 'proc'):
-        # It is not known who runs, and in doubt they are told.
-        return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+        # It is unknown which processes run; in doubt, deliver.
+        return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
     for process in choice.matches:
         again = (process.pid, process.started) in notified
         if again or (process.started + 1) / world.ticks >= left:
@@ -144,14 +144,14 @@ def returned(
                 fingerprint=state.version.seen, reason='restarted',
                 target_pid=process.pid,
             )
-            return tell_again(settings, state._replace(attempt=Attempt(), hold=''))
+            return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
     return rested
 
 
-def tell_again(settings: Settings, state: State) -> State:
-    """Return the state where what is there is to be told once it has settled."""
-    content = change.tell_first(state.version)
-    again = content.seen_at + settings.settle
+def deliver_again(settings: Settings, state: State) -> State:
+    """Return the state in which this version is due once it has settled."""
+    version = change.redeliver(state.version)
+    again = version.seen_at + settings.settle
     return state._replace(
-        version=content, next_reading=min(state.next_reading, again),
+        version=version, next_reading=min(state.next_reading, again),
     )

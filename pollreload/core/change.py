@@ -1,4 +1,4 @@
-"""Whether the content of a watch has changed, has settled, and is due. Pure."""
+"""Whether the version of a watch has changed, has settled, and is due. Pure."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -21,23 +21,23 @@ RESTLESS = 60.0  # s of change without rest that are worth a line
 
 
 class Memory(NamedTuple):
-    """What is remembered of the content of a watch; times are boot seconds.
+    """What is remembered of the files of a watch; times are boot seconds.
 
     state: 'blank', 'current', 'settling' or 'due'.
     known: what was last believed, for each path; None: not known yet.
     known_print: the fingerprint of all that.
-    seen, seen_at: the fingerprint of the last looks in a row, and when the
-        first of them ended; '' after a look that could read nothing.
-    delivered: the fingerprint that the targets have; '' where that is unknown.
+    seen, seen_at: the fingerprint of the last polls in a row, and when the
+        first of them ended; '' after a poll that could read nothing.
+    delivered: the fingerprint that the targets have; '' if that is unknown.
     left: when the last poll began that saw what is delivered, if another version, or
         a path that is away, was seen since; a process that started or was notified
         after that may have read the other.
     absent: a poll saw nothing at one of the paths before the first version was
         read; what appears there later is new, whatever its dates.
     waiting: what it waits for: '', 'recheck', 'settle' or 'doubt'.
-    firm: what the last look saw that could read it all, or knew it; altered: when
+    firm: what the last poll saw that could read it all, or knew it; altered: when
         that was last another than before.
-    restless: since when one new content after another has been seen.
+    restless: since when one version after another has been seen.
     doubts: (position of the path, name) -> since when it has been empty or
         unreadable, and which: the digest.
     troubles: position of the path -> what is wrong with it.
@@ -63,19 +63,19 @@ class Memory(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What follows from a look.
+    """What follows from a poll.
 
     action: what the table says.
-    again: when to look again, in boot seconds; 0.0: at the next poll.
+    again: when to poll again, in boot seconds; 0.0: at the next poll.
     changed: the names that differ from what was known, position and name.
-    failing, mended: positions whose trouble is to be reported, or is over.
+    failing, recovered: positions whose trouble is reported now, or is over.
     """
 
     action: Action
     again: float = 0.0
     changed: tuple[tuple[int, str], ...] = ()
     failing: tuple[int, ...] = ()
-    mended: tuple[int, ...] = ()
+    recovered: tuple[int, ...] = ()
 
 
 Action = Literal[
@@ -128,7 +128,7 @@ def observe(
         memory: Memory, snapshot: Snapshot, began: float, now: float,
         settle: float, grace: float, digest: Digest, longest: float = 0.0,
 ) -> tuple[Memory, Decision]:
-    """Return what is remembered after a poll that ends now, and what follows.
+    """Return the memory after a poll that ends now, and the decision.
 
     began: when it began; between the end of one poll and the beginning of
         another there must be --settle, because a poll may take long.
@@ -144,7 +144,7 @@ def observe(
     known, reasons, readable, doubts, ends = believe(
         memory.known, memory.doubts, snapshot, now, grace, memory.state == 'blank',
     )
-    troubles, failing, mended = troubled(memory.troubles, reasons, now)
+    troubles, failing, recovered = troubled(memory.troubles, reasons, now)
     memory = memory._replace(
         troubles=troubles, doubts=doubts, read_at=began, ended_at=now,
     )
@@ -175,7 +175,7 @@ def observe(
     recheck = any(not it.reported for it in troubles.values())
     state, action = TABLE[memory.state, saw]
     decision = Decision(
-        action, now + RECHECK if recheck else 0.0, failing=failing, mended=mended,
+        action, now + RECHECK if recheck else 0.0, failing=failing, recovered=recovered,
     )
     if memory.state == 'current' and (saw != 'delivered' or away(memory)):
         memory = memory._replace(left=memory.left or before)
@@ -221,7 +221,7 @@ def away(memory: Memory) -> bool:
     )
 
 
-def quiet(memory: Memory) -> bool:
+def up_to_date(memory: Memory) -> bool:
     """Return whether the targets have this version and no time limit is running."""
     return (
         memory.state == 'current' and bool(memory.delivered)
@@ -232,7 +232,7 @@ def quiet(memory: Memory) -> bool:
 
 def unchanged(memory: Memory, snapshot: Snapshot) -> bool:
     """Return whether a poll read just what the targets have."""
-    if not quiet(memory) or len(memory.known) != len(snapshot.readings):
+    if not up_to_date(memory) or len(memory.known) != len(snapshot.readings):
         return False
     readings = zip(memory.known, snapshot.readings, strict=True)
     for known, (kind, files, unreadable) in readings:
@@ -241,8 +241,8 @@ def unchanged(memory: Memory, snapshot: Snapshot) -> bool:
     return True
 
 
-def restless(memory: Memory, now: float) -> bool:
-    """Return whether a look saw a new content once more, after a minute of that."""
+def keeps_changing(memory: Memory, now: float) -> bool:
+    """Return whether a poll saw yet another version, after a minute of changes."""
     return (
         memory.state == 'settling' and memory.seen_at == memory.ended_at
         and memory.restless > 0.0 and now - memory.restless >= RESTLESS
@@ -250,9 +250,9 @@ def restless(memory: Memory, now: float) -> bool:
 
 
 def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
-    """Return the memory after every target has a content: the one way it advances.
+    """Return the memory after every target has a version: the one way it advances.
 
-    since: who started later may have read what is there now instead.
+    since: a process that started later may have read what is there now instead.
     """
     # While a path is away, a target may have read nothing there.
     left = memory.seen_at if away(memory) else 0.0
@@ -262,10 +262,10 @@ def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
 
 
 def void(memory: Memory) -> Memory:
-    """Return the memory when a signal is about to be sent: nothing is done any more."""
+    """Return the memory before a signal is sent: no version is delivered any more."""
     return memory._replace(delivered='')
 
 
-def tell_first(memory: Memory) -> Memory:
-    """Return the memory where the targets are to be told of what is there."""
+def redeliver(memory: Memory) -> Memory:
+    """Return the memory in which the version that is there is not delivered yet."""
     return memory._replace(state='settling', delivered='', left=0.0, waiting='settle')

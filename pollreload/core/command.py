@@ -30,7 +30,7 @@ def poll_again(state: State, world: World, until: float) -> State:
 
 
 def last_lines(said: str, most: int = 300) -> str:
-    """Return the end of the output of a command, for a message.
+    """Return the end of the output of a command as it is quoted in a message.
 
     Three lines, because the very last is often only a summary of the others.
     """
@@ -38,7 +38,7 @@ def last_lines(said: str, most: int = 300) -> str:
     text = ' | '.join(lines[-3:])
     if len(text) <= most:
         return text
-    # Not within a word, unless it is one word.
+    # Cut at a space if there is one.
     end = text[1 - most:]
     return f'…{end.partition(" ")[2] or end}'
 

@@ -40,7 +40,7 @@ def width(name: str) -> int:
 
 
 def note(state: State, names: Sequence[str]) -> State:
-    """Return the state after these files changed, for the next attempt."""
+    """Add these files to the changes that the next attempt is about."""
     return state._replace(later=add(state.later, names))
 
 

@@ -23,7 +23,7 @@ def delay(followed: int) -> float:
 def paced(settings: Settings, state: State, world: World) -> State:
     """Return the state with the time before which a new version is not delivered.
 
-    It is decided once for each delivery; a newer version meanwhile does not move
+    It is decided once for each delivery; a newer version does not move
     it, so the last version always arrives. But one that comes too late to be caused
     by that delivery ends the wait: changes come without deliveries.
     """

@@ -12,7 +12,7 @@ from pollreload.core.state import State
 
 
 class Here(NamedTuple):
-    """Where a ledger is used: pids and boot seconds mean nothing elsewhere.
+    """The watch, boot and pid namespace of a ledger; it is valid only there.
 
     key: which watch it is (paths, target conditions and signal).
     boot: the boot id; pids: the pid namespace.
@@ -25,31 +25,31 @@ class Here(NamedTuple):
 
 def dump(state: State, here: Here) -> dict[str, object]:
     """Return the part of a state that JSON keeps."""
-    content, attempt = state.version, state.attempt
+    version, attempt = state.version, state.attempt
     return {
         'key': here.key,
         'boot': here.boot,
-        'done': content.delivered,
-        'seen': content.seen,
-        'seen_at': content.seen_at,
+        'done': version.delivered,
+        'seen': version.seen,
+        'seen_at': version.seen_at,
         'known': [
             None if known is None else {
                 'kind': known.kind,
                 'files': {name: digest.hex() for name, digest in known.files.items()},
-            } for known in content.known
+            } for known in version.known
         ],
-        'left': content.left,
-        'read_at': content.read_at,
-        'firm': content.firm,
-        'altered': content.altered,
+        'left': version.left,
+        'read_at': version.read_at,
+        'firm': version.firm,
+        'altered': version.altered,
         'doubts': [
             [place, name, at, digest.hex()]
-            for (place, name), (at, digest) in content.doubts.items()
+            for (place, name), (at, digest) in version.doubts.items()
         ],
-        'absent': content.absent,
+        'absent': version.absent,
         'troubles': [
             [place, each.reason, each.since, each.whole]
-            for place, each in content.troubles.items() if each.reported
+            for place, each in version.troubles.items() if each.reported
         ],
         'newest': state.newest,
         'deaths': state.deaths,
@@ -94,9 +94,9 @@ def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Target, .
 
 
 def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
-    """Return the state that a ledger keeps; None where it is of another watch.
+    """Return the state that a ledger keeps; None if it is of another watch.
 
-    Raises ValueError, TypeError, KeyError or AttributeError where the ledger is
+    Raises ValueError, TypeError, KeyError or AttributeError if the ledger is
     not what dump writes.
     """
     if str(kept['key']) != here.key:
@@ -112,7 +112,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
     done = text(kept['done'])
     attempt = kept['attempt']
     targets = revive_targets(attempt['targets'], here, same_boot)
-    # Something else that the last run saw, and did not tell, is on its way still.
+    # Another version that the last run saw, and did not deliver, is still due.
     resting = bool(done) and (done == kept['seen'] or not same_boot)
     version = change.Memory(
         state=(
@@ -206,11 +206,11 @@ def count(value: object) -> int:
 
 def latest(state: State) -> float:
     """Return the latest time that a state speaks of, in boot seconds."""
-    content = state.version
+    version = state.version
     return max(
-        content.seen_at, content.left, content.read_at, content.altered,
+        version.seen_at, version.left, version.read_at, version.altered,
         state.attempt.acted_at,
-        *(at for at, _ in content.doubts.values()),
+        *(at for at, _ in version.doubts.values()),
         *(target.at for target in state.attempt.targets),
     )
 

@@ -17,7 +17,7 @@ from pollreload.core.reading import (
 from pollreload.core.state import NO_NAMES, State, World, hold
 from pollreload.settings import Settings, commands, signals
 
-STALL = 5.0  # s that a look may take before that is worth a line
+STALL = 5.0  # s that a poll may take before that is worth a line
 STALL_AGAIN = 60.0  # s until it is worth another
 NOTHING = Attempt()
 MOST_NAMES = 5  # in one line
@@ -36,7 +36,7 @@ def wake(state: State) -> float:
 
 
 def see(settings: Settings, state: State, world: World) -> State:
-    """Return the state after a look, if one is due and comes to its end."""
+    """Return the state after a poll, if one is due and comes to its end."""
     now = world.now()
     if not state.reading_since and now < state.next_reading:
         return state
@@ -47,66 +47,66 @@ def see(settings: Settings, state: State, world: World) -> State:
         return stall(settings, state._replace(reading_since=began), world)
     if settings.on_missing == 'notify':
         snapshot = counted(snapshot)
-    content, decision = change.observe(
+    version, decision = change.observe(
         state.version, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest, settings.max_wait,
     )
     world.say(
-        'polled', f'saw {content.seen or "nothing"} in {now - began:.3f} s',
-        fingerprint=content.seen,
+        'polled', f'saw {version.seen or "nothing"} in {now - began:.3f} s',
+        fingerprint=version.seen,
     )
     if state.stalled and not all(
-            place in content.troubles and content.troubles[place].whole
+            place in version.troubles and version.troubles[place].whole
             for place in range(len(settings.paths))
     ):
         world.say(
             'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
         )
-    if content.state == state.version.state == 'current' and not (
+    if version.state == state.version.state == 'current' and not (
             state.version.left or signals(settings)
     ):
         # There is no process that can have started while a path was away.
-        content = content._replace(left=0.0)
-    doubts, stirring = state.version.doubts, state.stirring
-    since = state.version.restless or content.seen_at
+        version = version._replace(left=0.0)
+    doubts, changing = state.version.doubts, state.changing
+    since = state.version.restless or version.seen_at
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
-    # Asked for while this look was under way: it may have read too early.
+    # Asked for during this poll, which may have read too early.
     asked = state.next_reading if state.next_reading > began else poll_at
     state = state._replace(
-        version=content, reading_since=0.0, stalled=0.0, poll_at=poll_at, dates=False,
+        version=version, reading_since=0.0, stalled=0.0, poll_at=poll_at, dates=False,
         dated=snapshot.newest, dated_at=now if state.dates else state.dated_at,
         next_reading=min(poll_at, asked, decision.again or poll_at),
-        stirring=snapshot.readings if content.state == 'settling' else (),
+        changing=snapshot.readings if version.state == 'settling' else (),
     )
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
     if (
-            decision.action in ('none', 'return') and content.left
-            and not change.away(content)
+            decision.action in ('none', 'return') and version.left
+            and not change.away(version)
     ):
         return returned(settings, state, world, all_unreadable(doubts))
-    if content.state == 'due' and decision.changed:
+    if version.state == 'due' and decision.changed:
         state = report_change(settings, state, decision, since, world)
-    return unsettled(settings, state, snapshot, stirring, world)
+    return unsettled(settings, state, snapshot, changing, world)
 
 
 def unsettled(
         settings: Settings, state: State, snapshot: Snapshot,
         before: Sequence[Reading], world: World,
 ) -> State:
-    """Return the state held for what keeps the content from settling, if anything.
+    """Return the state held for what keeps the version from settling, if anything.
 
-    before: what the look before saw, if that had not settled either.
+    before: what the last poll saw, if that had not settled either.
     """
-    content = state.version
-    if content.state == 'current' and not state.stage:
-        return at_rest(state)
+    version = state.version
+    if version.state == 'current' and not state.stage:
+        return cleared(state)
     emptied = [
-        (position, name) for position, name in sorted(content.doubts)
+        (position, name) for position, name in sorted(version.doubts)
         if name not in snapshot.readings[position].unreadable
     ]
-    if content.state == 'settling' and emptied:
+    if version.state == 'settling' and emptied:
         position, name = emptied[0]
         gone = not name and snapshot.readings[position].kind == 'missing'
         return hold(
@@ -115,7 +115,7 @@ def unsettled(
             f'{"is missing" if gone else "became empty"}; that is believed after '
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
-    if change.restless(content, world.now()):
+    if change.keeps_changing(version, world.now()):
         stirred = differences(before, snapshot.readings)
         names = [named(settings, *each, snapshot.readings) for each in stirred]
         below = any(name for _, name in stirred)
@@ -123,15 +123,15 @@ def unsettled(
         return hold(
             state, world, 'still changing', 'still changing',
             f'{some(names or settings.paths)} has not settled for '
-            f'{world.now() - content.restless:.0f} s, and is not delivered '
+            f'{world.now() - version.restless:.0f} s, and is not delivered '
             f'meanwhile{hint}',
             files=names[:MOST_NAMES],
         )
     return state
 
 
-def at_rest(state: State) -> State:
-    """Return the state where there is nothing to tell, and nothing under way."""
+def cleared(state: State) -> State:
+    """Return the state without an attempt, if nothing is due and nothing under way."""
     names = state.changed != NO_NAMES or state.later != NO_NAMES
     if state.stage or not (state.hold or state.attempt != NOTHING or names):
         return state
@@ -160,7 +160,7 @@ def named(
 
 
 def some(names: Sequence[str]) -> str:
-    """Return some names for a person, and how many more there are."""
+    """Return some names as text, and how many more there are."""
     more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
     return ', '.join(names[:MOST_NAMES]) + more
 
@@ -168,7 +168,7 @@ def some(names: Sequence[str]) -> str:
 def next_poll(poll_at: float, began: float, interval: float, world: World) -> float:
     """Return the next time on the grid of polls, start to start.
 
-    The first look is at once, the second after a random part of the interval,
+    The first poll is at once, the second after a random part of the interval,
     so that a fleet that starts together does not poll together.
     """
     if not poll_at:
@@ -179,7 +179,7 @@ def next_poll(poll_at: float, began: float, interval: float, world: World) -> fl
 
 
 def stall(settings: Settings, state: State, world: World) -> State:
-    """Return the state while a look goes on, and say so where it takes too long."""
+    """Return the state while a poll goes on, and log it if it takes too long."""
     now = world.now()
     took = now - state.reading_since
     if now >= wake(state._replace(next=0.0)):
@@ -194,11 +194,11 @@ def stall(settings: Settings, state: State, world: World) -> State:
 def report_troubles(
         settings: Settings, state: State, decision: change.Decision, world: World,
 ) -> None:
-    """Say which paths cannot be read now, and which can again."""
+    """Log the paths that cannot be read now, and those that can again."""
     for position in decision.failing:
         path, reason = settings.paths[position], state.version.troubles[position].reason
         world.say('unreadable', f'{path}: {reason}', path=path, reason=reason)
-    for position in decision.mended:
+    for position in decision.recovered:
         path = settings.paths[position]
         world.say('readable', f'{path} can be read again', path=path)
 
@@ -207,7 +207,7 @@ def report_change(
         settings: Settings, state: State, decision: change.Decision, since: float,
         world: World,
 ) -> State:
-    """Say which files are new, gone or different once that has settled.
+    """Log the files that are new, gone or different once that has settled.
 
     since: when the first of the versions was seen that did not settle, boot seconds.
     """

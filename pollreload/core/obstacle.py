@@ -17,7 +17,7 @@ from pollreload.settings import Settings
 class Obstacle(NamedTuple):
     """What keeps a signal from a target.
 
-    key: tells one from another; reason: in two words; says: for a person.
+    key: differs for each; reason: as in the JSON line; says: the message.
     again: when it ends by itself, boot seconds; 0.0: not known.
     """
 
@@ -30,7 +30,7 @@ class Obstacle(NamedTuple):
 def obstacle(
         settings: Settings, state: State, entry: Target, world: World,
 ) -> Obstacle | None:
-    """Return what keeps the signal from one target now, or None."""
+    """Return the obstacle that keeps the signal from one target now, or None."""
     process, name = entry.process, settings.signal.name
     if entry.phase == 'pending':
         return Obstacle(

@@ -1,4 +1,4 @@
-"""Which process to tell, and what it would do with the signal. Pure."""
+"""Which process is the target, and what it would do with the signal. Pure."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +13,8 @@ class Process(NamedTuple):
     started: clock ticks since boot (field 22 of stat, proc(5)). A pid is only
         a slot; pid and start time together name a process.
     cmdline: the arguments, as far as they can be read.
-    uid: the effective uid; None where status does not say.
-    nested: in a pid namespace below ours (NSpid longer than our own).
+    uid: the effective uid; None if status does not say.
+    nested: in a child of our pid namespace (NSpid longer than our own).
     init: pid 1 of its innermost pid namespace (last number of NSpid is 1).
     alive: false for a zombie without another live thread.
     ancestor: one of the processes that pollreload descends from.
@@ -52,11 +52,11 @@ class Masks(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """targets: whom to tell, none where there is a reason not to.
+    """The targets, or the reason why there are none.
 
-    reason: a word for the hold: '', 'no target', 'ambiguous', 'pidfile', 'proc'.
-    says: the reason for a person; '' for 'no target', where the words cost a
-        reading of the whole process table.
+    reason: of the hold: '', 'no target', 'ambiguous', 'pidfile', 'proc'.
+    says: the message of the hold; '' for 'no target', because that message needs
+        the whole process table.
     matches: all that matched, chosen or not.
     passed: roots that were passed over, because a descendant handles the signal.
     """
@@ -77,7 +77,7 @@ ENDING = frozenset(('SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGKILL'))
 def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) -> str:
     """Return 'caught', 'runtime', 'blocked', 'ignored', 'default' or 'unknown'.
 
-    masks: None where the kernel prints none (gVisor): missing evidence is
+    masks: None if the kernel prints none (gVisor): missing evidence is
         unknown, never default.
     init: pid 1 of a namespace is spared every signal that it has no handler
         for (sig_task_ignored in kernel/signal.c), so default means ignored.
@@ -119,8 +119,8 @@ def runtime(caught: int) -> bool:
     )
 
 
-# What --handler-check makes of a disposition: hold the signal, or send it with a word
-# of warning. In every other case it is sent.
+# What --handler-check makes of a disposition: hold the signal, or send it with a
+# warning. In every other case it is sent.
 VERDICTS: dict[tuple[str, str], str] = {
     ('enforce', 'ignored'): 'hold',
     ('enforce', 'default'): 'hold',

@@ -21,7 +21,7 @@ def checks(settings: Settings) -> bool:
 
 
 def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
-    """Return what the JSON line of an event says of a target."""
+    """Return the fields that describe a target in the JSON line of an event."""
     said: dict[str, object] = {
         'target_pid': entry.process.pid, 'comm': entry.process.comm,
         'signal': settings.signal.name,

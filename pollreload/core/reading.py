@@ -23,7 +23,7 @@ class Reading(NamedTuple):
         'missing' if its absence counts, see counted().
     files: name relative to the path -> XXH3-128 digest (16 bytes). The name
         of a file that is itself the path is ''.
-    unreadable: name -> why, for a message ('permission denied'); the name ''
+    unreadable: name -> why ('permission denied'); the name ''
         of a directory, a glob or nothing at all is the path as a whole, and
         files is then empty.
     """
@@ -164,7 +164,7 @@ def believe(
         before: Sequence[Known | None], doubted: Doubts, snapshot: Snapshot, now: float,
         grace: float, blank: bool,
 ) -> Belief:
-    """Return what a poll saw as it is believed.
+    """Return the belief that follows from a poll.
 
     before, doubted: what was known, and the doubts, after the last poll.
     grace: --empty-grace in seconds. blank: nothing was known of any path.

@@ -29,8 +29,8 @@ def send(
     for entry in ready:
         sends = entry.sends + 1
         marked = record(marked, moved(entry, 'marked')._replace(sends=sends))
-    # The mark is on disk before the signal is out: should this be the end of
-    # us, the next run knows that the targets may have half of a content.
+    # The mark is on disk before the signal is out: if this process ends here, the
+    # next run knows that the targets may have half of this version.
     state = state._replace(attempt=marked, version=change.void(state.version))
     if not world.save(state):
         return hold(
@@ -43,8 +43,8 @@ def send(
     } if settings.verify_workers else {}
     for entry in ready:
         since = int(world.now() * world.ticks)
-        # A slow disk lay between, and exec(2) keeps the start time and not the
-        # handlers: what must be held now is looked for anew, as if it were gone.
+        # The disk may have been slow, and exec(2) keeps the start time but not the
+        # handlers: a target that must be held now counts as gone.
         held = judged(settings, disposed(settings, entry.process, world)) == 'hold'
         how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
@@ -60,10 +60,10 @@ def send(
         attempt = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
-        # Nobody was told, so what was done before still is.
-        content = state.version._replace(delivered=before.version.delivered)
+        # No signal was sent, so what was delivered before still is.
+        version = state.version._replace(delivered=before.version.delivered)
         return state._replace(
-            version=content, next=state.attempt.again if failures else 0.0,
+            version=version, next=state.attempt.again if failures else 0.0,
         )
     stage = Surviving(world.now() + settings.survive)
     state = state._replace(stage=stage, next=stage.until)

@@ -1,4 +1,4 @@
-"""From due to told: choose, hold or validate, and send.
+"""From due to signalled: choose the targets, hold or validate, and send. Pure.
 
 Every function takes what is known and the world, and returns what is known
 then. None of them waits: what has to be waited for is a time to come back at,
@@ -27,7 +27,7 @@ from pollreload.settings import Settings, acts, signals
 
 
 def notify(settings: Settings, state: State, world: World) -> State:
-    """Return the state after the due content was told, held, or found needless."""
+    """Return the state after the due version was delivered, held or found needless."""
     if not signals(settings):
         return beyond(settings, state, world)
     now, choice = world.now(), world.targets()
@@ -35,7 +35,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
         target.name for target in state.attempt.targets if target.phase == 'terminating'
     ]
     if asked:
-        # An earlier run told it to end, and did not live to see it.
+        # An earlier run asked it to end, and ended itself before that.
         also = tuple((each.pid, each.started) for each in choice.targets)
         return state._replace(
             stage=Surviving(now), next=now,
@@ -101,7 +101,7 @@ def persists(state: State, choice: Choice, world: World) -> State:
 
 
 def before(settings: Settings, state: State, world: World) -> State | None:
-    """Return the state that waits for what comes before telling anybody, or None."""
+    """Return the state that waits for what comes before any signal, or None."""
     now = world.now()
     if now < state.attempt.again:
         return later(settings, state, world)
@@ -114,7 +114,7 @@ def before(settings: Settings, state: State, world: World) -> State | None:
 
 
 def gone(settings: Settings, state: State) -> bool:
-    """Return whether all that were told to end have: who comes next is not awaited."""
+    """Return whether every target that was asked to end has ended."""
     targets = state.attempt.targets
     ended = bool(targets) and all(it.phase == 'up to date' for it in targets)
     return ending(settings) and ended
@@ -182,7 +182,7 @@ BRIEF = 1.0  # s of a hold that are no cause for concern
 # s for which a root must be without a handler before a descendant gets its signal: it
 # may be starting, or re-executing itself (HAProxy), and the descendant a worker.
 PASS_OVER = 2.0
-FRESH = 0.25  # s for which a look is good enough to tell of it
+FRESH = 0.25  # s for which a poll is recent enough to deliver what it saw
 
 
 def later(settings: Settings, state: State, world: World) -> State:

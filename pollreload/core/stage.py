@@ -49,7 +49,7 @@ Stage = Validating | Surviving | Verifying | Confirming | Acting
 
 
 def word(stage: Stage) -> str:
-    """Return the word for a stage in the status line and for `check`."""
+    """Return the name of a stage for the status line and for `check`."""
     match stage:
         case Validating():
             return 'validate'

@@ -67,14 +67,14 @@ class State(NamedTuple):
     waiting: what a delivery waits for: 'splay', 'uptime', 'poll' or 'act'; '' if
         only another version or target can help.
     outcome: how the last attempt ended: '', 'done', 'needless' or 'failed'.
-    newest: the date of a content that nobody was there to be told of, in seconds
+    newest: the date of the baseline if no target was there, in seconds
         of CLOCK_REALTIME; 0.0: that question is answered.
-    dates: the next look is to find the newest date; dated: what it was then, in
+    dates: the next poll finds the newest date; dated: what it was then, in
         seconds of CLOCK_REALTIME; dated_at: when that look ended.
-    stirring: the readings of the last poll, if it found what has not settled.
+    changing: the readings of the last poll, if it found what has not settled.
     saved: what the ledger holds already.
     pace: how fast new versions are delivered.
-    key: by which fingerprints are hashed where they are shown.
+    key: by which fingerprints are hashed before they are shown.
     notified: the targets that have the delivered version; and, PASSED_OVER, the roots
         that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
@@ -105,7 +105,7 @@ class State(NamedTuple):
     dates: bool = False
     dated: float = 0.0
     dated_at: float = 0.0
-    stirring: tuple[Reading, ...] = ()
+    changing: tuple[Reading, ...] = ()
     saved: object = None
     pace: Pace = Pace()
     key: str = ''
@@ -119,7 +119,7 @@ class State(NamedTuple):
 
 
 def uncounted(_: str) -> None:
-    """Be told of a failure where nobody counts them."""
+    """Ignore a failure: no metrics are kept."""
 
 
 class World(NamedTuple):
@@ -128,24 +128,24 @@ class World(NamedTuple):
     now: seconds since boot (CLOCK_BOOTTIME). jitter: a random number in [0, 1).
     read: starts a reading or asks for its end; None: not ended yet. Its argument
         is whether to find the newest date.
-    absent: the words for a person when no process meets the conditions.
+    absent: the message for the case that no process meets the conditions.
     born: a process -> its start in seconds of CLOCK_REALTIME.
     family: the members of a process and its children; itself first.
     health: 'gone', 'pending' or 'alive', of a process and a signal.
     gone: whether a process has exited; cheaper than health.
     below: the descendant of a process, whatever its name, that handles the signal,
         if there is exactly one. program: what identifies the file a process runs.
-    send: 'pidfd' or 'kill' where it was sent, else 'gone', 'refused', 'denied',
+    send: 'pidfd' or 'kill' if it was sent, else 'gone', 'refused', 'denied',
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
     ask: starts a request to a URL, in the same way.
     ran: the exit status of that command, None while it runs; of a request 0 or 1.
     cancel: ends that command and its group. said: the end of what it printed, or
         what became of the request.
-    save: writes the ledger, where there is one; False where it could not.
+    save: writes the ledger, if there is one; False if it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
-    us: who we are, for a person; entitle: what would permit us to signal another.
-    unsaid: told the reason of a failure that has no line, for it had one before.
+    us: our uid, for messages; entitle: what would permit us to signal another.
+    unsaid: called with the reason of a failure that is not logged again.
     """
 
     now: Callable[[], float]
@@ -185,7 +185,7 @@ def hold(
     """Return the state held for a reason, which is logged once an hour.
 
     key: the reason and whom it is about; another key is another line.
-    message: a function where the words cost something.
+    message: a function if it is expensive.
     again: when to come back, boot seconds; 0.0: at the next poll.
     """
     now = world.now()
@@ -210,41 +210,41 @@ def known(state: State) -> tuple[Target, ...]:
 
 def finish(state: State, world: World) -> State:
     """Return the state after every target has the content: memory advances last."""
-    attempt, content = state.attempt, state.version
+    attempt, version = state.attempt, state.version
     at = [
         target.at for target in attempt.targets
         if target.sends and target.name in state.round
     ]
     if attempt.acted_at:
         at.append(attempt.acted_at)
-    since = min(at, default=content.read_at)
+    since = min(at, default=version.read_at)
     if at:
         state = state._replace(pace=state.pace._replace(delivered_at=world.now()))
-    other = content.altered > since or (
+    other = version.altered > since or (
         # A newer version is there, which the target may have read.
-        attempt.late and content.seen != attempt.fingerprint
+        attempt.late and version.seen != attempt.fingerprint
     )
     again = at and other and attempt.rounds + 1 < MOST_SENDS
-    if again and not change.away(content):
+    if again and not change.away(version):
         # Who was told may have read what was there for a moment, or half of it: the
         # very same is told once more, where it is there again or comes back.
-        anew = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
-        back = content.seen == attempt.fingerprint
+        repeated = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
+        back = version.seen == attempt.fingerprint
         if back:
             world.say(
                 'failed', 'the content was another for a moment while it was told, and '
                 'may have been read so; it is told once more',
                 reason='changed meanwhile',
             )
-            anew = anew._replace(tries=attempt.rounds)
-            anew = failed(anew, world.now(), world.jitter())
+            repeated = repeated._replace(tries=attempt.rounds)
+            repeated = failed(repeated, world.now(), world.jitter())
         return state._replace(
-            version=change.void(content), attempt=anew, stage=None, hold='',
+            version=change.void(version), attempt=repeated, stage=None, hold='',
             notified=known(state), next=world.now(),
             outcome='failed' if back else 'done',
         )
     return state._replace(
-        version=change.advance(content, attempt.fingerprint, since),
+        version=change.advance(version, attempt.fingerprint, since),
         attempt=Attempt(), stage=None, hold='', next=0.0, waiting='', newest=0.0,
         changed=NO_NAMES,
         notified=(

@@ -57,7 +57,7 @@ def step(settings: Settings, state: State, world: World) -> State:
 
 
 def awaited(state: State) -> str:
-    """Return what is being waited for in a word; '' if only a poll can help."""
+    """Return the name of the current wait; '' if only a poll can help."""
     if state.reading_since:
         return 'poll'
     if state.stage:
@@ -66,10 +66,10 @@ def awaited(state: State) -> str:
 
 
 def status(state: State, now: float) -> str:
-    """Return how things stand, in a line for a person."""
-    content = state.version
-    done = content.delivered[:12] or 'unknown'
-    said = [f'content {content.state}', f'seen {content.seen[:12] or "nothing"}',
+    """Return the status line."""
+    version = state.version
+    done = version.delivered[:12] or 'unknown'
+    said = [f'content {version.state}', f'seen {version.seen[:12] or "nothing"}',
             f'done {done}']
     if state.reading_since:
         said.append(f'reading for {now - state.reading_since:.1f} s')
@@ -108,7 +108,7 @@ def deliver(settings: Settings, state: State, world: World) -> State:
             return state
         state = begin(settings, feedback.begun(state), world)
     if state.reading_since or state.version.read_at < state.fresh:
-        # Nothing is told while a look hangs, or before the one asked for.
+        # Nothing is delivered while a poll hangs, or before the one asked for.
         return state._replace(waiting='poll')
     state = notify(settings, state, world)
     if not state.attempt.validated or state.waiting == 'poll':
@@ -132,20 +132,20 @@ def keep(state: State, world: World) -> State:
     return state._replace(saved=now) if world.save(state) else state
 
 
-def reported(content: change.Memory) -> object:
+def reported(version: change.Memory) -> object:
     """Return the troubles that were logged."""
     return [
-        (position, each.reason) for position, each in content.troubles.items()
+        (position, each.reason) for position, each in version.troubles.items()
         if each.reported
     ]
 
 
 def kept(state: State) -> object:
-    """Return what a ledger is written anew for, when it differs."""
-    content = state.version
+    """Return the part of a state whose change is written to the ledger."""
+    version = state.version
     return (
-        content.delivered, content.known_print, content.seen, content.left,
-        content.doubts, content.absent, reported(content),
+        version.delivered, version.known_print, version.seen, version.left,
+        version.doubts, version.absent, reported(version),
         state.attempt, state.deaths, state.newest, state.notified,
         state.previous, state.changed, state.later, state.reported,
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
-from pollreload.core.baseline import tell_again
+from pollreload.core.baseline import deliver_again
 from pollreload.core.process import HANDLED, Process, disposition, roots
 from pollreload.core.progress import advance
 from pollreload.core.state import State, World
@@ -160,12 +160,12 @@ def due_again(
         each for each in state.notified
         if each.phase == 'up to date' and each not in without
     )
-    return tell_again(settings, state._replace(
+    return deliver_again(settings, state._replace(
         attempt=Attempt(state.version.seen, have), hold='',
     ))
 
 
 def superseded(state: State) -> bool:
     """Return whether another version than that of the attempt has settled."""
-    content: change.Memory = state.version
-    return content.state == 'due' and content.seen != state.attempt.fingerprint
+    version: change.Memory = state.version
+    return version.state == 'due' and version.seen != state.attempt.fingerprint

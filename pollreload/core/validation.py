@@ -65,7 +65,7 @@ def hastened(settings: Settings, state: State, world: World) -> State:
 
 
 def start_validation(settings: Settings, state: State, world: World) -> State:
-    """Return the state with --validate running, or held where it cannot be started."""
+    """Return the state with --validate running, or held if it cannot be started."""
     from pollreload.core import context
     pids = [pid for pid, _ in state.round] if signals(settings) else ()
     trouble = world.run(

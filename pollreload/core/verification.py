@@ -1,7 +1,4 @@
-"""From told to done: survive, verify, confirm.
-
-As in telling, nothing here waits.
-"""
+"""From signalled to up to date: survive, verify, confirm. Nothing here waits. Pure."""
 from __future__ import annotations
 
 from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
@@ -94,14 +91,14 @@ def conclude(settings: Settings, state: State, world: World) -> State:
     done = {target.name for target in targets if target.phase == 'up to date'}
     if done == set(state.round):
         if acts(settings):
-            # By way of who is there by now: a late one is told before the rest is.
+            # A target that has come since is signalled before the actions begin.
             return state._replace(next=world.now(), waiting='act')
         return finish(state, world)
     if any(target.sends and target.phase != 'up to date' for target in targets):
         again = failed(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')
-    # What of it is not done is chosen anew at the next poll, which is also
-    # when the reason for a hold is logged.
+    # The targets that are left are chosen again at the next poll, which also logs
+    # the reason for a hold.
     return state._replace(next=world.now())
 
 
@@ -247,7 +244,7 @@ def confirming(
                 state = advance(settings, state, entry, event, world)
         return conclude(settings, state, world)
     if same and state.version.state != 'due':
-        # It could not be read meanwhile, and has to settle once more.
+        # It could not be read for a moment, and has to settle once more.
         return state
     # Not for a watch that only signals.
     from pollreload.core.actions import last

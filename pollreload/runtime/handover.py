@@ -41,7 +41,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
         here = whereabouts(settings)
         kept = ledger_format.dump(before.state, here)
         state = ledger_format.revive(kept, here, fingerprint) or state
-    elif not change.quiet(version):
+    elif not change.up_to_date(version):
         # What is due is due for another target, or was in a file at another path.
         on_start = 'always'
     if path != old.state_file:

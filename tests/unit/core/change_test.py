@@ -460,7 +460,7 @@ def test_trouble_that_ended_unreported_is_not_mended():
 
     memory, decision = look(memory, 15.25, file(A))
 
-    assert (decision.mended, memory.troubles) == ((), {})
+    assert (decision.recovered, memory.troubles) == ((), {})
 
 
 def test_reported_trouble_is_mended_once():
@@ -470,7 +470,7 @@ def test_reported_trouble_is_mended_once():
     memory, first = look(memory, 20.0, file(A))
     memory, second = look(memory, 25.0, file(A))
 
-    assert (first.mended, second.mended) == ((0,), ())
+    assert (first.recovered, second.recovered) == ((0,), ())
 
 
 def test_trouble_with_another_reason_is_reported_again():
@@ -506,7 +506,7 @@ def test_the_next_look_is_the_first_that_is_wanted():
 ])
 def test_restless(memory, now, answer):
     """Only one new content after another, for a minute, is worth a line."""
-    assert change.restless(memory, now) is answer
+    assert change.keeps_changing(memory, now) is answer
 
 
 def test_told_advances_the_memory_to_what_is_there():
@@ -531,7 +531,7 @@ def test_void_forgets_what_is_done_and_nothing_else():
 
 def test_tell_first_makes_a_baseline_due():
     """After tell_first what is there is told once it has settled."""
-    memory = change.tell_first(after((10.0, file(A))))
+    memory = change.redeliver(after((10.0, file(A))))
 
     memory, decision = look(memory, 11.0, file(A))
 

@@ -591,9 +591,9 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
     """But for what is under way, which sees to it itself."""
     held = State(hold='no target', attempt=Attempt('x'))
 
-    assert observation.at_rest(held) == State()
-    assert observation.at_rest(held._replace(stage=Surviving(9.0))).hold == 'no target'
-    assert observation.at_rest(State()) == State()
+    assert observation.cleared(held) == State()
+    assert observation.cleared(held._replace(stage=Surviving(9.0))).hold == 'no target'
+    assert observation.cleared(State()) == State()
 
 
 @pytest.mark.parametrize(('layout', 'says'), [
@@ -613,4 +613,4 @@ def test_what_keeps_changing_is_named(layout, says):
     assert lines[0].fields['files'] == [says.split()[0]]
     world.put('B')
     world.run(20.0)
-    assert world.state.stirring == ()
+    assert world.state.changing == ()

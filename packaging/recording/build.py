@@ -79,14 +79,15 @@ def drawn(lines: list[str]) -> str:
     rows = []
     for number, line in enumerate(lines):
         colour = '#7ee787' if line.startswith('$ ') else '#e6edf3'
+        # No-break spaces: browsers join others, whatever xml:space says.
+        text = html.escape(line, quote=False).replace('  ', '\u00a0\u00a0')
         rows.append(
             f'<text x="{MARGIN}" y="{MARGIN + (number + 1) * LINE - 5}" '
-            f'fill="{colour}">{html.escape(line, quote=False)}</text>',
+            f'fill="{colour}">{text}</text>',
         )
     return '\n'.join((
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="monospace" font-size="12" '
-        f'xml:space="preserve">',
+        f'width="{width}" height="{height}" font-family="monospace" font-size="12">',
         '<title>The quickstart and doctor on a terminal</title>',
         f'<rect width="{width}" height="{height}" rx="8" fill="#0d1117" '
         f'stroke="#7d8590"/>',
@@ -97,7 +98,8 @@ def drawn(lines: list[str]) -> str:
 def texts(picture: str) -> list[str]:
     """Return the lines that a picture shows."""
     return [
-        html.unescape(each) for each in re.findall(r'<text[^>]*>(.*?)</text>', picture)
+        html.unescape(each).replace('\u00a0', ' ')
+        for each in re.findall(r'<text[^>]*>(.*?)</text>', picture)
     ]
 
 

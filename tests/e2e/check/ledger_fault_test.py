@@ -29,7 +29,10 @@ NEWER = '{"version": 2, "key": "x"}'
 def test_ledger_that_is_no_ledger_is_kept_and_no_process_is_notified(
         watched: Watched, text: str,
 ) -> None:
-    """A baseline is taken whatever --on-start says; 4, and then all goes on."""
+    """Rule 12: a damaged ledger is set aside, and no process is notified blindly.
+
+    A baseline is taken whatever --on-start says; 4, and then all goes on.
+    """
     write(watched.ledger, text)
     with watched.handler() as target:
         first = watched.check('--on-start', 'always')
@@ -82,8 +85,9 @@ def test_ledger_whose_parts_are_odd_is_kept_and_no_process_is_notified(
 
 
 def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) -> None:
-    """Never through a link: 4, no process is notified, and what it leads to is
-    untouched.
+    """Rule 12: a ledger is never written through a link.
+
+    The status is 4, no process is notified, and the file behind it is untouched.
     """
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.write_text('precious', encoding='ascii')

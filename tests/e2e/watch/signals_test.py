@@ -34,7 +34,7 @@ def test_stop_signals_end_it_with_0(
 def test_stop_ends_the_command_that_runs_and_all_it_started(
         conf: str, target: targets.Target, option: str, tmp_path: Path,
 ) -> None:
-    """TERM is answered at once whatever is going on."""
+    """Rule 11: TERM ends everything within a second, whatever is under way."""
     with Mark(tmp_path / 'mark') as mark:
         script = f'exec 3>{mark.path}; sleep 600 & echo running >&3; wait'
         with watching(target, option, f"sh -c '{script}'", conf) as it:
@@ -122,8 +122,9 @@ def test_under_nohup_it_polls_on_hup(conf: str, target: targets.Target) -> None:
 
 
 def test_full_stderr_pipe_does_not_hang_it(conf: str, target: targets.Target) -> None:
-    """A reader that does not read loses lines; the change is delivered, and TERM
-    answered.
+    """Rule 11: a reader that does not read loses lines, and does not stop the loop.
+
+    The change is delivered, and TERM is answered.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

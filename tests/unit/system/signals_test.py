@@ -86,7 +86,10 @@ def test_real_time_signal(way: str) -> None:
 
 
 def test_reused_pid_gets_nothing(way: str) -> None:
-    """Another start time is another process: USR1, sent after, is read first."""
+    """Rule 9: another start time is another process, which gets no signal.
+
+    USR1, which is sent after that, is read first.
+    """
     with targets.start('handler') as target:
         sent = signals.send(target.pid, born(target) - 1, HUP, procfs.started)
         tell(target, USR1)
@@ -138,7 +141,7 @@ def test_groups_are_never_signalled(pid: int) -> None:
 
 
 def test_look_comes_after_the_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """First the pidfd, then the check: the other order would leave a gap."""
+    """Rule 9: first the pidfd, then the check; the other order leaves a gap."""
     order = []
     pidfd_open = os.pidfd_open
 

@@ -112,7 +112,7 @@ def test_a_file_of_proc_is_read_though_it_has_no_size():
 
 
 def test_no_descriptor_is_kept_over_looks(at):
-    """Nothing stays open, whether a file could be read or not."""
+    """Rule 7: no descriptor is kept from one poll to the next."""
     write(at, ['d/a', 'd/sub/b'])
     os.mkfifo(f'{at}/d/fifo')
     before = os.listdir('/proc/self/fd')

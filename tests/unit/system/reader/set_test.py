@@ -15,7 +15,7 @@ from tests.support.readings import before_read, lost, members, publish, see, wri
 
 @pytest.mark.parametrize('path', ['{}', '{}/*', '{}/..data', '{}/sub', '{}/**/[ac]'])
 def test_a_set_that_moves_during_a_poll_is_read_again(at, monkeypatch, path):
-    """All files are of the last set, never some of each; a directory, a glob."""
+    """Rule 6: a whole set or nothing: all files are of the last set."""
     names = ['a', 'b', 'sub/c', 'sub/d']
     publish(at, '1', names)
     before_read(monkeypatch, lambda turn: publish(at, '2', names))

@@ -68,6 +68,8 @@ class Settings(NamedTuple):
     url_method: str = 'POST'
     url_status: tuple[tuple[int, int], ...] = ((200, 299),)
     url_timeout: float = 10.0
+    url_header_file: str | None = None
+    url_ca: str | None = None
     on_start: str = 'auto'
     state_file: str | None = None
     status_file: str | None = None

@@ -64,6 +64,9 @@ NOTES = {
         '[servers.md](servers.md) says which.',
     '--exec': 'No shell is used. [actions.md](actions.md) says more.',
     '--url': '`http` or `https`; no redirect is followed.',
+    '--url-header-file': 'One `NAME: VALUE` a line, as `Authorization: Bearer ...`. '
+        'Nothing of it is logged.',
+    '--url-ca': 'Instead of the authorities of the system.',
     '--on-start': 'With `auto` and no process, notify once. What was missing at first '
         'and then appears is delivered to an older target in any case.',
     '--state-file': 'This is the ledger. `watch` keeps none unless it is named; '

@@ -186,6 +186,10 @@ ACTIONS = [
            'separated by commas.', type=ValueType('STATUS', values.statuses),
            default='2xx', show_default=True),
     timed(NOTIFY, 'url-timeout', 'Limit for the whole response.', DEFAULTS.url_timeout),
+    option(NOTIFY, 'url-header-file', 'Send the headers in this file, read for each '
+           'request.', type=FILE),
+    option(NOTIFY, 'url-ca', 'Trust only the certificate authorities in this PEM file.',
+           type=FILE),
 ]
 DELIVER = option(
     CHECKS, 'deliver', 'Notify once for real, and check that the target lives.',

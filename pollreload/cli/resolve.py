@@ -172,8 +172,14 @@ def merge(given: Mapping[str, Any]) -> Settings:
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):
         ignore = (*ignore, pattern) if pattern else ()
-    return Settings(**{
+    made = Settings(**{
         **{name: value for name, value in given.items() if name in Settings._fields},
         'ignore': ignore,
         'verbosity': given.get('verbose', 0) - given.get('quiet', 0),
     })
+    if made.url_header_file is not None or made.url_ca is not None:
+        from pollreload.runtime import request_files
+        found = request_files.refused(made)
+        if found is not None:
+            raise OptionError(*found)
+    return made

@@ -38,11 +38,16 @@ def notes(watches: Sequence[Settings]) -> tuple[Note, ...]:
     except OSError:
         # Every read happens in a child then; doctor says so.
         table = {}
-    return tuple(
+    found = [
         Note(settings.name, each.reason, path, f'{path}: {each.says}; {each.remedy}')
         for settings in watches for path in settings.paths
         for each in advice(path, table)
-    )
+    ]
+    for settings in watches:
+        if settings.url_header_file is not None or settings.url_ca is not None:
+            from pollreload.runtime import request_files
+            found += request_files.notes(settings)
+    return tuple(found)
 
 
 def mount_points() -> dict[str, tuple[str, str]]:

@@ -105,6 +105,7 @@ def asked(settings: Settings, url: str) -> tuple[bool, str]:
     from pollreload.system import http_request
     return http_request.send(
         url, settings.url_method, settings.url_status, settings.url_timeout,
+        settings.url_header_file, settings.url_ca,
     )
 
 

@@ -10,7 +10,11 @@ import http.client
 import re
 import socket
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 LARGEST = 1 << 16  # bytes of an answer that are read
 MOST = 300  # letters of it that are worth a place in the log
@@ -26,23 +30,32 @@ WORDS = {
 
 def send(
         url: str, method: str, accepted: Sequence[tuple[int, int]], seconds: float,
+        header_file: str | None = None, authorities: str | None = None,
 ) -> tuple[bool, str]:
     """Send a request; return whether its answer is accepted, and a message.
 
     accepted: the first and last status of each range. seconds: for each wait; an
         answer that trickles can take longer. No redirect is followed, and no
         variable for a proxy is read. The message never contains credentials.
+    header_file: more headers, see http_headers. authorities: the certificates that
+        are trusted, a PEM file; those of the system if there is none.
     """
     parts = urlsplit(url)
-    kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
-    if parts.scheme == 'https':
-        kind = http.client.HTTPSConnection
     headers = {'User-Agent': 'pollreload', 'Accept': '*/*'}
     basic = credentials(parts)
     if basic:
         headers['Authorization'] = f'Basic {basic}'
+    if header_file is not None:
+        from pollreload.system import http_headers
+        try:
+            headers.update(http_headers.load(header_file))
+        except (OSError, ValueError) as error:
+            return False, unsent('--url-header-file', header_file, error)
     target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
-    connection = kind(*place(parts), timeout=seconds)
+    try:
+        connection = connected(parts, seconds, authorities)
+    except (OSError, ValueError) as error:
+        return False, unsent('--url-ca', authorities or '', error)
     try:
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
@@ -60,11 +73,45 @@ def send(
     if not any(first <= answer.status <= last for first, last in accepted):
         if answer.status in (301, 302, 303, 307, 308):
             return False, f'{says}, a redirect, which is not followed'
-        told = '' if method == 'HEAD' else shown(answer, body, parts)
+        hidden = method == 'HEAD' or header_file is not None
+        told = '' if hidden else shown(answer, body, parts)
         return False, says + (f': {told}' if told else '')
     if not whole and method != 'HEAD':
         return False, f'{says}, and closed the connection in the middle of it'
     return True, says
+
+
+def connected(
+        parts: SplitResult, seconds: float, authorities: str | None,
+) -> http.client.HTTPConnection:
+    """Return a connection to the host of a URL, which is not open yet.
+
+    Raises as trusting() does.
+    """
+    if parts.scheme != 'https':
+        return http.client.HTTPConnection(*place(parts), timeout=seconds)
+    return http.client.HTTPSConnection(
+        *place(parts), timeout=seconds, context=trusting(authorities),
+    )
+
+
+def trusting(authorities: str | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts a PEM file, or the system if it is None.
+
+    Raises OSError, and ValueError for a file without a certificate.
+    """
+    import ssl
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except ssl.SSLError:
+        raise ValueError('has no certificate; write them in PEM format') from None
+
+
+def unsent(option: str, path: str, error: OSError | ValueError) -> str:
+    """Return a message that says which file kept a request from being sent."""
+    if isinstance(error, ValueError):
+        return f'was not sent: {option} {path} {error}'
+    return f'was not sent: {option} {path}: {str(error.strerror).lower()}'
 
 
 def reach(url: str, seconds: float) -> str:

@@ -60,6 +60,9 @@ UNSAID = {
     'an address in brackets that is none': 'no address in \\[\\]',
     'a whole number with a point': 'is a number, and must be .*a whole number',
     'a number that is none': "'nan' is not a duration",
+    'a file that has something else': (
+        'has no certificate; write|is not a header; write|is not a regular file'
+    ),
 }
 
 
@@ -316,6 +319,7 @@ def test_every_kind_of_words_is_tried() -> None:
     """Each option that has words, but for those that are like another."""
     alike = {
         'verify': 'validate', 'state-file': 'pidfile', 'status-file': 'pidfile',
+        'url-header-file': 'pidfile', 'url-ca': 'pidfile',
         **dict.fromkeys((
             'rehash', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
             'splay', 'url-timeout',
@@ -380,6 +384,8 @@ FILES = f'{TEXT}state-file = "s"\n[[watch]]\npath = "/b"\nprocess = "x"\n'
     ('a limit below another time', f'{TEXT}max-wait = "0.5s"'),
     ('a whole number with a point', f'{TEXT}uid = 0.0'),
     ('a number that is none', f'{TEXT}settle = nan'),
+    ('a file that has something else', f'{TEXT}url-header-file = "w.toml"'),
+    ('a file that has something else', f'{TEXT}url-ca = "w.toml"'),
 ])
 def test_what_it_does_not_say(name: str, text: str) -> None:
     """Each exception is one: the schema takes it, and the program says why not."""

@@ -15,6 +15,7 @@ from tests.support.targets import DEADLINE
 
 GOOD = ((200, 299),)
 Serve = Callable[[socket.socket], object]
+NEW_KEY = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes')
 
 
 def listening(address: str = '127.0.0.1') -> socket.socket:
@@ -62,7 +63,8 @@ def answer(status: str, body: bytes = b'', *headers: str) -> Serve:
 def asked(
         serve: Serve, url: str = 'http://{}/', method: str = 'POST',
         good: tuple[tuple[int, int], ...] = GOOD, seconds: float = DEADLINE,
-        address: str = '127.0.0.1',
+        address: str = '127.0.0.1', headers: str | None = None,
+        authorities: str | None = None,
 ) -> tuple[bool, str]:
     """Return the outcome of a request to a server that serves once.
 
@@ -72,7 +74,9 @@ def asked(
         port = listener.getsockname()[1]
         host = f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
         pid, fd = children.fork(
-            lambda: http_request.send(url.format(host), method, good, seconds),
+            lambda: http_request.send(
+                url.format(host), method, good, seconds, headers, authorities,
+            ),
         )
         with accepted(listener) as client:
             serve(client)
@@ -112,13 +116,61 @@ class Identity:
         self.context.load_cert_chain(self.certificate, key)
 
     def serving(self, serve: Serve) -> Serve:
-        """Return a server that speaks TLS, as far as the client goes on with it."""
-        def secure(client: socket.socket) -> None:
-            try:
-                inner = self.context.wrap_socket(client, server_side=True)
-            except (ssl.SSLError, ConnectionResetError):
-                return  # it does not trust us
-            with inner:
-                serve(inner)
+        """Return a server that speaks TLS with this identity."""
+        return secured(self.context, serve)
 
-        return secure
+
+def secured(context: ssl.SSLContext, serve: Serve) -> Serve:
+    """Return a server that speaks TLS, as far as the client goes on with it."""
+    def secure(client: socket.socket) -> None:
+        try:
+            inner = context.wrap_socket(client, server_side=True)
+        except (ssl.SSLError, ConnectionResetError):
+            return  # it does not trust us
+        with inner:
+            serve(inner)
+
+    return secure
+
+
+class Authority:
+    """A private certificate authority. certificate: its PEM file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.certificate, self.key = str(directory / 'ca'), str(directory / 'ca.key')
+        self.openssl(
+            'req', '-x509', *NEW_KEY, '-keyout', self.key, '-out', self.certificate,
+            '-days', '2', '-subj', '/CN=test authority', '-addext',
+            'keyUsage=keyCertSign',
+        )
+
+    def openssl(self, *words: str) -> None:
+        """Run openssl."""
+        subprocess.run(
+            (needed('openssl', 'openssl'), *words), check=True, capture_output=True,
+        )
+
+    def context(self, name: str = 'IP:127.0.0.1', days: int = 2) -> ssl.SSLContext:
+        """Return the context of a server whose certificate the authority signed.
+
+        days: until it expires; one of a negative number has expired.
+        """
+        base = str(self.directory / f'leaf{days}{name.replace(":", "-")}')
+        with open(f'{base}.ext', 'w', encoding='ascii') as file:
+            file.write(
+                f'subjectAltName={name}\nkeyUsage=digitalSignature\n'
+                'authorityKeyIdentifier=keyid\n',
+            )
+        self.openssl(
+            'req', *NEW_KEY, '-keyout', f'{base}.key', '-out', f'{base}.csr', '-subj',
+            '/CN=test server',
+        )
+        self.openssl(
+            'x509', '-req', '-in', f'{base}.csr', '-CA', self.certificate, '-CAkey',
+            self.key, '-CAcreateserial', '-days', str(days), '-extfile', f'{base}.ext',
+            '-out', base,
+        )
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(base, f'{base}.key')
+        return made

@@ -829,6 +829,8 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
 MINE: dict[str, st.SearchStrategy[Given]] = {
     'path': listed(TEXT.filter(bool)),
     'pidfile': TEXT.filter(bool).map(word),
+    'url-header-file': chosen('/nowhere/of/all/headers'),
+    'url-ca': chosen('/nowhere/of/all/authorities'),
     # Not what may be a path to watch too.
     'state-file': chosen('/nowhere/of/all/state'),
     'status-file': chosen('/nowhere/of/all/status'),

@@ -1,0 +1,75 @@
+"""The files that --url needs: read before the first poll, to refuse what is no use.
+
+A file that is missing may come later, and the first request says so if it does not.
+"""
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from pollreload.runtime import guard
+from pollreload.settings import Note, Settings
+
+
+def files(settings: Settings) -> Iterator[tuple[str, str, Callable[[str], object]]]:
+    """Yield the option, the path, and the reader of each file; readers raise."""
+    from pollreload.system import http_headers, http_request
+    if settings.url_header_file is not None:
+        yield 'url-header-file', settings.url_header_file, http_headers.load
+    if settings.url_ca is not None:
+        yield 'url-ca', settings.url_ca, http_request.trusting
+
+
+def trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
+    """Return whether a file is refused, and why it cannot be used, or ''."""
+    def tried() -> tuple[bool, str]:
+        try:
+            read(path)
+        except ValueError as error:
+            return True, str(error)
+        except IsADirectoryError:
+            return True, 'is a directory'
+        return False, ''
+
+    try:
+        found: tuple[bool, str] = guard.carefully(tried, path)
+    except OSError as error:
+        return False, (error.strerror or str(error)).lower()
+    return found
+
+
+def refused(settings: Settings) -> tuple[str, str] | None:
+    """Return the option whose file is malformed and the reason, or None."""
+    for option, path, read in files(settings):
+        certain, why = trouble(path, read)
+        if certain:
+            return option, f'{path} {why}'
+    return None
+
+
+def notes(settings: Settings) -> Iterator[Note]:
+    """Yield a warning for each file that is missing, or that others may read."""
+    for option, path, read in files(settings):
+        _, why = trouble(path, read)
+        if why:
+            yield Note(
+                settings.name, 'no such file' if why.startswith('no such') else
+                'permission denied', path,
+                f'{path}: {why} (--{option}); it is read again for each request',
+            )
+        elif option == 'url-header-file' and readable_by_others(path):
+            yield Note(
+                settings.name, 'readable by others', path,
+                f'{path}: other users may read it (--{option}); chmod o-r it (in '
+                f'Kubernetes: defaultMode: 0440)',
+            )
+
+
+def readable_by_others(path: str) -> bool:
+    """Return whether the mode of a file allows any user to read it."""
+    try:
+        mode: int = guard.carefully(lambda: os.stat(path).st_mode, path)
+    except OSError:
+        return False
+    return bool(mode & stat.S_IROTH)

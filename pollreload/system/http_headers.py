@@ -1,0 +1,56 @@
+"""The headers in the file of --url-header-file: a bearer token, as a rule.
+
+The file is read for each request, because a token rotates. No error repeats a part
+of the file.
+"""
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+ACCEPTED = "write one 'NAME: VALUE' a line"
+LARGEST = 1 << 16  # bytes
+TOKEN = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+# Those that describe the message itself; http.client sends them.
+OWN = frozenset(('host', 'content-length', 'transfer-encoding', 'connection'))
+
+
+def load(path: str) -> dict[str, str]:
+    """Return the headers in a file.
+
+    Raises OSError, and ValueError with what is wrong and what is accepted.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError('is not a regular file')
+        text = os.read(fd, LARGEST + 1)
+    finally:
+        os.close(fd)
+    if len(text) > LARGEST:
+        raise ValueError(f'is larger than {LARGEST} bytes; {ACCEPTED}')
+    return parse(text.decode('latin-1'))
+
+
+def parse(text: str) -> dict[str, str]:
+    """Return the headers in the text of a file; empty lines are skipped.
+
+    Raises ValueError.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split('\n'), 1):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(':')
+        value = value.strip()
+        # Printable ASCII and tabs: RFC 9110, 5.5, without obs-text.
+        fits = all(' ' <= each <= '~' or each == '\t' for each in value)
+        if not (colon and TOKEN.fullmatch(name) and value and fits):
+            raise ValueError(f'line {number} is not a header; {ACCEPTED}')
+        if name.lower() in OWN:
+            raise ValueError(f'line {number} has a header that pollreload sets itself')
+        found[name] = value
+    if not found:
+        raise ValueError(f'has no header; {ACCEPTED}')
+    return found

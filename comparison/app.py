@@ -1,7 +1,7 @@
-"""The program that is told: app.py KIND FILE.
+"""The program that is notified: app.py KIND FILE.
 
 It reads FILE when it starts and at each HUP, as a server would, and says on a line
-what it has then: 'ready version 001', 'told version 002'. 'empty' and 'missing'
+what it has then: 'ready version 001', 'notified version 002'. 'empty' and 'missing'
 stand for such a file. It ends when its stdin does.
 
     handler   HUP has a handler
@@ -89,7 +89,7 @@ def main(kind: str, path: str) -> None:
         if reader in readable:
             number = os.read(reader, 1)[0]
             if number == signal.SIGHUP:
-                say(f'told {content(path)}')
+                say(f'notified {content(path)}')
             else:
                 reap()
 

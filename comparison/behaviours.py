@@ -1,7 +1,7 @@
 """The twelve behaviours, each with what is right, judged alike for every tool.
 
-What a cell says is what happened: how often the program was told, and what it had
-read then; who else was told, or died.
+What a cell says is what happened: how often the program was notified, and what it had
+read then; who else was notified, or died.
 """
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Behaviour(NamedTuple):
 
 
 def times(count: int) -> str:
-    """Return 'told once', 'told 3 times', 'not told'."""
+    """Return 'notified once', 'notified 3 times', 'not notified'."""
     match count:
         case 0:
-            return 'not told'
+            return 'not notified'
         case 1:
-            return 'told once'
+            return 'notified once'
         case 2:
-            return 'told twice'
-    return 'told over and over' if count > 10 else f'told {count} times'
+            return 'notified twice'
+    return 'notified over and over' if count > 10 else f'notified {count} times'
 
 
 def died(app: App) -> str:
@@ -59,10 +59,10 @@ def swaps(tool: Tool) -> Cell:
         for _ in range(3):
             content, since = world.next(), len(app.tells)
             world.swap(content)
-            seen += app.told(content, since)
+            seen += app.notified(content, since)
             app.quiet()
         count = app.quiet(0) - before
-    of = f'told of {seen} of 3'
+    of = f'notified of {seen} of 3'
     return Cell(seen == 3, of if count == seen else f'{of}, {times(count)} in all')
 
 
@@ -75,9 +75,9 @@ def identical(tool: Tool) -> Cell:
         count = app.quiet(SILENCE) - before
         content = world.next()
         world.swap(content)
-        # By order: who is told of the next was not just about to be told of this.
+        # By order: a notification of the next version comes after one of this.
         since = len(app.tells)
-        works = app.told(content, since)
+        works = app.notified(content, since)
         count += sum(each != content for each in app.tells[since:])
         text = times(count) + ('' if works else ', nor of the real change after it')
     return Cell(not count and works, text if not count or works else times(count))
@@ -90,8 +90,8 @@ def restored(tool: Tool) -> Cell:
         before, old = len(app.tells), world.file.stat()
         content = world.change()
         os.utime(world.file, ns=(old.st_atime_ns, old.st_mtime_ns))
-        told = app.told(content, before)
-        return Cell(told, times(app.quiet() - before))
+        notified = app.notified(content, before)
+        return Cell(notified, times(app.quiet() - before))
 
 
 def emptied(tool: Tool) -> Cell:
@@ -102,14 +102,14 @@ def emptied(tool: Tool) -> Cell:
         world.file.write_bytes(b'')
         app.quiet(QUIET * INTERVAL)
         content = world.change()
-        told = app.told(content, before)
+        notified = app.notified(content, before)
         app.quiet()
         seen = app.tells[before:]
         empty, full = seen.count('empty'), seen.count(content)
         text = times(full)
         if empty:
             text = f'{times(empty)} of the empty file; then {times(full)}'
-        return Cell(told and not empty, text + ended(world))
+        return Cell(notified and not empty, text + ended(world))
 
 
 def vanished(tool: Tool) -> Cell:
@@ -123,7 +123,7 @@ def vanished(tool: Tool) -> Cell:
             app.quiet()
             world.place(content)
             if counts:
-                app.told(content, before)
+                app.notified(content, before)
             counts.append(app.quiet(QUIET if counts else SILENCE) - before)
         same, other = counts
         text = f'same bytes: {times(same)}; other bytes: {times(other)}'
@@ -135,19 +135,19 @@ def absent(tool: Tool) -> Cell:
     with World(tool) as world:
         world.watch()
         content = world.change()
-        # The first look after the change finds nobody to tell.
+        # The first poll after the change finds no process.
         world.pause(2 * QUIET)
         app = world.app()
         assert app.lines[0] == f'ready {content}'
         needless = app.quiet(SILENCE)
         content = world.change()
-        told = app.told(content, needless)
+        notified = app.notified(content, needless)
         app.quiet()
         text = f'{times(needless)} at its start'
         text = 'nothing, and it had read it' if not needless else text
-        if not told:
+        if not notified:
             text += ', but not of the next change'
-        return Cell(told, text + ended(world))
+        return Cell(notified, text + ended(world))
 
 
 def unready(tool: Tool) -> Cell:
@@ -162,9 +162,9 @@ def unready(tool: Tool) -> Cell:
         content = world.change()
         app.quiet(2)
         lived = app.ask('handling')
-        told = lived and app.told(content, 0)
+        notified = lived and app.notified(content, 0)
         count = app.quiet(QUIET if lived else 0)
-        return Cell(told, times(count) if app.died is None else died(app))
+        return Cell(notified, times(count) if app.died is None else died(app))
 
 
 def namesakes(tool: Tool) -> Cell:
@@ -178,7 +178,7 @@ def namesakes(tool: Tool) -> Cell:
 def namesake(tool: Tool, own: str, others: str) -> Cell:
     """Return what happens where another program, which started first, has a name.
 
-    It is right to tell the one, or to say that it could be either; and not to touch
+    It is right to notify the one, or to say that it could be either; and not to touch
     the other.
     """
     with World(tool) as world:
@@ -187,16 +187,16 @@ def namesake(tool: Tool, own: str, others: str) -> Cell:
         world.watch(own)
         before = len(app.tells)
         content = world.change()
-        told = app.told(content, before)
-        said = not told and re.search(
+        notified = app.notified(content, before)
+        said = not notified and re.search(
             rf'held: .*\b{other.pid}\b.*\b{app.pid}\b', world.said,
         )
         count = app.quiet() - before
         if other.died is not None:
             return Cell(False, f'killed the other, {times(count)}')
         if said:
-            return Cell(True, 'told neither, and named the two')
-        return Cell(told, times(count))
+            return Cell(True, 'notified neither, and named the two')
+        return Cell(notified, times(count))
 
 
 def workers(tool: Tool) -> Cell:
@@ -205,13 +205,13 @@ def workers(tool: Tool) -> Cell:
         world.watch()
         before = len(app.tells)
         content = world.change()
-        told = app.told(content, before)
+        notified = app.notified(content, before)
         count = app.quiet() - before
         # Also those that died at a tool's start.
         lost = app.lines.count('lost a worker')
         if lost:
             return Cell(False, f'master {times(count)}; killed {lost} workers')
-        return Cell(told, f'master {times(count)}')
+        return Cell(notified, f'master {times(count)}')
 
 
 def zombie(tool: Tool) -> Cell:
@@ -223,8 +223,8 @@ def zombie(tool: Tool) -> Cell:
             app = world.app()
             world.watch()
             before = len(app.tells)
-            told = app.told(world.change(), before)
-            return Cell(told, times(app.quiet() - before))
+            notified = app.notified(world.change(), before)
+            return Cell(notified, times(app.quiet() - before))
         finally:
             dead.end()
 
@@ -232,26 +232,26 @@ def zombie(tool: Tool) -> Cell:
 def reverted(tool: Tool) -> Cell:
     with World(tool) as world:
         app = world.app()
-        # For who can be told what it is: the program refuses the second version.
+        # For who can be notified what it is: the program refuses the second version.
         verify = f"grep -q 'version 001' {world.file}"
         ours = tool.__name__ == 'pollreload'
         words = ('--verify', verify, '--command-timeout', '1s') if ours else ()
         world.watch(words=words)
         before = len(app.tells)
         first, second = f'version {world.count:03d}', world.change()
-        told = app.told(second, before)
+        notified = app.notified(second, before)
         if ours:
             until(lambda: ' failed: ' in world.said, 'the delivery fails')
         else:
             app.quiet()
         since, said = len(app.tells), len(world.said)
         world.overwrite(first)
-        again = app.told(first, since)
+        again = app.notified(first, since)
         app.quiet()
         # A last try of the second version may find the first already there.
         again = again and (not ours or ' verified: ' in world.said[said:])
-        text = 'told again' if again else 'not told of the first again'
-        return Cell(told and again, text if told else f'not told; {text}')
+        text = 'notified again' if again else 'not notified of the first again'
+        return Cell(notified and again, text if notified else f'not notified; {text}')
 
 
 def restarted(tool: Tool) -> Cell:
@@ -263,8 +263,8 @@ def restarted(tool: Tool) -> Cell:
         content = world.change()
         app.quiet(1)
         world.watch()
-        told = app.told(content, before)
-        return Cell(told, times(app.quiet() - before))
+        notified = app.notified(content, before)
+        return Cell(notified, times(app.quiet() - before))
 
 
 BEHAVIOURS = (
@@ -272,63 +272,66 @@ BEHAVIOURS = (
         'three `..data` swaps',
         'Three times, the link `..data` is renamed over, to a directory with other '
         'content, and the old directory is removed.',
-        'told of each, when the file has its new content', swaps,
+        'notified of each, when the file has its new content', swaps,
     ),
     Behaviour(
-        'identical swap', 'The same, once, with the same bytes.', 'not told', identical,
+        'identical swap', 'The same, once, with the same bytes.', 'not notified',
+        identical,
     ),
     Behaviour(
         'same size and mtime',
         'The file is written in place with the same size, and its mtime put back.',
-        'told', restored,
+        'notified', restored,
     ),
     Behaviour(
         'emptied, then written', f'The file is cut to nothing, and written '
         f'{QUIET * INTERVAL:g} s later.',
-        'told when it is written, and not while it is empty', emptied,
+        'notified when it is written, and not while it is empty', emptied,
     ),
     Behaviour(
         'vanished and returned',
         f'The file is removed, and {QUIET:g} s later there again by rename, with the '
         'same bytes; then once more, with others.',
-        'not told for the same bytes, told once for others', vanished,
+        'not notified for the same bytes, notified once for others', vanished,
     ),
     Behaviour(
         'program absent, then late',
         f'The file changes while the program is down; it starts {2 * QUIET:g} s later, '
         'and reads the file. Then the file changes again.',
-        'told or not at its start (it has read the file), and told of the next change',
+        'notified or not at its start (it has read the file), and notified of the next '
+        'change',
         absent,
     ),
     Behaviour(
         'no handler yet',
         'The program handles HUP from 2 s after the change; before, it dies of it.',
-        'alive, and told', unready,
+        'alive, and notified', unready,
     ),
     Behaviour(
         'wrong process among namesakes',
         'Another program, which dies of HUP and started first, has the same name; '
         'then, the same first 15 bytes, which is all that the kernel keeps.',
-        'the other is left alone, and the program told; or nobody is, and the tool '
+        'the other is left alone, and the program notified; or neither is, and the '
+        'tool '
         'says between which two it cannot choose', namesakes,
     ),
     Behaviour(
         'worker versus master',
         'The program has two workers of its name, which HUP kills, as gunicorn has.',
-        'the master is told, no worker is killed', workers,
+        'the master is notified, no worker is killed', workers,
     ),
     Behaviour(
         'zombie',
-        'A zombie of that name is there, with a lower pid.', 'told', zombie,
+        'A zombie of that name is there, with a lower pid.', 'notified', zombie,
     ),
     Behaviour(
         'failed delivery, then revert',
-        'The program is told of a version that it refuses, and the file goes back to '
-        'the one before.', 'told again', reverted,
+        'The program is notified of a version that it refuses, and the file goes back '
+        'to the one before.', 'notified again', reverted,
     ),
     Behaviour(
         'restart with a change meanwhile',
-        'The tool is stopped, the file changes, the tool is started again.', 'told',
+        'The tool is stopped, the file changes, the tool is started again.', 'notified',
         restarted,
     ),
 )

@@ -57,14 +57,18 @@ def paragraph(text: str) -> str:
 def page(seen: Seen) -> str:
     """Return the page."""
     parts = [
-        '# Twelve behaviours, of pollreload and of what is used instead\n',
+        '# Comparison: twelve behaviours\n',
+        paragraph('''
+            For those who choose between pollreload and another tool. Afterwards you
+            know what each does in twelve situations, and can repeat every run.
+        '''),
         paragraph(f'''
             `sh comparison/run.sh` makes this page. Each cell is one run with real
             processes: a file, a program that reads it at its start and at every HUP
-            and says what it read, and a tool that is to tell it. Each tool is used
+            and prints what it read, and a tool that should notify it. Each tool is used
             as its documentation says; those that poll do so every {INTERVAL} s. "Not
-            told" means not within {DEADLINE:g} s of a change, and, where nobody is to
-            be told, not within {SILENCE:g} s and not before the next change.
+            notified" means not within {DEADLINE:g} s of a change; if that is right, not
+            within {SILENCE:g} s and not before the next change.
         '''),
         '## What was done, and what is right\n',
         '| behaviour | what is done | right |', '|---|---|---|',
@@ -74,8 +78,8 @@ def page(seen: Seen) -> str:
         ),
         '',
         paragraph(f'''
-            {RIGHT} is right, {WRONG} is not. To be told more often than needed is
-            wrong only where the table says so; how often it was is in the cell.
+            {RIGHT} is right, {WRONG} is not. More notifications than needed are wrong
+            only if the table says so; their number is in the cell.
         '''),
         '## What happened\n', *table(seen.cells), '', *ours(seen), *choosing(seen),
         '## Versions\n', f'{seen.beside}.\n', '| tool | version | |', '|---|---|---|',

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write docs/comparison.md anew: sh comparison/run.sh [--only TOOL]...
+# Write docs/comparison.md again: sh comparison/run.sh [--only TOOL]...
 # About ten minutes, most of it waiting. A tool that is not here and cannot be had is
 # left out.
 set -eu

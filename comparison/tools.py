@@ -53,7 +53,7 @@ def match(name: str) -> tuple[str, str]:
 
 
 def pkill(place: Place) -> str:
-    """Return the command that tells a program by its name."""
+    """Return the command that notifies a program by its name."""
     return shlex.join(['pkill', '-HUP', *match(place.name)])
 
 
@@ -196,8 +196,8 @@ RIVALS: dict[str, Rival] = {
     'watchdog': Rival(watchmedo, str(BIN / 'watchmedo'), 'py:watchdog'),
     'entr': Rival(entr, 'entr', 'deb:entr', STARTS),
     'fswatch': Rival(
-        fswatch, 'fswatch', 'deb:fswatch', 'without `--event` it told over and over, '
-        'of what the program itself read',
+        fswatch, 'fswatch', 'deb:fswatch', 'without `--event` it notified again and '
+        'again, because the program read the file',
     ),
     'monit': Rival(
         monit, 'monit', 'deb:monit', 'its manual calls `apachectl graceful`, which '

@@ -2,7 +2,7 @@
 
 Nothing here sleeps for luck. What shall happen is waited for, with a deadline of
 many times a tool's interval; what shall not is given SILENCE, and where it can be
-proved by order it is: by the next change, of which the program is told.
+proved by order it is: by the next change, of which the program is notified.
 """
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-DEADLINE = 20.0  # s, to be told
-SILENCE = 6.0  # s, in which one who is told of nothing would be told
+DEADLINE = 20.0  # s, to be notified
+SILENCE = 6.0  # s, in which one who is notified of nothing would be notified
 QUIET = 3.0  # s without a word, after which a tool is done with a change
 INTERVAL = 1  # s, of each tool that polls
 SHORT = 15  # bytes of a name that the kernel keeps
@@ -115,12 +115,12 @@ class App:
     def tells(self) -> list[str]:
         """What it had after each HUP, so far."""
         return [
-            line.removeprefix('told ') for line in self.lines
-            if line.startswith('told ')
+            line.removeprefix('notified ') for line in self.lines
+            if line.startswith('notified ')
         ]
 
-    def told(self, content: str, since: int, deadline: float = DEADLINE) -> bool:
-        """Return whether it is told of a content, not counting its first tells."""
+    def notified(self, content: str, since: int, deadline: float = DEADLINE) -> bool:
+        """Return whether it is notified of a content, not counting its first tells."""
         end = time.monotonic() + deadline
         while content not in self.tells[since:]:
             left = end - time.monotonic()
@@ -130,7 +130,7 @@ class App:
         return True
 
     def quiet(self, wait: float = QUIET) -> int:
-        """Return how often it has been told, once it has said nothing for a while.
+        """Return how often it has been notified, once it has said nothing for a while.
 
         A tool that never stops to tell is not waited for longer than DEADLINE.
         """

@@ -51,13 +51,13 @@ def test_the_table_has_every_behaviour_and_every_tool():
 
 def test_each_cell_that_is_not_right_for_us_has_its_line():
     """Below the table is a line for each of pollreload's cells that is not right."""
-    cells = [Cell(True, 'told once')] * len(BEHAVIOURS)
-    cells[3] = Cell(False, 'told of the empty file')
+    cells = [Cell(True, 'notified once')] * len(BEHAVIOURS)
+    cells[3] = Cell(False, 'notified of the empty file')
     seen = page.Seen({'pollreload': cells}, {'pollreload': 'pollreload 1'}, '')
     lines = page.ours(seen)
     assert len(lines) == 1
     assert BEHAVIOURS[3].title in lines[0]
-    assert 'told of the empty file' in lines[0]
+    assert 'notified of the empty file' in lines[0]
 
 
 @pytest.mark.timeout(240)
@@ -77,18 +77,18 @@ def test_the_remark_on_a_watched_directory_is_true():
         return tools.pollreload(place._replace(linked=True))
 
     behaviour = next(each for each in BEHAVIOURS if each.title.startswith('vanished'))
-    told = 'same bytes: not told; other bytes: told once'
-    assert behaviour.run(within) == Cell(True, told)
+    notified = 'same bytes: not notified; other bytes: notified once'
+    assert behaviour.run(within) == Cell(True, notified)
 
 
 def test_a_tool_that_tells_nobody_is_not_right():
-    """The control: where nothing is told, the judge says so."""
+    """The control: where nothing is notified, the judge says so."""
     behaviour = next(each for each in BEHAVIOURS if each.title == 'zombie')
 
     def idle(place: Place) -> Command:
         return Command(['sleep', '1000'], ready=sleeping)
 
-    assert behaviour.run(idle) == Cell(False, 'not told')
+    assert behaviour.run(idle) == Cell(False, 'not notified')
 
 
 def test_nothing_is_left_of_a_world():

@@ -98,7 +98,8 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     state = resume(settings, state, world)
     if state.stage:
         return state
-    state = hastened(settings, state, world)
+    if settings.max_wait:
+        state = hastened(settings, state, world)
     late = state.attempt.late
     if state.version.state != 'due' and not late:
         return state

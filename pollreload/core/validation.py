@@ -45,7 +45,7 @@ def hastened(settings: Settings, state: State, world: World) -> State:
     """Return the state with an attempt at the last valid version after --max-wait."""
     old, version, now = state.attempt, state.version, world.now()
     valid = old.fingerprint if old.validated else old.valid
-    if not settings.max_wait or not old.unvalidated or not valid or (
+    if not old.unvalidated or not valid or (
             version.state == 'current' or version.seen in ('', valid)
     ):
         return state

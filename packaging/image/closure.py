@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 LIBRARY = sysconfig.get_path('stdlib')
 DEFERRED = (ast.FunctionDef, ast.AsyncFunctionDef)
-# OpenSSL has 6 MB. Without it pollreload refuses https in one line.
-WITHOUT = frozenset(('ssl', 'hashlib'))
+# OpenSSL has 6 MB. Without it pollreload refuses https in one line; TLS=1 takes it.
+WITHOUT = frozenset(('hashlib',) if os.environ.get('TLS') else ('ssl', 'hashlib'))
 # Nor does anybody make an email.message.EmailMessage, which asks for this.
 UNASKED = frozenset(('email.policy',))
 

@@ -20,6 +20,7 @@ from pollreload.system import signal_masks
 
 STOPPED = 1.0  # s that a watch may take to stop
 WIDTH = 40
+COLOURS = {'ok': 'green', 'fail': 'red', 'skip': 'yellow'}
 
 
 class Skipped(Exception):
@@ -69,7 +70,7 @@ def run(reload_signal: Signal, output: str) -> int:
             ms = round((time.monotonic() - began) * 1000)
             steps.append(Step(name, verdict if says else 'ok', ms, says))
             if output == 'text':
-                print(line(steps[-1]), flush=True)
+                print(line(steps[-1], coloured()), flush=True)
             if says and verdict == 'fail':
                 break
     status = int(steps[-1].verdict == 'fail')
@@ -85,11 +86,21 @@ def run(reload_signal: Signal, output: str) -> int:
     return status
 
 
-def line(step: Step) -> str:
-    """Return the line of a step."""
+def coloured() -> bool:
+    """Return whether stdout takes colours: a terminal, and no NO_COLOR."""
+    dumb = os.environ.get('TERM', 'dumb') == 'dumb'
+    return os.isatty(1) and not dumb and not os.environ.get('NO_COLOR')
+
+
+def line(step: Step, colour: bool = False) -> str:
+    """Return the line of a step; colour: of its verdict."""
+    verdict = f'{step.verdict:4}'
+    if colour:
+        import click
+        verdict = click.style(verdict, fg=COLOURS[step.verdict])
     if step.says:
-        return f'{step.verdict:4}  {step.step}: {printable(step.says)}'
-    return f'{step.verdict:4}  {step.step:{WIDTH}} {step.ms:5} ms'
+        return f'{verdict}  {step.step}: {printable(step.says)}'
+    return f'{verdict}  {step.step:{WIDTH}} {step.ms:5} ms'
 
 
 @contextmanager

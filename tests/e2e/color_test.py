@@ -1,4 +1,4 @@
-"""NO_COLOR (no-color.org): nothing is coloured, asked or not."""
+"""NO_COLOR (no-color.org): only the verdicts of smoke are coloured, on a terminal."""
 from __future__ import annotations
 
 import contextlib
@@ -65,11 +65,22 @@ def shown(env: dict[str, str], *args: str, end: bytes = b'') -> bytes:
     ('digest', f'{sidecar.ROOT}/setup.cfg', '/nowhere'),
     ('doctor', '--process', 'nobody-here', '/nowhere'),
     ('check', '--dry-run', '--process', 'nobody-here', '--output', 'json', '/nowhere'),
-    ('smoke',),
 ])
 def test_a_terminal_gets_no_escape(preference: str, args: tuple[str, ...]) -> None:
     """Help, answers, errors: not one ESC, whatever the environment asks for."""
     assert b'\x1b' not in shown(PREFERENCES[preference], *args)
+
+
+@pytest.mark.parametrize(('env', 'colour'), [
+    ({}, True), ({'NO_COLOR': '1'}, False), ({'NO_COLOR': ''}, True),
+    ({'TERM': 'dumb'}, False),
+])
+def test_verdicts_of_smoke_are_coloured(env: dict[str, str], colour: bool) -> None:
+    """Green for ok, on a terminal that can; never with NO_COLOR."""
+    seen = shown(env, 'smoke')
+
+    assert (b'\x1b[32mok  \x1b[0m  ' in seen) is colour
+    assert (b'\x1b' in seen) is colour
 
 
 @pytest.mark.parametrize('preference', PREFERENCES)

@@ -344,3 +344,14 @@ def test_what_the_kernel_refuses_is_a_failed_step(temporary, monkeypatch, capsys
 
     assert verdicts == ['fail']
     assert '/bin/python: Permission denied' in out
+
+
+@pytest.mark.parametrize(('verdict', 'code'), [
+    ('ok', '32'), ('fail', '31'), ('skip', '33'),
+])
+def test_verdict_has_the_colour_of_what_it_means(verdict: str, code: str) -> None:
+    """The rest of the line has none, and without a terminal there is none at all."""
+    step = smoke.Step('a step', verdict, 5, 'why')
+
+    assert smoke.line(step) == f'{verdict:4}  a step: why'
+    assert smoke.line(step, True) == f'\x1b[{code}m{verdict:4}\x1b[0m  a step: why'

@@ -67,8 +67,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     ):
         # There is no process that can have started while a path was away.
         version = version._replace(left=0.0)
-    doubts, changing = state.version.doubts, state.changing
-    since = state.version.restless or version.seen_at
+    old, changing = state.version, state.changing
     poll_at = next_poll(state.poll_at, began, settings.interval, world)
     # Asked for during this poll, which may have read too early.
     asked = state.next_reading if state.next_reading > began else poll_at
@@ -85,8 +84,9 @@ def see(settings: Settings, state: State, world: World) -> State:
             decision.action in ('none', 'return') and version.left
             and not change.away(version)
     ):
-        return returned(settings, state, world, all_unreadable(doubts))
+        return returned(settings, state, world, all_unreadable(old.doubts))
     if version.state == 'due' and decision.changed:
+        since = old.restless or version.seen_at
         state = report_change(settings, state, decision, since, world)
     return unsettled(settings, state, snapshot, changing, world)
 

@@ -98,6 +98,8 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     state = resume(settings, state, world)
     if state.stage:
         return state
+    if state.version.state == 'current':
+        return state
     if settings.max_wait:
         state = hastened(settings, state, world)
     late = state.attempt.late

@@ -45,9 +45,7 @@ def hastened(settings: Settings, state: State, world: World) -> State:
     """Return the state with an attempt at the last valid version after --max-wait."""
     old, version, now = state.attempt, state.version, world.now()
     valid = old.fingerprint if old.validated else old.valid
-    if not old.unvalidated or not valid or (
-            version.state == 'current' or version.seen in ('', valid)
-    ):
+    if not old.unvalidated or not valid or version.seen in ('', valid):
         return state
     end = max(
         old.unvalidated + settings.max_wait, spaced_until(settings, state.pace),

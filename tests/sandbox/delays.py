@@ -22,7 +22,7 @@ PATIENCE = 60.0  # s for a change to be delivered at all
 WORDS = {
     'in-place': 'rewritten in place', 'same': 'same size, mtime put back',
     'renamed': 'renamed over', 'swapped': '`..data` swapped',
-    'recreated': 'deleted and made anew',
+    'recreated': 'deleted and created again',
 }
 MOUNTS = (
     ('sshfs', ()), ('sshfs', ('dcache_timeout=3',)), ('sshfs', ('dcache_timeout=0',)),
@@ -78,7 +78,7 @@ def main(what: str) -> None:
     else:
         runs = [by_gvisor() for _ in range(RUNS)]
         spans = {each: sorted(run[each] for run in runs) for each in WORDS}
-        columns = {'told after, s': {
+        columns = {'delivered after, s': {
             each: f'{span[0]:.2f} to {span[-1]:.2f}' for each, span in spans.items()
         }}
     print(*table(columns), sep='\n')

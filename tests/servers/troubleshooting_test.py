@@ -35,7 +35,9 @@ NOBODY = As(65534, 65534)
 
 
 # The sections that are about the log, and quote no row of doctor.
-OF_THE_LOG = ('reloads again and again', 'Alerts', 'Held and failed')
+OF_THE_LOG = (
+    'reloads again and again', 'exit status 70', 'Alerts', 'Held and failed',
+)
 
 
 def every_section() -> dict[str, str]:

@@ -9,7 +9,17 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-fail() { printf '%s\n' "quickstart: $*" >&2; exit 1; }
+# verdict FD COLOUR TEXT: print a line, in colour if FD is a terminal that has them and
+# NO_COLOR (no-color.org) is not set.
+verdict() {
+    form='%s\n'
+    if [ -t "$1" ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+        form="\\033[$2m%s\\033[0m\\n"
+    fi
+    # shellcheck disable=SC2059 # the form is one of these two
+    printf "$form" "$3" >&"$1"
+}
+fail() { verdict 2 31 "quickstart: $*"; exit 1; }
 
 pip='' sidecar='' server='' tmp=''
 clean() {
@@ -159,5 +169,6 @@ answer=$(ask)
 printf '\n7. The server is asked again:\n      %s\n\n' "$answer"
 [ "$answer" = 'hello from the second config' ] || fail 'that is not what the config says'
 
-printf '%s\n' 'Shown: a change was found by polling, and the running server took it.' \
+verdict 1 32 'Shown: a change was found by polling, and the running server took it.'
+printf '%s\n' \
     "Next: $next doctor --process NAME PATH, or smoke; all tests: sh tests/run.sh"

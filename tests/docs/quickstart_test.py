@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -246,3 +247,27 @@ def test_an_index_that_cannot_be_reached_is_said(clone, environ, tmp_path):
     assert err.count('\n') == 1
     assert not (clone / '.quickstart/wanted').exists()
     assert os.listdir(tmp_path / 'tmp') == []
+
+
+@pytest.mark.parametrize(('more', 'coloured'), [
+    ({'TERM': 'xterm'}, True), ({'TERM': 'xterm', 'NO_COLOR': '1'}, False),
+    ({'TERM': 'dumb'}, False),
+])
+def test_verdict_is_coloured_on_a_terminal(clone, environ, more, coloured):
+    """Red for a failure, and never with NO_COLOR."""
+    environ.pop('NO_COLOR', None)
+    terminal, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            ('sh', f'{clone}/examples/quickstart.sh'), stderr=theirs,
+            stdout=subprocess.DEVNULL, timeout=60, check=False,
+            env={**environ, **more, 'PYTHON': '/nowhere/python'},
+        )
+        seen = os.read(terminal, 4096)
+    finally:
+        os.close(theirs)
+        os.close(terminal)
+
+    assert done.returncode == 1
+    assert seen.startswith(b'\x1b[31mquickstart: ' if coloured else b'quickstart: ')
+    assert (b'\x1b[0m\r\n' in seen) is coloured

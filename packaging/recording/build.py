@@ -112,7 +112,7 @@ def words(lines: list[str]) -> str:
     text = re.sub(r'(\d files?), \w+', r'\1, FS', text)
     text = re.sub(r'Next: .*?bin/pollreload', 'Next: pollreload', text)
     text = re.sub(r'\S+\.json', 'LEDGER', text)
-    text = re.sub(r'[12] other process(?:es are| is)', 'N other processes are', text)
+    text = re.sub(r'\d+ other process(?:es are| is)', 'N other processes are', text)
     return re.sub(r'\d+', 'N', text).strip()
 
 

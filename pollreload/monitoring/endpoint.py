@@ -32,6 +32,8 @@ class Endpoint:
         if not isinstance(record, Record):
             return Record(settings)
         record.name, record.settings = label(settings), settings
+        # The watch logs its warnings again.
+        record.warned = set()
         return record
 
     def follow(self, watches: Sequence[Watch], reader: Reader | None) -> None:

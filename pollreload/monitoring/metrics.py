@@ -168,6 +168,12 @@ def gauges(records: Sequence[Record]) -> Iterator[Family]:
             for each in records if each.state.hold
         ],
     )
+    yield Family(
+        'pollreload_warning', 'gauge', 'A likely mistake in how the watch is set up.', [
+            ('', labels(each, reason=reason), 1)
+            for each in records for reason in each.warnings()
+        ],
+    )
     yield gauge(
         'failed_attempts', 'Failures in a row for this version.',
         lambda each: each.state.attempt.tries,

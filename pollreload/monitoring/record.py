@@ -36,6 +36,7 @@ class Record:
     ended: when the last poll ended, boot seconds; before the first one, when the
         watch began.
     state: that after the last step; reason: why it is held, '' if it is not.
+    warned: the reasons of the warnings at its start.
     tallies: how many files and bytes were read, of one observer after another.
     """
 
@@ -50,6 +51,7 @@ class Record:
         self.ended = procfs.now()
         self.state = State()
         self.reason = ''
+        self.warned: set[str] = set()
         self.tallies: list[list[int]] = []
 
     def counting(self, log: Say) -> Say:
@@ -64,6 +66,8 @@ class Record:
         """Count an event of the log."""
         if event == 'held' or (event == 'failed' and reason in HOLDING):
             self.reason = reason
+        if event == 'warning':
+            self.warned.add(reason)
         if event == 'failed' and reason in FILES:
             self.unwritten[reason] += 1
             return
@@ -114,6 +118,18 @@ class Record:
     def alive(self) -> bool:
         """Return whether a poll was completed within three intervals."""
         return self.age() <= self.limit()
+
+    def warnings(self) -> list[str]:
+        """Return the reasons to check how this watch is set up."""
+        state, found = self.state, {*self.warned}
+        if state.pace.logged_at:
+            found.add('feedback loop')
+        if any(
+                target.disposition == 'runtime'
+                for target in (*state.attempt.targets, *state.notified)
+        ):
+            found.add('runtime')
+        return sorted(found)
 
     def ready(self) -> bool:
         """Return whether there is a baseline."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import urllib.parse
@@ -70,7 +71,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     command = (*POLLRELOAD, 'watch', '--config', str(config), '--log-format', 'json')
     with Sidecar(subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env=environment(None),
+            env=environment({**os.environ, 'POLLRELOAD_SETTEL': '1s'}),
     ), False) as watch:
         watch.until('baseline')
         with scraping(
@@ -184,7 +185,21 @@ def test_every_alert_is_asked_and_those_that_have_cause_fire(scraped: Scraped) -
         ('PollreloadHeld', 'held'), ('PollreloadDeliveriesFail', 'fails'),
         ('PollreloadDue', 'waits'), ('PollreloadUnreadable', 'unread'),
         ('PollreloadDown', ''), ('PollreloadConfigRefused', ''),
+        # The unknown variable, which the first watch logs.
+        ('PollreloadWarning', 'told'),
     }
     until(lambda: wanted <= scraped.firing(), 'they fire')
     others = {name for name, watch in scraped.firing() if watch == 'told'}
-    assert others == set()
+    assert others == {'PollreloadWarning'}
+
+
+def test_every_alert_has_a_section_that_says_what_to_do() -> None:
+    """Its runbook_url leads to a heading of that name."""
+    page = (ROOT / 'docs' / 'troubleshooting.md').read_text('utf-8')
+    headings = re.findall('(?m)^### (Pollreload.+)$', page)
+    rules = yaml.safe_load((EXAMPLE / 'alerts.yaml').read_text())['groups'][0]['rules']
+
+    assert [rule['alert'] for rule in rules] == headings
+    assert [rule['annotations']['runbook_url'] for rule in rules] == [
+        f'docs/troubleshooting.md#{heading.lower()}' for heading in headings
+    ]

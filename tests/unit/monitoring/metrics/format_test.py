@@ -27,6 +27,7 @@ FAMILIES: dict[str, tuple[str, frozenset[str]]] = {
     'pollreload_last_success_timestamp_seconds': ('gauge', frozenset({'watch'})),
     'pollreload_due': ('gauge', frozenset({'watch'})),
     'pollreload_held': ('gauge', frozenset({'watch', 'reason'})),
+    'pollreload_warning': ('gauge', frozenset({'watch', 'reason'})),
     'pollreload_failed_attempts': ('gauge', frozenset({'watch'})),
     'pollreload_backoff_seconds': ('gauge', frozenset({'watch'})),
     'pollreload_unreadable_paths': ('gauge', frozenset({'watch'})),

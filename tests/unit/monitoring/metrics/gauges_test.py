@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from pollreload.core import change
-from pollreload.core.attempt import Attempt
+from pollreload.core.attempt import Attempt, Target
+from pollreload.core.process import Process
 from pollreload.core.reading import Trouble
-from pollreload.core.state import State
-from pollreload.monitoring.record import BOUNDS
+from pollreload.core.state import Pace, State
+from pollreload.monitoring.metrics import Metrics
+from pollreload.monitoring.record import BOUNDS, Record
 from pollreload.runtime.shown import shown
+from pollreload.settings import Settings
 from pollreload.system import procfs
 from tests.support.exposition import PRINT, record, samples, value
 
@@ -164,3 +167,19 @@ def test_a_config_file_has_been_taken_over_or_not(good: bool) -> None:
     assert with_file[f'{name}_successful', frozenset()] == float(good)
     assert with_file[f'{name}_success_timestamp_seconds', frozenset()] == 950.5
     assert not any('config' in key for key, _ in without)
+
+
+def test_warnings_are_shown_with_their_reasons() -> None:
+    """Those of the start, a feedback loop, and a runtime that catches every signal."""
+    web = Record(Settings(('/a',), 'nginx'))
+    none = web.warnings()
+    web.event('warning', 'subpath')
+    started = web.warnings()
+    runtime = Target(Process(7, 1, 1, 'app'), disposition='runtime')
+    web.state = State(pace=Pace(logged_at=1.0), notified=(runtime,))
+
+    assert none == []
+    assert started == ['subpath']
+    assert web.warnings() == ['feedback loop', 'runtime', 'subpath']
+    lines = Metrics(lambda: [web], lambda: None).text()
+    assert 'pollreload_warning{reason="feedback loop",watch="nginx"} 1\n' in lines

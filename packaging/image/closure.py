@@ -65,7 +65,7 @@ def known(test: ast.expr) -> bool | None:
     words = {each.id for each in ast.walk(test) if isinstance(each, ast.Name)}
     if 'TYPE_CHECKING' in ast.unparse(test):
         return False
-    if not words <= {'sys', 'os', '__name__'}:
+    if not words <= {'sys', 'os', '__name__'} or 'environ' in ast.unparse(test):
         return None
     try:
         code = compile(ast.Expression(test), '', 'eval')

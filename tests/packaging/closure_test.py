@@ -21,3 +21,5 @@ def test_openssl_is_in_the_image_if_asked_for(tls: str, there: bool) -> None:
     assert ({'ssl', '_ssl'} <= names) is there
     assert names.isdisjoint({'hashlib', '_hashlib'})
     assert 'http.client' in names
+    # Imported only under a condition on the environment.
+    assert 'pollreload.runtime.service_manager' in names

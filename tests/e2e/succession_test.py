@@ -123,7 +123,7 @@ def test_a_successor_is_up_to_date_and_its_predecessor_did_not_die(
         tmp_path: Path,
 ) -> None:
     """Rule 13: each change is one hand-over, and no breaker opens."""
-    with serving('hands over', tmp_path) as (service, it, conf):
+    with serving('hands over', tmp_path, survive='2s') as (service, it, conf):
         for version in '2', '3', '4':
             write(conf, version)
             old, *notified = service.read()

@@ -173,7 +173,7 @@ def test_other_arguments_that_mean_nothing_are_one_line(
 
 def test_no_process_to_notify_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """It says what else there is besides a process."""
-    for command in ('watch', 'check', 'doctor'):
+    for command in ('watch', 'check'):
         assert main.main((command, 'app.conf')) == 2
         line = capsys.readouterr().err
         assert line.count('\n') == 1

@@ -12,7 +12,7 @@ import pytest
 
 from pollreload.commands.doctor import main as command
 from pollreload.commands.doctor import rows as rows_module
-from pollreload.settings import Plan, Settings
+from pollreload.settings import Note, Plan, Settings
 from tests.servers.harness import free_port
 from tests.support import sidecar, targets
 from tests.support.several import put, table
@@ -42,6 +42,17 @@ def doctor(config: str, *words: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT, timeout=targets.DEADLINE, text=True,
     )
     return done.returncode, done.stdout
+
+
+def test_unknown_variable_has_a_row(conf: str, comm: str) -> None:
+    """It concerns all watches; the remedy is the nearest name."""
+    name = 'POLLRELOAD_PROCES'
+    note = Note('', 'unknown variable', name, f'{name} is unknown; check it')
+    plan = Plan((Settings((conf,), comm),), notes=(note,))
+
+    assert command.several(plan) == [
+        rows_module.Row('variable', 'warn', name, 'is unknown', 'check it'),
+    ]
 
 
 def test_each_watch_has_its_rows(tmp_path: Path, comm: str, conf: str) -> None:

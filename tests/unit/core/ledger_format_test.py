@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pollreload.core import change, ledger_format
-from pollreload.core.attempt import Attempt, Target
+from pollreload.core.attempt import PASSED_OVER, Attempt, Target
 from pollreload.core.ledger_format import Here, dump, revive
 from pollreload.core.process import Process
 from pollreload.core.reading import EMPTY, UNREADABLE, Known
@@ -141,6 +141,16 @@ def test_a_pid_of_another_namespace_is_nobody(then, now):
 
     assert back.attempt == STATE.attempt._replace(targets=())
     assert back.version.seen == '=B'
+
+
+def test_root_that_was_passed_over_is_so_in_the_next_run():
+    """It is no target, so a restart changes nothing about it."""
+    root = Target(Process(40, 1, 3900, 'app'), phase=PASSED_OVER)
+    back = again(written(STATE._replace(notified=(root,))))
+
+    assert [(each.process.pid, each.phase) for each in back.notified] == [
+        (40, PASSED_OVER),
+    ]
 
 
 def test_another_watchs_ledger_is_none():

@@ -1,7 +1,7 @@
 """Notify by a command or a request, after a signal or without one. Pure.
 
 Each --exec and then each --url, in the order in which they were given; the first
-that fails stops the rest, and is where the next try goes on. Nothing here
+that fails stops the rest, and the next try begins with it. Nothing here
 waits.
 """
 from __future__ import annotations
@@ -69,7 +69,7 @@ def spent(settings: Settings, state: State, world: World) -> State | None:
     return hold(
         state, world, 'limit', 'limit',
         f'{last(settings)} succeeded {MOST_SENDS} times for '
-        f'this content, and --verify never agreed; held until the content changes',
+        f'this version, and --verify never agreed; held until the files change',
     )
 
 

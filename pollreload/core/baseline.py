@@ -26,11 +26,11 @@ def baseline(
         now = Process(0, 0, int(world.now() * world.ticks), '')
         appeared = max(appeared, world.born(now))
     if settings.on_start == 'always':
-        why = '; to be told once (--on-start always)'
+        why = '; will be delivered once (--on-start always)'
     elif absent and not signals(settings):
         why = '; was missing before, and will be delivered'
     elif settings.on_start == 'auto' and not signals(settings):
-        why = '; to be told once, for it is not known what is in use'
+        why = '; will be delivered once: the version in use is unknown'
     elif settings.on_start == 'auto' or absent:
         choice = world.targets()
         newest = 0.0 if choice.matches else appeared
@@ -40,11 +40,11 @@ def baseline(
             nobody = f'; no process for {who} is there yet'
         older = outdated(choice.matches, appeared, world)
         if choice.reason in ('pidfile', 'proc'):
-            why = '; to be told once, for it is not known who runs'
+            why = '; will be delivered once: the running processes are unknown'
         elif older is not None and absent:
             why = f'; was missing before, and will be delivered to {older}'
         elif older is not None:
-            why = f'; newer than {older}, so that is to be told'
+            why = f'; newer than {older}, so it will be delivered'
     count = sum(len(known.files) for known in version.known if known is not None)
     files = f'{count} file' if count == 1 else f'{count} files'
     world.say(
@@ -103,7 +103,7 @@ def late(settings: Settings, state: State, world: World) -> State:
         return state
     world.say(
         'changed', f'{" ".join(settings.paths)} is newer than {who}, which is seen '
-        f'only now, so that is to be told',
+        f'only now, so it will be delivered',
         fingerprint=state.version.seen, reason='outdated', target_pid=who.pid,
     )
     return deliver_again(settings, state)
@@ -125,7 +125,7 @@ def returned(
             return rested
         world.say(
             'changed', f'{" ".join(settings.paths)} is as before, but was not for a '
-            f'moment, and nobody knows who has read that',
+            f'moment, and a process may have read that',
             fingerprint=state.version.seen, reason='restarted',
         )
         return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
@@ -140,7 +140,7 @@ def returned(
             how = 'was notified' if again else 'started'
             world.say(
                 'changed', f'{" ".join(settings.paths)} is as before, but {process} '
-                f'{how} meanwhile and may have read something else',
+                f'{how} since and may have read something else',
                 fingerprint=state.version.seen, reason='restarted',
                 target_pid=process.pid,
             )

@@ -60,7 +60,7 @@ def see(settings: Settings, state: State, world: World) -> State:
             for place in range(len(settings.paths))
     ):
         world.say(
-            'readable', f'a look ended after {now - began:.0f} s', seconds=now - began,
+            'readable', f'a poll ended after {now - began:.0f} s', seconds=now - began,
         )
     if version.state == state.version.state == 'current' and not (
             state.version.left or signals(settings)
@@ -124,7 +124,7 @@ def unsettled(
             state, world, 'still changing', 'still changing',
             f'{some(names or settings.paths)} has not settled for '
             f'{world.now() - version.restless:.0f} s, and is not delivered '
-            f'meanwhile{hint}',
+            f'until it has{hint}',
             files=names[:MOST_NAMES],
         )
     return state
@@ -185,7 +185,7 @@ def stall(settings: Settings, state: State, world: World) -> State:
     if now >= wake(state._replace(next=0.0)):
         world.say(
             'stalled', f'reading {" ".join(settings.paths)} has not ended for '
-            f'{took:.0f} s; nothing is told meanwhile', seconds=took,
+            f'{took:.0f} s; nothing is delivered until it ends', seconds=took,
         )
         state = state._replace(stalled=now)
     return state

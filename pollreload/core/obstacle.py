@@ -41,8 +41,8 @@ def obstacle(
     if entry.sends >= MOST_SENDS:
         return Obstacle(
             f'limit {process.pid}', 'limit',
-            f'{process} was sent {name} {entry.sends} times for this content in vain; '
-            f'held until the content or the process changes',
+            f'{process} was sent {name} {entry.sends} times for this version '
+            f'without success; held until the files or the process change',
         )
     uptime = settings.min_uptime
     if uptime is None:

@@ -99,7 +99,7 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
 
 
 # The masks of caught signals of programs that handle none themselves. A program that
-# handles a signal does so by its runtime and has the same mask, so they cannot tell
+# handles a signal does so by its runtime and has the same mask, which does not show
 # whether it does. Go installs a handler for every signal but KILL, STOP and the two
 # that libc reserves (runtime/sigtab_linux_generic.go), without libc for these too, and
 # may leave HUP, INT or others that were ignored at its start. HotSpot catches QUIT,

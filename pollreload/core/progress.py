@@ -75,13 +75,13 @@ def report(
             world.say('signalled', said, **fields(settings, entry), **more)
         case 'report needless':
             world.say(
-                'baseline', f'{process} started after this content was there and has '
+                'baseline', f'{process} started after this version was there and has '
                 f'read it; no {name} is needed',
                 target_pid=process.pid, reason='needless',
             )
         case 'report delivery':
             if not settings.survive and entry.phase == 'sent':
-                unsure += ', and not looked at (--survive 0)'
+                unsure += ', and not checked (--survive 0)'
             delivered(unsure)
         case 'report end':
             delivered(', which ended' if settings.survive else '')
@@ -117,8 +117,8 @@ def report(
             failed('not verified', message)
         case 'report change':
             failed(
-                'changed meanwhile', f'the content changed while {process} was being '
-                f'verified, which proves nothing of the new one',
+                'changed meanwhile', f'the files changed while {process} was being '
+                f'verified, which proves nothing about the new version',
             )
         case 'report newer version':
             failed(

@@ -226,14 +226,14 @@ def finish(state: State, world: World) -> State:
     )
     again = at and other and attempt.rounds + 1 < MOST_SENDS
     if again and not change.away(version):
-        # Who was told may have read what was there for a moment, or half of it: the
-        # very same is told once more, where it is there again or comes back.
+        # A target may have read what was there for a moment, or half of it: the
+        # version is delivered once more, if it is there or comes back.
         repeated = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
         back = version.seen == attempt.fingerprint
         if back:
             world.say(
-                'failed', 'the content was another for a moment while it was told, and '
-                'may have been read so; it is told once more',
+                'failed', 'the files were different for a moment during the delivery, '
+                'and may have been read then; they are delivered once more',
                 reason='changed meanwhile',
             )
             repeated = repeated._replace(tries=attempt.rounds)

@@ -117,7 +117,7 @@ def validating(
         return invalid(settings, state, world, says, world.said())
     if end.status:
         how = exit_words(end.status)
-        says = f'--validate {command} refused the new content ({how})'
+        says = f'--validate {command} refused the new version ({how})'
         return invalid(settings, state, world, says, world.said())
     return state._replace(
         stage=None, attempt=attempt._replace(validated=True), fresh=now,

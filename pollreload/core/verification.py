@@ -140,7 +140,9 @@ def verifying(
     if workers and not settings.verify:
         return agreed(settings, state, entry, world)
     if now >= stage.until:
-        what = 'all was done' if entry is None else f'{entry.process} was told'
+        what = 'every action succeeded'
+        if entry is not None:
+            what = f'{entry.process} was signalled'
         says = (
             f'{what}, but {settings.command_timeout:g} s later '
             f'{lack(settings, workers, world)}'
@@ -251,8 +253,8 @@ def confirming(
     what = last(settings)
     if not same:
         return repeat(
-            state, world, f'the content changed while {what} was being verified, '
-            f'which proves nothing of the new one', 'changed meanwhile',
+            state, world, f'the files changed while {what} was being verified, '
+            f'which proves nothing about the new version', 'changed meanwhile',
         )
     world.say('verified', f'reloaded after {what}')
     return finish(state, world)

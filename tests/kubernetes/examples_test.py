@@ -244,7 +244,7 @@ def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
 
     site.change(f'{good}broken')
     held = site.log.until(' held: ', DEADLINE)
-    assert '--validate nginx refused the new content' in held
+    assert '--validate nginx refused the new version' in held
     site.serves('hello')
     assert site.events() == ['started', 'baseline', 'changed', 'held']
     site.change(good)

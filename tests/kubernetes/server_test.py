@@ -101,7 +101,7 @@ def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> Non
         assert made.pids('pollreload', 'nginx'), 'ps shows it by another name'
         made.configure({'site.conf': BROKEN})
         held = watching.event('held')
-        assert '--validate nginx refused the new content' in held['message'], held
+        assert '--validate nginx refused the new version' in held['message'], held
         assert not watching.events('signalled')
         made.serves('one', 81)
         made.configure({'site.conf': NGINX.format('two')})

@@ -153,7 +153,7 @@ def test_rule_1_target_notified_while_a_path_is_away_is_notified_when_it_is_back
 
     assert sent(world) == ['B', 'B']
     assert reasons(world, 'changed') == [None, 'restarted']
-    assert 'was notified meanwhile' in world.events[-3].message
+    assert 'was notified since' in world.events[-3].message
     assert world.resting()
 
 

@@ -101,7 +101,7 @@ def unrecorded(history: History) -> list[str]:
             each for each in named(history, name)
             if 'successor' not in each and not any(
                 # Said of another process, or of none in particular.
-                words in each['message'] for words in ('took over', 'not looked at')
+                words in each['message'] for words in ('took over', 'not checked')
             )
         ]
         claimed = Counter(each.get('target_pid', COMMAND) for each in claims)

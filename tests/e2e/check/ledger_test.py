@@ -146,7 +146,7 @@ def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
         told = target.read()
 
     assert [run.status for run in (refused, missing, killed, late)] == [1] * 4
-    assert 'refused the new content (exit status 3)' in refused.out
+    assert 'refused the new version (exit status 3)' in refused.out
     assert 'cannot run --validate: /nowhere/validate: no such file' in missing.out
     assert 'ended by signal 9' in killed.out
     assert 'did not end within 0.03 s' in late.out

@@ -114,7 +114,7 @@ def test_what_was_half_delivered_is_delivered_again_when_it_goes_back(
 def test_without_a_process_it_is_done_at_the_start(
         conf: str, server: Server, tmp_path: Path,
 ) -> None:
-    """Once, because it is not known what is in use; with a ledger, that is known."""
+    """Once, because the version in use is unknown; with a ledger, that is known."""
     args = (
         '--state-file', str(tmp_path / 'ledger'), '--url', server.url('/x'),
         '--on-start', 'auto', conf,
@@ -128,7 +128,7 @@ def test_without_a_process_it_is_done_at_the_start(
         it.poll()
 
     assert baseline['message'].endswith(
-        '; to be told once, for it is not known what is in use',
+        '; will be delivered once: the version in use is unknown',
     )
     assert len(server.requests) == 1
 
@@ -189,7 +189,7 @@ def test_command_finds_what_changed_in_its_environment(
 def test_verify_that_disagrees_has_all_done_again(
         conf: str, server: Server, book: Book,
 ) -> None:
-    """Three times in all, and then it is held until the content changes."""
+    """Three times in all, and then it is held until the files change."""
     args = (
         '--exec', book.note('a'), '--url', server.url('/x'), '--verify', 'false',
         '--command-timeout', '1s', conf,
@@ -204,11 +204,11 @@ def test_verify_that_disagrees_has_all_done_again(
         it.poll()
 
     assert failed['message'] == (
-        'all was done, but 1 s later --verify false does not agree'
+        'every action succeeded, but 1 s later --verify false does not agree'
     )
     assert held['message'] == (
-        f'POST {server.url("/x")} succeeded 3 times for this content, and --verify '
-        f'never agreed; held until the content changes'
+        f'POST {server.url("/x")} succeeded 3 times for this version, and --verify '
+        f'never agreed; held until the files change'
     )
     assert book.read() == ['a'] * 3
     assert len(server.requests) == 3

@@ -146,7 +146,7 @@ def test_validation_holds_until_it_agrees(
         it.poll()
         it.until('delivered')
 
-    assert '--validate test refused the new content (exit status 1)' in held['message']
+    assert '--validate test refused the new version (exit status 1)' in held['message']
     assert target.read() == 'HUP'
 
 

@@ -451,7 +451,7 @@ def test_what_ends_need_not_be_there_again():
 
 
 @pytest.mark.parametrize(('on_start', 'times', 'words'), [
-    ('auto', 1, 'it is not known what is in use'), ('always', 1, '--on-start always'),
+    ('auto', 1, 'the version in use is unknown'), ('always', 1, '--on-start always'),
     ('never', 0, ''),
 ])
 def test_without_a_process_and_a_memory_it_is_done_once(on_start, times, words):
@@ -542,14 +542,14 @@ def test_verify_that_never_agrees_is_asked_three_times():
 
     assert done(world) == ALL * 3
     assert said(world, 'failed') == [
-        'all was done, but 3 s later --verify verify does not agree',
+        'every action succeeded, but 3 s later --verify verify does not agree',
     ] * 3
     assert [it.fields['reason'] for it in world.events if it.event == 'held'] == [
         'backoff', 'backoff', 'limit', 'limit',
     ]
     assert said(world, 'held')[-1] == (
-        'POST http://host/3 succeeded 3 times for this content, and --verify never '
-        'agreed; held until the content changes'
+        'POST http://host/3 succeeded 3 times for this version, and --verify never '
+        'agreed; held until the files change'
     )
     world.unverified_until = 0.0
     world.put('C')
@@ -585,7 +585,7 @@ def test_verify_that_hangs_is_ended():
     world.run(9.0)
 
     assert said(world, 'failed') == [
-        'all was done, but 3 s later --verify verify does not agree',
+        'every action succeeded, but 3 s later --verify verify does not agree',
     ]
 
 
@@ -633,8 +633,8 @@ def test_a_change_while_it_is_verified_voids_it():
     world.run(60.0)
 
     assert said(world, 'failed') == [
-        'the content changed while POST http://host/3 was being verified, which proves '
-        'nothing of the new one',
+        'the files changed while POST http://host/3 was being verified, which proves '
+        'nothing about the new version',
     ]
     assert (done(world, 'B'), done(world, 'C')) == (ALL, ALL)
     assert len(said(world, 'verified')) == 1

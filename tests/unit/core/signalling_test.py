@@ -277,7 +277,7 @@ def test_a_content_that_is_refused_is_held():
 
     assert (before, told(world)) == ([], [(101, 'B')])
     assert said(world, 'held') == [
-        '--validate validate refused the new content (exit status 1)',
+        '--validate validate refused the new version (exit status 1)',
     ]
 
 

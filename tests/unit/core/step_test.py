@@ -202,8 +202,8 @@ def test_a_baseline_leaves_out_what_cannot_be_read():
 
 
 @pytest.mark.parametrize(('changes', 'dated', 'words'), [
-    ({'on_start': 'always'}, 900.0, 'to be told once (--on-start always)'),
-    ({'on_start': 'auto'}, 960.0, 'newer than app (pid 101), so that is to be told'),
+    ({'on_start': 'always'}, 900.0, 'will be delivered once (--on-start always)'),
+    ({'on_start': 'auto'}, 960.0, 'newer than app (pid 101), so it will be delivered'),
 ])
 def test_a_baseline_says_why_somebody_is_to_be_told(changes, dated, words):
     """What is told though nothing changed has its reason in the log."""
@@ -313,7 +313,7 @@ def test_a_stall_is_said_with_its_length():
     assert [text.split(';')[0] for text in said(world, 'stalled')] == [
         'reading /c has not ended for 5 s', 'reading /c has not ended for 65 s',
     ]
-    assert said(world, 'readable') == ['a look ended after 68 s']
+    assert said(world, 'readable') == ['a poll ended after 68 s']
 
 
 def test_a_hang_of_a_moment_is_not_said():
@@ -393,7 +393,7 @@ def test_who_started_meanwhile_is_named():
     world.run(60.0)
 
     assert said(world, 'changed') == [
-        '/c is as before, but app (pid 102) started meanwhile and may have read '
+        '/c is as before, but app (pid 102) started since and may have read '
         'something else',
     ]
     assert [sent.pid for sent in world.sent] == [102]
@@ -597,8 +597,8 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
 
 
 @pytest.mark.parametrize(('layout', 'says'), [
-    ('file', '/c has not settled for 60 s, and is not delivered meanwhile'),
-    ('directory', '/c/f has not settled for 60 s, and is not delivered meanwhile; '
+    ('file', '/c has not settled for 60 s, and is not delivered until it has'),
+    ('directory', '/c/f has not settled for 60 s, and is not delivered until it has; '
                   'leave out what is no configuration (--ignore)'),
 ])
 def test_what_keeps_changing_is_named(layout, says):

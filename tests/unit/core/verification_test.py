@@ -50,7 +50,7 @@ def test_survive_0_does_not_look_and_says_so():
     world.run(20.0)
 
     assert said(world, 'delivered') == [
-        'SIGHUP to app (pid 101); reload not verified, and not looked at (--survive 0)',
+        'SIGHUP to app (pid 101); reload not verified, and not checked (--survive 0)',
     ]
     assert world.resting()
 
@@ -165,7 +165,7 @@ def test_verify_that_never_agrees_is_a_failed_delivery():
     world.run(12.0)
 
     assert said(world, 'failed')[0] == (
-        'app (pid 101) was told, but 5 s later --verify verify does not agree'
+        'app (pid 101) was signalled, but 5 s later --verify verify does not agree'
     )
     assert len(told(world)) == 2
 
@@ -224,8 +224,8 @@ def test_a_content_that_changes_meanwhile_is_not_verified():
     world.run(20.0)
 
     assert said(world, 'failed') == [
-        'the content changed while app (pid 101) was being verified, which proves '
-        'nothing of the new one',
+        'the files changed while app (pid 101) was being verified, which proves '
+        'nothing about the new version',
     ]
     assert told(world) == [(101, 'B'), (101, 'C')]
     assert world.resting()
@@ -249,7 +249,7 @@ def test_a_look_that_began_before_proves_nothing():
     world.run(5.5)
 
     assert said(world, 'verified') == []
-    assert 'proves nothing of the new one' in said(world, 'failed')[0]
+    assert 'proves nothing about the new version' in said(world, 'failed')[0]
 
 
 def test_only_what_was_verified_is_void():
@@ -263,7 +263,7 @@ def test_only_what_was_verified_is_void():
     world.run(2.0)
 
     assert [line[:30] for line in said(world, 'failed')] == [
-        'app (pid 101) was told, but 5 ', 'the content changed while app ',
+        'app (pid 101) was signalled, b', 'the files changed while app (p',
     ]
 
 
@@ -304,7 +304,7 @@ def test_no_new_worker_is_a_failed_delivery():
     world.run(12.0)
 
     assert said(world, 'failed')[0] == (
-        'app (pid 101) was told, but 5 s later it has not replaced its workers '
+        'app (pid 101) was signalled, but 5 s later it has not replaced its workers '
         '(--verify-workers)'
     )
 
@@ -436,7 +436,7 @@ def test_an_outcome_is_a_word():
 
 @pytest.mark.parametrize('takes', [0.25, 60.0])
 def test_a_newer_version_breaks_off_a_verification(takes):
-    """It proves nothing of the new one, which would wait for it."""
+    """It proves nothing about the new version, which would wait for it."""
     world = world_of(verify=('verify',), command_timeout=100.0)
     world.refuse_for(verify=200.0)
     world.takes = takes

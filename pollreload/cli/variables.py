@@ -18,7 +18,7 @@ SERVICE = '(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)'
 
 
 def notes(watch: str, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """Return a warning for each variable of ours that no command reads.
+    """Return a warning for each POLLRELOAD_ variable that no command reads.
 
     watch: the name of the watch that logs it.
     """

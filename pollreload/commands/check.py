@@ -1,4 +1,4 @@
-"""pollreload check: look once, tell what is due, exit."""
+"""pollreload check: poll once, deliver what is due, exit."""
 from __future__ import annotations
 
 import os
@@ -30,7 +30,7 @@ ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
 # What is printed once, as long as the next runs would say the same.
 LASTING = frozenset(('held', 'warning'))
 WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
-# What step.awaited says in a word -> what it is for a person.
+# The results of step.awaited -> a phrase for each.
 WAITS = {
     'poll': 'for a poll of the paths to end',
     'recheck': 'to look again at what could not be read',
@@ -160,7 +160,7 @@ class Run(One):
             state = recall(settings, self.path, self.here)
         except LedgerKept as error:
             self.say(
-                'failed', f'{error}; taking a baseline, telling nobody',
+                'failed', f'{error}; taking a baseline, notifying no process',
                 reason='ledger',
             )
             settings = settings._replace(on_start='never')
@@ -229,7 +229,7 @@ class Run(One):
         return True
 
     def would(self, process: Process, number: int) -> str:
-        """Say who would be sent the signal."""
+        """Print the processes that would be sent the signal."""
         name = self.settings.signal.name
         self.say('would', f'send {name} to {process}', target_pid=process.pid)
         return 'gone'
@@ -256,7 +256,7 @@ def attempt(runs: Sequence[One]) -> None:
 
 
 def waits(settings: Settings, state: State) -> str:
-    """Return what is being waited for, in a phrase for a person."""
+    """Return a phrase for what is being waited for."""
     what = awaited(state)
     if what != 'act':
         return WAITS[what]
@@ -267,7 +267,7 @@ def waits(settings: Settings, state: State) -> str:
 
 
 def outlook(settings: Settings, state: State, world: World) -> str:
-    """Return what would become of a change now: who would be told, or why nobody."""
+    """Describe what a change would do now: the target, or why there is none."""
     who = []
     if signals(settings):
         choice = world.targets()

@@ -32,7 +32,7 @@ class Advice(NamedTuple):
 
 
 def notes(watches: Sequence[Settings]) -> tuple[Note, ...]:
-    """Return what a run has to say about its paths at its start."""
+    """Return the warnings about the paths of a run at its start."""
     try:
         table = mount_points()
     except OSError:
@@ -77,7 +77,7 @@ def advice(path: str, table: dict[str, tuple[str, str]]) -> Iterator[Advice]:
 
 
 def mounted(at: mounts.Place, is_file: bool) -> Advice | None:
-    """Return what the mount of a path means for changes, None if nothing."""
+    """Describe how the mount of a path affects changes, None if it does not."""
     if mounts.frozen(at.root):
         return Advice(
             'subpath', True, 'a Kubernetes subPath mount, which never gets an update',
@@ -112,7 +112,7 @@ def examined(path: str) -> tuple[bool, bool, str]:
 
 
 def meant(path: str) -> str:
-    """Return what to write instead of a path that does not exist, '' if unknown."""
+    """Return the path that was probably meant by a missing one, '' if unknown."""
     for separator in SEPARATORS:
         parts = [part.strip() for part in path.split(separator)]
         if parts[1:] and any(part and os.path.exists(part) for part in parts):

@@ -1,8 +1,8 @@
-"""The config file, watched as any other: what it says is taken over, or refused.
+"""Watch the config file like any other; its new settings are taken over or refused.
 
-Its watch has the file for its path, and to read it anew for its command: a child
-does that, as at the start, so that a file which is read while it is written, or
-says what makes no sense, is told of and tried again like any other delivery.
+The path of this watch is the config file, and its command reads the file again: a
+child does that, as at the start, so that a file which is half written or wrong is
+reported and tried again like any other delivery.
 """
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from pollreload.system import children, ledger_location
 
 # Begins a watch; given one, the new watch goes on with what that one knew.
 Begin = Callable[[Settings, Watch | None], Watch]
-# What the watch of the file says of itself that means something to a person.
+# The events of the watch of the file that are logged.
 HEARD = frozenset(('changed', 'held', 'unreadable', 'readable', 'stalled', 'status'))
 
 
 class Reader(runner.Runner):
     """Reads the config file in a child, as a command that may fail.
 
-    again: reads it, in a child; returns the plan as plain types, or why not.
-    take: called with what it says; returns '' or why that cannot be had.
-    log: where the events of its watch go.
-    trouble: why the last reading was refused. taken: when one last was not, in
+    again: reads it, in a child; returns the plan as plain types, or the error.
+    take: called with the new plan; returns '' or why it is refused.
+    log: logs the events of its watch.
+    trouble: why the last plan was refused. taken: when one was last accepted, in
         seconds of CLOCK_REALTIME; 0.0: not yet.
     """
 
@@ -64,7 +64,7 @@ class Reader(runner.Runner):
         super().cancel()
 
     def answered(self, status: int) -> int:
-        """Return 0 where what was read is taken over, else 1."""
+        """Return 0 if the new settings are taken over, else 1."""
         fd, self.answer, self.pid = self.answer, -1, 0
         if status:
             self.trouble = children.fault(status, fd)
@@ -81,7 +81,7 @@ def watch(
         plan: Plan, again: Callable[[], object], watches: MutableSequence[Watch],
         begin: Begin,
 ) -> tuple[Watch, Reader]:
-    """Return the watch of the config file, and who reads it.
+    """Return the watch of the config file, and its reader.
 
     again: as in Reader. watches: those that it says, which are replaced by what
         it says later; what watches the file itself stays among them.
@@ -91,9 +91,9 @@ def watch(
 
     def take(new: Plan) -> str:
         if new.listen != plan.listen:
-            # Where it stands; one that is gone stands nowhere.
+            # Its position in the file; a watch that is gone has none.
             where = new.where if new.listen else f'{printable(plan.config)}: listen:'
-            return f'{where} cannot change while it runs; start it anew'
+            return f'{where} cannot change while it runs; start it again'
         before = {*watches}
         over(new, watches, itself, begin)
         warn(new, [each for each in watches if each not in before])
@@ -119,7 +119,7 @@ def of_file(plan: Plan) -> Settings:
 
 
 def heard(reader: Reader) -> Say:
-    """Return what logs of the watch of a config file what a person can use."""
+    """Return a logger for the watch of the config file, without internal events."""
     def say(event: str, message: str, /, **fields: object) -> None:
         if event == 'failed' and 'exec' in fields:
             reader.log(
@@ -128,7 +128,7 @@ def heard(reader: Reader) -> Say:
             )
         elif event in HEARD:
             if event == 'status' and reader.trouble:
-                # Not by how we read it, which nobody has asked for.
+                # Without the details of how it is read.
                 message = f'{message.partition(", held:")[0]}, held: {reader.trouble}'
             reader.log(event, message, **fields)
 
@@ -158,7 +158,7 @@ def over(
         ):
             # First of all of them, for another may have it now.
             watch.ledger.let_go()
-    # Last, for it is in the middle of its step.
+    # Last, because it is in the middle of its step.
     watches[:] = [
         *(
             old if old is not None and old.asked == settings else begin(settings, old)
@@ -187,9 +187,9 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
 def paired(
         wanted: Sequence[Settings], watches: Sequence[Watch],
 ) -> list[Watch | None]:
-    """Return the watch that goes on as each of the wanted ones, None for a new one.
+    """Return the running watch for each of the wanted ones, None for a new one.
 
-    One that tells the same of the same, or else one of the same name.
+    This is the watch of the same paths and target, or else one of the same name.
     """
     here = ledger.directory()
     left = {ledger_location.key(each.asked, here): each for each in watches}

@@ -12,7 +12,7 @@ from pollreload.system import ledger_file, ledger_location, status_file
 
 
 def memory(settings: Settings) -> Row:
-    """Say where the memory between runs is kept, and whether it can be."""
+    """Check the file that keeps the memory between runs."""
     path = settings.state_file
     if path is None:
         return default_memory(settings)
@@ -30,7 +30,7 @@ def memory(settings: Settings) -> Row:
     except LedgerError as error:
         return Row(
             'ledger', 'fail', path, str(error),
-            'the next run keeps it aside, takes a baseline and tells nobody',
+            'the next run keeps it aside, takes a baseline and notifies no process',
         )
     if ledger.kept(ledger_file.busy, path):
         return Row(
@@ -42,7 +42,7 @@ def memory(settings: Settings) -> Row:
 
 
 def default_memory(settings: Settings) -> Row:
-    """Say where check keeps its memory by default, and whether it can."""
+    """Check the default file that keeps the memory of `check`."""
     try:
         key = ledger_location.key(settings, os.getcwd())
         path = ledger_location.location(key, os.environ, os.geteuid())

@@ -23,7 +23,7 @@ REMEDIES = {
     'matches nothing': 'check the pattern, and that it is quoted',
     'permission denied': advice.FORBIDDEN,
     'not a directory': 'check the spelling: a name on the way is a file',
-    'too many levels of symbolic links': 'mend the link: it leads to itself',
+    'too many levels of symbolic links': 'fix the link: it leads to itself',
     'stale file handle': 'mount it again',
 }
 NAME_ANOTHER = 'name a file, a directory or a quoted glob that can be read'
@@ -38,7 +38,7 @@ MEANINGS = {
         'if that is too late, mount it with actimeo=1',
     ),
     'fuse': (
-        'a read can be torn, and can hang; each look is made in a child process',
+        'a read can be torn, and can hang; each poll runs in a child process',
         'let --validate refuse what is torn',
     ),
     '9p': (
@@ -59,7 +59,7 @@ UNKNOWN_KIND = (
 
 
 def readings(settings: Settings) -> list[Reading | None]:
-    """Return what is read at each path; None for one that does not answer in time.
+    """Return the reading of each path; None for one that does not answer in time.
 
     Raises interrupt.Ended; the caller has blocked those signals.
     """
@@ -96,7 +96,7 @@ def paths(
         yield Row(
             'mounts', 'warn', mounts.MOUNTINFO,
             f'not readable ({reason(error)}), so that any read may hang; '
-            f'each look is made in a child process',
+            f'each poll runs in a child process',
         )
     for path, sight in zip(names, seen, strict=True):
         at = mounts.place(path, table) if table else None
@@ -143,7 +143,7 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
 
 
 def meant(path: str) -> str:
-    """Return what to write instead of a path, '' if that is unknown."""
+    """Return the path that was probably meant, '' if that is unknown."""
     try:
         return str(guard.carefully(lambda: advice.meant(path), path))
     except OSError:
@@ -151,7 +151,7 @@ def meant(path: str) -> str:
 
 
 def mounted(path: str, sight: Reading | None, at: mounts.Place) -> Iterator[Row]:
-    """Say what there is to know about the mount of a path, if anything."""
+    """Describe the mount of a path, if it matters."""
     found = advice.mounted(at, sight is not None and sight.kind == 'file')
     if found:
         verdict = 'fail' if found.certain else 'warn'

@@ -64,7 +64,7 @@ def commands(settings: Settings) -> Iterator[Row]:
 
 
 def shell(command: Sequence[str]) -> str:
-    """Return what of a command only a shell would understand, or ''.
+    """Return the part of a command that only a shell understands, or ''.
 
     Not the words of a shell itself, and no more than the operator: a word that ends
     with one may be a secret.
@@ -86,7 +86,7 @@ def urls(settings: Settings) -> Iterator[Row]:
         if trouble:
             yield Row(
                 'url', 'fail', bare(url), trouble,
-                'start the server, or mend the URL; it is tried again until it answers',
+                'start the server, or fix the URL; it is tried again until it answers',
             )
         else:
             yield Row('url', 'ok', bare(url), 'takes connections; nothing was sent')

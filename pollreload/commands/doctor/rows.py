@@ -77,6 +77,6 @@ def text(found: Sequence[Row], width: int) -> str:
 
 
 def parted(words: str) -> tuple[str, str]:
-    """Return what was seen and what to do, of a message that says both."""
+    """Split a message into what was seen and what to do."""
     says, _, remedy = words.partition('; ')
     return says, remedy

@@ -61,7 +61,7 @@ def target(settings: Settings) -> Iterator[Row]:
 
 
 def table() -> Row:
-    """Say whether other processes are to be seen at all."""
+    """Check whether other processes are visible at all."""
     trouble, remedy = parted(visibility.trouble())
     if trouble:
         return Row('proc', 'fail', '', trouble, remedy)
@@ -90,9 +90,9 @@ def names(settings: Settings) -> Iterator[Row]:
 
 
 def processes(settings: Settings, choice: Choice) -> Iterator[Row]:
-    """Say which processes match, who is chosen and why, or why nobody is."""
+    """List the processes that match, the chosen target, or why there is none."""
     if choice.reason == 'proc':
-        yield Row('process', 'skip', '', 'who is to be told: /proc does not say')
+        yield Row('process', 'skip', '', 'target unknown: /proc does not show it')
         return
     if choice.reason:
         says, remedy = parted(choice.says or targets.absent(settings))
@@ -138,7 +138,7 @@ def age(seconds: float) -> str:
 
 
 def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
-    """Say who would match too, but for being in a pid namespace below ours."""
+    """List the processes that do not match only because of their pid namespace."""
     if settings.all_namespaces or settings.pidfile or choice.reason == 'proc':
         return
     inner = [
@@ -154,7 +154,7 @@ def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 
 def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
-    """Say what each target would do with the signal, and what is made of that."""
+    """Describe what each target would do with the signal, and the result."""
     name, mode = settings.signal.name, settings.handler_check
     if not choice.targets:
         yield Row('handler', 'skip', name, 'no target')
@@ -188,14 +188,14 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 
 def instead(settings: Settings, process: Process) -> str:
-    """Return which signals a process handles in place of the one to send, or ''."""
+    """Return the signals that a process handles instead of the one to send, or ''."""
     handled = targets.handles(process)
     name = settings.signal.name.removeprefix('SIG')
     return f'; it handles {" and ".join(handled)}, not {name}' if handled else ''
 
 
 def remedy(settings: Settings, process: Process, disposition: str) -> str:
-    """Return what to do about a process that does not handle the signal."""
+    """Return the remedy for a process that does not handle the signal."""
     child = targets.below(settings, process)
     if child is not None:
         return (
@@ -242,6 +242,6 @@ def way() -> Row:
         return Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
     return Row(
         'delivery', 'warn', '',
-        'by kill(2), right after a look at the start time, for pidfd is refused here',
+        'by kill(2), right after a check of the start time: pidfd is refused here',
         'use a newer kernel, or a seccomp profile that allows pidfd_open',
     )

@@ -93,7 +93,7 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
         it.until('started', watch='two')
 
     assert held['message'] == (
-        f'{config}:{line}: listen: cannot change while it runs; start it anew; what '
+        f'{config}:{line}: listen: cannot change while it runs; start it again; what '
         f'was there before goes on'
     )
 

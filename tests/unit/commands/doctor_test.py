@@ -200,7 +200,7 @@ def test_a_long_name_sticks_out_alone():
     ('none', lambda path: None, 'no such file', 'spelling'),
     ('*.none', lambda path: None, 'matches nothing', 'pattern'),
     ('fifo', os.mkfifo, 'is a FIFO', 'name a file'),
-    ('loop', lambda path: os.symlink(path, path), 'too many levels', 'mend the link'),
+    ('loop', lambda path: os.symlink(path, path), 'too many levels', 'fix the link'),
     ('dangling', lambda path: os.symlink('nowhere', path), 'no such file', 'spelling'),
     ('app.conf/x', lambda path: None, 'not a directory', 'spelling'),
 ])
@@ -642,7 +642,7 @@ def test_a_state_file_is_looked_at_and_left_as_it_is(at, conf):
     assert (there.verdict, there.says) == ('ok', 'can be read and written')
     assert (corrupt.verdict, refused.verdict) == ('fail', 'fail')
     assert 'corrupt' in corrupt.says
-    assert 'tells nobody' in corrupt.remedy
+    assert 'notifies no process' in corrupt.remedy
     assert '--state-file' in refused.remedy
     assert sorted(os.listdir(at)) == ['app.conf', 'ledger']
 

@@ -132,5 +132,6 @@ def test_another_port_is_refused(
 
     until(stepped, 'it is read')
     assert [each.asked for each in watches] == [first]
-    said = f'held: {says.format(conf)} cannot change while it runs; start it anew; what'
+    what = says.format(conf)
+    said = f'held: {what} cannot change while it runs; start it again; what'
     assert said in capfd.readouterr().err

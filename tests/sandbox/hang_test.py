@@ -191,7 +191,7 @@ def test_a_check_ends_by_its_timeout(kind: str, tmp_path: Path) -> None:
             changes.in_place(str(made.source), changes.text(1))
             with hung(made, kind), check(made, tmp_path, *args) as run:
                 assert ends(run) == 3
-                assert 'still waiting for a look' in said(tmp_path)
+                assert 'still waiting for a poll' in said(tmp_path)
                 assert app.mark() == 'ready'
             with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
@@ -230,7 +230,7 @@ def test_who_reads_what_a_check_says_has_the_end_of_it(
                 assert ends(run) == 3
                 os.set_blocking(run.stdout.fileno(), False)
                 while read := run.stdout.read():
-                    assert b'still waiting for a look' in read
+                    assert b'still waiting for a poll' in read
                 assert read == b'', 'somebody has it open still'
 
 

@@ -286,7 +286,7 @@ def delays(quiet: float, deadline: float) -> None:
             STEPS[kind](here.served, text)
             took = until(sidecar, event, before + 1, deadline)
             told = '' if kind == 'gone' else lines.read(LATE)
-            say('delay', kind=kind, targets=told, text=text.strip(), **took)
+            say('delay', kind=kind, told=told, text=text.strip(), **took)
             if told:
                 sidecar.until('delivered')
 

@@ -95,7 +95,7 @@ def test_a_log_on_a_terminal_gets_no_escape(
         seen = shown(
             PREFERENCES[preference], 'watch', '-v', '--on-start', 'always', '--settle',
             '0', '--min-uptime', '0', '--survive', '0', '--log-format', form,
-            '--process', name, str(conf), end=b'delivered',
+            '--process', name, str(conf), end=b'not verified',
         )
 
     assert b'\x1b' not in seen

@@ -206,7 +206,7 @@ def test_what_a_command_leaves_behind_holds_no_port(
         with watch(
                 '--listen', f':{port}', *args, '--log-format', 'text',
         ) as it:
-            said(it, 'delivered')
+            said(it, 'delivered: ')
             assert it.stop() == 0
         os.kill(int(mark.read_text()), 0)
         with listening(port, '--process', unique(), conf) as other:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -117,8 +116,7 @@ def rewrite(
     for number, length in enumerate(lengths):
         text = f'{number:03}' + chr(ord('a') + number) * (length - 3)
         # Ends what looks like a feedback loop: each delivery is followed by a change.
-        sidecar.send(signal.SIGHUP)
-        sidecar.until('polling')
+        sidecar.poll()
         changes.in_place(str(made.source), text)
         end = time.monotonic() + BOUNDS['sshfs']['in-place']
         while app.read(max(0.0, end - time.monotonic())) != f'told | {text}':

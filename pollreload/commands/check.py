@@ -2,59 +2,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+from pollreload.commands.check_answer import Event, answer, outlook, verdict, waits
 from pollreload.core import ledger_format
-from pollreload.core.attempt import Target
 from pollreload.core.observation import wake
-from pollreload.core.obstacle import disposed, obstacle
 from pollreload.core.process import Process
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited, keep, step
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept, UsageError
-from pollreload.runtime import log
 from pollreload.runtime.interrupt import answering, ended
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
-from pollreload.runtime.log import CALM, TALK, logger
+from pollreload.runtime.log import TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
-from pollreload.runtime.shown import keyed, showing, shown
+from pollreload.runtime.shown import keyed, showing
 from pollreload.runtime.world import world
-from pollreload.settings import Note, Plan, Settings, acts, signals
+from pollreload.settings import Note, Plan, Settings, signals
 from pollreload.system import children, ledger_location, procfs
 from pollreload.system.fingerprint import fingerprint
 
-# What of the events is the answer, and goes to stdout too.
-ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
 # What is printed once, as long as the next runs would say the same.
 LASTING = frozenset(('held', 'warning'))
 WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that of all
-# The results of step.awaited -> a phrase for each.
-WAITS = {
-    'poll': 'for a poll of the paths to end',
-    'recheck': 'to look again at what could not be read',
-    'settle': 'for the content to settle (--settle)',
-    'doubt': 'for what became empty to be believed (--empty-grace)',
-    'splay': 'for --splay to be over',
-    'uptime': 'for the target to be old enough (--min-uptime)',
-    'validate': 'for --validate',
-    'survive': 'to see whether the target lives on (--survive)',
-    'verify': 'for --verify or --verify-workers to agree',
-    'confirm': 'for a poll that confirms what was verified',
-}
-
-
-class Event(NamedTuple):
-    """One event, for --output json.
-
-    again: the last run has printed the same, and nothing has changed since.
-    """
-
-    event: str
-    message: str
-    fields: Mapping[str, object]
-    again: bool = False
 
 
 def run(plan: Plan) -> int:
@@ -229,7 +199,7 @@ class Run(One):
         return True
 
     def would(self, process: Process, number: int) -> str:
-        """Print the processes that would be sent the signal."""
+        """Log that a process would be sent the signal."""
         name = self.settings.signal.name
         self.say('would', f'send {name} to {process}', target_pid=process.pid)
         return 'gone'
@@ -253,87 +223,3 @@ def attempt(runs: Sequence[One]) -> None:
         children.reap({
             pid for each in going for pid in (each.observer.pid, each.runner.pid)
         })
-
-
-def waits(settings: Settings, state: State) -> str:
-    """Return a phrase for what is being waited for."""
-    what = awaited(state)
-    if what != 'act':
-        return WAITS[what]
-    # Not for a watch that only signals.
-    from pollreload.core import actions
-    index = min(state.attempt.acted, actions.count(settings) - 1)
-    return f'for {actions.named(settings, index)}'
-
-
-def outlook(settings: Settings, state: State, world: World) -> str:
-    """Describe what a change would do now: the target, or why there is none."""
-    who = []
-    if signals(settings):
-        choice = world.targets()
-        if choice.reason:
-            return f'held: {choice.says or world.absent()}'
-        held = []
-        for process in choice.targets:
-            seen = Target(process, disposition=disposed(settings, process, world))
-            kept = obstacle(settings, state, seen, world)
-            if kept is None or kept.again:  # a hold that ends by itself
-                who.append(f'{process} by {settings.signal.name}')
-            else:
-                held.append(kept.says)
-        if not who:
-            return f'held: {"; ".join(held)}'
-        who = [' and '.join(who)]
-    if acts(settings):
-        # Not for a watch that only signals.
-        from pollreload.core import actions
-        who += [
-            actions.named(settings, each) for each in range(actions.count(settings))
-        ]
-    return ('told to ' if signals(settings) else 'told by ') + ', then '.join(who)
-
-
-def verdict(state: State) -> int:
-    """Return the exit status that a state stands for, the ledger apart."""
-    content = state.version
-    unreadable = any(trouble.whole for trouble in content.troubles.values())
-    unknown = content.state == 'blank' or (unreadable and not content.seen)
-    if state.reading_since or unknown:
-        return 3
-    if content.state != 'current':
-        return 1
-    return 3 if unreadable else 0
-
-
-def one_stream() -> bool:
-    """Return whether stdout and stderr lead to one place."""
-    out, err = os.fstat(1), os.fstat(2)
-    return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
-
-
-def answer(settings: Settings, state: State, events: list[Event], status: int) -> None:
-    """Print what was due and what came of it; nothing in text where nothing was."""
-    if settings.output == 'text':
-        # cron mails both streams, and a terminal shows both: once is enough.
-        unlogged = CALM if settings.verbosity < 0 else TALK
-        unlogged = frozenset() if settings.verbosity > 0 else unlogged
-        twice = one_stream() and settings.log_format == 'text'
-        for event in events:
-            counts = event.event in ANSWERS or event.fields.get('reason') == 'needless'
-            if event.again and settings.verbosity <= 0:
-                continue
-            if counts and (not twice or event.event in unlogged):
-                name = f'{settings.name}: ' if settings.name else ''
-                print(log.printable(f'{event.event}: {name}{event.message}'))
-        return
-    print(log.json_object({
-        **({'watch': settings.name} if settings.name else {}),
-        'status': status,
-        'content': state.version.state,
-        'fingerprint': shown(state, state.version.seen),
-        'outcome': state.outcome,
-        'events': [
-            {'event': event.event, 'message': event.message, **event.fields}
-            for event in events
-        ],
-    }))

@@ -1,7 +1,7 @@
 """One real delivery: --deliver."""
 from __future__ import annotations
 
-from pollreload.commands import check
+from pollreload.commands import check, check_answer
 from pollreload.commands.doctor.rows import Row, status
 from pollreload.core import step
 from pollreload.core.state import State
@@ -38,7 +38,7 @@ def delivered(settings: Settings) -> list[Row]:
     """
     settings = settings._replace(on_start='always', splay=0.0)
     # An event that becomes a row is not logged too, except with -v.
-    log = logger(settings, check.ANSWERS | TALK | {'changed', 'signalled'})
+    log = logger(settings, check_answer.ANSWERS | TALK | {'changed', 'signalled'})
     rows: list[Row] = []
     held = ''
 
@@ -48,7 +48,7 @@ def delivered(settings: Settings) -> list[Row]:
         if event == 'held':
             # The end shows whether it lasts.
             held = message
-        elif event in check.ANSWERS:
+        elif event in check_answer.ANSWERS:
             verdict = 'fail' if event == 'failed' else 'ok'
             rows.append(Row('deliver', verdict, about(settings), message))
 

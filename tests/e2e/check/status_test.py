@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pollreload.commands import check as command
+from pollreload.commands import check_answer as command
 from pollreload.core import step
 from pollreload.core.change import Memory
 from pollreload.core.reading import Trouble

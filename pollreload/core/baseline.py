@@ -117,9 +117,9 @@ def returned(
     No target was notified of the other version, but a process that started after the
     last poll before it may have read that. unread: it could not be read at all.
     """
-    rested = state._replace(
-        version=state.version._replace(left=0.0), attempt=Attempt(), hold='',
-    )
+    left, targets = state.version.left, known(state)
+    state = state._replace(attempt=Attempt(), hold='')
+    rested = state._replace(version=state.version._replace(left=0.0))
     if not signals(settings):
         if unread:
             return rested
@@ -128,12 +128,12 @@ def returned(
             f'moment, and a process may have read that',
             fingerprint=state.version.seen, reason='restarted',
         )
-        return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
-    left, choice = state.version.left, world.targets()
-    notified = {each.name for each in known(state) if each.at > left}
+        return deliver_again(settings, state)
+    choice = world.targets()
+    notified = {each.name for each in targets if each.at > left}
     if choice.reason in ('pidfile', 'proc'):
         # It is unknown which processes run; in doubt, deliver.
-        return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
+        return deliver_again(settings, state)
     for process in choice.matches:
         again = (process.pid, process.started) in notified
         if again or (process.started + 1) / world.ticks >= left:
@@ -144,7 +144,7 @@ def returned(
                 fingerprint=state.version.seen, reason='restarted',
                 target_pid=process.pid,
             )
-            return deliver_again(settings, state._replace(attempt=Attempt(), hold=''))
+            return deliver_again(settings, state)
     return rested
 
 

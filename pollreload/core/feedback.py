@@ -46,7 +46,7 @@ def paced(settings: Settings, state: State, world: World) -> State:
     if now < spaced and spaced >= pace.until:
         return hold(
             state, world, 'min interval', 'min interval',
-            f'{", ".join(pace.files) or " ".join(settings.paths)} changed '
+            f'{names(settings, pace)} changed '
             f'{now - pace.delivered_at:.0f} s after the last delivery; the version '
             f'that is there in {spaced - now:.0f} s is delivered then (--min-interval)',
             again=spaced, files=pace.files,
@@ -60,12 +60,17 @@ def paced(settings: Settings, state: State, world: World) -> State:
     state = hold(
         state, world, 'feedback loop', 'feedback loop',
         f'the last {pace.followed} deliveries were each followed by a change of '
-        f'{", ".join(pace.files) or " ".join(settings.paths)} within seconds: a reload '
+        f'{names(settings, pace)} within seconds: a reload '
         f'or a command seems to cause the next; deliveries wait {wait:g} s and longer, '
         f'up to {LONGEST:g} s, until that ends',
         again=pace.until, files=pace.files,
     )
     return state._replace(pace=pace._replace(logged_at=state.held_at))
+
+
+def names(settings: Settings, pace: Pace) -> str:
+    """Return the files that changed last as text, or the paths if none is known."""
+    return ', '.join(pace.files) or ' '.join(settings.paths)
 
 
 def spaced_until(settings: Settings, pace: Pace) -> float:

@@ -125,7 +125,7 @@ def report(
                 'changed meanwhile', f'a newer version is there, so {process} is not '
                 f'verified any longer',
             )
-        case _:  # pragma: no cover
+        case _:
             assert_never(action)
 
 

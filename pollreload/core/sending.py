@@ -24,14 +24,15 @@ def send(
         settings: Settings, state: State, ready: Sequence[Target], world: World,
 ) -> State:
     """Return the state after the signal went to each target that can take it."""
-    before = state
-    marked = state.attempt
-    for entry in ready:
-        sends = entry.sends + 1
-        marked = record(marked, moved(entry, 'marked')._replace(sends=sends))
+    before, attempt = state, state.attempt
+    marked = [
+        moved(entry, 'marked')._replace(sends=entry.sends + 1) for entry in ready
+    ]
+    for entry in marked:
+        attempt = record(attempt, entry)
     # The mark is on disk before the signal is out: if this process ends here, the
     # next run knows that the targets may have half of this version.
-    state = state._replace(attempt=marked, version=change.void(state.version))
+    state = state._replace(attempt=attempt, version=change.void(state.version))
     if not world.save(state):
         return hold(
             before, world, 'ledger', 'ledger',
@@ -41,7 +42,7 @@ def send(
     family = {
         each.name: world.family(each.process.pid) for each in ready
     } if settings.verify_workers else {}
-    for entry in ready:
+    for was, entry in zip(ready, marked, strict=True):
         since = int(world.now() * world.ticks)
         # The disk may have been slow, and exec(2) keeps the start time but not the
         # handlers: a target that must be held now counts as gone.
@@ -52,7 +53,7 @@ def send(
             target = entry._replace(family=family.get(entry.name, ()))
             state = signalled(settings, state, target, how, since, world)
         else:
-            state = state._replace(attempt=unmarked(state.attempt, entry))
+            state = state._replace(attempt=unmarked(state.attempt, was))
             if how != 'gone':
                 failures.append((how, entry.process))
     if failures:
@@ -76,7 +77,7 @@ def signalled(
 ) -> State:
     """Return the state after the signal went to one target, and say so.
 
-    since: the clock tick just before it went.
+    entry: as it was marked. since: the clock tick just before the signal went.
     """
     warning = ''
     if judged(settings, entry.disposition) == 'warn':
@@ -88,9 +89,7 @@ def signalled(
             '; its language runtime catches every signal, so it is unknown whether '
             'the program handles it'
         )
-    entry = moved(entry, 'marked')._replace(
-        sends=entry.sends + 1, at=world.now(), since=since,
-    )
+    entry = entry._replace(at=world.now(), since=since)
     state = advance(
         settings, state, entry, 'asked to end' if ending(settings) else 'signalled',
         world, warning, how=how, disposition=entry.disposition,

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pollreload.core import change
 from pollreload.core.attempt import Attempt, failed
 from pollreload.core.command import ended, exit_words, last_lines, poll_again
-from pollreload.core.feedback import spaced_until
+from pollreload.core.feedback import names, spaced_until
 from pollreload.core.stage import Validating
 from pollreload.core.state import NO_NAMES, State, World, hold, known
 from pollreload.settings import Settings, signals
@@ -35,7 +35,7 @@ def begin(settings: Settings, state: State, world: World) -> State:
     state = hold(
         state, world, 'never validated', 'never validated',
         f'for {now - old.unvalidated:.0f} s each version of '
-        f'{", ".join(pace.files) or " ".join(settings.paths)} has been replaced while '
+        f'{names(settings, pace)} has been replaced while '
         f'--validate {settings.validate[0]} ran on it{hint}', files=pace.files,
     )
     return state._replace(pace=pace._replace(outrun_at=state.held_at))

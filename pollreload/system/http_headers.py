@@ -5,9 +5,9 @@ of the file.
 """
 from __future__ import annotations
 
-import os
 import re
-import stat
+
+from pollreload.system.safe_open import NotRegular, open_regular
 
 ACCEPTED = "write one 'NAME: VALUE' a line"
 LARGEST = 1 << 16  # bytes
@@ -21,13 +21,12 @@ def load(path: str) -> dict[str, str]:
 
     Raises OSError, and ValueError with what is wrong and what is accepted.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError('is not a regular file')
-        text = os.read(fd, LARGEST + 1)
-    finally:
-        os.close(fd)
+        fd = open_regular(path)
+    except NotRegular:
+        raise ValueError('is not a regular file') from None
+    with open(fd, 'rb') as file:
+        text = file.read(LARGEST + 1)
     if len(text) > LARGEST:
         raise ValueError(f'is larger than {LARGEST} bytes; {ACCEPTED}')
     return parse(text.decode('latin-1'))

@@ -1,4 +1,4 @@
-"""Files."""
+"""The rows of doctor about the files that a watch writes."""
 from __future__ import annotations
 
 import os

@@ -1,4 +1,4 @@
-"""Paths."""
+"""The rows of doctor about the paths of a watch and their mounts."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

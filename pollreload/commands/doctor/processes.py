@@ -60,9 +60,12 @@ def seen(paths: Sequence[str]) -> Iterator[Seen]:
         if not hints.is_pollreload(each)
         and (process := process_table.read(each.pid)) is not None
     ]
+    called: dict[str, list[Process]] = {}
     for process in every:
-        same = tuple(each for each in every if each.comm == process.comm)
-        top = roots(same)
+        called.setdefault(process.comm, []).append(process)
+    tops = {comm: roots(tuple(same)) for comm, same in called.items()}
+    for process in every:
+        top = tops[process.comm]
         disposition = targets.disposed(Settings(), process)
         doubt = disposition if disposition in ('runtime', 'unknown') else ''
         found = Seen(process, targets.handles(process), doubt)

@@ -1,4 +1,4 @@
-"""Programs."""
+"""The rows of doctor about the commands and URLs of a watch."""
 from __future__ import annotations
 
 import errno

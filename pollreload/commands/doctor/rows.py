@@ -1,4 +1,4 @@
-"""Rows."""
+"""A row of doctor, and how rows are printed."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Target."""
+"""The rows of doctor about the target of the signal."""
 from __future__ import annotations
 
 import shlex
@@ -48,7 +48,7 @@ WHY = {
 
 
 def target(settings: Settings) -> Iterator[Row]:
-    """Give the rows about the process to be signalled."""
+    """Yield the rows about the target."""
     choice = targets.targets(settings)
     yield table()
     yield from names(settings)

@@ -2,7 +2,11 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from pathlib import Path
+
+from tests.servers.harness import needed, until
+from tests.support.sidecar import watch
 
 
 def traced(trace: Path) -> list[list[str]]:
@@ -10,3 +14,30 @@ def traced(trace: Path) -> list[list[str]]:
     names = [line.partition('(')[0] for line in trace.read_text().splitlines()]
     ends = [at for at, name in enumerate(names) if name == 'rt_sigtimedwait']
     return [names[one + 1:other + 1] for one, other in itertools.pairwise(ends)]
+
+
+def idle_polls(trace: Path, *args: str) -> list[list[str]]:
+    """Return the system calls of each poll of a watch; the last twenty read nothing.
+
+    args: those of the watch, which polls every 20 ms. Only the loop is traced.
+    """
+    strace = needed('strace', 'strace')
+    with watch(*args, '--interval', '20ms', '--rehash', '24h') as it:
+        it.until('baseline')
+        # Without -f: of the first thread alone, which is the loop.
+        with subprocess.Popen(
+            (strace, '-o', str(trace), '-p', str(it.pid)),
+            stderr=subprocess.PIPE, text=True,
+        ) as tracer:
+            try:
+                assert tracer.stderr is not None
+                assert 'attached' in tracer.stderr.readline()
+                until(
+                    lambda: len(traced(trace)) > 20
+                    and not any('read' in poll for poll in traced(trace)[-20:]),
+                    'twenty polls that read nothing',
+                )
+            finally:
+                tracer.terminate()
+        it.stop()
+    return traced(trace)

@@ -4,26 +4,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import xxhash
 
-from tests.servers.harness import needed, until
-from tests.support import sidecar
+from tests.servers.harness import needed
+from tests.support import loaded_modules, sidecar
 from tests.support.listening import listening
 from tests.support.probe import HEALTHZ, METRICS, PATHS, status
 from tests.support.sidecar import (
     POLLRELOAD,
-    Sidecar,
     environment,
     unique,
-    watch,
 )
-from tests.support.system_calls import traced
+from tests.support.system_calls import idle_polls
 from tests.support.targets import DEADLINE
 
 CI = os.environ.get('CI')
@@ -31,25 +27,10 @@ CI = os.environ.get('CI')
 
 def modules(*args: str) -> set[str]:
     """Return all that a watch has imported at its end, after a change was delivered."""
-    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
-    program = (
-        'import atexit, os, sys\n'
-        'say = lambda: os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
-        'atexit.register(say)\n'
-        'from pollreload.__main__ import main\n'
-        'sys.exit(main())\n'
-    )
-    # Without site, whose .pth files may import anything.
-    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.QUICK, *args)
-    with Sidecar(subprocess.Popen(
-        (*command, '--interval', '1h'),
-        env=environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ), False) as it:
+    with loaded_modules.started(*sidecar.QUICK, *args, '--interval', '1h') as it:
         it.until('baseline')
         it.poll()
-        it.stop()
-    return {*it.seen[-1]['message'].split()}
+        return loaded_modules.printed(it)
 
 
 def test_no_one_else_pays_for_it(conf: str, port: int) -> None:
@@ -73,26 +54,7 @@ def test_no_one_else_pays_for_it(conf: str, port: int) -> None:
 
 def idle_poll(trace: Path, *args: str) -> list[str]:
     """Return the system calls of the loop in a poll that finds nothing, most often."""
-    strace = needed('strace', 'strace')
-    with watch(*args, '--interval', '20ms', '--rehash', '24h') as it:
-        it.until('baseline')
-        # Without -f: of the first thread alone, which is the loop.
-        with subprocess.Popen(
-            (strace, '-o', str(trace), '-p', str(it.pid)),
-            stderr=subprocess.PIPE, text=True,
-        ) as tracer:
-            try:
-                assert tracer.stderr is not None
-                assert 'attached' in tracer.stderr.readline()
-                until(
-                    lambda: len(traced(trace)) > 20
-                    and not any('read' in poll for poll in traced(trace)[-20:]),
-                    'twenty polls that read nothing',
-                )
-            finally:
-                tracer.terminate()
-        it.stop()
-    polls = Counter(tuple(poll) for poll in traced(trace)[-20:])
+    polls = Counter(tuple(poll) for poll in idle_polls(trace, *args)[-20:])
     return [*polls.most_common(1)[0][0]]
 
 

@@ -1,16 +1,11 @@
 """Without --exec and --url nothing of them is loaded."""
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 
-import xxhash
-
-from tests.support import sidecar, targets
-from tests.support.sidecar import Sidecar, unique, write
+from tests.support import loaded_modules, sidecar, targets
+from tests.support.sidecar import unique, write
 from tests.support.url_server import Server
 
 
@@ -18,21 +13,8 @@ def modules(
         conf: str, args: tuple[str, ...], told: Callable[[], object],
 ) -> set[str]:
     """Return the modules of a watch that has delivered a change."""
-    # Without site, whose .pth files may import anything.
-    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
-    program = (
-        'import atexit, os, sys\n'
-        'say = lambda: os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
-        'atexit.register(say)\n'
-        'from pollreload.__main__ import main\n'
-        'sys.exit(main())\n'
-    )
     args = sidecar.quick(*args, '--interval', '1h', '--log-format', 'text', conf)
-    command = (sys.executable, '-S', '-c', program, 'watch', *args)
-    env = sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False)
-    with Sidecar(subprocess.Popen(
-        command, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ), False) as it:
+    with loaded_modules.started(*args) as it:
         while ' baseline: ' not in it.read()['message']:
             pass
         write(conf, 'second')
@@ -40,8 +22,7 @@ def modules(
         while ' delivered: ' not in it.read()['message']:
             pass
         told()
-        it.stop()
-    return set(it.seen[-1]['message'].split())
+        return loaded_modules.printed(it)
 
 
 NETWORK = {

@@ -1,24 +1,21 @@
 """Several watches in one process."""
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import xxhash
 
 from pollreload.system import ledger_file
 from tests.servers.harness import until
-from tests.support import sidecar
+from tests.support import loaded_modules, sidecar
 from tests.support.several import put, started, table
 from tests.support.several_apps import App, begun, fails, told
-from tests.support.sidecar import Mark, Sidecar, write
+from tests.support.sidecar import Mark, write
 
 
 def test_each_notifies_its_own(config: str, apps: tuple[App, App]) -> None:
@@ -255,28 +252,14 @@ def test_a_watch_without_a_name_has_that_of_its_process(
 
 def modules(*args: str) -> set[str]:
     """Return the modules that a watch has at its end, after its baseline."""
-    # Without site, whose .pth files may import anything.
-    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
-    program = (
-        'import os, sys\n'
-        'from pollreload import __main__ as it\n'
-        'status = it.main()\n'
-        'os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
-        'os._exit(status)\n'
-    )
-    with Sidecar(subprocess.Popen(
-        (sys.executable, '-S', '-c', program, 'watch', *args),
-        env=sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ), False) as it:
+    with loaded_modules.started(*args) as it:
         while 'baseline: ' not in it.read()['message']:
             pass
         it.send(signal.SIGHUP)
         it.send(signal.SIGUSR1)
         while 'status: ' not in it.read()['message']:
             pass
-        assert it.stop() == 0
-    return set(it.seen[-1]['message'].split())
+        return loaded_modules.printed(it)
 
 
 def test_the_plain_sidecar_loads_nothing_of_it(tmp_path: Path) -> None:

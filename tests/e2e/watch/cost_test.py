@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import xxhash
 
-from tests.support import sidecar, targets
+from tests.support import loaded_modules, sidecar, targets
 from tests.support.sidecar import Sidecar, unique, watch, write
 from tests.support.watching import comm, line_of, watching
 
@@ -61,33 +60,19 @@ def test_idle_poll_reads_no_directory_and_no_proc(
 
 def test_watch_stays_small(conf: str, target: targets.Target) -> None:
     """Nothing that costs memory is imported, and the whole stays under 14.5 MB."""
-    # Without site, whose .pth files may import anything.
-    packages = os.path.dirname(os.path.dirname(os.path.abspath(xxhash.__file__)))
-    program = (
-        'import atexit, os, sys\n'
-        'say = lambda: os.write(2, " ".join(sys.modules).encode() + b"\\n")\n'
-        'atexit.register(say)\n'
-        'from pollreload.__main__ import main\n'
-        'sys.exit(main())\n'
-    )
     # As it is installed: to compile it takes memory that it keeps.
     compileall.compile_dir(os.path.join(sidecar.ROOT, 'pollreload'), quiet=1)
-    command = (sys.executable, '-S', '-c', program, 'watch', *sidecar.quick(
+    args = sidecar.quick(
         '--interval', '1h', '--log-format', 'text', '--process', comm(target), conf,
-    ))
-    with Sidecar(subprocess.Popen(
-        command,
-        env=sidecar.environment({'PYTHONPATH': f'{sidecar.ROOT}:{packages}'}, False),
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ), False) as it:
+    )
+    with loaded_modules.started(*args) as it:
         line_of(it, 'baseline')
         write(conf, 'second')
         it.send(signal.SIGHUP)
         line_of(it, 'delivered')
         with open(f'/proc/{it.pid}/status', encoding='ascii') as status:
             memory = next(int(line.split()[1]) for line in status if 'VmRSS' in line)
-        it.stop()
-    modules = set(it.seen[-1]['message'].split())
+        modules = loaded_modules.printed(it)
 
     assert 'pollreload.commands.watch' in modules
     assert modules.isdisjoint((

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pollreload.settings import IGNORED
 from pollreload.system import stat_cache
 from pollreload.system.reader import poll
 from pollreload.system.stat_cache import GRAIN, Terms
-from tests.servers.harness import missing, needed, until
+from tests.servers.harness import missing, until
 from tests.support.cached_polls import (
     CALLS,
     Eye,
@@ -25,7 +24,7 @@ from tests.support.cached_polls import (
     tick,
 )
 from tests.support.sidecar import unique, watch
-from tests.support.system_calls import traced
+from tests.support.system_calls import idle_polls
 
 
 @pytest.mark.parametrize('busy', [False, True])
@@ -237,29 +236,10 @@ def test_an_idle_look_at_a_directory_asks_once_for_each_name(
 
 def test_an_idle_poll_of_a_file_is_at_most_five_system_calls(tmp_path: Path) -> None:
     """Of the whole process, with the sleep: one more than a poll and a clock need."""
-    strace = needed('strace', 'strace')
-    trace = tmp_path / 'trace'
     put(f'{tmp_path}/f')
-    name = unique('nobody')
-    args = ('--interval', '20ms', '--rehash', '24h', '--process', name)
-    with watch(*args, f'{tmp_path}/f') as it:
-        it.until('baseline')
-        with subprocess.Popen(
-            (strace, '-o', str(trace), '-p', str(it.pid)),
-            stderr=subprocess.PIPE, text=True,
-        ) as tracer:
-            try:
-                assert tracer.stderr is not None
-                assert 'attached' in tracer.stderr.readline()
-                until(
-                    lambda: len(traced(trace)) > 20
-                    and not any('read' in poll for poll in traced(trace)[-20:]),
-                    'twenty polls that read nothing',
-                )
-            finally:
-                tracer.terminate()
-        it.stop()
-    polls = traced(trace)
+    polls = idle_polls(
+        tmp_path / 'trace', '--process', unique('nobody'), f'{tmp_path}/f',
+    )
 
     assert any('read' in poll for poll in polls)  # while the file was young
     assert max(len(poll) for poll in polls[-20:]) <= 5

@@ -24,9 +24,8 @@ from jsonschema.validators import extend
 
 from pollreload.cli import config_watches, main, options, resolve
 from pollreload.errors import UsageError
-from tests.support import sidecar
-from tests.unit.cli import config_file_test as config_test
-from tests.unit.cli.config_file_test import (
+from tests.support import config_texts, sidecar
+from tests.support.config_texts import (
     COMMON,
     MINE,
     VALID,
@@ -94,7 +93,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def refusal(text: str) -> str:
     """Return why the program refuses a document, or ''."""
     try:
-        config_test.plan(text)
+        config_texts.plan(text)
     except UsageError as error:
         return str(error)
     return ''
@@ -199,7 +198,7 @@ def test_it_is_strict() -> None:
 # Both sides
 
 
-TEXT = config_test.WATCH
+TEXT = config_texts.WATCH
 
 
 @settings(deadline=None)

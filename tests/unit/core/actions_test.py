@@ -16,8 +16,8 @@ from pollreload.core.attempt import Attempt
 from pollreload.core.stage import Acting
 from pollreload.core.state import State, finish
 from pollreload.settings import Settings, Signal
-from tests.model.walk_test import walk
 from tests.support.simulation import HERE, Simulation, fingerprint
+from tests.support.walking import walk
 
 URL = 'http://user:secret@host:81/three?token=secret'
 WATCH = Settings(paths=('/c',), exec=(('one', '-x'), ('two',)), url=('http://host/3',))

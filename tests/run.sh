@@ -184,9 +184,9 @@ case $mode in
     plan ruff '1 s' mypy '20 s' import-linter '1 s' 'unit and model tests' '80 s'
     ;;
 '')
-    plan ruff '1 s' mypy '20 s' import-linter '1 s' pytest '6 min' \
+    plan ruff '1 s' mypy '20 s' import-linter '1 s' pytest '10 min' \
         coverage '10 s' 'pytest on Python 3.12' '4 min' 'pytest on Python 3.13' '4 min' \
-        'pytest in sandboxes' '8 min' 'benchmarks, quick' '1 min'
+        'pytest in sandboxes' '4 min' 'benchmarks, quick' '3 min'
     ;;
 esac
 

@@ -117,6 +117,9 @@ def rewrite(
         text = f'{number:03}' + chr(ord('a') + number) * (length - 3)
         # Ends what looks like a feedback loop: each delivery is followed by a change.
         sidecar.poll()
+        # A read that is under way would see half of the next rewrite, mount or not.
+        while 'reading' in sidecar.status():
+            pass
         changes.in_place(str(made.source), text)
         end = time.monotonic() + BOUNDS['sshfs']['in-place']
         while app.read(max(0.0, end - time.monotonic())) != f'told | {text}':

@@ -6,6 +6,7 @@ The ledger keeps the key, so that it stays the same over a restart.
 """
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 
@@ -31,8 +32,17 @@ def shown(state: State, fingerprint: str) -> str:
     """
     if not fingerprint:
         return ''
-    key = os.environ.get(VARIABLE) or state.key
-    # Hashed twice, as HMAC does (RFC 2104): one hash of this kind can be inverted.
+    return hashed(os.environ.get(VARIABLE) or state.key, fingerprint)
+
+
+# Every poll shows the fingerprint to its log, which is the same as long as nothing
+# changes.
+@functools.lru_cache(maxsize=8)
+def hashed(key: str, fingerprint: str) -> str:
+    """Return a fingerprint hashed with a key.
+
+    Twice, as HMAC does (RFC 2104): one hash of this kind can be inverted.
+    """
     inner = fingerprint_of([{key: fingerprint.encode('ascii')}])
     return fingerprint_of([{key: inner.encode('ascii')}])
 

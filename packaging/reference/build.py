@@ -299,7 +299,8 @@ def page() -> str:
         'that file. A running `watch`', 'stops on `TERM` and `INT`, polls now on '
         '`HUP`, and logs its status on `USR1`.', '',
         '`pollreload digest` prints digests as `xxhsum -H2` does. A name with control '
-        'characters is', 'escaped, and its line begins with a backslash.', '',
+        'characters is', 'escaped, and its line begins with a backslash. A path that '
+        'takes longer than a second has a', 'progress bar on a terminal (stderr).', '',
         '## Options', '',
         'The commands "all" are `watch`, `check` and `doctor`. A DURATION is `250ms`, '
         '`5s`, `2m`, `1h`', 'or plain seconds.',

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import BinaryIO, TextIO
 
+from pollreload.commands.digest_progress import TICK, Progress, on
 from pollreload.core.reading import Reading
 from pollreload.runtime import interrupt
 from pollreload.runtime.log import printable
@@ -40,7 +41,7 @@ def print_digests(
     """Write the lines; return the exit status. Raises Ended."""
     status = 0
     for path in paths:
-        seen = read(path, ignore)
+        seen = read(path, ignore, err)
         top = globs.split(path)[0] if seen.kind == 'glob' else path
         for name in sorted(seen.files, key=os.fsencode):
             file = os.path.join(top, name) if name else path
@@ -76,13 +77,20 @@ def escape(match: re.Match[str]) -> str:
     return chr(value).encode('unicode_escape').decode('ascii')
 
 
-def read(path: str, ignore: Sequence[str]) -> Reading:
+def read(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
     """Return what is at a path, however long it takes. Raises Ended on a signal."""
     settings = Settings((path,), ignore=tuple(ignore), max_file_size=None)
     observer = Observer(settings)
+    progress = Progress(path, ignore, err) if on(err) else None
     try:
         while (snapshot := observer.poll(False)) is None:
-            interrupt.ended(PATIENCE)
+            if progress:
+                progress.update(observer.pid)
+            interrupt.ended(TICK if progress else PATIENCE)
+        if progress:
+            progress.finish()
     finally:
+        if progress:
+            progress.close()
         observer.close()
     return snapshot.readings[0]

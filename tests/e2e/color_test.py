@@ -1,4 +1,7 @@
-"""NO_COLOR (no-color.org): only the verdicts of smoke are coloured, on a terminal."""
+"""What a terminal gets: verdicts in colour, a progress bar, and no other escape.
+
+NO_COLOR: no-color.org.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -81,6 +84,18 @@ def test_verdicts_of_smoke_are_coloured(env: dict[str, str], colour: bool) -> No
 
     assert (b'\x1b[32mok  \x1b[0m  ' in seen) is colour
     assert (b'\x1b' in seen) is colour
+
+
+def test_digest_shows_a_bar_and_the_cursor_comes_back(tmp_path: Path) -> None:
+    """Also if a signal ends it in the middle of a file that takes long to read."""
+    path = tmp_path / 'sparse'
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+    seen = shown({}, 'digest', str(path), end=b'%')
+
+    assert b'sparse  [-----' in seen
+    assert seen.endswith(b'\x1b[?25h\r\n')
 
 
 @pytest.mark.parametrize('preference', PREFERENCES)

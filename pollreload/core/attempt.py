@@ -139,6 +139,7 @@ TABLE: dict[tuple[str, str], tuple[str, Action]] = {
     ('delivered', 'restarted'): ('pending', 'none'),
     ('verified', 'confirmed'): ('up to date', 'report verification'),
     ('verified', 'changed'): ('failed', 'report change'),
+    ('verified', 'superseded'): ('failed', 'report newer version'),
     ('verified', 'restarted'): ('pending', 'none'),
     ('up to date', 'restarted'): ('up to date', 'none'),
 }

@@ -121,8 +121,11 @@ def verifying(
         if stage.running:
             world.cancel()
         state = advance(settings, state, entry, 'superseded', world)
-        state = turned(state, 'delivered', 'superseded')
-        return state._replace(stage=None, outcome='failed', next=now)
+        for phase in ('delivered', 'verified'):
+            state = turned(state, phase, 'superseded')
+        # With --max-wait the newer version is next, not this one once more.
+        attempt = state.attempt._replace(late=False)
+        return state._replace(stage=None, attempt=attempt, outcome='failed', next=now)
     if stage.running:
         end = ended(world, stage.until)
         if end is None:

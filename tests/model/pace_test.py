@@ -314,3 +314,40 @@ def test_feedback_loop_is_slowed_down_beyond_min_interval():
 
     assert 290.0 < gaps(world, 0.0)[-1] < 310.0
     assert {'feedback loop', 'min interval'} == {*held(world)}
+
+
+@pytest.mark.parametrize('targets', [1, 2])
+def test_late_version_is_not_repeated_when_its_verification_is_broken_off(targets):
+    """With --max-wait the newer version is next, for each target."""
+    watch = VALIDATED._replace(verify=('verify',), max_wait=10.0, select='roots')
+    world = Simulation(watch, targets=targets)
+    world.run(20.0)
+    world.takes = 1.5
+    changing(world, 33.0, 1.1)
+    world.takes = 0.25
+    world.settle_down()
+
+    signalled = [(each.pid, each.told) for each in world.sent]
+    assert 'changed meanwhile' in [
+        each.fields.get('reason') for each in world.events if each.event == 'failed'
+    ]
+    assert len(signalled) == len({*signalled}) > targets
+
+
+def test_version_that_returns_after_a_broken_verification_is_delivered():
+    """One of two targets was verified when a newer version came, and had to wait."""
+    watch = WATCH._replace(verify=('verify',), select='roots', min_interval=3.0)
+    world = Simulation(watch, targets=2)
+    world.run(20.0)
+    world.takes = 0.5
+    for version, pause in (
+            ('B', 2.0), ('D', 1.5), ('B', 1.0), ('C', 1.5), ('B', 0.5), ('C', 1.0),
+    ):
+        world.put(version)
+        world.run(pause)
+    world.put('B')
+
+    world.run(60.0)
+
+    assert [each.told for each in world.sent][-2:] == ['B', 'B']
+    assert world.resting()

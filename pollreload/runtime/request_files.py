@@ -11,14 +11,22 @@ from collections.abc import Callable, Iterator
 from pollreload.runtime import guard
 from pollreload.settings import Note, Settings
 
+PROTECT = 'chmod o-r it (in Kubernetes: defaultMode: 0440)'
+
 
 def files(settings: Settings) -> Iterator[tuple[str, str, Callable[[str], object]]]:
     """Yield the option, the path, and the reader of each file; readers raise."""
     from pollreload.system import http_headers, http_request
     if settings.url_header_file is not None:
         yield 'url-header-file', settings.url_header_file, http_headers.load
-    if settings.url_ca is not None:
+    # Without https it is not used, and there may be no OpenSSL to read it.
+    if settings.url_ca is not None and https(settings):
         yield 'url-ca', settings.url_ca, http_request.trusting
+
+
+def https(settings: Settings) -> bool:
+    """Return whether a request is sent by https."""
+    return any(url.startswith('https:') for url in settings.url)
 
 
 def trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
@@ -61,8 +69,7 @@ def notes(settings: Settings) -> Iterator[Note]:
         elif option == 'url-header-file' and readable_by_others(path):
             yield Note(
                 settings.name, 'readable by others', path,
-                f'{path}: other users may read it (--{option}); chmod o-r it (in '
-                f'Kubernetes: defaultMode: 0440)',
+                f'{path}: other users may read it (--{option}); {PROTECT}',
             )
 
 

@@ -8,7 +8,6 @@ import base64
 import errno
 import http.client
 import re
-import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 16  # bytes of an answer that are read
 MOST = 300  # letters of it that are worth a place in the log
 LINES = 3
+HEADERS, CA = '--url-header-file', '--url-ca'
 WORDS = {
     errno.ECONNREFUSED: 'connection refused',
     errno.ECONNRESET: 'connection reset',
@@ -50,12 +50,12 @@ def send(
         try:
             headers.update(http_headers.load(header_file))
         except (OSError, ValueError) as error:
-            return False, unsent('--url-header-file', header_file, error)
+            return False, f'was not sent: {unusable(HEADERS, header_file, error)}'
     target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
     try:
         connection = connected(parts, seconds, authorities)
     except (OSError, ValueError) as error:
-        return False, unsent('--url-ca', authorities or '', error)
+        return False, f'was not sent: {unusable(CA, authorities, error)}'
     try:
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
@@ -107,20 +107,41 @@ def trusting(authorities: str | None) -> ssl.SSLContext:
         raise ValueError('has no certificate; write them in PEM format') from None
 
 
-def unsent(option: str, path: str, error: OSError | ValueError) -> str:
-    """Return a message that says which file kept a request from being sent."""
+def expiries(authorities: str) -> list[float]:
+    """Return when the authorities in a PEM file expire, in order, seconds since 1970.
+
+    Raises as trusting() does.
+    """
+    import ssl
+    return sorted(
+        ssl.cert_time_to_seconds(str(each['notAfter']))
+        for each in trusting(authorities).get_ca_certs()
+    )
+
+
+def unusable(option: str, path: str | None, error: OSError | ValueError) -> str:
+    """Return a message that says which file cannot be used, and why."""
     if isinstance(error, ValueError):
-        return f'was not sent: {option} {path} {error}'
-    return f'was not sent: {option} {path}: {str(error.strerror).lower()}'
+        return f'{option} {path} {error}'
+    return f'{option} {path}: {str(error.strerror).lower()}'
 
 
-def reach(url: str, seconds: float) -> str:
-    """Return why no connection to the host of a URL can be had, or ''."""
-    parts = urlsplit(url)
+def reach(url: str, seconds: float, authorities: str | None = None) -> str:
+    """Return why no connection to the host of a URL can be had, or ''.
+
+    For https its certificate is verified; authorities: as in send(). No request is
+    sent.
+    """
     try:
-        socket.create_connection(place(parts), seconds).close()
+        connection = connected(urlsplit(url), seconds, authorities)
+    except (OSError, ValueError) as error:
+        return unusable(CA, authorities, error)
+    try:
+        connection.connect()
     except (OSError, UnicodeError) as error:
         return reason(error)
+    finally:
+        connection.close()
     return ''
 
 

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pollreload.system import children, http_request
 from tests.servers.harness import needed
@@ -70,26 +71,34 @@ def asked(
 
     url: with {} for the host and the port.
     """
+    got: tuple[bool, str] = served(serve, lambda host: http_request.send(
+        url.format(host), method, good, seconds, headers, authorities,
+    ), address)
+    return got
+
+
+def served(
+        serve: Serve, client: Callable[[str], object], address: str = '127.0.0.1',
+) -> Any:
+    """Return the value of a client, in a child, of a server that serves once.
+
+    client: takes the host and the port of the server.
+    """
     with listening(address) as listener:
         port = listener.getsockname()[1]
         host = f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
-        pid, fd = children.fork(
-            lambda: http_request.send(
-                url.format(host), method, good, seconds, headers, authorities,
-            ),
-        )
-        with accepted(listener) as client:
-            serve(client)
+        pid, fd = children.fork(lambda: client(host))
+        with accepted(listener) as connection:
+            serve(connection)
     return value(pid, fd)
 
 
-def value(pid: int, fd: int) -> tuple[bool, str]:
-    """Return the outcome of a child that sends a request."""
+def value(pid: int, fd: int) -> Any:
+    """Return the value of a child."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     status = children.ended(pid)
     assert status == 0, children.fault(status or 0, fd)
-    got: tuple[bool, str] = children.value(fd)  # type: ignore[assignment]
-    return got
+    return children.value(fd)
 
 
 def closed_port() -> int:
@@ -134,14 +143,17 @@ def secured(context: ssl.SSLContext, serve: Serve) -> Serve:
 
 
 class Authority:
-    """A private certificate authority. certificate: its PEM file."""
+    """A private certificate authority.
 
-    def __init__(self, directory: Path) -> None:
+    certificate: its PEM file. days: until it expires; at least 1.
+    """
+
+    def __init__(self, directory: Path, days: int = 2) -> None:
         self.directory = directory
         self.certificate, self.key = str(directory / 'ca'), str(directory / 'ca.key')
         self.openssl(
             'req', '-x509', *NEW_KEY, '-keyout', self.key, '-out', self.certificate,
-            '-days', '2', '-subj', '/CN=test authority', '-addext',
+            '-days', str(days), '-subj', '/CN=test authority', '-addext',
             'keyUsage=keyCertSign',
         )
 

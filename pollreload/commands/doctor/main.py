@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pollreload.commands.doctor import pace, request_files
 from pollreload.commands.doctor.delivery import attempted
 from pollreload.commands.doctor.files import memory, shown
 from pollreload.commands.doctor.paths import paths, readings
@@ -101,5 +102,7 @@ def rows(settings: Settings) -> list[Row]:
         memory(settings),
         *shown(settings),
         *commands(settings),
+        *request_files.rows(settings),
         *urls(settings),
+        *pace.rows(settings),
     ]

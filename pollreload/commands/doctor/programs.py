@@ -82,7 +82,7 @@ def shell(command: Sequence[str]) -> str:
 def urls(settings: Settings) -> Iterator[Row]:
     """Say whether somebody listens where --url asks; nothing is sent."""
     for url in settings.url:
-        trouble = unreached(url)
+        trouble = unreached(url, settings.url_ca)
         if trouble:
             yield Row(
                 'url', 'fail', bare(url), trouble,
@@ -92,11 +92,11 @@ def urls(settings: Settings) -> Iterator[Row]:
             yield Row('url', 'ok', bare(url), 'takes connections; nothing was sent')
 
 
-def unreached(url: str) -> str:
+def unreached(url: str, authorities: str | None) -> str:
     """Return why no connection to the host of a URL can be had, or ''."""
     def reach() -> str:
         from pollreload.system import http_request
-        return http_request.reach(url, PATIENCE)
+        return http_request.reach(url, PATIENCE, authorities)
 
     try:
         return str(children.within(reach, PATIENCE, guard.stopping))

@@ -14,6 +14,7 @@ import pytest
 from pollreload.commands import digest, digest_progress
 from pollreload.system import children, mounts
 
+END = '\a'
 BAR = '\x1b[?25l'  # the cursor is hidden before a bar is drawn
 
 
@@ -50,9 +51,12 @@ def run(err: TextIO, *paths: str) -> bytes:
 def drawn(terminal: tuple[TextIO, int]) -> str:
     """Return the output that the terminal got."""
     err, shown = terminal
-    err.write('.')
+    err.write(END)
     err.flush()
-    return os.read(shown, 65536).decode()
+    seen = ''
+    while not seen.endswith(END):
+        seen += os.read(shown, 65536).decode()
+    return seen.removesuffix(END)
 
 
 def test_bar_ends_at_100_percent_with_the_cursor_back(
@@ -99,7 +103,7 @@ def test_bar_appears_after_a_second_only(
 
     run(terminal[0], str(tmp_path))
 
-    assert drawn(terminal) == '.'
+    assert drawn(terminal) == ''
 
 
 @pytest.mark.parametrize('term', ['dumb', None])
@@ -116,7 +120,7 @@ def test_no_bar_on_a_terminal_that_cannot_move_its_cursor(
 
     run(terminal[0], str(tmp_path))
 
-    assert drawn(terminal) == '.'
+    assert drawn(terminal) == ''
 
 
 def test_no_bar_in_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

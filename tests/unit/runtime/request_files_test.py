@@ -18,7 +18,7 @@ def headers(tmp_path: Path, text: str = 'A: b', mode: int = 0o600) -> Settings:
     file = tmp_path / 'headers'
     file.write_text(text)
     file.chmod(mode)
-    return Settings(('/',), url=('http://h/',), url_header_file=str(file), name='web')
+    return Settings(('/',), url=('https://h/',), url_header_file=str(file), name='web')
 
 
 def noted(settings: Settings) -> list[tuple[str, str, str]]:
@@ -48,7 +48,7 @@ def test_file_that_can_never_be_used_is_refused(
     """By the name of the option, from a command line or a config file."""
     (tmp_path / 'file').write_text('t0ken')
     found = f'{tmp_path}/{path}'
-    given: dict[str, Any] = {'paths': ('/',), 'url': ('http://h/',)}
+    given: dict[str, Any] = {'paths': ('/',), 'url': ('https://h/',)}
 
     with pytest.raises(resolve.OptionError) as raised:
         resolve.merge({**given, option.replace('-', '_'): found})

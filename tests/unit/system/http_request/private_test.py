@@ -3,12 +3,22 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from pollreload.system import http_headers, http_request
-from tests.support.http_peer import GOOD, Authority, answer, asked, heard, secured
+from tests.support.http_peer import (
+    GOOD,
+    Authority,
+    answer,
+    asked,
+    heard,
+    secured,
+    served,
+)
+from tests.support.targets import DEADLINE
 
 TOKEN = 't0ken-that-is-secret'
 
@@ -61,6 +71,42 @@ def test_certificate_of_a_trusted_authority_is_refused(
     assert (good, says.rstrip('.')) == (
         False, f'failed: certificate not verified: {reason}',
     )
+
+
+def test_reach_verifies_the_certificate(authority: Authority, tmp_path: Path) -> None:
+    """As a request does; nothing is sent over the connection."""
+    (tmp_path / 'bad').write_text('x')
+    got = []
+
+    def serve(client: socket.socket) -> None:
+        got.append(client.recv(1))
+
+    def reached(authorities: str | None) -> object:
+        return served(secured(authority.context(), serve), lambda host: (
+            http_request.reach(f'https://{host}/', DEADLINE, authorities)
+        ))
+
+    assert reached(authority.certificate) == ''
+    assert str(reached(None)).startswith('certificate not verified: ')
+    assert got == [b'']
+    assert http_request.reach('https://h/', 1.0, f'{tmp_path}/bad') == (
+        f'--url-ca {tmp_path}/bad has no certificate; write them in PEM format'
+    )
+
+
+def test_authorities_expire_in_order(authority: Authority, tmp_path: Path) -> None:
+    """Of a file with several; a leaf certificate is no authority."""
+    other = Authority(tmp_path, 90)
+    both = tmp_path / 'both'
+    both.write_text(
+        Path(other.certificate).read_text() + Path(authority.certificate).read_text(),
+    )
+    now = time.time()
+
+    first, last = http_request.expiries(str(both))
+
+    assert now < first < now + 2.1 * 86400
+    assert now + 89 * 86400 < last < now + 90.1 * 86400
 
 
 def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:

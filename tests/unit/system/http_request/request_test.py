@@ -9,6 +9,7 @@ import re
 import socket
 import struct
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -325,12 +326,18 @@ def test_reasons_for_a_user(
     )
 
 
-def test_reach_connects_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What doctor does; with the port of the scheme if there is none."""
+def test_reach_connects_and_sends_nothing() -> None:
+    """As doctor asks for it."""
     with listening() as listener:
         port = listener.getsockname()[1]
-        monkeypatch.setattr(http.client, 'HTTPS_PORT', port)
-        for url in (f'http://127.0.0.1:{port}/x', 'https://127.0.0.1/x'):
-            assert http_request.reach(url, DEADLINE) == ''
-            with accepted(listener) as client:
-                assert client.recv(1) == b''
+        assert http_request.reach(f'http://127.0.0.1:{port}/x', DEADLINE) == ''
+        with accepted(listener) as client:
+            assert client.recv(1) == b''
+
+
+@pytest.mark.parametrize(('url', 'port'), [
+    ('http://h/', 80), ('https://h/', 443), ('https://h:80/', 80),
+])
+def test_port_is_that_of_the_scheme_if_there_is_none(url: str, port: int) -> None:
+    """Port 80 for http, 443 for https."""
+    assert http_request.place(urlsplit(url)) == ('h', port)

@@ -1,0 +1,76 @@
+"""The rows of doctor about --url-header-file and --url-ca."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from pollreload.commands.doctor.rows import Row, parted
+from pollreload.runtime import advice, guard, request_files
+from pollreload.settings import Settings
+from pollreload.system import http_headers, http_request
+
+SOON = 30 * 86400.0  # s in which an authority has to be replaced
+REMEDIES = {
+    'no such file or directory': 'create it or mount it there; no request is sent '
+    'without it',
+    'permission denied': advice.FORBIDDEN,
+}
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """Check the files that requests need."""
+    if settings.url_ca is not None and not request_files.https(settings):
+        yield Row('url-ca', 'warn', settings.url_ca, 'not used: no --url is https',
+                  'write https://, or leave it out')
+    for option, path, read in request_files.files(settings):
+        _, why = request_files.trouble(path, read)
+        if why:
+            says, remedy = parted(why)
+            yield Row(
+                option, 'fail', path, says,
+                remedy or REMEDIES.get(says, 'name a file that can be read'),
+            )
+        elif option == 'url-ca':
+            yield authorities(path)
+        elif not settings.url:
+            yield Row(option, 'warn', path, 'not used: there is no --url',
+                      'add --url, or leave it out')
+        else:
+            yield headers(path)
+
+
+def headers(path: str) -> Row:
+    """Check who may read a header file; no part of it is shown."""
+    if request_files.readable_by_others(path):
+        return Row(
+            'url-header-file', 'warn', path, 'other users may read it',
+            request_files.PROTECT,
+        )
+    count = len(guard.carefully(lambda: http_headers.load(path), path))
+    return Row(
+        'url-header-file', 'ok', path, '1 header' if count == 1 else f'{count} headers',
+    )
+
+
+def authorities(path: str) -> Row:
+    """Check how long the certificates of a PEM file are valid."""
+    ends = guard.carefully(lambda: http_request.expiries(path), path)
+    now = time.time()
+    if not ends:
+        # One that is trusted by itself, without an authority.
+        return Row('url-ca', 'ok', path, 'has certificates, none of an authority')
+    first, last = (
+        time.strftime('%Y-%m-%d', time.gmtime(end)) for end in (ends[0], ends[-1])
+    )
+    if ends[-1] <= now:
+        return Row(
+            'url-ca', 'fail', path, f'expired on {last}',
+            'put the present certificate of the authority there',
+        )
+    if ends[0] <= now + SOON:
+        says = 'expired' if ends[0] <= now else 'expires'
+        return Row(
+            'url-ca', 'warn', path, f'a certificate {says} on {first}',
+            'put its successor there too; several may be in one file',
+        )
+    return Row('url-ca', 'ok', path, f'valid until {first}')

@@ -102,19 +102,23 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
 # handles a signal does so by its runtime and has the same mask, which does not show
 # whether it does. Go installs a handler for every signal but KILL, STOP and the two
 # that libc reserves (runtime/sigtab_linux_generic.go), without libc for these too, and
-# may leave HUP, INT or others that were ignored at its start. HotSpot catches QUIT,
-# ILL, TRAP, BUS, FPE, SEGV, PIPE, XFSZ, a signal to suspend threads (62 or 14), and
-# HUP, INT and TERM for its shutdown hooks (os/posix/signals_posix.cpp).
+# may leave HUP, INT or others that were ignored at its start. HotSpot catches ILL,
+# BUS, FPE, SEGV, PIPE, XFSZ, a signal to suspend threads (62, 58 or 12), and QUIT for
+# its thread dump and HUP, INT and TERM for its shutdown hooks, but for -Xrs
+# (os/posix/signals_posix.cpp). With a trap for EXIT, bash catches all that would end it
+# (initialize_terminating_signals in sig.c), but for INT and QUIT if they were ignored
+# at its start, and ends all the same if it has no trap for the signal.
 GO = 0xfffffffc7fc1fefe
 GO_MAY_LACK = (1 << 0) | (1 << 1) | (1 << 31) | (1 << 32) | (1 << 33)
-HOTSPOT = (1 << 3) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 12) | (1 << 24)
+HOTSPOT = (1 << 2) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 12) | (1 << 24)
 SUSPENDS = (1 << 61) | (1 << 57) | (1 << 11)
+BASH = 0x43817ef8
 
 
 def runtime(caught: int) -> bool:
     """Return whether a mask of caught signals is that of a language runtime."""
     go = GO & ~GO_MAY_LACK
-    return caught & go == go or (
+    return caught & go == go or caught & BASH == BASH or (
         caught & HOTSPOT == HOTSPOT and bool(caught & SUSPENDS)
     )
 

@@ -28,7 +28,8 @@ DOES = {
     'default': 'has no handler for {} and would die of it',
     'unknown': 'may or may not handle {}: this kernel does not say',
     'runtime': (
-        'catches {} in its runtime (Go, JVM); it dies if the program does not handle it'
+        'catches {} in its runtime (Go, JVM, bash with an EXIT trap); it dies if the '
+        'program does not handle it'
     ),
 }
 MEND = {

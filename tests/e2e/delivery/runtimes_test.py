@@ -99,6 +99,51 @@ def test_jvm_dies_and_that_is_reported(conf: str, tmp_path: Path) -> None:
     assert it.count('delivered') == 0
 
 
+def bash(link: Path, *traps: str) -> subprocess.Popen[bytes]:
+    """Start a bash script with these traps, which writes a line at each HUP."""
+    lines = [*(f"trap 'echo {each}' {each}" for each in traps), 'echo ready']
+    link.symlink_to(str(shutil.which('bash')))
+    return subprocess.Popen(
+        [link, '-c', '; '.join([*lines, 'while :; do sleep 0.1; done'])],
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_bash_with_a_trap_is_a_program_with_a_handler(
+        name: str, conf: str, tmp_path: Path,
+) -> None:
+    """Without a trap for EXIT, bash catches what the script has traps for."""
+    with (
+        watching(name, conf, '--interval', '20ms', '--survive', '400ms') as it,
+        ended(bash(tmp_path / name, 'HUP', 'QUIT', 'TERM')) as child,
+    ):
+        assert child.stdout is not None
+        assert child.stdout.readline() == b'ready\n'
+        write(conf, 'second')
+        signalled = it.until('signalled', target_pid=child.pid, disposition='caught')
+        it.until('delivered', target_pid=child.pid)
+
+        assert child.stdout.readline() == b'HUP\n'
+    assert 'runtime' not in signalled['message']
+
+
+def test_bash_with_a_trap_for_exit_may_die_of_any_signal(
+        name: str, conf: str, tmp_path: Path,
+) -> None:
+    """It catches HUP to run that trap, and ends, so its mask proves no handler."""
+    with (
+        watching(name, conf, '--interval', '20ms', '--survive', '400ms') as it,
+        ended(bash(tmp_path / name, 'EXIT')) as child,
+    ):
+        assert child.stdout is not None
+        assert child.stdout.readline() == b'ready\n'
+        write(conf, 'second')
+        it.until('signalled', target_pid=child.pid, disposition='runtime')
+        it.until('failed', target_pid=child.pid, reason='died')
+
+        assert child.stdout.readline() == b'EXIT\n'
+
+
 def settled(pid: int) -> None:
     """Wait until a program has started: all its threads sleep, and it catches HUP."""
     for _ in itertools.count():

@@ -518,7 +518,7 @@ def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch)
 
     row = one(found, 'handler')
     assert row.verdict == 'warn'
-    assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM)')
+    assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM, bash')
     assert '--deliver' in row.remedy
     assert rows_module.status(found) == 0
 

@@ -52,6 +52,24 @@ def test_the_disposition_is(masks, harmless, init, answer):
     assert disposition(masks, HUP, harmless, init) == answer
 
 
+@pytest.mark.parametrize(('caught', 'answer'), [
+    pytest.param(0xfffffffd7fc1feff, 'runtime', id='Go'),
+    pytest.param(0xfffffffd7fc1fefd, 'runtime', id='Go, INT ignored at its start'),
+    pytest.param(0x2000000101005ccd, 'runtime', id='JVM'),
+    pytest.param(0x0000000101005ccd | 1 << 11, 'runtime', id='JVM, suspends by USR2'),
+    pytest.param(0x2000000101005cc9, 'caught', id='JVM without QUIT'),
+    pytest.param(0x2000000101005cd9, 'caught', id='JVM without QUIT, catching USR1'),
+    pytest.param(0x43817ef9, 'runtime', id='bash with a trap for EXIT, in background'),
+    pytest.param(0x43817efb, 'runtime', id='bash with a trap for EXIT'),
+    pytest.param(0x10001, 'caught', id='bash with a trap for HUP'),
+    pytest.param(0x14003, 'caught', id='bash with traps for HUP, INT and TERM'),
+    pytest.param(0x8010001, 'caught', id='zsh with a trap for HUP'),
+])
+def test_mask_of_a_runtime_that_catches_every_signal(caught, answer):
+    """Such a mask does not show whether the program handles the signal (rule 10)."""
+    assert disposition(Masks(caught, 0, 0, 0), HUP, False, False) == answer
+
+
 def test_the_last_signal_has_a_bit():
     """Signal 64 is bit 63."""
     assert disposition(Masks(1 << 63, 0, 0, 0), 64, False, False) == 'caught'

@@ -51,10 +51,13 @@ def see(settings: Settings, state: State, world: World) -> State:
         state.version, snapshot, began, now, settings.settle, settings.empty_grace,
         world.digest, settings.max_wait,
     )
-    world.say(
-        'polled', f'saw {version.seen or "nothing"} in {now - began:.3f} s',
-        fingerprint=version.seen,
-    )
+    idle = decision is change.UNCHANGED
+    # Only -v shows it; in a sidecar that logs no more, nearly every poll is idle.
+    if settings.verbosity > 0 or not idle:
+        world.say(
+            'polled', f'saw {version.seen or "nothing"} in {now - began:.3f} s',
+            fingerprint=version.seen,
+        )
     if state.stalled and not all(
             place in version.troubles and version.troubles[place].whole
             for place in range(len(settings.paths))
@@ -62,8 +65,8 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a poll ended after {now - began:.0f} s', seconds=now - began,
         )
-    if version.state == state.version.state == 'current' and not (
-            state.version.left or signals(settings)
+    if version.left and not (state.version.left or signals(settings)) and (
+            version.state == state.version.state == 'current'
     ):
         # There is no process that can have started while a path was away.
         version = version._replace(left=0.0)
@@ -77,6 +80,8 @@ def see(settings: Settings, state: State, world: World) -> State:
         next_reading=min(poll_at, asked, decision.again or poll_at),
         changing=snapshot.readings if version.state == 'settling' else (),
     )
+    if idle:
+        return cleared(state)
     report_troubles(settings, state, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)

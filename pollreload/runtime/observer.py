@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ from pollreload.core.reading import Reading, Snapshot
 from pollreload.runtime.guard import stopping
 from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, reader, stat_cache
+from pollreload.system.wall_clock import CLOCK
 
 PATIENCE = 1.0  # s until a poll that takes longer is made in a child
 
@@ -64,13 +64,14 @@ class Observer:
         """Return a snapshot; None if the poll goes on, or a stop was asked for."""
         if self.pid:
             return self.collect()
+        began = CLOCK.time()
         due = self.due()
         self.end = due.stop
         if self.can_hang(due):
             return self.fork(dates, None)
         inexact = self.table.inexact if self.table else frozenset()
         terms = stat_cache.Terms(
-            time.time(), inexact, frozenset(part % self.parts for part in due),
+            began, inexact, frozenset(part % self.parts for part in due),
             self.parts,
         )
         until = self.now() + PATIENCE

@@ -23,7 +23,6 @@ from pollreload.runtime.targets import (
 from pollreload.settings import Settings, commands
 from pollreload.system import process_table, procfs, signal_masks
 from pollreload.system.fingerprint import fingerprint
-from pollreload.system.wall_clock import CLOCK
 
 
 def jitter() -> float:
@@ -51,7 +50,7 @@ def world(
     if commands(settings):
         from pollreload.core import context  # noqa: F401
     return World(
-        now=CLOCK.now,
+        now=procfs.now,
         jitter=jitter,
         read=observer.poll,
         digest=fingerprint,

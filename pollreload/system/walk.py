@@ -40,11 +40,11 @@ class Pass:
         self.progress = progress
         self.newest = 0.0
         self.links: dict[str, str] = {}
-        self.begin(Cache())
+        self.passed: set[str] = set()
 
     def begin(self, before: Cache) -> None:
         """Begin with another path, of which the last poll left a cache."""
-        self.passed: set[str] = set()
+        self.passed = set()
         self.before = before
         self.known = before.stamp_of()
         self.cache = Cache()

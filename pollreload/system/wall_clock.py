@@ -24,15 +24,15 @@ class WallClock:
     def __init__(self) -> None:
         self.offsets: list[tuple[float, float]] = []
 
-    def now(self) -> float:
-        """Return the seconds since boot, and note the offset."""
-        boot = procfs.now()
-        offset = time.time() - boot
+    def time(self) -> float:
+        """Return the wall time in seconds of CLOCK_REALTIME, and note the offset."""
+        boot, wall = procfs.now(), time.time()
+        offset = wall - boot
         if self.offsets and abs(offset - self.offsets[-1][1]) < STEP:
             self.offsets[-1] = boot, self.offsets[-1][1]
         else:
             self.offsets = [*self.offsets[-MOST:], (boot, offset)]
-        return boot
+        return wall
 
     def born(self, started: int, root: str = '/proc') -> tuple[float, float]:
         """Return the earliest and latest wall time at which a process may have started.
@@ -40,7 +40,7 @@ class WallClock:
         started: its start time in ticks. The two differ if the clock was set forward
         since then.
         """
-        self.now()
+        self.time()
         seconds = started / procfs.ticks()
         offset = self.offsets[-1][1]
         seen = [each for until, each in self.offsets if until >= seconds]

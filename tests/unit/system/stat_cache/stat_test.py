@@ -126,43 +126,40 @@ def test_dates_that_differ_by_more_than_64_bits_hold_differ(at: str) -> None:
 
 
 def test_stamps_are_compared_one_by_one(at: str) -> None:
-    """As many as there are paths, in order; an error of stat is raised."""
+    """There is one for each path, in order; an error of stat is raised."""
     paths = [f'{at}/{number}' for number in range(3)]
     for path in paths:
         put(path)
     terms = Terms(time.time() + GRAIN)
     each = [stat_cache.worth(os.stat(path), terms) for path in paths]
-    told: list[int] = []
 
     def same(paths: Sequence[str], *each: int) -> bool:
-        return stat_cache.same(paths, list(each), told.append)
+        return stat_cache.same(paths, list(each), lambda count: None)
 
     assert same(paths, *each)
-    assert sum(told) == 3
     assert same(())
     assert not same(paths, *reversed(each))
-    assert not same(paths[:2], *each)
     assert not same(paths, *each[:2], UNSURE)
+    for some, stamps in (paths[:2], each), (paths, each[:2]):
+        with pytest.raises(ValueError, match='zip'):
+            same(some, *stamps)
+    os.unlink(paths[2])
     with pytest.raises(FileNotFoundError):
-        same([*paths, f'{at}/none'], *each)
+        same(paths, *each)
 
 
 @pytest.mark.parametrize('count', [1, 2, 3, 4, 5, 7])
 @pytest.mark.parametrize('odd', range(7))
-def test_stamps_are_compared_part_by_part(
+def test_comparison_can_be_stopped_between_parts(
         at: str, monkeypatch: pytest.MonkeyPatch, count: int, odd: int,
 ) -> None:
-    """Also the last part, full or not; between them it can be stopped."""
+    """It asks after each full part, and not after the first difference."""
     monkeypatch.setattr(stat_cache, 'PART', 2)
     path = f'{at}/f'
     put(path)
     one = stat_cache.worth(os.stat(path), Terms(time.time() + GRAIN))
     each = [UNSURE if number == odd else one for number in range(count)]
-    told: list[int] = []
+    asked: list[int] = []
 
-    def same(count: int) -> bool:
-        return stat_cache.same([path] * count, each, told.append)
-
-    assert same(count) == (odd >= count)
-    assert all(part <= 2 for part in told)
-    assert not same(count - 1)
+    assert stat_cache.same([path] * count, each, asked.append) == (odd >= count)
+    assert asked == [2] * (min(odd, count) // 2)

@@ -137,7 +137,8 @@ def url(text: str) -> str:
             import ssl  # noqa: F401
         except ImportError:
             raise ValueError(
-                'is https, and this Python has no OpenSSL; use http, or --exec',
+                'is https, and this Python has no OpenSSL; use http, --exec, or the '
+                'image that is built with TLS=1',
             ) from None
     return text
 

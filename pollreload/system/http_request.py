@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LARGEST = 1 << 16  # bytes of an answer that are read
 MOST = 300  # letters of it that are worth a place in the log
 LINES = 3
+MONTHS = (
+    'Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec',
+)
 HEADERS, CA = '--url-header-file', '--url-ca'
 WORDS = {
     errno.ECONNREFUSED: 'connection refused',
@@ -107,16 +110,17 @@ def trusting(authorities: str | None) -> ssl.SSLContext:
         raise ValueError('has no certificate; write them in PEM format') from None
 
 
-def expiries(authorities: str) -> list[float]:
-    """Return when the authorities in a PEM file expire, in order, seconds since 1970.
+def expiries(authorities: str) -> list[str]:
+    """Return when the authorities in a PEM file expire, in order, UTC.
 
-    Raises as trusting() does.
+    Each as '2027-01-31 12:00:00'. Raises as trusting() does.
     """
-    import ssl
-    return sorted(
-        ssl.cert_time_to_seconds(str(each['notAfter']))
-        for each in trusting(authorities).get_ca_certs()
-    )
+    found = []
+    for each in trusting(authorities).get_ca_certs():
+        # 'Jan 31 12:00:00 2027 GMT'; ssl itself would import calendar to read it.
+        month, day, time, year, _ = str(each['notAfter']).split()
+        found.append(f'{year}-{MONTHS.index(month) + 1:02}-{int(day):02} {time}')
+    return sorted(found)
 
 
 def unusable(option: str, path: str | None, error: OSError | ValueError) -> str:

@@ -2,7 +2,8 @@
 # Build the image on the stand-in of get-base.sh, and put it where the sandbox tests
 # look for it: .venv/sandbox/pollreload.tar (an archive that podman load and docker
 # load take, of localhost/pollreload:test) and .venv/sandbox/rootfs/, unpacked.
-# get-image.sh DIRECTORY: build it once more, and put the archive there.
+# get-image.sh DIRECTORY: build it once more, and put the archive there; with TLS=1 in
+# the environment it is the variant that has OpenSSL.
 # get-image.sh --check: end with 1 where what is there is not of these sources.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -33,6 +34,7 @@ done
 sh tests/sandbox/get-base.sh
 
 if [ $# = 0 ]; then
+    TLS=
     exec 9>"$TOOLS/image.lock"
     flock 9
     wanted=$(sources)
@@ -54,7 +56,7 @@ build config --env PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin "$cont
 build commit -q "$container" localhost/base >/dev/null
 build rm "$container" >/dev/null
 build bud --isolation=chroot --pull=never --network=host \
-    --build-arg BASE=localhost/base -t localhost/pollreload:test . >"$new/said" 2>&1 || {
+    --build-arg BASE=localhost/base --build-arg "TLS=${TLS:-}" -t localhost/pollreload:test . >"$new/said" 2>&1 || {
     cat "$new/said" >&2
     fail 'the image cannot be built'
 }

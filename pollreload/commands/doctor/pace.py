@@ -21,7 +21,7 @@ def rows(settings: Settings) -> Iterator[Row]:
              'after a delivery a version waits longer than that',
              'shorter, or --max-wait longer'),
             ('--splay', settings.splay,
-             'a delivery can be later than that by more than as much again',
+             'a delivery may wait longer than that before its notification',
              'shorter, or --max-wait longer'),
         ) if limit and value > limit
     ]

@@ -10,6 +10,7 @@ from pollreload.settings import Settings
 from pollreload.system import http_headers, http_request
 
 SOON = 30 * 86400.0  # s in which an authority has to be replaced
+DAY = len('2027-01-31')
 REMEDIES = {
     'no such file or directory': 'create it or mount it there; no request is sent '
     'without it',
@@ -55,22 +56,23 @@ def headers(path: str) -> Row:
 def authorities(path: str) -> Row:
     """Check how long the certificates of a PEM file are valid."""
     ends = guard.carefully(lambda: http_request.expiries(path), path)
-    now = time.time()
     if not ends:
         # One that is trusted by itself, without an authority.
         return Row('url-ca', 'ok', path, 'has certificates, none of an authority')
-    first, last = (
-        time.strftime('%Y-%m-%d', time.gmtime(end)) for end in (ends[0], ends[-1])
-    )
-    if ends[-1] <= now:
+    if ends[-1] <= date(0.0):
         return Row(
-            'url-ca', 'fail', path, f'expired on {last}',
+            'url-ca', 'fail', path, f'expired on {ends[-1][:DAY]}',
             'put the present certificate of the authority there',
         )
-    if ends[0] <= now + SOON:
-        says = 'expired' if ends[0] <= now else 'expires'
+    if ends[0] <= date(SOON):
+        says = 'expired' if ends[0] <= date(0.0) else 'expires'
         return Row(
-            'url-ca', 'warn', path, f'a certificate {says} on {first}',
+            'url-ca', 'warn', path, f'a certificate {says} on {ends[0][:DAY]}',
             'put its successor there too; several may be in one file',
         )
-    return Row('url-ca', 'ok', path, f'valid until {first}')
+    return Row('url-ca', 'ok', path, f'valid until {ends[0][:DAY]}')
+
+
+def date(ahead: float) -> str:
+    """Return the time so many seconds ahead as expiries() writes it."""
+    return time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(time.time() + ahead))

@@ -103,6 +103,8 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
      '--state-file /tmp/a/ledger /shared/app.conf', 1, 'nobody-x'),
     ('doctor --process nobody-x /shared/app.conf', 1, 'nobody-x'),
     ('doctor --output json --process nobody-x /shared', 1, '"verdict"'),
+    ('doctor --url http://127.0.0.1:1/ --url-ca /none /shared/app.conf', 1,
+     'not used: no --url is https'),
     ('smoke', 0, 'a stop takes less than a second'),
     ('smoke --output json', 0, '"verdict"'),
     ('doctor --process nobody-x --deliver /shared/app.conf', 1, 'nobody-x'),

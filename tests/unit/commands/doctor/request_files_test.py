@@ -118,9 +118,8 @@ def test_expiry_is_checked(
 ) -> None:
     """All in the past fail; one of several, or one that is soon, is a warning."""
     monkeypatch.setattr(http_request, 'trusting', lambda path: None)
-    monkeypatch.setattr(
-        http_request, 'expiries', lambda path: [time.time() + end for end in ends],
-    )
+    dates = [request_files.date(end) for end in ends]
+    monkeypatch.setattr(http_request, 'expiries', lambda path: dates)
 
     row = one(url_ca=str(tmp_path))
 

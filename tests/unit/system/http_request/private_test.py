@@ -1,6 +1,7 @@
 """Requests with headers from a file, and to a server with a private authority."""
 from __future__ import annotations
 
+import calendar
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ from tests.support.http_peer import (
 )
 from tests.support.targets import DEADLINE
 
+DAY = 86400.0
 TOKEN = 't0ken-that-is-secret'
 
 
@@ -101,12 +103,29 @@ def test_authorities_expire_in_order(authority: Authority, tmp_path: Path) -> No
     both.write_text(
         Path(other.certificate).read_text() + Path(authority.certificate).read_text(),
     )
-    now = time.time()
+    days = [
+        (time.time() - calendar.timegm(time.strptime(each, '%Y-%m-%d %H:%M:%S'))) / -DAY
+        for each in http_request.expiries(str(both))
+    ]
 
-    first, last = http_request.expiries(str(both))
+    assert days == [pytest.approx(2, abs=0.1), pytest.approx(90, abs=0.1)]
 
-    assert now < first < now + 2.1 * 86400
-    assert now + 89 * 86400 < last < now + 90.1 * 86400
+
+@pytest.mark.parametrize(('text', 'date'), [
+    ('Jan  5 09:34:43 2028 GMT', '2028-01-05 09:34:43'),
+    ('Dec 31 23:59:59 2049 GMT', '2049-12-31 23:59:59'),
+])
+def test_dates_can_be_compared(
+        monkeypatch: pytest.MonkeyPatch, text: str, date: str,
+) -> None:
+    """As OpenSSL writes them they cannot."""
+    class Context:
+        def get_ca_certs(self) -> list[dict[str, str]]:
+            return [{'notAfter': text}]
+
+    monkeypatch.setattr(http_request, 'trusting', lambda path: Context())
+
+    assert http_request.expiries('ca') == [date]
 
 
 def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:

@@ -103,14 +103,14 @@ def answer(settings: Settings, state: State, events: list[Event], status: int) -
     """Print what was due and what came of it; nothing in text where nothing was."""
     if settings.output == 'text':
         # cron mails both streams, and a terminal shows both: once is enough.
-        unlogged = CALM if settings.verbosity < 0 else TALK
-        unlogged = frozenset() if settings.verbosity > 0 else unlogged
+        unshown = CALM if settings.verbosity < 0 else TALK
+        unshown = frozenset() if settings.verbosity > 0 else unshown
         twice = one_stream() and settings.log_format == 'text'
         for event in events:
             counts = event.event in ANSWERS or event.fields.get('reason') == 'needless'
             if event.again and settings.verbosity <= 0:
                 continue
-            if counts and (not twice or event.event in unlogged):
+            if counts and (not twice or event.event in unshown):
                 name = f'{settings.name}: ' if settings.name else ''
                 print(log.printable(f'{event.event}: {name}{event.message}'))
         return

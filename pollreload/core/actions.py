@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pollreload.core import change, context
 from pollreload.core.attempt import MOST_SENDS, failed
-from pollreload.core.command import ended, exit_words, last_lines, poll_again
+from pollreload.core.command import describe_exit, ended, last_lines, poll_again
 from pollreload.core.progress import ending
 from pollreload.core.stage import Acting
 from pollreload.core.state import State, World, finish, hold
@@ -135,15 +135,15 @@ def acting(
         most = settings.url_timeout if is_url else settings.command_timeout
         option = '--url-timeout' if is_url else '--command-timeout'
         says = f'{what} did not end within {most:g} s ({option})'
-        return lost(settings, state, world, says, '' if is_url else world.said())
+        return lost(settings, state, world, says, '' if is_url else world.output())
     if end.status and is_url:
-        return lost(settings, state, world, f'{what} {world.said()}')
+        return lost(settings, state, world, f'{what} {world.output()}')
     if end.status:
-        says = f'{what} failed ({exit_words(end.status)})'
-        return lost(settings, state, world, says, world.said())
+        says = f'{what} failed ({describe_exit(end.status)})'
+        return lost(settings, state, world, says, world.output())
     unsure = '' if agreeing(settings) else '; reload not verified'
     world.say(
-        'delivered', f'{what} {world.said() if is_url else "succeeded"}{unsure}',
+        'delivered', f'{what} {world.output() if is_url else "succeeded"}{unsure}',
         **fields(settings, index),
     )
     attempt = state.attempt._replace(acted=index + 1, tries=0)

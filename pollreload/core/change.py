@@ -17,7 +17,7 @@ from pollreload.core.reading import (
     troubled,
 )
 
-RESTLESS = 60.0  # s of change without rest that are worth a line
+LOG_AFTER = 60.0  # s of change without rest that are worth a line
 
 
 class Memory(NamedTuple):
@@ -37,7 +37,7 @@ class Memory(NamedTuple):
     waiting: what it waits for: '', 'recheck', 'settle' or 'doubt'.
     firm: what the last poll saw that could read it all, or knew it; altered: when
         that was last another than before.
-    restless: since when one version after another has been seen.
+    changing_since: since when one version after another has been seen.
     doubts: (position of the path, name) -> since when it has been empty or
         unreadable, and which: the digest.
     troubles: position of the path -> what is wrong with it.
@@ -53,7 +53,7 @@ class Memory(NamedTuple):
     left: float = 0.0
     firm: str = ''
     altered: float = 0.0
-    restless: float = 0.0
+    changing_since: float = 0.0
     doubts: Mapping[tuple[int, str], tuple[float, bytes]] = {}
     troubles: Mapping[int, Trouble] = {}
     read_at: float = -1.0
@@ -157,7 +157,7 @@ def observe(
     seen_at = memory.seen_at if found == memory.seen else now
     settled_at = seen_at + settle
     if longest:
-        settled_at = min(settled_at, (memory.restless or now) + longest)
+        settled_at = min(settled_at, (memory.changing_since or now) + longest)
     if not readable:
         saw = 'nothing'
     elif memory.delivered and found == memory.delivered:
@@ -188,17 +188,17 @@ def observe(
                 # Kept in the ledger as a version of which nothing is known yet.
                 memory = memory._replace(absent=True, known=known)
         case 'start over':
-            memory = memory._replace(seen='', restless=0.0)
+            memory = memory._replace(seen='', changing_since=0.0)
         case 'baseline' | 'none' | 'return':
             memory = memory._replace(
                 known=known, known_print=found, seen=found, seen_at=seen_at,
-                delivered=found, restless=0.0,
+                delivered=found, changing_since=0.0,
             )
         case 'doubt' | 'settle':
             again = ends if action == 'doubt' else settled_at
             memory = memory._replace(
-                seen=found, seen_at=seen_at, restless=memory.restless or now,
-                waiting=action,
+                seen=found, seen_at=seen_at, waiting=action,
+                changing_since=memory.changing_since or now,
             )
             again = min(again, decision.again or again)
             decision = decision._replace(again=again)
@@ -206,7 +206,7 @@ def observe(
             decision = decision._replace(changed=differences(memory.known, known))
             memory = memory._replace(
                 known=known, known_print=found, seen=found, seen_at=seen_at,
-                restless=0.0,
+                changing_since=0.0,
             )
         case _:
             assert_never(action)
@@ -226,7 +226,8 @@ def up_to_date(memory: Memory) -> bool:
     return (
         memory.state == 'current' and bool(memory.delivered)
         and memory.delivered == memory.seen == memory.known_print
-        and not (memory.left or memory.restless or memory.doubts or memory.troubles)
+        and not (memory.left or memory.changing_since)
+        and not (memory.doubts or memory.troubles)
     )
 
 
@@ -245,7 +246,7 @@ def keeps_changing(memory: Memory, now: float) -> bool:
     """Return whether a poll saw yet another version, after a minute of changes."""
     return (
         memory.state == 'settling' and memory.seen_at == memory.ended_at
-        and memory.restless > 0.0 and now - memory.restless >= RESTLESS
+        and memory.changing_since > 0.0 and now - memory.changing_since >= LOG_AFTER
     )
 
 

@@ -43,6 +43,6 @@ def last_lines(said: str, most: int = 300) -> str:
     return f'…{end.partition(" ")[2] or end}'
 
 
-def exit_words(status: int) -> str:
+def describe_exit(status: int) -> str:
     """Return 'exit status 3' or 'ended by signal 9'."""
     return f'exit status {status}' if status > 0 else f'ended by signal {-status}'

@@ -91,7 +91,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     ):
         return returned(settings, state, world, all_unreadable(old.doubts))
     if version.state == 'due' and decision.changed:
-        since = old.restless or version.seen_at
+        since = old.changing_since or version.seen_at
         state = report_change(settings, state, decision, since, world)
     return unsettled(settings, state, snapshot, changing, world)
 
@@ -128,7 +128,7 @@ def unsettled(
         return hold(
             state, world, 'still changing', 'still changing',
             f'{some(names or settings.paths)} has not settled for '
-            f'{world.now() - version.restless:.0f} s, and is not delivered '
+            f'{world.now() - version.changing_since:.0f} s, and is not delivered '
             f'until it has{hint}',
             files=names[:MOST_NAMES],
         )

@@ -116,7 +116,7 @@ def unsent(
     says = []
     for how, _ in failures[1:]:
         # They share the line of the first.
-        world.unsaid(reasons[how])
+        world.unlogged(reasons[how])
     for how, process in failures:
         if how == 'refused':
             says.append(

@@ -140,12 +140,12 @@ class World(NamedTuple):
     run: starts a command with additions to its environment; '' or why not.
     ask: starts a request to a URL, in the same way.
     ran: the exit status of that command, None while it runs; of a request 0 or 1.
-    cancel: ends that command and its group. said: the end of what it printed, or
+    cancel: ends that command and its group. output: the end of what it printed, or
         what became of the request.
     save: writes the ledger, if there is one; False if it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
     us: our uid, for messages; entitle: what would permit us to signal another.
-    unsaid: called with the reason of a failure that is not logged again.
+    unlogged: called with the reason of a failure that is not logged again.
     """
 
     now: Callable[[], float]
@@ -166,14 +166,14 @@ class World(NamedTuple):
     ask: Callable[[str], str]
     ran: Callable[[], int | None]
     cancel: Callable[[], None]
-    said: Callable[[], str]
+    output: Callable[[], str]
     save: Callable[[State], bool]
     say: Say
     ticks: int
     splay: float
     us: str
     entitle: Callable[[], str]
-    unsaid: Callable[[str], None] = uncounted
+    unlogged: Callable[[str], None] = uncounted
 
 
 def hold(
@@ -194,7 +194,7 @@ def hold(
         world.say(event, says, reason=reason, **fields)
         state = state._replace(hold=key, held_at=now)
     elif event == 'failed':
-        world.unsaid(reason)
+        world.unlogged(reason)
     return state._replace(next=again, waiting=waiting)
 
 

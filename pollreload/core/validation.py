@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pollreload.core import change
 from pollreload.core.attempt import Attempt, failed
-from pollreload.core.command import ended, exit_words, last_lines, poll_again
+from pollreload.core.command import describe_exit, ended, last_lines, poll_again
 from pollreload.core.feedback import names, spaced_until
 from pollreload.core.stage import Validating
 from pollreload.core.state import NO_NAMES, State, World, hold, known
@@ -26,7 +26,7 @@ def begin(settings: Settings, state: State, world: World) -> State:
         unvalidated=old.unvalidated,
         valid=old.fingerprint if old.validated else old.valid,
     ))
-    if now - old.unvalidated < change.RESTLESS:
+    if now - old.unvalidated < change.LOG_AFTER:
         return state
     hint = '' if settings.max_wait else '; --max-wait limits how long that lasts'
     if pace.outrun_at:
@@ -114,11 +114,11 @@ def validating(
         return poll_again(state, world, stage.until)
     if end.status is None:
         says = f'--validate {command} did not end within {settings.command_timeout:g} s'
-        return invalid(settings, state, world, says, world.said())
+        return invalid(settings, state, world, says, world.output())
     if end.status:
-        how = exit_words(end.status)
+        how = describe_exit(end.status)
         says = f'--validate {command} refused the new version ({how})'
-        return invalid(settings, state, world, says, world.said())
+        return invalid(settings, state, world, says, world.output())
     return state._replace(
         stage=None, attempt=attempt._replace(validated=True), fresh=now,
         next_reading=now,

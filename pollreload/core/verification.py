@@ -171,7 +171,7 @@ def lack(settings: Settings, workers: bool, world: World) -> str:
     """
     if not workers:
         return 'it has not replaced its workers (--verify-workers)'
-    last = last_lines(world.said())
+    last = last_lines(world.output())
     more = f': {last}' if last else ''
     return f'--verify {settings.verify[0]} does not agree{more}'
 

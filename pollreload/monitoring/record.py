@@ -79,7 +79,7 @@ class Record:
             return
         self.count(event, reason if event == 'failed' else '')
 
-    def unsaid(self, reason: str) -> None:
+    def unlogged(self, reason: str) -> None:
         """Count a failure that is not logged again."""
         self.count('failed', reason)
 

@@ -14,7 +14,7 @@ from pollreload.system.command import drained, pipe, spawn
 OURS = frozenset((
     'POLLRELOAD_PID', 'NOTIFY_SOCKET', 'WATCHDOG_PID', 'WATCHDOG_USEC',
 ))
-SAID = 1000  # bytes of what a command prints that are worth keeping
+MOST_OUTPUT = 1000  # bytes of what a command prints that are worth keeping
 
 
 class Runner:
@@ -67,7 +67,7 @@ class Runner:
         status = children.ended(self.pid)
         if self.answer >= 0:
             return status if status is None else self.answered(status)
-        self.tail = drained(self.fd, self.tail, SAID)
+        self.tail = drained(self.fd, self.tail, MOST_OUTPUT)
         if status is not None:
             # It has been reaped: its number can be that of another child.
             self.pid = 0
@@ -85,7 +85,7 @@ class Runner:
         self.tail = says.encode()
         return int(not good)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the end of what the last command printed."""
         return self.tail.decode('utf-8', 'backslashreplace').strip()
 

@@ -54,7 +54,7 @@ class Recorder(Protocol):
 
     def counting(self, log: Say) -> Say: ...
 
-    def unsaid(self, reason: str) -> None: ...
+    def unlogged(self, reason: str) -> None: ...
 
     def after(self, state: State) -> None: ...
 
@@ -101,7 +101,7 @@ class Watch:
             self.after.append(showing(settings, settings.status_file, self.say))
         if record is not None:
             record.tallies.append(self.observer.tally)
-            self.around = self.around._replace(unsaid=record.unsaid)
+            self.around = self.around._replace(unlogged=record.unlogged)
             self.after.append(record.after)
 
     def due(self, now: float) -> bool:

@@ -70,7 +70,7 @@ def world(
         ask=lambda url: runner.ask(settings, url),
         ran=runner.ran,
         cancel=runner.cancel,
-        said=runner.said,
+        output=runner.output,
         save=save,
         say=say,
         ticks=procfs.ticks(),

@@ -549,7 +549,7 @@ def worlds() -> Iterator[Simulation]:
     it.run(60.0)
     yield it
     it = world()
-    it.put('D', restless=True)
+    it.put('D', changing=True)
     it.run(200.0)
     yield it
     for max_wait in (0.0, 10.0):

@@ -18,7 +18,7 @@ CONTENTS: dict[str, Act] = {
     'empty': lambda world: world.put('empty'),
     'gone': lambda world: world.put('gone'),
     'unreadable': lambda world: world.hide(),
-    'restless': lambda world: world.put('torn', restless=True),
+    'restless': lambda world: world.put('torn', changing=True),
 }
 OTHERS: dict[str, Act] = {
     'absent': lambda world: world.end_all(),
@@ -39,7 +39,7 @@ OTHERS: dict[str, Act] = {
     'unverified': lambda world: world.refuse_for(verify=7.0),
     'hang': lambda world: world.hang(12.0),
     'restarted': lambda world: world.crash(keep=True),
-    'HUP': lambda world: world.ask(),
+    'HUP': lambda world: world.send_hup(),
     'hands over': lambda world: world.alter_root(hands_over=True),
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),
@@ -108,7 +108,7 @@ def test_what_is_there_in_the_end_is_told(watch, layout, events):
     """
     world = played(watch, layout, events)
 
-    world.settle_down()
+    world.converge()
 
 
 @many
@@ -125,7 +125,7 @@ def test_an_unchanged_content_is_never_told(watch, layout, events):
 def test_an_idle_poll_says_nothing(watch, layout, events):
     """Once all is done, no poll says, sends or saves anything."""
     world = played(watch, layout, events)
-    world.settle_down()
+    world.converge()
     world.run(2 * watch.interval)
     said, sent, saved = len(world.events), len(world.sent), world.ledger
 

@@ -23,7 +23,7 @@ def world_of(missing: bool = False, **changes: Any) -> Simulation:
 
 def sent(world: Simulation) -> list[str]:
     """Return the versions that were signalled, in turn."""
-    return [each.told for each in world.sent]
+    return [each.version for each in world.sent]
 
 
 def test_deletion_is_delivered_after_empty_grace():
@@ -38,7 +38,7 @@ def test_deletion_is_delivered_after_empty_grace():
     (line,) = [each.message for each in world.events if each.event == 'held']
     assert line == '/c is missing; that is believed after 10 s (--empty-grace)'
     assert [each.event for each in world.events].count('unreadable') == 0
-    assert world.resting()
+    assert world.idle()
 
 
 def test_path_that_is_back_within_empty_grace_is_no_change():
@@ -49,7 +49,7 @@ def test_path_that_is_back_within_empty_grace_is_no_change():
     world.missing = False
     world.run(30.0)
 
-    assert (sent(world), world.resting()) == ([], True)
+    assert (sent(world), world.idle()) == ([], True)
 
 
 def test_creation_is_delivered_once_it_has_settled():
@@ -67,7 +67,7 @@ def test_creation_is_delivered_once_it_has_settled():
     world.run(20.0)
 
     assert sent(world) == ['A', 'gone', 'A']
-    assert world.resting()
+    assert world.idle()
 
 
 @pytest.mark.parametrize('keep', [True, False])
@@ -80,7 +80,7 @@ def test_deleted_path_stays_deleted_over_a_restart(keep):
     world.run(40.0)
 
     assert sent(world) == ['gone']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_path_that_is_not_permitted_is_still_no_change():

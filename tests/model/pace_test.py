@@ -45,7 +45,7 @@ def test_version_that_never_settles_is_delivered_after_max_wait():
     """What changes with each poll is delivered at the latest after --max-wait."""
     world = world_of(WATCH, max_wait=10.0)
     since = world.now
-    world.put('torn', restless=True)
+    world.put('torn', changing=True)
     world.run(60.0)
 
     assert len(world.sent) >= 5
@@ -55,7 +55,7 @@ def test_version_that_never_settles_is_delivered_after_max_wait():
 def test_version_that_never_settles_is_held_without_max_wait():
     """There is one line an hour, and no signal."""
     world = world_of(WATCH)
-    world.put('torn', restless=True)
+    world.put('torn', changing=True)
     world.run(600.0)
 
     assert (held(world), world.sent) == (['still changing'], ())
@@ -68,9 +68,9 @@ def test_version_that_settles_waits_no_longer_with_max_wait():
     world.put('B')
     world.run(20.0)
 
-    assert [each.told for each in world.sent] == ['B']
+    assert [each.version for each in world.sent] == ['B']
     assert world.sent[0].at - since < 2.0
-    assert world.resting()
+    assert world.idle()
 
 
 @pytest.mark.parametrize(('pause', 'takes'), [(1.0, 2.0), (2.0, 2.5), (0.9, 0.25)])
@@ -108,8 +108,8 @@ def test_last_valid_version_is_delivered_after_max_wait(pause, settle):
     assert len(late) >= 5
 
     world.run(30.0)
-    assert world.sent[-1].told == world.content
-    assert world.resting()
+    assert world.sent[-1].version == world.version
+    assert world.idle()
 
 
 def test_last_valid_version_is_delivered_when_max_wait_is_over():
@@ -124,7 +124,7 @@ def test_last_valid_version_is_delivered_when_max_wait_is_over():
     world.put('D')
     world.run(2.0)
 
-    assert [each.told for each in world.sent] == ['B']
+    assert [each.version for each in world.sent] == ['B']
     assert world.sent[0].at - since < 10.6
 
 
@@ -148,7 +148,7 @@ def test_version_before_max_wait_that_comes_back_is_not_delivered():
     world.put('A')
     world.run(30.0)
 
-    assert (world.sent, world.resting()) == ((), True)
+    assert (world.sent, world.idle()) == ((), True)
 
 
 def test_late_delivery_that_is_held_is_given_up_for_the_newer_version():
@@ -161,8 +161,8 @@ def test_late_delivery_that_is_held_is_given_up_for_the_newer_version():
     world.alter_root(disposition='caught')
     world.run(30.0)
 
-    assert [each.told for each in world.sent] == [world.content]
-    assert world.resting()
+    assert [each.version for each in world.sent] == [world.version]
+    assert world.idle()
 
 
 def test_late_version_that_comes_back_is_delivered_again():
@@ -174,13 +174,13 @@ def test_late_version_that_comes_back_is_delivered_again():
     world.put('C')
     while not world.sent:
         world.run(0.1)
-    assert world.sent[0].told == 'B' != world.content
+    assert world.sent[0].version == 'B' != world.version
     world.put('B')
     world.run(30.0)
 
-    assert [each.told for each in world.sent][-1] == 'B'
+    assert [each.version for each in world.sent][-1] == 'B'
     assert len(world.sent) > 1
-    assert world.resting()
+    assert world.idle()
 
 
 def test_actions_of_a_late_delivery_run_in_order():
@@ -192,8 +192,8 @@ def test_actions_of_a_late_delivery_run_in_order():
 
     assert [each.number for each in world.acts][:4] == [0, 1, 0, 1]
     world.run(60.0)
-    assert world.acts[-1].told == world.content
-    assert world.resting()
+    assert world.acts[-1].version == world.version
+    assert world.idle()
 
 
 def test_version_that_validated_and_was_refused_by_the_kernel_did_not_outrun():
@@ -213,17 +213,17 @@ def test_changes_within_min_interval_are_delivered_once_at_its_end():
     world = world_of(VALIDATED, min_interval=30.0)
     world.put('B')
     world.run(3.0)
-    assert [each.told for each in world.sent] == ['B']
+    assert [each.version for each in world.sent] == ['B']
     for number in range(5):
         world.put(f'own{number}')
         world.run(4.0)
     assert len(world.sent) == 1
     world.run(30.0)
 
-    assert [each.told for each in world.sent] == ['B', 'own4']
+    assert [each.version for each in world.sent] == ['B', 'own4']
     assert 30.0 <= gaps(world, 0.0)[1] < 32.0
     assert held(world) == ['min interval']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_version_after_min_interval_does_not_wait():
@@ -247,8 +247,8 @@ def test_delivered_version_that_is_back_within_min_interval_is_no_change():
         world.run(5.0)
     world.run(60.0)
 
-    assert [each.told for each in world.sent] == ['B']
-    assert world.resting()
+    assert [each.version for each in world.sent] == ['B']
+    assert world.idle()
 
 
 def test_retry_and_first_delivery_do_not_wait_for_min_interval():
@@ -261,7 +261,7 @@ def test_retry_and_first_delivery_do_not_wait_for_min_interval():
     world.put('C')
     world.run(10.0)
 
-    assert [each.told for each in world.sent] == ['C']
+    assert [each.version for each in world.sent] == ['C']
 
 
 def test_new_target_does_not_wait_for_min_interval():
@@ -273,7 +273,7 @@ def test_new_target_does_not_wait_for_min_interval():
     world.retire()
     world.run(10.0)
 
-    assert [each.told for each in world.sent] == ['B', 'B']
+    assert [each.version for each in world.sent] == ['B', 'B']
 
 
 def test_operator_ends_the_wait_for_min_interval():
@@ -283,10 +283,10 @@ def test_operator_ends_the_wait_for_min_interval():
         world.put(version)
         world.run(5.0)
     assert len(world.sent) == 1
-    world.ask()
+    world.send_hup()
     world.run(2.0)
 
-    assert [each.told for each in world.sent] == ['B', 'C']
+    assert [each.version for each in world.sent] == ['B', 'C']
 
 
 def test_late_version_waits_for_min_interval():
@@ -325,9 +325,9 @@ def test_late_version_is_not_repeated_when_its_verification_is_broken_off(target
     world.takes = 1.5
     changing(world, 33.0, 1.1)
     world.takes = 0.25
-    world.settle_down()
+    world.converge()
 
-    signalled = [(each.pid, each.told) for each in world.sent]
+    signalled = [(each.pid, each.version) for each in world.sent]
     assert 'changed meanwhile' in [
         each.fields.get('reason') for each in world.events if each.event == 'failed'
     ]
@@ -349,5 +349,5 @@ def test_version_that_returns_after_a_broken_verification_is_delivered():
 
     world.run(60.0)
 
-    assert [each.told for each in world.sent][-2:] == ['B', 'B']
-    assert world.resting()
+    assert [each.version for each in world.sent][-2:] == ['B', 'B']
+    assert world.idle()

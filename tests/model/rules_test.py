@@ -23,19 +23,14 @@ def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulati
     return world
 
 
-def said(world: Simulation, *events: str) -> list[str]:
-    """Return the messages of some events."""
-    return [it.message for it in world.events if it.event in events]
-
-
 def reasons(world: Simulation, event: str = 'held') -> list[object]:
     """Return the reasons that were given in turn."""
     return [it.fields.get('reason') for it in world.events if it.event == event]
 
 
-def told(world: Simulation) -> list[str]:
+def sent(world: Simulation) -> list[str]:
     """Return the contents that were told, in turn."""
-    return [sent.told for sent in world.sent]
+    return [each.version for each in world.sent]
 
 
 def test_rule_1_only_done_moves_the_memory():
@@ -47,7 +42,7 @@ def test_rule_1_only_done_moves_the_memory():
     midway = world.state.version
     world.run(3.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
     assert (midway.state, midway.delivered) == ('due', '')
     content = world.state.version
     assert (content.state, content.delivered) == ('current', '=B')
@@ -64,7 +59,7 @@ def test_rule_1_a_target_is_looked_for_at_every_poll():
     world.run(5.0)
 
     assert reasons(world) == ['no target']
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_1_a_hold_is_said_again_every_hour():
@@ -108,7 +103,7 @@ def test_rule_1_new_content_resets_the_backoff():
     world.put('C')
     world.run(7.0)
 
-    assert told(world) == ['C']
+    assert sent(world) == ['C']
 
 
 def test_rule_1_the_backoff_starts_anew_when_a_content_comes_back():
@@ -123,7 +118,7 @@ def test_rule_1_the_backoff_starts_anew_when_a_content_comes_back():
     world.put('B')
     world.run(7.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_1_three_signals_for_one_content():
@@ -134,7 +129,7 @@ def test_rule_1_three_signals_for_one_content():
 
     world.run(7000.0)
 
-    assert told(world) == ['B'] * 3
+    assert sent(world) == ['B'] * 3
     assert reasons(world) == ['backoff', 'backoff', 'limit', 'limit']
 
 
@@ -153,8 +148,8 @@ def test_rule_1_the_limit_ends_with_the_content_or_the_target():
     other.alter_root(started=95_001)
     other.run(10.0)
 
-    assert told(world) == ['B', 'B', 'B', 'C']
-    assert told(other) == ['B', 'B', 'B', 'B']
+    assert sent(world) == ['B', 'B', 'B', 'C']
+    assert sent(other) == ['B', 'B', 'B', 'B']
 
 
 def dying(world: Simulation, times: int) -> None:
@@ -197,11 +192,11 @@ def test_rule_1_an_operator_mends_the_breaker():
     dying(world, 4)
     world.make_ready()
 
-    world.ask()
+    world.send_hup()
     world.run(10.0)
 
     assert len(world.sent) == 4
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_a_handler_mends_the_breaker():
@@ -231,7 +226,7 @@ def test_rule_2_a_failed_attempt_leaves_a_mark():
     world.make_ready()
     world.run(60.0)
 
-    assert told(world) == ['B', 'A']
+    assert sent(world) == ['B', 'A']
     assert world.state.version.delivered == '=A'
 
 
@@ -246,8 +241,8 @@ def test_rule_2_no_mark_without_a_signal():
     world.make_ready()
     world.run(60.0)
 
-    assert told(world) == []
-    assert world.resting()
+    assert sent(world) == []
+    assert world.idle()
 
 
 def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
@@ -277,7 +272,7 @@ def test_rule_2_no_signal_without_a_ledger():
 
     world.run(100.0)
 
-    assert told(world) == []
+    assert sent(world) == []
     assert reasons(world) == ['ledger']
     assert world.state.version.delivered == '=A'
 
@@ -295,7 +290,7 @@ def test_rule_2_the_mark_outlives_pollreload(back):
     world.run(30.0)
 
     assert world.state.version.delivered == f'={back}'
-    assert told(world) == (['B', 'A'] if back == 'A' else ['B'])
+    assert sent(world) == (['B', 'A'] if back == 'A' else ['B'])
 
 
 def test_rule_3_each_target_is_told_once_per_content():
@@ -322,7 +317,7 @@ def test_rule_3_also_over_a_restart():
     world.run(70.0)
 
     assert sorted(sent.pid for sent in world.sent) == [101, 102]
-    assert world.resting()
+    assert world.idle()
 
 
 @pytest.mark.parametrize('layout', ['file', 'directory'])
@@ -335,7 +330,7 @@ def test_rule_4_back_with_the_same_bytes_tells_nobody(layout):
     world.put('A')
     world.run(60.0)
 
-    assert told(world) == []
+    assert sent(world) == []
     assert [it.event for it in world.events] == ['baseline', 'unreadable', 'readable']
 
 
@@ -349,7 +344,7 @@ def test_rule_4_back_with_other_bytes_tells_once(layout):
     world.put('B')
     world.run(60.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_4_trouble_of_a_moment_is_not_reported():
@@ -374,7 +369,7 @@ def test_rule_4_unreadable_is_not_still_changing():
     world.run(600.0)
 
     assert reasons(world) == ['no target']
-    assert len(said(world, 'unreadable')) == 1
+    assert len(world.messages('unreadable')) == 1
 
 
 def test_rule_4_a_member_does_not_block_its_neighbours_for_ever():
@@ -383,10 +378,10 @@ def test_rule_4_a_member_does_not_block_its_neighbours_for_ever():
     world.hide()
 
     world.run(32.0)
-    before = told(world)
+    before = sent(world)
     world.run(10.0)
 
-    assert (before, told(world)) == ([], ['unreadable'])
+    assert (before, sent(world)) == ([], ['unreadable'])
 
 
 def test_rule_5_a_path_that_goes_away_is_no_change():
@@ -396,8 +391,8 @@ def test_rule_5_a_path_that_goes_away_is_no_change():
     world.put('gone')
     world.run(3000.0)
 
-    assert told(world) == []
-    assert len(said(world, 'unreadable')) == 1
+    assert sent(world) == []
+    assert len(world.messages('unreadable')) == 1
 
 
 def test_rule_5_a_file_that_goes_away_in_a_directory_is_a_change():
@@ -407,22 +402,22 @@ def test_rule_5_a_file_that_goes_away_in_a_directory_is_a_change():
     world.put('gone')
     world.run(60.0)
 
-    assert told(world) == ['gone']
-    assert said(world, 'changed') == ['/c/f']
+    assert sent(world) == ['gone']
+    assert world.messages('changed') == ['/c/f']
 
 
 def test_rule_6_a_set_is_seen_twice_before_it_is_told():
     """What is different at every look is not told; what rests is, and is logged."""
     world = world_of()
-    world.put('torn', restless=True)
+    world.put('torn', changing=True)
     world.run(100.0)
-    assert told(world) == []
+    assert sent(world) == []
     assert reasons(world) == ['still changing']
 
     world.put('B')
     world.run(7.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def started_after(seconds: float) -> Simulation:
@@ -441,16 +436,16 @@ def test_rule_8_who_started_10_s_later_is_not_told():
     """A root that started 10 s after the content was first seen has read it."""
     world = started_after(10.0)
 
-    assert told(world) == []
+    assert sent(world) == []
     assert reasons(world, 'baseline') == [None, 'needless']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_8_in_doubt_tell():
     """A root that started less than 10 s after is told."""
     world = started_after(9.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_8_a_worker_may_have_been_forked_with_the_old():
@@ -480,7 +475,7 @@ def test_rule_8_first_seen_counts_from_when_it_came_last(between):
     world.put('B')
     world.run(100.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_8_a_date_tells_what_no_look_saw():
@@ -495,7 +490,7 @@ def test_rule_8_a_date_tells_what_no_look_saw():
 
     world.run(200.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
     assert 'needless' not in reasons(world, 'baseline')
 
 
@@ -510,7 +505,7 @@ def test_rule_8_a_look_that_hung_saw_what_it_saw_when_it_ended():
 
     world.run(100.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 @pytest.mark.parametrize('other', ['B', 'empty'])
@@ -526,7 +521,7 @@ def test_rule_8_who_started_with_another_content_is_told_of_the_old(other):
     world.put('A')
     world.run(100.0)
 
-    assert told(world) == ['A']
+    assert sent(world) == ['A']
 
 
 def test_rule_8_also_if_it_started_before_the_other_was_seen():
@@ -543,7 +538,7 @@ def test_rule_8_also_if_it_started_before_the_other_was_seen():
     world.put('A')
     world.run(100.0)
 
-    assert told(world) == ['A']
+    assert sent(world) == ['A']
 
 
 def test_rule_9_whose_pid_it_is_now_is_not_signalled():
@@ -554,7 +549,7 @@ def test_rule_9_whose_pid_it_is_now_is_not_signalled():
 
     world.run(60.0)
 
-    assert said(world, 'signalled', 'failed', 'delivered') == []
+    assert world.messages('signalled', 'failed', 'delivered') == []
     assert world.state.version.state == 'due'
 
 
@@ -573,7 +568,7 @@ def test_rule_9_what_is_not_sent_is_said(how, event, reason):
     world.run(7.0)
 
     assert reasons(world, event)[-1] == reason
-    assert said(world, 'signalled', 'delivered') == []
+    assert world.messages('signalled', 'delivered') == []
     assert world.state.version.delivered == '=A'
 
 
@@ -584,14 +579,14 @@ def test_rule_10_without_a_handler_it_is_held(disposition):
     world.alter_root(disposition=disposition)
     world.put('B')
     world.run(600.0)
-    assert told(world) == []
+    assert sent(world) == []
     assert reasons(world) == ['no handler']
-    assert '--handler-check off' in said(world, 'held')[0]
+    assert '--handler-check off' in world.messages('held')[0]
 
     world.make_ready()
     world.run(6.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
@@ -602,10 +597,10 @@ def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
     world.put('B')
 
     world.run(9.9)
-    young = told(world)
+    young = sent(world)
     world.run(6.0)
 
-    assert (young, told(world)) == ([], ['B'])
+    assert (young, sent(world)) == ([], ['B'])
     assert reasons(world) == ['too young']
 
 
@@ -617,7 +612,7 @@ def test_rule_10_whether_it_survived_is_always_looked_at():
 
     world.run(60.0)
 
-    assert said(world, 'delivered') == []
+    assert world.messages('delivered') == []
     assert reasons(world, 'failed') == ['died']
 
 
@@ -627,15 +622,15 @@ def test_rule_10_a_pending_signal_is_no_delivery_until_it_is_taken():
     world.alter_root(stopped=True)
     world.put('B')
     world.run(600.0)
-    assert said(world, 'delivered') == []
+    assert world.messages('delivered') == []
     assert reasons(world) == ['pending']
 
     world.make_ready()
     world.run(10.0)
 
-    assert told(world) == ['B']
-    assert len(said(world, 'delivered')) == 1
-    assert world.resting()
+    assert sent(world) == ['B']
+    assert len(world.messages('delivered')) == 1
+    assert world.idle()
 
 
 def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
@@ -643,7 +638,7 @@ def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
     world = world_of()
     for _ in range(4):
         world.alter_root(stopped=True)
-        world.put('B' if world.content == 'A' else 'A')
+        world.put('B' if world.version == 'A' else 'A')
         world.run(60.0)
         world.restart()
         world.alter_root(started=95_000)
@@ -651,7 +646,7 @@ def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
 
     assert 'died' not in reasons(world, 'failed')
     assert world.state.deaths == 0
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_11_a_look_that_hangs_is_logged_and_tells_nothing():
@@ -660,13 +655,13 @@ def test_rule_11_a_look_that_hangs_is_logged_and_tells_nothing():
     world.put('B')
     world.hang(200.0)
     world.run(199.0)
-    assert told(world) == []
-    assert len(said(world, 'stalled')) == 4
+    assert sent(world) == []
+    assert len(world.messages('stalled')) == 4
 
     world.run(10.0)
 
-    assert told(world) == ['B']
-    assert len(said(world, 'readable')) == 1
+    assert sent(world) == ['B']
+    assert len(world.messages('readable')) == 1
 
 
 def test_rule_11_nothing_is_told_while_a_look_hangs():
@@ -680,26 +675,26 @@ def test_rule_11_nothing_is_told_while_a_look_hangs():
     world.alter_root(started=95_000)
 
     world.run(80.0)
-    meanwhile = told(world)
+    meanwhile = sent(world)
     world.run(30.0)
 
-    assert (meanwhile, told(world)) == ([], ['B'])
+    assert (meanwhile, sent(world)) == ([], ['B'])
 
 
 def test_rule_12_the_ledger_keeps_what_is_done():
     """The next run tells nobody of what is done, and somebody of what is not."""
     world = world_of(on_start='always')
     world.run(20.0)
-    before = told(world)
+    before = sent(world)
 
     world.crash(keep=True)
     world.run(20.0)
-    same = told(world)
+    same = sent(world)
     world.crash(keep=True)
     world.put('B')
     world.run(20.0)
 
-    assert (before, same, told(world)) == (['A'], ['A'], ['A', 'B'])
+    assert (before, same, sent(world)) == (['A'], ['A'], ['A', 'B'])
 
 
 @pytest.mark.parametrize(('on_start', 'dated', 'expected'), [
@@ -716,8 +711,8 @@ def test_rule_12_without_a_ledger_on_start_decides(on_start, dated, expected):
 
     world.run(60.0)
 
-    assert told(world) == expected
-    assert len(said(world, 'baseline')) == 1
+    assert sent(world) == expected
+    assert len(world.messages('baseline')) == 1
 
 
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
@@ -731,7 +726,7 @@ def test_rule_12_auto_tells_where_nobody_can_be_compared(reason):
     world.world = world.world._replace(targets=seen)
     world.run(60.0)
 
-    assert told(world) == ['A']
+    assert sent(world) == ['A']
 
 
 def test_a_baseline_is_taken_at_the_first_readable_look():
@@ -745,7 +740,7 @@ def test_a_baseline_is_taken_at_the_first_readable_look():
 
     world.run(10.0)
 
-    assert told(world) == ['B']
+    assert sent(world) == ['B']
 
 
 def test_a_new_state_is_blank():

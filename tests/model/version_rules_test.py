@@ -23,7 +23,7 @@ def missing_world(targets: int = 1, **changes: Any) -> Simulation:
 
 def sent(world: Simulation) -> list[str]:
     """Return the versions that were signalled, in turn."""
-    return [each.told for each in world.sent]
+    return [each.version for each in world.sent]
 
 
 @pytest.mark.parametrize('on_start', ['auto', 'never', 'always'])
@@ -42,7 +42,7 @@ def test_rule_10_file_that_was_missing_is_due_when_it_appears(on_start, restarte
     world.run(30.0)
 
     assert sent(world) == ['A']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_10_target_that_starts_after_the_file_appeared_needs_no_signal():
@@ -54,7 +54,7 @@ def test_rule_10_target_that_starts_after_the_file_appeared_needs_no_signal():
     world.start()
     world.run(30.0)
 
-    assert (sent(world), world.resting()) == ([], True)
+    assert (sent(world), world.idle()) == ([], True)
 
 
 def test_rule_10_what_could_not_be_read_at_first_is_not_taken_for_absent():
@@ -66,7 +66,7 @@ def test_rule_10_what_could_not_be_read_at_first_is_not_taken_for_absent():
     world.readable = True
     world.run(30.0)
 
-    assert (sent(world), world.resting()) == ([], True)
+    assert (sent(world), world.idle()) == ([], True)
 
 
 def test_rule_10_action_runs_once_when_a_missing_file_appears():
@@ -78,7 +78,7 @@ def test_rule_10_action_runs_once_when_a_missing_file_appears():
     world.missing = False
     world.run(30.0)
 
-    assert [each.told for each in world.acts] == ['A']
+    assert [each.version for each in world.acts] == ['A']
 
 
 def test_rule_5_directory_that_loses_everything_is_held_for_empty_grace():
@@ -105,7 +105,7 @@ def test_rule_5_directory_that_was_empty_for_a_moment_is_no_change():
     world.lost = False
     world.run(20.0)
 
-    assert (sent(world), world.resting()) == ([], True)
+    assert (sent(world), world.idle()) == ([], True)
 
 
 def test_rule_4_trouble_is_logged_once_also_over_a_restart_with_the_ledger():
@@ -154,7 +154,7 @@ def test_rule_1_target_notified_while_a_path_is_away_is_notified_when_it_is_back
     assert sent(world) == ['B', 'B']
     assert reasons(world, 'changed') == [None, 'restarted']
     assert 'was notified since' in world.events[-3].message
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_path_that_is_away_within_survive_is_waited_for():
@@ -171,7 +171,7 @@ def test_rule_1_path_that_is_away_within_survive_is_waited_for():
     world.run(60.0)
 
     assert sent(world) == ['B', 'B']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_only_path_that_is_away_at_the_delivery_is_waited_for():
@@ -189,7 +189,7 @@ def test_rule_1_only_path_that_is_away_at_the_delivery_is_waited_for():
     world.run(60.0)
 
     assert sent(world) == ['B', 'B']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_path_that_was_away_within_survive_is_a_failure():
@@ -206,7 +206,7 @@ def test_rule_1_path_that_was_away_within_survive_is_a_failure():
 
     assert sent(world) == ['B', 'B']
     assert reasons(world, 'failed') == ['changed meanwhile']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_target_that_starts_while_a_path_is_away_is_notified():
@@ -222,7 +222,7 @@ def test_rule_1_target_that_starts_while_a_path_is_away_is_notified():
     world.run(30.0)
 
     assert sent(world) == ['A']
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_8_target_that_starts_while_a_path_is_away_needs_a_signal():
@@ -254,7 +254,7 @@ def test_rule_4_path_that_was_away_is_no_change(changes):
     world.run(30.0)
 
     assert (sent(world), world.acts) == ([], ())
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_1_action_is_repeated_when_a_path_is_back():
@@ -266,8 +266,8 @@ def test_rule_1_action_is_repeated_when_a_path_is_back():
     world.beside = 'there'
     world.run(30.0)
 
-    assert [each.told for each in world.acts] == ['B', 'B']
-    assert world.resting()
+    assert [each.version for each in world.acts] == ['B', 'B']
+    assert world.idle()
 
 
 def rewriting(world: Simulation) -> None:
@@ -320,8 +320,8 @@ def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
     world.run(100.0)
     del world.take
     world.run(600.0)
-    assert sent(world)[-1] == world.content
-    assert world.resting()
+    assert sent(world)[-1] == world.version
+    assert world.idle()
 
     before = world.now
     world.put('last')
@@ -347,8 +347,8 @@ def test_rule_15_file_that_changes_by_itself_is_delivered_all_the_time(pause):
 
     gaps = [other.at - one.at for one, other in itertools.pairwise(world.sent)]
     assert 4.0 < max(gaps) < 8.0
-    assert sent(world)[-1] == world.content
-    assert world.resting()
+    assert sent(world)[-1] == world.version
+    assert world.idle()
     assert len(loops(world)) == 1
 
 
@@ -363,7 +363,7 @@ def test_rule_15_operator_ends_the_wait():
     count = len(world.sent)
     assert world.state.hold == 'feedback loop'
 
-    world.ask()
+    world.send_hup()
     world.run(2.0)
 
     assert len(world.sent) == count + 1

@@ -1,11 +1,10 @@
-"""A small world for the pure core: a clock, a version, targets, commands, a ledger.
+"""A simulated world for the pure core: a clock, files, targets, commands, a ledger.
 
-What is done besides a signal (--exec and --url) goes well unless spoil() says how
-the next ones go.
+Actions (--exec and --url) succeed unless spoil() sets how the next ones end.
 
-Nothing here waits and nothing is random. A Simulation steps tick.step at the
-times that tick.wake asks for and checks, at each signal and at each event, that
-what is done and said is true of the world as it is.
+Nothing here sleeps and nothing is random. A Simulation calls step.step at the times
+that observation.wake returns. At each signal and each event it checks that what
+pollreload does and logs is true of the world as it is.
 """
 from __future__ import annotations
 
@@ -34,20 +33,20 @@ from pollreload.settings import Settings, acts, bare, signals
 TICKS = 100
 COMMAND = 0.25  # s that a command takes
 HERE = ledger_format.Here('watch', 'boot', 'pid:[1]')
-MOST_STEPS = 12  # at one and the same time
+MOST_STEPS = 12  # without time passing: more would be a busy loop
 
 
 class Target(NamedTuple):
     """A process of the world, and what is true of it.
 
-    first, has: the content that it read when it started, and that it has now.
-    dies, refuses, stopped: how it takes the signal; deaf: it takes it, and no
-        reload comes of it (no new worker, --verify disagrees).
-    told: the version that it was last signalled for, at when.
-    again: it may be notified of that once more: an attempt failed since, another
-        version was delivered, or pollreload lost its memory.
+    first, has: the version that it read when it started, and that it has now.
+    dies, refuses, stopped: how it takes the signal. deaf: it takes it, but does not
+        reload (no new worker, --verify fails).
+    notified, at: the version that it was last signalled for, and when.
+    again: it may be signalled for that version again: an attempt failed since,
+        another version was delivered, or pollreload lost its memory.
     blind: it read a version that came and went between two polls.
-    stay: which stay of a version it read.
+    stay: the period of one version in which it read the files.
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
     generation: it is no worker of its parent, but a generation of its own.
@@ -64,7 +63,7 @@ class Target(NamedTuple):
     stopped: bool = False
     deaf: bool = False
     pending: bool = False
-    told: str = ''
+    notified: str = ''
     at: float = 0.0
     again: bool = False
     blind: bool = False
@@ -75,30 +74,30 @@ class Target(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """One signal: when, to whom, for which content, and what was there then."""
+    """One signal: when, to which pid, for which version, and which was current then."""
 
     at: float
     pid: int
-    told: str
-    there: str
+    version: str
+    current: str
 
 
 class Act(NamedTuple):
-    """One action: when it began, which, for which content, and how it went.
+    """One action: when it began, its number, its version, and how it ended.
 
-    how: 'under way', 'good', 'fail', 'hang' (and was ended), 'die', or 'absent':
-        it could not be begun.
+    how: 'under way', 'good', 'fail', 'hang' (until it was ended), 'die', or
+        'absent' if it could not be started.
     """
 
     at: float
     number: int
-    told: str
-    there: str
+    version: str
+    current: str
     how: str = 'under way'
 
 
 class Event(NamedTuple):
-    """One event as it was said."""
+    """One event as it was logged."""
 
     at: float
     event: str
@@ -127,7 +126,7 @@ def fingerprint(paths: Sequence[Mapping[str, bytes] | None]) -> str:
     )
 
 
-def content_of(found: str) -> str:
+def version_of(found: str) -> str:
     """Return the label of the version behind a fingerprint, by its first path."""
     name, _, rest = found.partition(';')[0].partition('=')
     return rest.partition(',')[0] if name in ('', 'f') else 'gone'
@@ -140,25 +139,25 @@ class Simulation:
     """
 
     def __init__(
-            self, settings: Settings, layout: str = 'file', content: str = 'A',
+            self, settings: Settings, layout: str = 'file', version: str = 'A',
             targets: int = 1,
     ) -> None:
         self.settings = settings
         self.layout = layout
         self.now = 1000.0
-        self.content = content
+        self.version = version
         self.readable = True
-        self.restless = False
+        self.changing = False
         self.missing = False  # nothing is at the path
         self.lost = False  # the directory has nothing in it
         self.beside = ''  # a second path: '', 'there' or 'away'
         self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
-        self.dated = 900.0  # when the content came, on the one clock there is
+        self.dated = 900.0  # mtime of the files, on the only clock of the world
         self.changes: tuple[float, ...] = ()
         self.stay = 0
-        self.turns = 0  # how often something else was there, or a part of it was not
-        self.telling = '', 0  # the version delivered last, and the turns by then
-        self.looked = False  # whether any look saw this stay of the content
+        self.turns = 0  # changes of the files, including a part that was missing
+        self.delivering = '', 0  # the version notified last, and the turns by then
+        self.polled = False  # whether any poll read the current version
         self.seen = ''  # what the last poll saw
         self.hangs_until = 0.0
         self.hung = False
@@ -171,12 +170,12 @@ class Simulation:
         self.takes = COMMAND
         self.verified: Mapping[int, float] = {}
         self.acts: tuple[Act, ...] = ()
-        self.spoilt: tuple[str, ...] = ()  # how the next actions go
-        # Which content the actions were last begun for, and how many have succeeded.
+        self.spoilt: tuple[str, ...] = ()  # how the next actions end
+        # The version that the last action belongs to, and how many have succeeded.
         self.acting = '', 0
-        self.args = ''  # what the last request came to
-        self.anew = True  # they may begin with the first again
-        self.marked = ''  # the content whose mark was saved last
+        self.answer = ''  # the outcome of the last request
+        self.from_first = True  # the first action may run again
+        self.marked = ''  # the version of the attempt in the ledger
         self.ledger: State | None = None
         self.state = State()
         self.sent: tuple[Sent, ...] = ()
@@ -184,61 +183,63 @@ class Simulation:
         for _ in range(targets):
             self.start()
             self.alter_root(started=95_000)
-        self.world = self.surroundings()
+        self.world = self.callbacks()
 
     def copy(self) -> Simulation:
-        """Return another world that goes on from here."""
+        """Return an independent copy of this world."""
         other = copy.copy(self)
         other.targets = dict(self.targets)
         other.dead = dict(self.dead)
-        other.world = other.surroundings()
+        other.world = other.callbacks()
         return other
 
     def stage(self) -> str:
-        """Return the name of what is under way, or ''."""
+        """Return the name of the delivery stage, or '' if no delivery is under way."""
         return word(self.state.stage) if self.state.stage else ''
 
+    def messages(self, *events: str) -> list[str]:
+        """Return the messages of the events of some names, in order."""
+        return [each.message for each in self.events if each.event in events]
+
     def equals(self, other: Simulation) -> bool:
-        """Return whether another world is the same in all there is."""
-        ours, theirs = {**vars(self)}, {**vars(other)}
-        del ours['world'], theirs['world']
+        """Return whether two worlds are equal in everything but their callbacks."""
+        these, others = {**vars(self)}, {**vars(other)}
+        del these['world'], others['world']
         # Two stages with equal fields are equal tuples.
-        return ours == theirs and type(self.state.stage) is type(other.state.stage)
+        return these == others and type(self.state.stage) is type(other.state.stage)
 
     # What happens in the world.
 
-    def put(self, content: str, restless: bool = False) -> None:
-        """Replace the content;
-        restless: it goes on changing with every poll.
-        """
-        if content == 'gone' and self.layout == 'file':
-            # A path that goes away is no change (rule 5): only unreadable.
+    def put(self, version: str, changing: bool = False) -> None:
+        """Replace the files; changing: and write another version before every poll."""
+        if version == 'gone' and self.layout == 'file':
+            # A path that disappears is unreadable, and no change (rule 5).
             self.hide()
             return
-        if content != self.content or self.restless:
-            if not self.looked:
+        if version != self.version or self.changing:
+            if not self.polled:
                 self.targets = {
                     pid: each._replace(blind=each.blind or each.stay == self.stay)
                     for pid, each in self.targets.items()
                 }
             self.stay += 1
             self.turns += 1
-            self.looked = False
+            self.polled = False
             self.dated = self.now
             self.changes = (*self.changes[-3:], self.now)
         self.turns += self.layout == 'directory' and not self.readable
-        self.content, self.restless, self.readable = content, restless, True
+        self.version, self.changing, self.readable = version, changing, True
         self.missing = self.lost = False
 
     def hide(self) -> None:
-        """Make the content unreadable for us, not for the targets."""
+        """Make the files unreadable for pollreload, though not for the targets."""
         if self.layout == 'directory' and self.readable:
             self.changes = (*self.changes[-3:], self.now)
             self.turns += 1
         self.readable = False
 
     def hang(self, seconds: float) -> None:
-        """Let the next poll hang."""
+        """Let the next poll hang for some seconds."""
         self.hangs_until = self.now + seconds
 
     def root(self) -> Target | None:
@@ -256,10 +257,10 @@ class Simulation:
         return older if self.settings.select == 'root' else []
 
     def start(self, ppid: int = 1) -> int:
-        """Start a target, which reads the content."""
+        """Start a target, which reads the current version."""
         self.last_pid += 1
         self.targets[self.last_pid] = Target(
-            self.last_pid, ppid, int(self.now * TICKS), self.content, self.content,
+            self.last_pid, ppid, int(self.now * TICKS), self.version, self.version,
             stay=self.stay,
         )
         return self.last_pid
@@ -282,7 +283,7 @@ class Simulation:
         self.start()
 
     def upgrade(self) -> None:
-        """Let the root start another generation, which reads the content itself."""
+        """Let the root start another generation, which reads the files itself."""
         root = self.root()
         if root is not None:
             self.fork_of(root.pid)  # it has workers of its own
@@ -307,7 +308,7 @@ class Simulation:
                     self.alter(each.pid, ppid=1)
 
     def fork(self) -> None:
-        """Let the root fork a worker, which has what the root has."""
+        """Let the root fork a worker, which has the same version as the root."""
         root = self.root()
         if root is not None:
             pid = self.start(root.pid)
@@ -325,18 +326,18 @@ class Simulation:
             self.alter(root.pid, **changes)
 
     def make_ready(self) -> None:
-        """Let every target take the signal as it should; what is pending now."""
+        """Let every target take the signal as it should, also a pending one."""
         for pid in list(self.targets):
             self.alter(
                 pid, disposition='caught', dies=False, refuses=False, stopped=False,
                 deaf=False, hands_over=False,
             )
         for pid in [each.pid for each in self.targets.values() if each.pending]:
-            if pid in self.targets:  # it may have ended with another
+            if pid in self.targets:  # it may have ended together with another
                 self.take(pid)
 
     def go_on(self) -> None:
-        """Let the root go on, if it was stopped: it takes what is pending."""
+        """Continue the root, if it is stopped: it takes the pending signal."""
         root = self.root()
         if root is not None:
             self.alter(root.pid, stopped=False)
@@ -344,7 +345,7 @@ class Simulation:
                 self.take(root.pid)
 
     def take(self, pid: int) -> None:
-        """Let a target take the signal: it reads the content, or dies of it."""
+        """Let a target take the signal: it reads the files, or dies of it."""
         target = self.targets[pid]._replace(pending=False)
         self.targets[pid] = target
         if target.dies or target.disposition == 'default' or (
@@ -355,38 +356,40 @@ class Simulation:
             self.end(pid)
             self.alter(self.start(), hands_over=True, renamed=target.renamed)
         elif target.disposition != 'ignored':
-            self.alter(pid, has=self.content, stay=self.stay, blind=False)
+            self.alter(pid, has=self.version, stay=self.stay, blind=False)
             if not target.deaf:
-                for each in [
-                        it for it in self.targets.values()
-                        if it.ppid == pid and not it.generation
-                ]:
-                    self.end(each.pid)
-                self.fork_of(pid)
+                workers = [
+                    each.pid for each in self.targets.values()
+                    if each.ppid == pid and not each.generation
+                ]
+                for worker in workers:
+                    self.end(worker)
+                for _ in workers or [pid]:  # a reload keeps the number of workers
+                    self.fork_of(pid)
 
     def fork_of(self, pid: int) -> None:
-        """Let a target that has reloaded start a worker, where workers count."""
+        """Let a target that has reloaded start a worker, if --verify-workers is set."""
         if self.settings.verify_workers:
             self.start(pid)
 
     def refuse_for(self, validate: float = 0.0, verify: float = 0.0) -> None:
-        """Let --validate or --verify disagree for some seconds."""
+        """Let --validate or --verify fail for some seconds."""
         self.invalid_until = max(self.invalid_until, self.now + validate)
         self.unverified_until = max(self.unverified_until, self.now + verify)
 
     def spoil(self, *how: str) -> None:
-        """Let the next actions go badly: 'fail', 'hang', 'die' or 'absent', in turn."""
+        """Set how the next actions end: 'good', 'fail', 'hang', 'die' or 'absent'."""
         self.spoilt = how
 
-    def ask(self) -> None:
-        """Send HUP to pollreload."""
+    def send_hup(self) -> None:
+        """Send SIGHUP to pollreload: it polls at the next step."""
         self.state = step_module.poll_now(self.state, self.now)
 
     def crash(self, keep: bool) -> None:
-        """End pollreload and start it again, with or without its ledger."""
+        """Kill pollreload and start it again, with or without its ledger."""
         attempt = self.ledger.attempt if self.ledger is not None else None
         midway = bool(self.state.stage) or (attempt is not None and any(
-            told.phase not in ('failed', 'up to date') for told in attempt.targets
+            each.phase not in ('failed', 'up to date') for each in attempt.targets
         ))
         if midway or not keep:
             self.targets = {
@@ -397,14 +400,14 @@ class Simulation:
         if keep and self.ledger is not None:
             written = json.dumps(ledger_format.dump(self.ledger, HERE))
             revived = ledger_format.revive(json.loads(written), HERE, fingerprint)
-        self.anew = self.anew or revived is None
+        self.from_first = self.from_first or revived is None
         self.state = State() if revived is None else revived
         self.ledger = self.ledger if keep else None
 
     # How time passes.
 
     def run(self, seconds: float) -> None:
-        """Let time pass, and pollreload do what it does in the meantime."""
+        """Let time pass, and call step whenever pollreload would wake."""
         end = self.now + seconds
         steps, last = 0, self.now
         while True:
@@ -419,7 +422,7 @@ class Simulation:
             assert steps < MOST_STEPS, f'busy at {at}: {self.state}'
 
     def wake(self) -> float:
-        """Return when pollreload wakes: at a time it chose, or at a child's end."""
+        """Return when pollreload wakes: at its own time, or when a child ends."""
         times = [observation.wake(self.state)]
         if self.command is not None:
             times.append(self.command[2])
@@ -428,22 +431,21 @@ class Simulation:
         return min(times)
 
     def step(self) -> None:
-        """Step once, and check that the memory advances only to what was done."""
+        """Step once, and check that a version is delivered only if that is true."""
         before = self.state
-        said = len(self.events)
+        logged = len(self.events)
         self.state = step_module.step(self.settings, before, self.world)
         done = self.state.version.delivered
         if done and done != before.version.delivered and not any(
                 event.event == 'baseline' and 'reason' not in event.fields
-                for event in self.events[said:]
+                for event in self.events[logged:]
         ):
-            signalled = any(it.event == 'signalled' for it in self.events[said:])
-            self.check_done(content_of(done), bool(before.stage) or signalled)
+            signalled = any(it.event == 'signalled' for it in self.events[logged:])
+            self.check_done(version_of(done), bool(before.stage) or signalled)
 
-    def check_done(self, content: str, signalled: bool) -> None:
-        """Check that whoever should be notified of a version was, or started with it.
-        """
-        self.check_acted(content)
+    def check_done(self, version: str, signalled: bool) -> None:
+        """Check that each target was notified of a version, or started with it."""
+        self.check_acted(version)
         if not signals(self.settings):
             return
         names = self.state.round if signalled else tuple(
@@ -453,28 +455,30 @@ class Simulation:
             target = self.targets.get(pid)
             if target is None or target.started != started or target.blind:
                 continue
-            if content == 'unreadable':
-                continue  # for us; what the target reads is something else
-            had = content in (target.told, target.has)
-            assert had, f'{content} is not done: {target}'
+            if version == 'unreadable':
+                continue  # for pollreload; the target can read the files
+            had = version in (target.notified, target.has)
+            assert had, f'{version} is not delivered: {target}'
 
-    def check_acted(self, content: str) -> None:
-        """Check that all that is to be done for a version was, and verified."""
-        told, count = self.acting
+    def check_acted(self, expected: str) -> None:
+        """Check that all actions succeeded for a version, and --verify as well."""
+        version, count = self.acting
         if not acts(self.settings):
             return
         all_of_it = len(self.settings.exec) + len(self.settings.url)
-        assert (told, count) == (content, all_of_it), f'{content} is not done: {told}'
+        done = version, count
+        assert done == (expected, all_of_it), f'{expected} is not done: {done}'
         if self.settings.verify and not signals(self.settings):
             since = self.verified.get(0, 0.0)
-            assert since > self.acts[-1].at, f'{content} is not verified'
+            assert since > self.acts[-1].at, f'{expected} is not verified'
 
-    # What pollreload sees of the world, as state.World has it.
+    # The callbacks of state.World: what pollreload can observe and do.
 
-    def surroundings(self) -> World:
-        """Return the world as pollreload sees it."""
+    def callbacks(self) -> World:
+        """Return the callbacks with which the core observes this world and acts on it.
+        """
         return World(
-            now=lambda: self.now, jitter=lambda: 0.5, read=self.look,
+            now=lambda: self.now, jitter=lambda: 0.5, read=self.read,
             digest=fingerprint, targets=self.choice, absent=lambda: 'no app',
             born=lambda it: it.started / TICKS,
             masks=self.masks, health=self.health, send=self.send,
@@ -482,18 +486,18 @@ class Simulation:
             program=lambda it: '',
             family=self.family, run=self.run_command,
             ask=lambda url: self.run_command((url,), {}), ran=self.ran,
-            cancel=self.cancel, said=self.said, save=self.save, say=self.say,
+            cancel=self.cancel, output=self.output, save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
             entitle=lambda: 'run as the same uid, or as root with CAP_KILL',
         )
 
-    def look(self, dates: bool) -> Snapshot | None:
-        """Look at the one path."""
+    def read(self, dates: bool) -> Snapshot | None:
+        """Read the watched path."""
         self.hung = self.now < self.hangs_until
         if self.hung:
             return None
-        if self.restless and self.now > self.dated:
-            self.put(f'torn{self.stay}', restless=True)
+        if self.changing and self.now > self.dated:
+            self.put(f'torn{self.stay}', changing=True)
         if self.missing:
             counts = self.settings.on_missing == 'notify'
             self.seen = 'gone' if counts else 'missing'
@@ -504,20 +508,20 @@ class Simulation:
         if not self.readable:
             self.seen = 'unreadable'
             return Snapshot((self.unreadable(),))
-        self.looked, self.seen = True, self.content
+        self.polled, self.seen = True, self.version
         second = {
             '': (), 'there': (Reading('file', {'': blob('N')}, {}),),
             'away': (Reading('', {}, {'': 'no such file'}),),
         }[self.beside]
-        files = {} if self.content == 'gone' else {'f': blob(self.content)}
+        files = {} if self.version == 'gone' else {'f': blob(self.version)}
         if self.layout == 'directory':
             sight = Reading('directory', {**files, 'n': blob('N')}, {})
         else:
-            sight = Reading('file', {'': blob(self.content)}, {})
+            sight = Reading('file', {'': blob(self.version)}, {})
         return Snapshot((sight, *second), self.dated)
 
     def unreadable(self) -> Reading:
-        """Return the sight of a version that cannot be read."""
+        """Return the reading of a path that cannot be read."""
         if self.layout == 'directory':
             return Reading(
                 'directory', {'n': blob('N')}, {'f': 'permission denied'},
@@ -525,7 +529,7 @@ class Simulation:
         return Reading('', {}, {'': 'permission denied'})
 
     def choice(self) -> Choice:
-        """Return the targets, as runtime.targets finds them."""
+        """Return the targets, selected as runtime.targets does."""
         before = {
             each.name: each.since for each in known(self.state)
             if each.phase == 'up to date' or each.sends
@@ -561,7 +565,7 @@ class Simulation:
         )
 
     def health(self, process: Process, number: int) -> str:
-        """Return how a process is."""
+        """Return whether a process is alive, gone, or has a signal pending."""
         target = self.targets.get(process.pid)
         if target is None or target.started != process.started:
             return 'gone'
@@ -576,13 +580,13 @@ class Simulation:
             return self.refusal
         self.check_send(target)
         self.begin()
-        self.sent = (*self.sent, Sent(self.now, target.pid, self.marked, self.content))
+        self.sent = (*self.sent, Sent(self.now, target.pid, self.marked, self.version))
         self.targets = {
-            pid: each._replace(again=each.again or each.told != self.marked)
+            pid: each._replace(again=each.again or each.notified != self.marked)
             for pid, each in self.targets.items()
         }
         self.alter(
-            target.pid, told=self.marked, at=self.now, again=False, pending=True,
+            target.pid, notified=self.marked, at=self.now, again=False, pending=True,
         )
         if not target.stopped:
             self.take(target.pid)
@@ -590,8 +594,9 @@ class Simulation:
 
     def check_send(self, target: Target) -> None:
         """Check that a target may be signalled now."""
-        where = f'{self.now}: {target} of {self.marked}'
-        assert target.told != self.marked or target.again, f'told twice: {where}'
+        where = f'{self.now}: {target} for {self.marked}'
+        allowed = target.notified != self.marked or target.again
+        assert allowed, f'signalled twice: {where}'
         if self.settings.handler_check == 'enforce' and (
                 self.settings.signal.name not in ENDING
         ):
@@ -600,7 +605,7 @@ class Simulation:
         self.check_seen(where)
 
     def check_seen(self, where: str) -> None:
-        """Check that the last poll saw what is delivered now, or a newer version."""
+        """Check that the last poll saw the version that is delivered now."""
         late = self.ledger is not None and self.ledger.attempt.late
         assert late or self.marked == self.seen, f'not seen by the last poll: {where}'
 
@@ -614,7 +619,7 @@ class Simulation:
     def run_command(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
         """Start --validate, --verify or an action."""
         assert self.command is None, 'two commands at once'
-        self.args = ''
+        self.answer = ''
         name = command[0]
         verifies = command == self.settings.verify
         pid = int(additions.get('POLLRELOAD_PID', '0')) if verifies else 0
@@ -629,7 +634,7 @@ class Simulation:
         """Check the environment of a command: its version, and what changed."""
         found = additions['POLLRELOAD_FINGERPRINT']
         late = self.ledger is not None and self.ledger.attempt.late
-        assert late or content_of(found) == self.seen, f'not seen: {additions}'
+        assert late or version_of(found) == self.seen, f'not seen: {additions}'
         if additions['POLLRELOAD_PREVIOUS'] not in ('', found):
             assert additions['POLLRELOAD_CHANGED'], f'nothing changed: {additions}'
 
@@ -638,61 +643,61 @@ class Simulation:
         return [*(each[0] for each in self.settings.exec), *self.settings.url]
 
     def act(self, name: str) -> str:
-        """Begin an action, and check that it is its turn."""
+        """Start an action, and check that it is its turn."""
         index = self.actions().index(name)
         how, self.spoilt = (*self.spoilt[:1], 'good')[0], self.spoilt[1:]
         self.check_act(index)
-        told, count = self.acting
-        if index == 0 or told != self.marked:
+        version, count = self.acting
+        if index == 0 or version != self.marked:
             count = 0
-        self.acting, self.anew = (self.marked, count), False
+        self.acting, self.from_first = (self.marked, count), False
         self.begin()
-        act = Act(self.now, index, self.marked, self.content)
+        act = Act(self.now, index, self.marked, self.version)
         if how == 'absent':
             self.acts = (*self.acts, act._replace(how=how))
             return f'{name}: no such file or directory'
         self.acts = (*self.acts, act)
         takes = math.inf if how == 'hang' else self.takes
-        # How it will go is known to the world alone, until then.
+        # pollreload learns how it ends only when it has ended.
         self.command = f'{how} {name}', 0, self.now + takes
         return ''
 
     def begin(self) -> None:
-        """Note what there was when a version was delivered first."""
-        if self.telling[0] != self.marked:
-            self.telling = self.marked, self.turns
+        """Note how often the files had changed when this version was first notified."""
+        if self.delivering[0] != self.marked:
+            self.delivering = self.marked, self.turns
 
     def check_act(self, index: int) -> None:
-        """Check that an action may be begun now."""
-        told, count = self.acting
+        """Check that an action may start now."""
+        version, count = self.acting
         where = f'{self.now}: action {index} of {self.marked} after {self.acting}'
         assert self.ledger is not None, f'without a mark: {where}'
         assert not self.ledger.version.delivered, f'without a mark: {where}'
         assert self.ledger.version.state == 'due', f'not settled: {where}'
         self.check_seen(where)
-        turns = {count} if told == self.marked else set()
-        if told != self.marked or self.anew:
+        turns = {count} if version == self.marked else set()
+        if version != self.marked or self.from_first:
             turns.add(0)
         assert index in turns, f'out of turn: {where}'
         if signals(self.settings):
-            self.check_told(where)
+            self.check_notified(where)
 
-    def check_told(self, where: str) -> None:
-        """Check that every target has the content that is acted upon."""
+    def check_notified(self, where: str) -> None:
+        """Check that every target has the version that the action is for."""
         for process in self.choice().targets:
             target = self.targets[process.pid]
             if not target.blind and self.marked != 'unreadable':
-                had = self.marked in (target.told, target.has)
-                assert had, f'before {target} was told: {where}'
+                had = self.marked in (target.notified, target.has)
+                assert had, f'before {target} was notified: {where}'
 
     def acted(self, how: str) -> None:
-        """Note how the action that was begun last went."""
+        """Record how the action that was started last ended."""
         self.acts = (*self.acts[:-1], self.acts[-1]._replace(how=how))
-        told, count = self.acting
-        self.acting = told, count + (how == 'good')
+        version, count = self.acting
+        self.acting = version, count + (how == 'good')
 
     def ran(self) -> int | None:
-        """Return the exit status of the command, None while it runs."""
+        """Return the exit status of the command, or None while it runs."""
         assert self.command is not None, 'no command runs'
         name, pid, end = self.command
         if self.now < end:
@@ -703,7 +708,7 @@ class Simulation:
             self.acted(how)
             if self.acts[-1].number < len(self.settings.exec):
                 return {'good': 0, 'die': -9}.get(how, 1)
-            self.args = 'answered 200' if how == 'good' else 'answered 500'
+            self.answer = 'answered 200' if how == 'good' else 'answered 500'
             return int(how != 'good')
         target = self.targets.get(pid)
         if name == 'validate':
@@ -721,18 +726,18 @@ class Simulation:
             self.acted(self.command[0].partition(' ')[0])
         self.command = None
 
-    def said(self) -> str:
-        """Return the outcome of a request; commands print nothing."""
-        return self.args
+    def output(self) -> str:
+        """Return the outcome of a request; commands print nothing here."""
+        return self.answer
 
     def save(self, state: State) -> bool:
         """Write the ledger."""
         self.ledger = state
-        self.marked = content_of(state.attempt.fingerprint)
+        self.marked = version_of(state.attempt.fingerprint)
         return True
 
     def say(self, event: str, message: str, /, **fields: object) -> None:
-        """Note an event, and check that it is true."""
+        """Record an event, and check that it is true."""
         if event == 'polled':
             return  # for -vv alone
         self.events = (*self.events, Event(self.now, event, message, fields))
@@ -742,7 +747,7 @@ class Simulation:
         if event in ('delivered', 'failed', 'verified') and pid is None:
             true = self.is_acted(event, fields)
             if event == 'failed' and {*fields}.isdisjoint(('exec', 'url')):
-                # --verify disagreed, or something else was there for a moment.
+                # --verify failed, or the files were different for a moment.
                 self.forget()
         elif event == 'delivered' and self.settings.survive:
             successor = self.targets.get(int(str(fields.get('successor', 0))))
@@ -760,27 +765,27 @@ class Simulation:
             if target is not None:
                 self.alter(target.pid, again=True)
         elif event == 'changed' and reason is None:
-            if content_of(str(fields['fingerprint'])) != self.telling[0]:
-                # What was delivered before is delivered again if it comes back.
+            if version_of(str(fields['fingerprint'])) != self.delivering[0]:
+                # A version that was delivered before is delivered again if it returns.
                 self.forget()
         elif event == 'changed' and reason == 'restarted':
-            # In doubt, one reload too many.
+            # In doubt, pollreload signals once more than necessary.
             self.forget()
         elif event == 'held':
             true = self.is_held(reason)
         assert true, f'not true at {self.now}: {event}: {message}; {target}'
 
     def forget(self) -> None:
-        """Have every target notified again."""
+        """Allow every target to be signalled again for the version that it has."""
         self.targets = {
             pid: each._replace(again=True) for pid, each in self.targets.items()
         }
-        self.anew, self.telling = True, ('', 0)
+        self.from_first, self.delivering = True, ('', 0)
 
     def is_acted(self, event: str, fields: Mapping[str, object]) -> bool:
-        """Return whether an event of an action, or of all there is, is true."""
+        """Return whether an event about an action, or about all of them, is true."""
         if fields.get('reason') == 'changed meanwhile':
-            return self.telling[1] != self.turns
+            return self.delivering[1] != self.turns
         act, name = self.acts[-1], fields.get('exec', fields.get('url'))
         shown = [
             *(each[0] for each in self.settings.exec), *map(bare, self.settings.url),
@@ -793,13 +798,13 @@ class Simulation:
         return name == shown[act.number] and good == (event == 'delivered')
 
     def is_delivered(self, target: Target | None) -> bool:
-        """Return whether a target took the signal, and did what it should."""
+        """Return whether a target took the signal, and ended if it should."""
         if self.settings.signal.name in ENDING:
             return target is None
         return target is not None and not target.pending and target.at > 0
 
     def is_verified(self, target: Target) -> bool:
-        """Return whether what was asked for to verify was seen after the signal."""
+        """Return whether the requested verification succeeded after the signal."""
         if self.settings.verify and self.verified.get(target.pid, 0.0) < target.at:
             return False
         since = int(target.at * TICKS)
@@ -809,7 +814,7 @@ class Simulation:
         )
 
     def has_failed(self, pid: int, reason: object) -> bool:
-        """Return whether a target failed for a reason."""
+        """Return whether a target failed for the reason that was logged."""
         target = self.targets.get(pid)
         if reason == 'died':
             return target is None
@@ -820,7 +825,7 @@ class Simulation:
         return True
 
     def is_held(self, reason: object) -> bool:
-        """Return whether there is such a reason to notify no process."""
+        """Return whether the reason that was logged for a hold is true."""
         if reason == 'still changing':
             last = self.settings.settle + self.settings.interval
             often = len(self.changes) > 1 and self.now - self.changes[-1] <= last
@@ -841,16 +846,16 @@ class Simulation:
             return any(it.pending for it in self.targets.values())
         return True
 
-    # What must come of it in the end.
+    # What must be true in the end.
 
-    def resting(self) -> bool:
-        """Return whether all is done and nothing is under way."""
-        content = self.state.version
-        return content.state == 'current' and not self.state.stage and not self.hung
+    def idle(self) -> bool:
+        """Return whether the version is delivered and nothing is under way."""
+        version = self.state.version
+        return version.state == 'current' and not self.state.stage and not self.hung
 
-    def settle_down(self) -> None:
-        """Give the world all it takes, and check that its content is delivered then."""
-        self.put(self.content)
+    def converge(self) -> None:
+        """Remove every obstacle, and check that the current version is delivered."""
+        self.put(self.version)
         self.invalid_until = self.unverified_until = self.hangs_until = 0.0
         self.spoilt = ()
         self.make_ready()
@@ -858,20 +863,20 @@ class Simulation:
             self.start()
         for pid in self.rivals():
             self.end(pid)
-        self.rest()
+        self.wait_until_idle()
         if self.state.hold.startswith('breaker'):
-            self.ask()
-            self.rest()
+            self.send_hup()
+            self.wait_until_idle()
         if self.state.hold.startswith('limit'):
             self.put('last')
-            self.rest()
+            self.wait_until_idle()
         if self.state.hold == 'no target':
             self.start()
-            self.rest()
-        assert self.resting(), f'not done in the end: {self.state}'
-        assert self.seen == self.content
+            self.wait_until_idle()
+        assert self.idle(), f'not delivered in the end: {self.state}'
+        assert self.seen == self.version
         if not signals(self.settings):
-            self.check_acted(self.content)
+            self.check_acted(self.version)
             return
         for process in self.choice().targets:
             target = self.targets[process.pid]
@@ -879,14 +884,14 @@ class Simulation:
                     target.ppid in self.targets or self.settings.signal.name in ENDING
             ):
                 continue  # another was the newest when this version was delivered
-            if not self.settings.survive and target.told == self.content:
-                continue  # it was delivered, and no one looked
-            assert target.has == self.content or target.blind, f'not told: {target}'
+            if not self.settings.survive and target.notified == self.version:
+                continue  # with --survive 0 that is all that was asked for
+            assert target.has == self.version or target.blind, f'outdated: {target}'
 
-    def rest(self, seconds: float = 300.0) -> None:
-        """Let time pass until all is done and a poll saw what is there now."""
+    def wait_until_idle(self, seconds: float = 300.0) -> None:
+        """Let time pass until all is done and a poll has read the current version."""
         began = self.now
         while self.now < began + seconds and not (
-                self.resting() and self.state.version.read_at > began
+                self.idle() and self.state.version.read_at > began
         ):
             self.run(self.settings.interval)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation
 
-# Short times, so that a few symbols go through all that there is.
+# Short times, so that a few symbols reach every state.
 WATCH = Settings(
     paths=('/c',), process='app', interval=2.0, settle=1.0, empty_grace=3.0,
     survive=1.0, command_timeout=2.0,
@@ -14,8 +14,8 @@ WATCH = Settings(
 PAUSE = 1.3  # s after each symbol: less than a poll, more than --settle
 
 SYMBOLS: dict[str, Callable[[Simulation], object]] = {
-    'content A': lambda world: world.put('A'),
-    'content B': lambda world: world.put('B'),
+    'version A': lambda world: world.put('A'),
+    'version B': lambda world: world.put('B'),
     'empty': lambda world: world.put('empty'),
     'unreadable': lambda world: world.hide(),
     'torn': lambda world: world.put('torn'),
@@ -29,8 +29,8 @@ SYMBOLS: dict[str, Callable[[Simulation], object]] = {
     'no handler': lambda world: world.alter_root(disposition='default'),
     'invalid': lambda world: world.refuse_for(validate=5.0),
     'unverified': lambda world: world.refuse_for(verify=5.0),
-    'run again': lambda world: world.crash(keep=True),
-    'run anew': lambda world: world.crash(keep=False),
+    'run with ledger': lambda world: world.crash(keep=True),
+    'run without ledger': lambda world: world.crash(keep=False),
     'time passes': lambda world: world.run(14.0),
 }
 
@@ -41,24 +41,24 @@ GENERATIONS: dict[str, Callable[[Simulation], object]] = {
     'retired': lambda world: world.retire(),
     'renamed': lambda world: world.rename(),
     **{name: SYMBOLS[name] for name in (
-        'content A', 'content B', 'restarted', 'dies of it', 'no handler', 'absent',
-        'present', 'run again', 'run anew', 'time passes',
+        'version A', 'version B', 'restarted', 'dies of it', 'no handler', 'absent',
+        'present', 'run with ledger', 'run without ledger', 'time passes',
     )},
 }
-COMMANDS = ('invalid', 'unverified')  # of no effect without --validate, --verify
+COMMANDS = ('invalid', 'unverified')  # no effect without --validate, --verify
 
 
 def walk(
         world: Simulation, names: Sequence[str], length: int,
         symbols: Mapping[str, Callable[[Simulation], object]] = SYMBOLS,
 ) -> int:
-    """Walk through every history that goes on from here; return how many there are.
+    """Walk through every history that continues from here; return their number.
 
-    Each world is a value that is copied where histories part, so that what they
-    have in common is played once; symbols that make the same of it are too.
-    Whatever is wrong names its history.
+    Each world is copied at each branch, so that a common beginning is played once.
+    Symbols that lead to equal worlds share one walk. A failed assertion names its
+    history.
     """
-    world.copy().settle_down()
+    world.copy().converge()
     if not length:
         return 1
     walked = 1

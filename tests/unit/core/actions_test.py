@@ -1,4 +1,4 @@
-"""What is done besides a signal: in which order, how often, and what becomes of it."""
+"""Actions besides the signal (--exec, --url): their order, retries and outcome."""
 from __future__ import annotations
 
 import itertools
@@ -26,33 +26,28 @@ ALL = [0, 1, 2]
 
 
 def world_of(watch: Settings = WATCH, targets: int = 0, **changes: Any) -> Simulation:
-    """Return a world in which pollreload runs for a while, and A is done."""
+    """Return a world in which version A is delivered and pollreload has run a while."""
     world = Simulation(watch._replace(**changes), targets=targets)
     world.run(20.0)
     world.acts, world.events = (), ()
     return world
 
 
-def said(world: Simulation, *events: str) -> list[str]:
-    """Return the messages of some events."""
-    return [it.message for it in world.events if it.event in events]
+def succeeded(world: Simulation, version: str = 'B') -> list[int]:
+    """Return the numbers of the actions that succeeded for a version, in order."""
+    return [it.number for it in world.acts if (it.version, it.how) == (version, 'good')]
 
 
-def done(world: Simulation, told: str = 'B') -> list[int]:
-    """Return which actions succeeded for a content, in turn."""
-    return [it.number for it in world.acts if (it.told, it.how) == (told, 'good')]
+def started(world: Simulation, version: str = 'B') -> list[tuple[int, str]]:
+    """Return the actions that were started for a version, and how each ended."""
+    return [(it.number, it.how) for it in world.acts if it.version == version]
 
 
-def begun(world: Simulation, told: str = 'B') -> list[tuple[int, str]]:
-    """Return which actions were begun for a content, in turn, and how each went."""
-    return [(it.number, it.how) for it in world.acts if it.told == told]
+# Order and retries
 
 
-# In turn
-
-
-def test_commands_come_first_and_each_in_the_order_given():
-    """Each is done once for a content, one after the other."""
+def test_commands_run_first_and_then_requests_each_in_the_order_given():
+    """Each runs once for a version, one after the other."""
     watch = WATCH._replace(
         exec=(('b',), ('a',)), url=('http://host/2', 'http://host/1'),
     )
@@ -61,8 +56,8 @@ def test_commands_come_first_and_each_in_the_order_given():
     world.put('B')
     world.run(60.0)
 
-    assert begun(world) == [(number, 'good') for number in range(4)]
-    assert said(world, 'delivered') == [
+    assert started(world) == [(number, 'good') for number in range(4)]
+    assert world.messages('delivered') == [
         '--exec b succeeded; reload not verified',
         '--exec a succeeded; reload not verified',
         'POST http://host/2 answered 200; reload not verified',
@@ -73,7 +68,7 @@ def test_commands_come_first_and_each_in_the_order_given():
     assert min(b - a for a, b in itertools.pairwise(starts)) >= world.takes
 
 
-@pytest.mark.parametrize(('how', 'number', 'words'), [
+@pytest.mark.parametrize(('how', 'number', 'message'), [
     pytest.param('fail', 1, '--exec two failed (exit status 1)', id='exec fails'),
     pytest.param('die', 1, '--exec two failed (ended by signal 9)', id='exec dies'),
     pytest.param(
@@ -82,7 +77,7 @@ def test_commands_come_first_and_each_in_the_order_given():
     ),
     pytest.param(
         'absent', 1, 'cannot begin --exec two: two: no such file or directory',
-        id='exec cannot be begun',
+        id='exec cannot be started',
     ),
     pytest.param('fail', 2, 'POST http://host/3 answered 500', id='url fails'),
     pytest.param('die', 2, 'POST http://host/3 answered 500', id='url dies'),
@@ -93,11 +88,12 @@ def test_commands_come_first_and_each_in_the_order_given():
     pytest.param(
         'absent', 2,
         'cannot begin POST http://host/3: http://host/3: no such file or directory',
-        id='url cannot be begun',
+        id='url cannot be started',
     ),
 ])
-def test_the_first_failure_stops_the_rest_and_is_where_it_goes_on(how, number, words):
-    """What has succeeded for a content is not repeated, whatever fails after it."""
+def test_retry_begins_with_the_action_that_failed(how, number, message):
+    """Actions that succeeded for a version are not repeated, whatever fails after them.
+    """
     world = world_of()
 
     world.put('B')
@@ -106,14 +102,14 @@ def test_the_first_failure_stops_the_rest_and_is_where_it_goes_on(how, number, w
 
     before = [(each, 'good') for each in range(number)]
     after = [(each, 'good') for each in range(number, 3)]
-    assert begun(world) == [*before, (number, how), (number, how), *after]
-    # The second is the same failure: it is not worth another line.
-    assert said(world, 'failed') == [words]
+    assert started(world) == [*before, (number, how), (number, how), *after]
+    # The second failure is the same, so it is not logged again.
+    assert world.messages('failed') == [message]
     assert (world.state.version.delivered, world.state.hold) == ('=B', '')
 
 
-def test_the_fields_of_a_failure_say_which_it_was():
-    """For who reads JSON: the reason, and the program or the URL."""
+def test_fields_of_an_event_name_the_program_or_the_url():
+    """A reader of the JSON log sees the reason, and the program or the URL."""
     world = world_of()
 
     world.put('B')
@@ -128,8 +124,8 @@ def test_the_fields_of_a_failure_say_which_it_was():
     ]
 
 
-def test_tries_are_later_and_later():
-    """The wait doubles up to 60 s; what fails for ever is tried for ever."""
+def test_action_that_keeps_failing_is_retried_with_a_growing_backoff():
+    """The wait doubles up to 60 s, and the retries never stop."""
     world = world_of()
 
     world.put('B')
@@ -143,8 +139,8 @@ def test_tries_are_later_and_later():
     assert world.state.version.state == 'due'
 
 
-def test_what_succeeded_has_the_next_one_begin_afresh():
-    """However often it had failed before: those are not failures in a row."""
+def test_success_resets_the_backoff_of_the_next_action():
+    """Only failures in a row make the wait longer."""
     world = world_of()
 
     world.put('B')
@@ -156,18 +152,18 @@ def test_what_succeeded_has_the_next_one_begin_afresh():
     assert waits == pytest.approx([0.75, 1.5, 3, 6, 12, 0, 0.75])
 
 
-def test_a_failure_that_lasts_is_said_hourly():
-    """Once, then each hour, as a hold is."""
+def test_lasting_failure_is_logged_once_an_hour():
+    """Like a hold: at first, and then each hour."""
     world = world_of()
 
     world.put('B')
     world.spoil(*('fail',) * 9999)
     world.run(2.5 * 3600.0)
 
-    assert len(said(world, 'failed')) == 3
+    assert len(world.messages('failed')) == 3
 
 
-def test_hup_tries_again_at_once():
+def test_sighup_retries_at_once():
     """An operator need not wait for the backoff."""
     world = world_of()
     world.put('B')
@@ -175,14 +171,14 @@ def test_hup_tries_again_at_once():
     world.run(30.0)
     assert world.state.attempt.again - world.now > 10.0
 
-    world.ask()
+    world.send_hup()
     world.run(2.0)
 
-    assert (done(world), world.state.version.delivered) == (ALL, '=B')
+    assert (succeeded(world), world.state.version.delivered) == (ALL, '=B')
 
 
-def test_a_new_content_begins_anew_and_at_once():
-    """However often the last one failed, and whatever of it succeeded."""
+def test_new_version_starts_with_the_first_action_at_once():
+    """Neither the failures nor the successes of the old version count."""
     world = world_of()
     world.put('B')
     world.spoil('good', *('fail',) * 8)
@@ -192,12 +188,12 @@ def test_a_new_content_begins_anew_and_at_once():
     world.spoil()
     world.run(10.0)
 
-    assert (done(world, 'B'), done(world, 'C')) == ([0], ALL)
+    assert (succeeded(world, 'B'), succeeded(world, 'C')) == ([0], ALL)
     assert world.state.version.delivered == '=C'
 
 
-def test_a_content_that_comes_while_one_hangs_waits_for_its_end():
-    """What is under way is let end, or is ended in time; then the new one is told."""
+def test_new_version_waits_for_the_end_of_a_running_action():
+    """A hanging action is ended at its timeout; then the new version is delivered."""
     world = world_of()
     world.put('B')
     world.spoil('good', 'good', 'hang')
@@ -207,15 +203,15 @@ def test_a_content_that_comes_while_one_hangs_waits_for_its_end():
     world.put('C')
     world.run(30.0)
 
-    assert begun(world, 'B') == [(0, 'good'), (1, 'good'), (2, 'hang')]
-    assert done(world, 'C') == ALL
+    assert started(world, 'B') == [(0, 'good'), (1, 'good'), (2, 'hang')]
+    assert succeeded(world, 'C') == ALL
     assert world.acts[3].at == pytest.approx(world.acts[2].at + 10.0, abs=0.2)
 
 
-def test_a_content_that_is_half_done_and_comes_back_goes_on():
-    """C came and went before it settled, so B is still the one that was begun.
+def test_version_that_returns_before_another_settled_is_continued():
+    """C disappeared before it settled, so the attempt for B goes on.
 
-    Then all is done once more, for the first may have read what was there then.
+    Then all actions run once more, because the first ones may have read C.
     """
     world = world_of(settle=4.0)
     world.put('B')
@@ -229,16 +225,16 @@ def test_a_content_that_is_half_done_and_comes_back_goes_on():
     world.put('B')
     world.run(30.0)
 
-    assert done(world) == ALL * 2
-    assert begun(world)[1:4] == [(1, 'fail')] * 3
-    assert begun(world, 'C') == []
+    assert succeeded(world) == ALL * 2
+    assert started(world)[1:4] == [(1, 'fail')] * 3
+    assert started(world, 'C') == []
 
 
-def test_nothing_is_done_before_it_has_settled():
-    """Nor while it changes, nor where nothing can be read."""
+def test_no_action_runs_before_the_version_has_settled():
+    """Nor while the files keep changing, nor while they cannot be read."""
     world = world_of(settle=3.0)
 
-    world.put('B', restless=True)
+    world.put('B', changing=True)
     world.run(100.0)
     world.hide()
     world.run(100.0)
@@ -246,8 +242,8 @@ def test_nothing_is_done_before_it_has_settled():
     assert not world.acts
 
 
-def test_nothing_is_done_before_it_is_valid():
-    """--validate agrees first, once for a content, however often actions fail."""
+def test_no_action_runs_before_validation_succeeded():
+    """--validate succeeds once for a version, however often the actions fail."""
     world = world_of(validate=('validate',))
     validated: list[float] = []
     run = world.world.run
@@ -270,11 +266,11 @@ def test_nothing_is_done_before_it_is_valid():
     assert refused > 1
     assert world.acts[0].at > world.invalid_until
     assert len([at for at in validated if at >= world.invalid_until]) == 1
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
 
 
-def test_splay_is_waited_for_once():
-    """Before the first, not between."""
+def test_splay_is_waited_for_before_the_first_action_only():
+    """There is no further wait between the actions."""
     world = world_of(splay=30.0)
     changed = world.now
 
@@ -283,11 +279,11 @@ def test_splay_is_waited_for_once():
 
     assert world.acts[0].at >= changed + 30.0
     assert world.acts[-1].at - world.acts[0].at < 2.0
-    assert said(world, 'held') == []
+    assert world.messages('held') == []
 
 
-def test_what_was_done_is_the_outcome():
-    """And whoever started since the first began may have read something else."""
+def test_outcome_is_done_if_an_action_ran_and_else_needless():
+    """A process that started since the first action may have read another version."""
     world = world_of()
     world.put('B')
     world.run(30.0)
@@ -306,8 +302,8 @@ def test_what_was_done_is_the_outcome():
 # The mark
 
 
-def test_nothing_is_done_without_a_mark():
-    """Where the ledger cannot be written, that is held, and what was done still is."""
+def test_no_action_runs_if_the_ledger_cannot_be_written():
+    """The delivery is held, and the memory keeps the version that was delivered."""
     world = world_of()
     world.world = world.world._replace(save=lambda state: False)
 
@@ -315,13 +311,15 @@ def test_nothing_is_done_without_a_mark():
     world.run(60.0)
 
     assert not world.acts
-    assert said(world, 'held') == ['the ledger cannot be written, so nothing is done']
+    [line] = world.messages('held')
+    assert line == 'the ledger cannot be written, so nothing is done'
     assert world.state.version.delivered == '=A'
     assert world.state.attempt.acted_at == 0.0
 
 
-def test_a_content_that_is_there_again_is_told_again():
-    """Rule 2: B failed half way, so who was told of it may have half of it."""
+def test_version_that_returns_after_a_partial_delivery_is_delivered_again():
+    """Rule 2: B was delivered in part, so whatever reads the files may have half of B.
+    """
     world = world_of()
     world.put('B')
     world.spoil('good', *('fail',) * 9)
@@ -331,12 +329,12 @@ def test_a_content_that_is_there_again_is_told_again():
     world.spoil()
     world.run(30.0)
 
-    assert done(world, 'A') == ALL
+    assert succeeded(world, 'A') == ALL
     assert world.state.version.delivered == '=A'
 
 
-def test_what_failed_before_anything_was_begun_leaves_a_mark_too():
-    """A program that is not there: that nothing came of it is only our word."""
+def test_action_that_cannot_be_started_leaves_a_mark_too():
+    """Only the error says that nothing happened, and that is no proof."""
     world = world_of()
     world.put('B')
     world.spoil(*('absent',) * 9)
@@ -346,14 +344,14 @@ def test_what_failed_before_anything_was_begun_leaves_a_mark_too():
     world.spoil()
     world.run(30.0)
 
-    assert done(world, 'A') == ALL
+    assert succeeded(world, 'A') == ALL
 
 
 # Beside a signal
 
 
-def test_it_comes_after_every_target_was_delivered_to():
-    """With --select roots, say; and after --survive."""
+def test_actions_run_after_the_signal_was_delivered_to_every_target():
+    """Here with --select roots, and after --survive."""
     world = world_of(BOTH, targets=2, select='roots')
 
     world.put('B')
@@ -362,11 +360,11 @@ def test_it_comes_after_every_target_was_delivered_to():
     order = [it.event for it in world.events]
     assert order == ['changed', *['signalled'] * 2, *['delivered'] * 5]
     assert world.acts[0].at >= world.sent[-1].at + 1.0
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
 
 
-def test_a_target_that_fails_keeps_it_back_and_is_not_told_again_for_it():
-    """Nothing is begun while one is not done; then each once, and no further signal."""
+def test_failed_target_delays_the_actions_and_an_action_repeats_no_signal():
+    """No action runs before every target has the version; no retry sends a signal."""
     world = world_of(BOTH, targets=2, select='roots')
     world.alter_root(refuses=True)
     world.put('B')
@@ -378,11 +376,12 @@ def test_a_target_that_fails_keeps_it_back_and_is_not_told_again_for_it():
     world.run(300.0)
 
     assert [it.pid for it in world.sent] == [101, 102]
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
 
 
-def test_it_comes_after_every_target_is_verified():
-    """With a process, --verify is asked right after the signal, and not again."""
+def test_actions_run_after_every_target_is_verified():
+    """If there is a target, --verify runs after the signal, and not after the actions.
+    """
     world = world_of(BOTH, targets=1, verify=('verify',), command_timeout=3.0)
     world.put('B')
     world.refuse_for(verify=8.0)
@@ -395,32 +394,33 @@ def test_it_comes_after_every_target_is_verified():
     ]
     assert world.acts[0].at >= world.verified[101]
     assert world.verified.keys() == {101}
-    assert 'reload not verified' in said(world, 'delivered')[-1]
+    assert 'reload not verified' in world.messages('delivered')[-1]
 
 
-def test_who_starts_meanwhile_is_told_first():
-    """A target that is new when a failed one is tried again; the others are kept."""
+def test_new_target_is_signalled_before_the_retry():
+    """It starts while a failed action waits; actions that succeeded are not repeated.
+    """
     world = world_of(BOTH, targets=1, min_uptime=0.0)
     world.put('B')
     world.spoil('good', *('fail',) * 4)
     world.run(8.0)
-    assert done(world) == [0]
+    assert succeeded(world) == [0]
 
     world.end_all()
     world.run(20.0)
-    assert done(world) == [0]
+    assert succeeded(world) == [0]
     world.start()
     world.alter_root(started=95_000, has='A', first='A')
     world.spoil()
     world.run(60.0)
 
     assert [it.pid for it in world.sent] == [101, 102]
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
     assert world.acts[-1].at > world.sent[-1].at
 
 
-def test_who_has_read_it_already_need_not_be_told_for_it():
-    """Rule 8: no signal is needed, and what is to be done besides is done."""
+def test_actions_run_if_the_target_started_late_enough_to_need_no_signal():
+    """Rule 8 spares the signal, and only the signal."""
     world = world_of(BOTH, targets=1)
     world.end_all()
     world.put('B')
@@ -432,41 +432,43 @@ def test_who_has_read_it_already_need_not_be_told_for_it():
     assert world.sent == ()
     assert [it.fields.get('reason') for it in world.events if it.event == 'baseline'] \
         == ['needless']
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
 
 
-def test_what_ends_need_not_be_there_again():
-    """--signal TERM --exec 'start it': its end is the delivery; the rest follows."""
+def test_actions_run_after_a_signal_that_ended_its_target():
+    """As in --signal TERM --exec 'start it': the exit is the delivery."""
     world = world_of(BOTH, targets=1, signal=Signal(15, 'SIGTERM'))
 
     world.put('B')
     world.run(60.0)
 
     assert len(world.sent) == 1
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
     assert world.state.version.delivered == '=B'
 
 
 # At the start
 
 
-@pytest.mark.parametrize(('on_start', 'times', 'words'), [
+@pytest.mark.parametrize(('on_start', 'times', 'message'), [
     ('auto', 1, 'the version in use is unknown'), ('always', 1, '--on-start always'),
     ('never', 0, ''),
 ])
-def test_without_a_process_and_a_memory_it_is_done_once(on_start, times, words):
-    """auto: nobody can be asked how old it is, and in doubt it is told."""
+def test_actions_run_once_at_the_start_without_a_target_and_a_ledger(
+        on_start, times, message,
+):
+    """auto: the age of no process can be compared, so in doubt the actions run."""
     world = Simulation(WATCH._replace(on_start=on_start), targets=0)
 
     world.run(60.0)
 
-    assert words in said(world, 'baseline')[0]
-    assert done(world, 'A') == ALL * times
+    assert message in world.messages('baseline')[0]
+    assert succeeded(world, 'A') == ALL * times
     assert world.state.version.delivered == '=A'
 
 
-def test_with_a_process_that_is_newer_nothing_is_done_at_the_start():
-    """auto: as it is for a signal alone."""
+def test_no_action_runs_at_the_start_if_the_target_is_newer():
+    """auto: the same decision as for a signal alone."""
     world = Simulation(BOTH, targets=1)
 
     world.run(60.0)
@@ -474,8 +476,8 @@ def test_with_a_process_that_is_newer_nothing_is_done_at_the_start():
     assert not world.acts
 
 
-def test_what_could_not_be_read_for_a_moment_is_not_told_again():
-    """Rule 4: back with the same bytes, nobody is told."""
+def test_version_that_was_unreadable_for_a_while_causes_no_action():
+    """Rule 4: the same bytes afterwards are no change."""
     world = world_of()
     world.hide()
     world.run(60.0)
@@ -486,8 +488,9 @@ def test_what_could_not_be_read_for_a_moment_is_not_told_again():
     assert not world.acts
 
 
-def test_a_member_that_cannot_be_read_is_told_once():
-    """Rule 4: after 30 s that is the content, until it can be read again."""
+def test_member_that_stays_unreadable_is_a_version_of_its_own():
+    """Rule 4: from 30 s on it is part of the fingerprint, until it is readable again.
+    """
     world = Simulation(WATCH, 'directory', targets=0)
     world.run(20.0)
     world.hide()
@@ -495,12 +498,12 @@ def test_a_member_that_cannot_be_read_is_told_once():
     world.put('A')
     world.run(60.0)
 
-    assert done(world, 'unreadable') == ALL
-    assert done(world, 'A') == ALL * 2
+    assert succeeded(world, 'unreadable') == ALL
+    assert succeeded(world, 'A') == ALL * 2
 
 
-def test_what_was_something_else_for_a_moment_is_told_again():
-    """Who was started meanwhile may have read that, and nobody can be asked."""
+def test_version_that_was_replaced_for_a_moment_is_delivered_again():
+    """A process may have started and read the other version, and none can be asked."""
     world = world_of()
     world.put('B')
     while world.state.version.state != 'settling':
@@ -509,70 +512,71 @@ def test_what_was_something_else_for_a_moment_is_told_again():
     world.put('A')
     world.run(60.0)
 
-    assert (done(world, 'A'), done(world, 'B')) == (ALL, [])
+    assert (succeeded(world, 'A'), succeeded(world, 'B')) == (ALL, [])
 
 
 # --verify
 
 
-def test_verify_comes_after_all_of_them():
-    """Without a process it is asked once, when all have succeeded; then it is done."""
+def test_verify_runs_after_the_last_action():
+    """Without a target it runs once all actions have succeeded, and ends the delivery.
+    """
     world = world_of(verify=('verify',))
     world.put('B')
     world.refuse_for(verify=2.8)
 
     world.run(60.0)
 
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
     assert [it.event for it in world.events] == [
         'changed', *['delivered'] * 3, 'verified',
     ]
-    assert said(world, 'verified') == ['reloaded after POST http://host/3']
-    assert 'not verified' not in ''.join(said(world, 'delivered'))
+    assert world.messages('verified') == ['reloaded after POST http://host/3']
+    assert 'not verified' not in ''.join(world.messages('delivered'))
 
 
-def test_verify_that_never_agrees_is_asked_three_times():
-    """All is repeated, three times in all; then it is held until something changes."""
+def test_actions_are_repeated_three_times_if_verify_keeps_failing():
+    """Then the version is held until the files change."""
     world = world_of(verify=('verify',), command_timeout=3.0)
     world.put('B')
     world.refuse_for(verify=math.inf)
     world.run(120.0)
-    world.ask()
+    world.send_hup()
     world.run(60.0)
 
-    assert done(world) == ALL * 3
-    assert said(world, 'failed') == [
+    assert succeeded(world) == ALL * 3
+    assert world.messages('failed') == [
         'every action succeeded, but 3 s later --verify verify does not agree',
     ] * 3
     assert [it.fields['reason'] for it in world.events if it.event == 'held'] == [
         'backoff', 'backoff', 'limit', 'limit',
     ]
-    assert said(world, 'held')[-1] == (
+    assert world.messages('held')[-1] == (
         'POST http://host/3 succeeded 3 times for this version, and --verify never '
         'agreed; held until the files change'
     )
     world.unverified_until = 0.0
     world.put('C')
     world.run(30.0)
-    assert done(world, 'C') == ALL
-    assert said(world, 'verified') == ['reloaded after POST http://host/3']
+    assert succeeded(world, 'C') == ALL
+    assert world.messages('verified') == ['reloaded after POST http://host/3']
 
 
-def test_verify_that_agrees_at_last_ends_it():
-    """The second time, say."""
+def test_verify_that_succeeds_after_a_repetition_ends_the_delivery():
+    """Here the second time."""
     world = world_of(verify=('verify',), command_timeout=3.0)
     world.put('B')
     world.refuse_for(verify=7.5)
 
     world.run(60.0)
 
-    assert done(world) == ALL * 2
-    assert len(said(world, 'verified')) == 1
+    assert succeeded(world) == ALL * 2
+    assert len(world.messages('verified')) == 1
     assert world.state.version.delivered == '=B'
 
 
-def test_verify_that_hangs_is_ended():
-    """After --command-timeout, as one that disagrees."""
+def test_verify_that_hangs_is_ended_and_counts_as_failed():
+    """It is ended after --command-timeout."""
     world = world_of(verify=('verify',), command_timeout=3.0)
     run = world.world.run
 
@@ -584,13 +588,13 @@ def test_verify_that_hangs_is_ended():
     world.put('B')
     world.run(9.0)
 
-    assert said(world, 'failed') == [
+    assert world.messages('failed') == [
         'every action succeeded, but 3 s later --verify verify does not agree',
     ]
 
 
-def test_verify_that_cannot_be_run_is_a_disagreement():
-    """It says why."""
+def test_verify_that_cannot_be_started_counts_as_failed():
+    """The line names the error."""
     world = world_of(verify=('verify',))
     run = world.world.run
 
@@ -603,7 +607,7 @@ def test_verify_that_cannot_be_run_is_a_disagreement():
     world.put('B')
     world.run(4.6)
 
-    assert said(world, 'failed') == [
+    assert world.messages('failed') == [
         'cannot run --verify: verify: no such file or directory',
     ]
     assert [dict(it.fields) for it in world.events if it.event == 'failed'] == [
@@ -611,19 +615,19 @@ def test_verify_that_cannot_be_run_is_a_disagreement():
     ]
 
 
-def test_what_verify_printed_last_is_shown():
-    """Its last lines are what a person needs to know."""
+def test_last_lines_of_verify_are_logged():
+    """They usually name the cause of the failure."""
     world = world_of(verify=('verify',), command_timeout=3.0)
-    world.world = world.world._replace(said=lambda: 'one\n\ntwo\n')
+    world.world = world.world._replace(output=lambda: 'one\n\ntwo\n')
     world.put('B')
     world.refuse_for(verify=math.inf)
     world.run(8.0)
 
-    assert said(world, 'failed')[0].endswith('does not agree: one | two')
+    assert world.messages('failed')[0].endswith('does not agree: one | two')
 
 
-def test_a_change_while_it_is_verified_voids_it():
-    """What agreed may have agreed to the old one: the new one begins with the first."""
+def test_change_during_the_verification_voids_it():
+    """It may have verified the old version, so all actions run for the new one."""
     world = world_of(verify=('verify',))
     world.put('B')
     while world.stage() != 'verify' or not world.command:
@@ -632,55 +636,55 @@ def test_a_change_while_it_is_verified_voids_it():
     world.put('C')
     world.run(60.0)
 
-    assert said(world, 'failed') == [
+    assert world.messages('failed') == [
         'the files changed while POST http://host/3 was being verified, which proves '
         'nothing about the new version',
     ]
-    assert (done(world, 'B'), done(world, 'C')) == (ALL, ALL)
-    assert len(said(world, 'verified')) == 1
+    assert (succeeded(world, 'B'), succeeded(world, 'C')) == (ALL, ALL)
+    assert len(world.messages('verified')) == 1
 
 
-def test_verified_waits_for_a_look_that_can_read():
-    """Nothing is verified of a content that nobody can see."""
+def test_verified_waits_for_a_poll_that_can_read_the_files():
+    """A version that cannot be read cannot be verified."""
     world = world_of(verify=('verify',))
     world.put('B')
     while world.stage() != 'verify' or not world.command:
         world.run(0.01)
     world.hide()
     world.run(30.0)
-    assert (world.stage(), said(world, 'verified')) == ('confirm', [])
+    assert (world.stage(), world.messages('verified')) == ('confirm', [])
 
     world.put('B')
     world.run(30.0)
 
-    assert said(world, 'verified') == ['reloaded after POST http://host/3']
+    assert world.messages('verified') == ['reloaded after POST http://host/3']
 
 
-# With the memory of another run
+# After a restart
 
 
 @pytest.mark.parametrize('seconds', [0.0, 0.1, 0.3, 0.4, 0.55, 0.6, 0.7, 0.8, 1.0])
-def test_a_run_goes_on_where_the_last_one_was(seconds):
-    """What succeeded is not repeated; what was under way is, for nobody saw its end."""
+def test_next_run_continues_where_the_last_one_stopped(seconds):
+    """Actions that succeeded are not repeated; one that was running is."""
     world = world_of()
     world.put('B')
     while world.state.version.state != 'due':
         world.run(0.05)
     world.run(seconds)
-    before = done(world)
+    before = succeeded(world)
     running = world.command is not None
 
     world.crash(keep=True)
     world.run(30.0)
 
-    assert done(world) == ALL
+    assert succeeded(world) == ALL
     assert len(world.acts) == 3 + running
-    assert begun(world)[:len(before)] == [(each, 'good') for each in before]
+    assert started(world)[:len(before)] == [(each, 'good') for each in before]
     assert world.state.version.delivered == '=B'
 
 
-def test_a_run_counts_on_what_the_last_one_counted():
-    """--verify disagreed three times over any number of runs, and it is held."""
+def test_failures_of_verify_are_counted_over_restarts():
+    """After three failures in any number of runs the version is held."""
     world = world_of(verify=('verify',), command_timeout=3.0)
     world.put('B')
     world.refuse_for(verify=math.inf)
@@ -691,12 +695,12 @@ def test_a_run_counts_on_what_the_last_one_counted():
         world.crash(keep=True)
         world.run(40.0)
 
-    assert done(world) == ALL * 3
+    assert succeeded(world) == ALL * 3
     assert world.state.hold == 'limit'
 
 
-def test_a_run_without_the_memory_begins_anew():
-    """Nothing is known of what was done."""
+def test_next_run_without_the_ledger_starts_with_the_first_action():
+    """It cannot know which actions succeeded."""
     world = world_of()
     world.put('B')
     world.spoil('good', 'hang')
@@ -705,12 +709,12 @@ def test_a_run_without_the_memory_begins_anew():
     world.crash(keep=False)
     world.run(30.0)
 
-    assert done(world) == [0, *ALL]
+    assert succeeded(world) == [0, *ALL]
 
 
 @pytest.mark.parametrize(('acted', 'how'), [(0, 'hang'), (1, 'fail'), (2, 'die')])
-def test_what_was_done_comes_back_from_the_ledger(acted, how):
-    """How many have succeeded, when the first began, and how often it was in vain."""
+def test_ledger_keeps_the_progress_of_the_actions(acted, how):
+    """How many have succeeded, when the first began, and how often verify failed."""
     world = world_of()
     world.put('B')
     world.spoil(*('good',) * acted, *(how,) * 99)
@@ -730,7 +734,10 @@ def test_what_was_done_comes_back_from_the_ledger(acted, how):
 
 
 def revived(state: State, here: ledger_format.Here = HERE, **changes: Any) -> State:
-    """Return a state as the next run reads it; changes: in what is kept of it."""
+    """Return a state as the next run loads it.
+
+    changes: entries of the attempt in the ledger; None removes one.
+    """
     kept: Any = json.loads(json.dumps(ledger_format.dump(state, HERE)))
     kept['attempt'].update(changes)
     for name in [name for name in changes if changes[name] is None]:
@@ -740,8 +747,8 @@ def revived(state: State, here: ledger_format.Here = HERE, **changes: Any) -> St
     return back
 
 
-def test_after_a_boot_nothing_is_known_of_it():
-    """It may all have been started anew: the content is told from the first."""
+def test_progress_is_forgotten_after_a_boot():
+    """Everything may have been started again, so the first action runs again."""
     state = State(world_of().state.version, Attempt('=B', acted=2, acted_at=7.0))
 
     back = revived(state, HERE._replace(boot='another'))
@@ -750,27 +757,27 @@ def test_after_a_boot_nothing_is_known_of_it():
 
 
 @pytest.mark.parametrize('acted', [3, 4, 2**40])
-def test_a_ledger_of_more_than_there_is(acted):
-    """Nothing is left to be done, and nothing ends the watch."""
+def test_ledger_may_count_more_actions_than_are_configured(acted):
+    """Nothing is left to do, and the watch goes on."""
     world = world_of()
     world.put('B')
     world.spoil(*('fail',) * 9)
     world.run(8.0)
     world.state = revived(world.state, acted=acted)
-    # What the world thinks of it is not to the point.
+    # The simulation does not know of this change to the ledger.
     world.acting = 'B', 3
 
     world.run(60.0)
 
     assert world.state.version.delivered == '=B'
-    assert done(world) == []
+    assert succeeded(world) == []
 
 
-# What is said of them
+# Messages
 
 
-def test_nothing_secret_is_said():
-    """No argument of a command; of a URL neither who asks nor what follows '?'."""
+def test_no_secret_is_logged():
+    """Neither arguments of a command, nor user, password and query of a URL."""
     watch = WATCH._replace(
         exec=(('/bin/one', 'secret'),), url=(URL,), url_method='PUT',
         verify=('verify',),
@@ -791,15 +798,15 @@ def test_nothing_secret_is_said():
     assert 'secret' not in str([(it.message, it.fields) for it in world.events])
 
 
-def test_dry_run_says_what_is_left_undone():
-    """Each that is to be done yet, and none is begun."""
+def test_dry_run_logs_each_action_and_starts_none():
+    """Each action that is due has a line."""
     world = world_of()
     world.settings = world.settings._replace(dry_run=True)
     world.put('B')
     world.run(4.6)
 
     assert not world.acts
-    assert said(world, 'would') == [
+    assert world.messages('would') == [
         'do --exec one', 'do --exec two', 'do POST http://host/3',
     ]
     assert [dict(it.fields) for it in world.events if it.event == 'would'] == [
@@ -808,13 +815,13 @@ def test_dry_run_says_what_is_left_undone():
     assert world.state.version.state == 'due'
 
 
-def test_a_single_attempt_ends_where_only_time_can_help():
-    """What check waits for: an action, and --verify; not another try."""
+def test_check_waits_for_actions_and_verify_but_for_no_retry():
+    """step.awaited is empty when only a retry or another poll is left."""
     world = world_of(verify=('verify',))
     awaited = set()
     world.put('B')
     world.spoil('good', 'fail')
-    while done(world) != ALL or world.state.version.state != 'current':
+    while succeeded(world) != ALL or world.state.version.state != 'current':
         world.run(0.05)
         if world.state.version.state == 'due':
             awaited.add(step.awaited(world.state))
@@ -827,8 +834,8 @@ def test_a_single_attempt_ends_where_only_time_can_help():
 
 
 SYMBOLS: dict[str, Callable[[Simulation], object]] = {
-    'content A': lambda world: world.put('A'),
-    'content B': lambda world: world.put('B'),
+    'version A': lambda world: world.put('A'),
+    'version B': lambda world: world.put('B'),
     'unreadable': lambda world: world.hide(),
     'fails': lambda world: world.spoil('good', 'fail', 'fail'),
     'hangs': lambda world: world.spoil('hang'),
@@ -837,9 +844,9 @@ SYMBOLS: dict[str, Callable[[Simulation], object]] = {
     'absent': lambda world: world.end_all(),
     'restarted': lambda world: world.restart(),
     'refuses': lambda world: world.alter_root(refuses=True),
-    'run again': lambda world: world.crash(keep=True),
-    'run anew': lambda world: world.crash(keep=False),
-    'HUP': lambda world: world.ask(),
+    'run with ledger': lambda world: world.crash(keep=True),
+    'run without ledger': lambda world: world.crash(keep=False),
+    'HUP': lambda world: world.send_hup(),
     'time passes': lambda world: world.run(14.0),
 }
 TARGETS = ('absent', 'restarted', 'refuses')  # of no effect without a process
@@ -858,10 +865,10 @@ QUICK = Settings(
 def test_every_history(changes, length, capsys):
     """Whatever happens in whatever order, every rule of the simulation holds.
 
-    At each history: nothing is done for a content that has not settled or has no
-    mark; each in its turn, and none again for a content after it succeeded unless
-    --verify disagreed or the memory was lost; all that is said is true; and in
-    the end what is there is done.
+    At each history: no action runs for a version that has not settled or is not marked
+    in the ledger; actions run in order; none is repeated for a version unless --verify
+    failed or the ledger was lost; every logged event is true; and in the end the
+    current version is delivered.
     """
     watch = QUICK._replace(**changes)
     names = [
@@ -881,12 +888,12 @@ def test_every_history(changes, length, capsys):
 
 EVENTS: dict[str, Callable[[Simulation], object]] = {
     **SYMBOLS,
-    'content C': lambda world: world.put('C'),
+    'version C': lambda world: world.put('C'),
     'empty': lambda world: world.put('empty'),
     'gone': lambda world: world.put('gone'),
     'torn': lambda world: world.put('torn'),
     'invalid': lambda world: world.refuse_for(validate=7.0),
-    'look hangs': lambda world: world.hang(12.0),
+'poll hangs': lambda world: world.hang(12.0),
     'second': lambda world: world.start(),
     'target dies': lambda world: world.alter_root(dies=True),
     'stopped': lambda world: world.alter_root(stopped=True),
@@ -902,7 +909,7 @@ many = settings(
 
 @st.composite
 def watches(draw: st.DrawFn) -> Settings:
-    """Return the settings of any watch with something to do besides a signal."""
+    """Return the settings of any watch with an action."""
     commands = draw(st.sampled_from(((), (('one',),), (('one',), ('two',)))))
     urls: tuple[str, ...] = ('http://host/3', 'http://host/4')
     urls = urls[:draw(st.integers(0 if commands else 1, 2))]
@@ -922,15 +929,16 @@ def watches(draw: st.DrawFn) -> Settings:
 
 @many
 @given(watches(), st.sampled_from(('file', 'directory')), HISTORIES)
-def test_what_is_there_in_the_end_is_done(watch, layout, events):
-    """On the way the simulation checks what test_every_history does; then it rests."""
+def test_last_version_of_any_history_is_delivered(watch, layout, events):
+    """The simulation checks the same as in test_every_history; then the watch is idle.
+    """
     world = Simulation(watch, layout, targets=int(bool(watch.process)))
     world.run(3.0)
     for name, pause in events:
         EVENTS[name](world)
         world.run(pause)
 
-    world.settle_down()
+    world.converge()
 
     world.run(2 * watch.interval)
     before = len(world.events), world.acts, world.ledger

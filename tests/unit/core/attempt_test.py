@@ -1,4 +1,4 @@
-"""Who has been told of a content, and when it is tried again."""
+"""Which targets have been notified of a version, and when it is tried again."""
 from __future__ import annotations
 
 import pytest
@@ -25,12 +25,12 @@ def test_every_phase_of_a_target_has_events_and_can_be_reached():
     assert reached == {phase for phase, event in events if event == 'restarted'}
 
 
-def test_nothing_was_done_for_a_stranger():
-    """A target that was not told yet has an entry all the same."""
+def test_target_that_was_never_notified_has_an_entry():
+    """It is an entry without signals."""
     assert attempt.of(Attempt(), MASTER) == Target(MASTER)
 
 
-def test_a_target_is_known_by_pid_and_start_time():
+def test_target_is_identified_by_pid_and_start_time():
     """The same pid with another start time is another target."""
     known = Attempt(targets=(Target(MASTER, sends=2),))
 
@@ -38,8 +38,8 @@ def test_a_target_is_known_by_pid_and_start_time():
     assert attempt.of(known, MASTER._replace(comm='new')).sends == 2
 
 
-def test_an_entry_has_the_process_as_it_is_now():
-    """What is remembered is the entry; the process is the one that was found."""
+def test_entry_has_the_current_process():
+    """The entry is the recorded one; the process is the one that was found now."""
     renamed = MASTER._replace(comm='new')
 
     assert attempt.of(Attempt(targets=(Target(MASTER),)), renamed).process == renamed
@@ -54,8 +54,8 @@ def test_record_replaces_the_entry_of_a_target():
     assert sorted(known.targets) == [Target(MASTER, sends=1), Target(WORKER)]
 
 
-def test_unmarked_forgets_a_target_that_never_was_signalled():
-    """A signal that did not go out leaves no trace, but what went before does."""
+def test_unmarked_removes_a_target_that_was_never_signalled():
+    """A signal that was not sent leaves no trace; earlier signals of that target do."""
     known = Attempt(targets=(Target(MASTER, sends=1), Target(WORKER, sends=2)))
 
     known = attempt.unmarked(known, Target(MASTER))
@@ -85,16 +85,16 @@ def test_the_backoff_is(tries, jitter, seconds):
 
 
 @given(st.integers(0), st.floats(0.0, 1.0, exclude_max=True))
-def test_the_backoff_is_bounded(tries, jitter):
-    """It is never none, never over 60 s, and never shorter than the one before."""
+def test_backoff_is_bounded(tries, jitter):
+    """It is at least 0.5 s, at most 60 s, and never shorter than the one before."""
     seconds = attempt.backoff(tries, jitter)
 
     assert 0.5 <= seconds <= 60.0
     assert attempt.backoff(tries + 1, jitter) >= seconds
 
 
-def test_a_failure_is_tried_again_later_and_later():
-    """Each failure counts, and the next try waits longer."""
+def test_backoff_grows_with_each_failure():
+    """Each failure is counted, and makes the next wait longer."""
     first = attempt.failed(Attempt(), 100.0, 0.5)
     second = attempt.failed(first, 100.0, 0.5)
 
@@ -111,8 +111,8 @@ def test_a_failure_is_tried_again_later_and_later():
     (3, 'unknown', 'caught', False),
     (3, 'caught', 'unknown', True),
 ])
-def test_the_breaker(deaths, deadly, disposition, answer):
-    """Three deaths break, unless the next has a handler and the dead had none."""
+def test_breaker_opens_after_three_deaths(deaths, deadly, disposition, answer):
+    """It stays closed if the next target has a handler and the dead ones had none."""
     assert attempt.broken(deaths, deadly, disposition) is answer
 
 
@@ -134,13 +134,13 @@ TARGET = Target(Process(7, 1, 100, 'app'), since=5000, family=OLD)
         id='the target re-executed itself',
     ),
 ])
-def test_workers_are_replaced(family, yes):
-    """A new child proves a reload only if children do not come anyway."""
+def test_replaced_workers_prove_a_reload(family, yes):
+    """A new child is proof only if children do not come and go anyway."""
     assert attempt.renewed(TARGET, family) == yes
 
 
-def test_a_connection_that_ends_is_no_old_worker():
-    """PostgreSQL: most of its children live on, whatever clients come and go."""
+def test_child_that_serves_a_connection_is_no_replaced_worker():
+    """PostgreSQL: most children live on, whatever clients come and go."""
     served = (*OLD, (10, 4000, 'app: client'))
 
     assert not attempt.renewed(
@@ -148,7 +148,7 @@ def test_a_connection_that_ends_is_no_old_worker():
     )
 
 
-def test_a_first_worker_proves_a_reload():
+def test_first_worker_proves_a_reload():
     """There was none that could have been replaced (php-fpm, ondemand)."""
     alone = TARGET._replace(family=OLD[:1])
 

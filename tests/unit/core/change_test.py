@@ -1,4 +1,4 @@
-"""What a look says, and what follows from it."""
+"""The version: what a poll read, and what follows from it."""
 from __future__ import annotations
 
 import itertools
@@ -26,53 +26,53 @@ A, B, C = blob('A'), blob('B'), blob('C')
 
 
 def file(digest: bytes) -> Reading:
-    """Return the sight of a path that is a file."""
+    """Return the reading of a path that is a file."""
     return Reading('file', {'': digest}, {})
 
 
 def directory(
         files: Mapping[str, bytes], unreadable: Mapping[str, str] = {},
 ) -> Reading:
-    """Return the sight of a path that is a directory."""
+    """Return the reading of a path that is a directory."""
     return Reading('directory', files, unreadable)
 
 
 def glob(files: Mapping[str, bytes]) -> Reading:
-    """Return the sight of a path that is a glob."""
+    """Return the reading of a path that is a glob."""
     return Reading('glob', files, {})
 
 
 def missing(reason: str = 'permission denied') -> Reading:
-    """Return the sight of a path that cannot be read."""
+    """Return the reading of a path that cannot be read."""
     return Reading('', {}, {'': reason})
 
 
-def look(
+def poll(
         memory: Memory, now: float, *readings: Reading, settle: float = 1.0,
         grace: float = 30.0,
 ) -> tuple[Memory, Decision]:
-    """Return what follows from a look that takes no time."""
+    """Return the memory and the decision after a poll that takes no time."""
     return observe(memory, Snapshot(readings), now, now, settle, grace, fingerprint)
 
 
-def after(*looks: tuple[float, Reading]) -> Memory:
-    """Return the memory after looks at one path."""
+def after(*polls: tuple[float, Reading]) -> Memory:
+    """Return the memory after polls of one path."""
     memory = Memory()
-    for now, sight in looks:
-        memory, _ = look(memory, now, sight)
+    for now, reading in polls:
+        memory, _ = poll(memory, now, reading)
     return memory
 
 
-def test_every_state_has_an_answer_to_all_that_a_poll_can_see():
-    """No poll ends in a KeyError, whatever state it finds."""
-    sights = {saw for _, saw in change.TABLE}
+def test_table_has_an_entry_for_each_state_and_observation():
+    """No poll ends in a KeyError."""
+    observations = {saw for _, saw in change.TABLE}
     states = {state for state, _ in change.TABLE.values()}
 
     assert states == set(MEMORIES)
-    assert set(change.TABLE) == set(itertools.product(states, sights))
+    assert set(change.TABLE) == set(itertools.product(states, observations))
 
 
-# A memory in each state; B is what was seen last, A what is delivered.
+# A memory in each state; B was seen last, A is delivered.
 KNOWN = (Known('file', {'': A}),)
 MEMORIES = {
     'blank': Memory(),
@@ -80,7 +80,7 @@ MEMORIES = {
         'current', KNOWN, '=A', '=A', 5.0, '=A', read_at=8.0, ended_at=8.0,
     ),
     'settling': Memory(
-        'settling', KNOWN, '=A', '=B', 9.5, '=A', left=8.0, restless=9.5,
+        'settling', KNOWN, '=A', '=B', 9.5, '=A', left=8.0, changing_since=9.5,
         read_at=9.5, ended_at=9.5,
     ),
     'due': Memory(
@@ -90,60 +90,60 @@ MEMORIES = {
 }
 
 
-def test_a_member_unreadable_at_the_first_look_is_doubtful():
-    """In the blank state a doubtful look waits 0.25 s for a fresh file's mode."""
-    sight = directory({'a': A}, {'b': 'permission denied'})
+def test_member_that_is_unreadable_at_the_first_poll_is_read_again():
+    """A baseline with an unreadable member waits 0.25 s: its mode may be set late."""
+    reading = directory({'a': A}, {'b': 'permission denied'})
 
-    memory, first = look(Memory(), 10.0, sight)
+    memory, first = poll(Memory(), 10.0, reading)
     waiting = memory.waiting
-    memory, second = look(memory, 10.25, sight)
+    memory, second = poll(memory, 10.25, reading)
 
     assert (first.action, first.again, waiting) == ('wait', 10.25, 'recheck')
     assert (second.action, memory.delivered) == ('baseline', 'a=A,b=unreadable')
 
 
-def test_a_blank_memory_that_has_seen_it_takes_a_baseline():
-    """What was seen before the baseline, whatever that was, is the baseline."""
-    memory, decision = look(Memory(seen='=A', seen_at=3.0), 10.0, file(A))
+def test_blank_memory_takes_the_first_readable_version_as_baseline():
+    """Even if a version was seen before."""
+    memory, decision = poll(Memory(seen='=A', seen_at=3.0), 10.0, file(A))
 
     assert decision.action == 'baseline'
     assert (memory.delivered, memory.seen_at) == ('=A', 3.0)
 
 
-def test_what_was_seen_before_done_was_void_begins_again():
-    """Seen in state done and not done itself: it is to settle, from where it was."""
+def test_version_that_was_seen_but_not_delivered_settles_again():
+    """It settles from when it was first seen."""
     memory = MEMORIES['current']._replace(seen='=B', seen_at=9.5)
 
-    memory, decision = look(memory, 10.0, file(B))
+    memory, decision = poll(memory, 10.0, file(B))
 
     assert (decision.action, decision.again) == ('settle', 10.5)
     assert (memory.state, memory.seen_at) == ('settling', 9.5)
 
 
-def test_a_change_is_due_at_the_second_look_after_settle():
-    """First sight settles, the look after --settle is due and names what changed."""
+def test_change_is_due_at_the_poll_after_settle():
+    """The first poll that sees it starts --settle; the poll after that reports it."""
     memory = after((10.0, file(A)))
 
-    memory, first = look(memory, 15.0, file(B))
+    memory, first = poll(memory, 15.0, file(B))
     settling = memory
-    memory, second = look(memory, 16.0, file(B))
+    memory, second = poll(memory, 16.0, file(B))
 
     assert (settling.state, settling.waiting) == ('settling', 'settle')
     assert first.again == 16.0
     assert (second.again, second.changed, memory.state) == (0.0, ((0, ''),), 'due')
 
 
-def test_looks_less_than_settle_apart_do_not_settle():
-    """Two looks in a row are not enough, they have to be --settle apart."""
+def test_polls_less_than_settle_apart_do_not_settle():
+    """Two polls in a row are not enough; they have to be --settle apart."""
     memory = after((10.0, file(A)), (15.0, file(B)))
 
-    memory, decision = look(memory, 15.9, file(B))
+    memory, decision = poll(memory, 15.9, file(B))
 
     assert (memory.state, decision.again) == ('settling', 16.0)
 
 
-def test_settle_counts_from_the_end_of_a_look_to_the_beginning_of_another():
-    """A look of 10 s is no proof of 10 s of rest: --settle passes between two."""
+def test_settle_counts_from_the_end_of_a_poll_to_the_start_of_the_next():
+    """A poll of 10 s does not prove 10 s without a change."""
     memory, _ = observe(
         after((10.0, file(A))), Snapshot((file(B),)), 15.0, 25.0, 1.0, 30.0,
         fingerprint,
@@ -156,37 +156,37 @@ def test_settle_counts_from_the_end_of_a_look_to_the_beginning_of_another():
     assert (memory.state, decision.again) == ('settling', 26.0)
 
 
-def test_each_content_that_is_due_in_a_row_is_said_to_have_changed():
-    """With --settle 0 nothing is between one and the next; the same is said once."""
+def test_each_version_that_becomes_due_is_reported_once():
+    """With --settle 0 one due version can follow another directly."""
     memory = after((10.0, file(A)))
-    said = []
+    reported = []
     for now, digest in ((15.0, B), (20.0, C), (25.0, C)):
-        memory, decision = look(memory, now, file(digest), settle=0.0)
-        said.append(decision.changed)
+        memory, decision = poll(memory, now, file(digest), settle=0.0)
+        reported.append(decision.changed)
 
-    assert said == [((0, ''),), ((0, ''),), ()]
+    assert reported == [((0, ''),), ((0, ''),), ()]
 
 
-def test_settled_is_in_a_row():
-    """B, C, B: the second B starts anew."""
+def test_settle_starts_again_if_another_version_was_seen():
+    """B, C, B: the second B settles from when it was seen again."""
     memory = after((10.0, file(A)), (15.0, file(B)), (15.5, file(C)), (16.2, file(B)))
 
     assert (memory.state, memory.seen_at) == ('settling', 16.2)
 
 
-def test_an_unreadable_look_breaks_the_row():
-    """B, nothing, B: the second B starts anew, and nothing was forgotten."""
+def test_settle_starts_again_after_an_unreadable_poll():
+    """B, unreadable, B: the second B settles again, and nothing is forgotten."""
     memory = after((10.0, file(A)), (15.0, file(B)), (15.5, missing()))
     assert (memory.state, memory.seen, memory.known) == ('settling', '', KNOWN)
-    assert memory.restless == 0.0
+    assert memory.changing_since == 0.0
 
-    memory, decision = look(memory, 16.2, file(B))
+    memory, decision = poll(memory, 16.2, file(B))
 
     assert (decision.action, memory.seen_at) == ('settle', 16.2)
 
 
-def test_settle_0_acts_on_first_sight():
-    """Without --settle one look is enough, even a slow one."""
+def test_version_is_due_at_once_with_settle_0():
+    """One poll is enough, even a slow one."""
     memory, decision = observe(
         after((10.0, file(A))), Snapshot((file(B),)), 15.0, 18.0, 0.0, 30.0,
         fingerprint,
@@ -195,29 +195,29 @@ def test_settle_0_acts_on_first_sight():
     assert (memory.state, decision.changed) == ('due', ((0, ''),))
 
 
-def test_a_due_content_is_reported_once():
-    """What changed is named when it falls due, not at each look after."""
+def test_changed_files_are_reported_once():
+    """When the version becomes due, and not at each poll after that."""
     memory = after((10.0, file(A)), (15.0, file(B)), (16.0, file(B)))
 
-    memory, decision = look(memory, 20.0, file(B))
+    memory, decision = poll(memory, 20.0, file(B))
 
     assert (memory.state, decision.changed) == ('due', ())
 
 
-def test_no_digest_is_made_of_what_is_as_it_was():
-    """A look that sees what is known makes no fingerprint, which costs."""
+def test_no_fingerprint_is_computed_if_nothing_changed():
+    """It would cost time at every idle poll."""
     memory = after((10.0, file(A)))
 
     memory, decision = observe(
         memory, Snapshot((file(A),)), 15.0, 15.0, 1.0, 30.0,
-        lambda files: pytest.fail('a digest was made'),
+        lambda files: pytest.fail('a fingerprint was computed'),
     )
 
     assert decision.action == 'none'
 
 
-def test_what_came_went_and_changed_is_told_apart_by_path():
-    """Differences name each file by the position of its path."""
+def test_differences_name_files_by_the_position_of_their_path():
+    """Files that were created, deleted or changed, below each of the paths."""
     before = (Known('directory', {'a': A, 'b': B}), None)
     behind = (
         Known('directory', {'b': C, 'c': C}), Known('file', {'': A}),
@@ -229,14 +229,14 @@ def test_what_came_went_and_changed_is_told_apart_by_path():
     )
 
 
-def test_what_became_empty_is_distrusted():
-    """A file that became empty is due after --empty-grace, not after --settle."""
+def test_file_that_became_empty_is_due_after_empty_grace():
+    """And not after --settle."""
     memory = after((10.0, file(A)))
 
-    memory, first = look(memory, 15.0, file(EMPTY))
+    memory, first = poll(memory, 15.0, file(EMPTY))
     waiting = memory.waiting
-    memory, second = look(memory, 44.9, file(EMPTY))
-    memory, third = look(memory, 45.0, file(EMPTY))
+    memory, second = poll(memory, 44.9, file(EMPTY))
+    memory, third = poll(memory, 45.0, file(EMPTY))
 
     assert (first.action, first.again, waiting) == ('doubt', 45.0, 'doubt')
     assert (second.action, third.action, memory.state) == ('doubt', 'report', 'due')
@@ -247,103 +247,103 @@ def test_what_became_empty_is_distrusted():
     pytest.param({'f': EMPTY}, 30.0, id='always empty'),
     pytest.param({'f': A}, 0.0, id='no grace'),
 ])
-def test_what_did_not_become_empty_is_believed(was, grace):
-    """A new file may be empty, and --empty-grace 0 believes all."""
+def test_empty_file_that_was_not_emptied_needs_no_grace(was, grace):
+    """A new file may be empty, and --empty-grace 0 turns the wait off."""
     memory = after((10.0, directory({**was, 'n': A})))
 
-    memory, decision = look(memory, 15.0, directory({'f': EMPTY, 'n': B}), grace=grace)
+    memory, decision = poll(memory, 15.0, directory({'f': EMPTY, 'n': B}), grace=grace)
 
     assert (decision.action, memory.doubts) == ('settle', {})
 
 
-def test_the_grace_is_each_files_own():
-    """Two files became empty one after the other: the last of them decides."""
+def test_empty_grace_counts_for_each_file():
+    """If two files become empty one after the other, the later one decides."""
     memory = after((10.0, directory({'a': A, 'b': B})))
 
-    memory, _ = look(memory, 15.0, directory({'a': EMPTY, 'b': B}))
-    memory, decision = look(memory, 25.0, directory({'a': EMPTY, 'b': EMPTY}))
+    memory, _ = poll(memory, 15.0, directory({'a': EMPTY, 'b': B}))
+    memory, decision = poll(memory, 25.0, directory({'a': EMPTY, 'b': EMPTY}))
 
     assert decision.again == 55.0
     assert memory.doubts == {(0, 'a'): (15.0, EMPTY), (0, 'b'): (25.0, EMPTY)}
 
 
-def test_another_doubt_starts_anew():
-    """Unreadable for 29 s and then empty: empty is doubted for its own grace."""
+def test_another_doubt_about_a_file_has_its_own_grace():
+    """Unreadable for 29 s and then empty: the full --empty-grace follows."""
     memory = after((10.0, directory({'f': A})))
-    memory, _ = look(memory, 15.0, directory({}, {'f': 'permission denied'}))
+    memory, _ = poll(memory, 15.0, directory({}, {'f': 'permission denied'}))
 
-    memory, decision = look(memory, 44.0, directory({'f': EMPTY}))
+    memory, decision = poll(memory, 44.0, directory({'f': EMPTY}))
 
     assert (decision.action, memory.doubts) == ('doubt', {(0, 'f'): (44.0, EMPTY)})
 
 
-def test_a_doubt_ends_when_the_content_is_back():
-    """Empty for a moment, then as before: at rest, with no doubt left."""
+def test_doubt_ends_when_the_version_is_back():
+    """Empty for a moment, and then as before: no doubt is left."""
     memory = after((10.0, file(A)), (15.0, file(EMPTY)))
 
-    memory, decision = look(memory, 16.0, file(A))
+    memory, decision = poll(memory, 16.0, file(A))
 
     assert (decision.action, memory.doubts, memory.state) == ('return', {}, 'current')
 
 
-def test_a_member_stops_blocking_after_30_s():
-    """An unreadable member is doubted for 30 s, then it is part of what is seen."""
-    sight = directory({'n': A}, {'f': 'permission denied'})
+def test_unreadable_member_holds_its_directory_for_30_s():
+    """Then it is part of the fingerprint as unreadable."""
+    reading = directory({'n': A}, {'f': 'permission denied'})
     memory = after((10.0, directory({'f': A, 'n': A})))
 
-    memory, first = look(memory, 15.0, sight)
-    memory, second = look(memory, 44.9, sight)
-    memory, third = look(memory, 45.0, sight)
+    memory, first = poll(memory, 15.0, reading)
+    memory, second = poll(memory, 44.9, reading)
+    memory, third = poll(memory, 45.0, reading)
 
     assert (first.action, second.action, third.action) == ('doubt', 'doubt', 'report')
     assert memory.known_print == 'f=unreadable,n=A'
 
 
-def test_a_member_that_is_known_as_unreadable_blocks_nobody():
-    """What has been in the fingerprint as unreadable is in doubt no more."""
-    memory, _ = look(Memory(), 10.0, directory({'n': A}, {'f': 'stale'}))
-    memory, _ = look(memory, 10.25, directory({'n': A}, {'f': 'stale'}))
+def test_member_that_is_known_as_unreadable_holds_nothing():
+    """It is part of the fingerprint already."""
+    memory, _ = poll(Memory(), 10.0, directory({'n': A}, {'f': 'stale'}))
+    memory, _ = poll(memory, 10.25, directory({'n': A}, {'f': 'stale'}))
 
-    memory, decision = look(memory, 15.0, directory({'n': B}, {'f': 'stale'}))
+    memory, decision = poll(memory, 15.0, directory({'n': B}, {'f': 'stale'}))
 
     assert (decision.action, decision.again) == ('settle', 16.0)
 
 
-def test_a_neighbour_of_an_unreadable_file_is_told():
-    """A path that cannot be read does not keep another from being told."""
-    memory, _ = look(Memory(), 10.0, file(A), file(A))
+def test_change_beside_an_unreadable_path_is_due():
+    """A path that cannot be read does not hold the others."""
+    memory, _ = poll(Memory(), 10.0, file(A), file(A))
 
-    memory, _ = look(memory, 15.0, missing(), file(B))
-    memory, decision = look(memory, 16.0, missing(), file(B))
+    memory, _ = poll(memory, 15.0, missing(), file(B))
+    memory, decision = poll(memory, 16.0, missing(), file(B))
 
     assert (memory.state, decision.changed) == ('due', ((1, ''),))
     assert memory.known_print == '=A;=B'
 
 
-def test_a_path_that_is_gone_is_no_change():
-    """The path as a whole is kept as it was known."""
+def test_path_that_disappears_is_no_change():
+    """Its last known state is kept."""
     memory = after((10.0, file(A)))
 
-    memory, decision = look(memory, 15.0, missing('is not there'))
+    memory, decision = poll(memory, 15.0, missing('is not there'))
 
     assert (decision.action, memory.delivered, memory.known) == ('keep', '=A', KNOWN)
 
 
-@pytest.mark.parametrize('sight', [directory, glob])
-def test_a_member_that_is_gone_is_a_change(sight):
-    """A file that went away in a directory or a glob differs."""
-    memory = after((10.0, sight({'a': A, 'b': B})))
+@pytest.mark.parametrize('reading', [directory, glob])
+def test_file_that_disappears_in_a_directory_or_glob_is_a_change(reading):
+    """Unlike a path that disappears as a whole."""
+    memory = after((10.0, reading({'a': A, 'b': B})))
 
-    memory, decision = look(memory, 15.0, sight({'a': A}), settle=0.0)
+    memory, decision = poll(memory, 15.0, reading({'a': A}), settle=0.0)
 
     assert (memory.state, decision.changed) == ('due', ((0, 'b'),))
 
 
-def test_every_member_that_is_gone_is_a_change():
-    """A glob that matched, and matches nothing now, differs."""
+def test_glob_that_matches_nothing_any_more_is_a_change():
+    """All its files have disappeared."""
     memory = after((10.0, glob({'a': A})))
 
-    memory, _ = look(memory, 15.0, glob({}), settle=0.0, grace=0.0)
+    memory, _ = poll(memory, 15.0, glob({}), settle=0.0, grace=0.0)
 
     assert memory.state == 'due'
 
@@ -353,10 +353,10 @@ def test_directory_that_loses_everything_is_due_after_empty_grace(reading):
     """Rule 5: it is distrusted exactly as a file that becomes empty."""
     memory = after((10.0, reading({'a': A, 'b': B})))
 
-    memory, first = look(memory, 15.0, reading({}))
-    doubtful, _ = look(memory, 44.9, reading({}))
+    memory, first = poll(memory, 15.0, reading({}))
+    doubtful, _ = poll(memory, 44.9, reading({}))
     waiting = memory.waiting
-    memory, third = look(doubtful, 45.0, reading({}))
+    memory, third = poll(doubtful, 45.0, reading({}))
 
     assert (waiting, first.again, doubtful.waiting) == ('doubt', 45.0, 'doubt')
     assert (memory.state, third.changed) == ('due', ((0, 'a'), (0, 'b')))
@@ -366,7 +366,7 @@ def test_directory_that_is_back_after_losing_everything_is_unchanged():
     """Rule 5: an unmounted file system that is mounted again is no change."""
     memory = after((10.0, directory({'a': A})), (15.0, directory({})))
 
-    memory, decision = look(memory, 20.0, directory({'a': A}))
+    memory, decision = poll(memory, 20.0, directory({'a': A}))
 
     assert (decision.action, memory.state, memory.doubts) == ('return', 'current', {})
 
@@ -379,7 +379,7 @@ def test_path_whose_kind_changes_and_changes_back_is_watched_on():
     )
     assert memory.troubles == {}
 
-    memory, decision = look(memory, 25.0, directory({'a': C}), settle=0.0)
+    memory, decision = poll(memory, 25.0, directory({'a': C}), settle=0.0)
 
     assert (memory.state, decision.changed) == ('due', ((0, 'a'),))
 
@@ -394,7 +394,7 @@ def test_absent_is_a_path_without_any_file(reading, answer):
     assert is_absent(reading) is answer
 
 
-@pytest.mark.parametrize(('sight', 'known', 'reason'), [
+@pytest.mark.parametrize(('reading', 'known', 'reason'), [
     pytest.param(missing('gone'), None, 'gone', id='whole'),
     pytest.param(Reading('', {}, {}), None, 'cannot be read', id='without a reason'),
     pytest.param(
@@ -424,29 +424,29 @@ def test_absent_is_a_path_without_any_file(reading, answer):
     pytest.param(Reading('file', {}, {'': 'x'}), None, '', id='a file of its own kind'),
     pytest.param(directory({}), None, '', id='empty directory'),
 ])
-def test_what_counts_as_unreadable(sight, known, reason):
-    """A path is unreadable as a whole only where nothing can be said of it."""
-    assert whole_trouble(sight, known) == reason
+def test_path_is_unreadable_as_a_whole(reading, known, reason):
+    """Only if nothing about it is known."""
+    assert whole_trouble(reading, known) == reason
 
 
-@pytest.mark.parametrize(('unreadable', 'words'), [
+@pytest.mark.parametrize(('unreadable', 'summary'), [
     ({}, ''),
     ({'b': 'stale'}, 'b: stale'),
     ({'b': 'stale', 'a': 'gone', 'c': 'x'}, 'a: gone (and 2 more)'),
 ])
-def test_unreadable_members_are_summed_up(unreadable, words):
-    """The first by name speaks for all."""
-    assert unreadable_members(directory({}, unreadable)) == words
+def test_unreadable_members_are_summarized(unreadable, summary):
+    """The first one by name is shown, and the others are counted."""
+    assert unreadable_members(directory({}, unreadable)) == summary
 
 
-def test_trouble_is_believed_at_the_second_look():
-    """The first look asks for another 0.25 s later, which reports it once."""
+def test_unreadable_path_is_reported_at_the_second_poll():
+    """The first one asks for another 0.25 s later."""
     memory = after((10.0, file(A)))
 
-    memory, first = look(memory, 15.0, missing())
+    memory, first = poll(memory, 15.0, missing())
     recheck = memory.waiting
-    memory, second = look(memory, 15.25, missing())
-    memory, third = look(memory, 20.0, missing())
+    memory, second = poll(memory, 15.25, missing())
+    memory, third = poll(memory, 20.0, missing())
 
     assert (first.failing, first.again, recheck) == ((), 15.25, 'recheck')
     assert (second.failing, second.again, memory.waiting) == ((0,), 0.0, '')
@@ -454,117 +454,127 @@ def test_trouble_is_believed_at_the_second_look():
     assert memory.troubles[0].reported
 
 
-def test_trouble_that_ended_unreported_is_not_mended():
-    """Nobody heard of it, so nobody hears of its end."""
+def test_recovery_is_not_reported_if_the_trouble_was_not():
+    """There is no line about either."""
     memory = after((10.0, file(A)), (15.0, missing()))
 
-    memory, decision = look(memory, 15.25, file(A))
+    memory, decision = poll(memory, 15.25, file(A))
 
     assert (decision.recovered, memory.troubles) == ((), {})
 
 
-def test_reported_trouble_is_mended_once():
-    """What was reported is reported as readable when it is."""
+def test_recovery_is_reported_once():
+    """If the trouble was reported."""
     memory = after((10.0, file(A)), (15.0, missing()), (15.25, missing()))
 
-    memory, first = look(memory, 20.0, file(A))
-    memory, second = look(memory, 25.0, file(A))
+    memory, first = poll(memory, 20.0, file(A))
+    memory, second = poll(memory, 25.0, file(A))
 
     assert (first.recovered, second.recovered) == ((0,), ())
 
 
-def test_trouble_with_another_reason_is_reported_again():
-    """Each transition from one reason to another is a line."""
+def test_unreadable_path_is_reported_again_for_another_reason():
+    """Each transition is logged."""
     memory = after((10.0, file(A)), (15.0, missing()), (15.25, missing()))
 
-    memory, decision = look(memory, 20.0, missing('is not there'))
+    memory, decision = poll(memory, 20.0, missing('is not there'))
 
     assert decision.failing == (0,)
 
 
-def test_the_next_look_is_the_first_that_is_wanted():
-    """A recheck comes before the end of a long --settle, and the other way round."""
-    memory, _ = look(Memory(), 10.0, file(A), file(A))
+def test_next_poll_is_the_earliest_that_is_needed():
+    """A recheck may come before the end of --settle, or after it."""
+    memory, _ = poll(Memory(), 10.0, file(A), file(A))
 
-    _, long = look(memory, 15.0, file(B), missing(), settle=9.0)
-    _, short = look(memory, 15.0, file(B), missing(), settle=0.1)
+    _, long = poll(memory, 15.0, file(B), missing(), settle=9.0)
+    _, short = poll(memory, 15.0, file(B), missing(), settle=0.1)
 
     assert (long.again, short.again) == (15.25, 15.1)
 
 
 @pytest.mark.parametrize(('memory', 'now', 'answer'), [
-    pytest.param(Memory('settling', restless=1.0, seen_at=61.0, ended_at=61.0), 61.0,
-                 True, id='a new one after a minute of it'),
-    pytest.param(Memory('settling', restless=1.0, seen_at=60.9, ended_at=60.9), 60.9,
-                 False, id='less than a minute'),
-    pytest.param(Memory('settling', restless=1.0, seen_at=50.0, ended_at=61.0), 61.0,
-                 False, id='the same as before'),
-    pytest.param(Memory('settling', restless=0.0, seen_at=61.0, ended_at=61.0), 61.0,
-                 False, id='not since anything'),
-    pytest.param(Memory('due', restless=1.0, seen_at=61.0, ended_at=61.0), 61.0,
-                 False, id='due'),
+    pytest.param(
+        Memory('settling', changing_since=1.0, seen_at=61.0, ended_at=61.0),
+        61.0, True, id='a new version after a minute',
+    ),
+    pytest.param(
+        Memory('settling', changing_since=1.0, seen_at=60.9, ended_at=60.9),
+        60.9, False, id='less than a minute',
+    ),
+    pytest.param(
+        Memory('settling', changing_since=1.0, seen_at=50.0, ended_at=61.0),
+        61.0, False, id='the same version',
+    ),
+    pytest.param(
+        Memory('settling', changing_since=0.0, seen_at=61.0, ended_at=61.0),
+        61.0, False, id='no change before',
+    ),
+    pytest.param(
+        Memory('due', changing_since=1.0, seen_at=61.0, ended_at=61.0),
+        61.0, False, id='due',
+    ),
 ])
-def test_restless(memory, now, answer):
-    """Only one new content after another, for a minute, is worth a line."""
+def test_version_keeps_changing_after_a_minute_of_new_versions(memory, now, answer):
+    """One new version after another for a minute is worth a line."""
     assert change.keeps_changing(memory, now) is answer
 
 
-def test_told_advances_the_memory_to_what_is_there():
-    """All targets have what was seen last: it is done."""
+def test_advance_makes_the_version_current():
+    """It was delivered to all targets, and nothing newer was seen."""
     memory = change.advance(MEMORIES['due'], '=B', 7.0)
 
     assert (memory.state, memory.delivered) == ('current', '=B')
 
 
-def test_told_of_what_is_not_there_any_more():
-    """All targets have B while C is on its way: B is done, C stays on its way."""
+def test_advance_keeps_a_newer_version_settling():
+    """B was delivered while C was seen: C is still due."""
     memory = change.advance(MEMORIES['settling']._replace(seen='=C'), '=B', 7.0)
 
     assert (memory.state, memory.delivered, memory.seen) == ('settling', '=B', '=C')
     assert memory.left == 7.0
 
 
-def test_void_forgets_what_is_done_and_nothing_else():
-    """Before a signal nothing counts as done."""
+def test_void_forgets_only_the_delivered_version():
+    """From the first signal on, no version counts as delivered."""
     assert change.void(MEMORIES['due']) == MEMORIES['due']._replace(delivered='')
 
 
-def test_tell_first_makes_a_baseline_due():
-    """After tell_first what is there is told once it has settled."""
+def test_redeliver_makes_the_baseline_due():
+    """It is delivered once it has settled."""
     memory = change.redeliver(after((10.0, file(A))))
 
-    memory, decision = look(memory, 11.0, file(A))
+    memory, decision = poll(memory, 11.0, file(A))
 
     assert (decision.action, memory.state, decision.changed) == ('report', 'due', ())
 
 
-def test_what_was_left_is_remembered_until_it_is_back():
-    """The last look that saw what is done is kept while something else is there."""
+def test_last_poll_of_the_delivered_version_is_remembered():
+    """Until that version is back."""
     memory = after((10.0, file(A)), (15.0, file(B)), (16.0, file(B)), (20.0, missing()))
     assert memory.left == 10.0
 
-    memory, decision = look(memory, 25.0, file(A))
+    memory, decision = poll(memory, 25.0, file(A))
 
     assert (decision.action, memory.left) == ('return', 10.0)
 
 
-LOOKS = st.lists(st.tuples(
+POLLS = st.lists(st.tuples(
     st.sampled_from((file(A), file(B), file(EMPTY), missing())),
     st.sampled_from((0.1, 0.25, 1.0, 5.0, 40.0)),
 ))
 
 
-@given(LOOKS)
-def test_due_is_what_was_seen_twice_in_a_row(looks):
-    """In any history of looks, what falls due was seen by two looks --settle apart."""
+@given(POLLS)
+def test_due_is_what_was_seen_twice_in_a_row(polls):
+    """In any history, a due version was seen by two polls in a row, --settle apart."""
     memory, now, seen = Memory(), 100.0, [('', 0.0)]
-    for sight, pause in looks:
+    for reading, pause in polls:
         now += pause
-        found = fingerprint([sight.files]) if sight.kind else ''
+        found = fingerprint([reading.files]) if reading.kind else ''
         if found != seen[-1][0]:
             seen.append((found, now))
         before = memory.state
-        memory, _ = look(memory, now, sight)
+        memory, _ = poll(memory, now, reading)
 
         if memory.state == 'due' and before != 'due':
             assert memory.seen == found

@@ -1,4 +1,4 @@
-"""The environment of a command: names, their limit, and the versions."""
+"""The environment of a command: changed files, their limit, and the versions."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ WATCH = Settings(paths=('/c',), exec=(('one',),), name='web')
 
 
 def recording(world: Simulation) -> list[Mapping[str, str]]:
-    """Return the environments of the commands that a world will run."""
+    """Record the environments of the commands of a world, in a list that grows."""
     runs: list[Mapping[str, str]] = []
     run = world.world.run
 
-    def noted(command: Any, additions: Mapping[str, str]) -> str:
+    def recorded(command: Any, additions: Mapping[str, str]) -> str:
         runs.append(additions)
         return run(command, additions)
 
-    world.world = world.world._replace(run=noted)
+    world.world = world.world._replace(run=recorded)
     return runs
 
 
 def world_of(**changes: Any) -> tuple[Simulation, list[Mapping[str, str]]]:
-    """Return a world in which version A is up to date, and what its commands get."""
+    """Return a world in which version A is delivered, and the recorded environments."""
     targets = 1 if changes.get('process') else 0
     world = Simulation(
         WATCH._replace(**changes), 'directory', targets=targets,
@@ -40,7 +40,7 @@ def world_of(**changes: Any) -> tuple[Simulation, list[Mapping[str, str]]]:
 
 
 def test_command_gets_the_names_and_both_versions():
-    """What changed since the version that was up to date, and which that was."""
+    """It gets the files that changed since the last delivery, and both fingerprints."""
     world, runs = world_of()
 
     world.put('B')
@@ -55,7 +55,8 @@ def test_command_gets_the_names_and_both_versions():
 
 
 def test_changes_of_a_version_that_was_never_delivered_are_named():
-    """B is refused, C is delivered: the names of both, and A was before."""
+    """B is refused and C delivered: both changes are named, and A is the previous one.
+    """
     world, runs = world_of(validate=('validate',))
     world.refuse_for(validate=8.0)
     world.put('B')
@@ -64,14 +65,14 @@ def test_changes_of_a_version_that_was_never_delivered_are_named():
     world.put('C')
     world.run(60.0)
 
-    assert world.acts[-1].told == 'C'
+    assert world.acts[-1].version == 'C'
     assert runs[-1]['POLLRELOAD_PREVIOUS'] == 'f=A,n=N'
     assert runs[-1]['POLLRELOAD_CHANGED'] == '/c/f'
 
 
 @pytest.mark.parametrize(('signal', 'pid'), [('SIGHUP', '101'), ('SIGTERM', None)])
 def test_command_after_a_signal_gets_the_pid_of_the_target(signal, pid):
-    """An --exec is given the targets that took the version and still live."""
+    """--exec gets the targets that took the version and are still alive."""
     number = {'SIGHUP': 1, 'SIGTERM': 15}[signal]
     world, runs = world_of(
         process='app', signal=Settings().signal._replace(number=number, name=signal),
@@ -84,7 +85,7 @@ def test_command_after_a_signal_gets_the_pid_of_the_target(signal, pid):
 
 
 def test_version_that_came_back_is_not_due_and_leaves_no_names():
-    """A version settled, was not begun, and A is there again: its names are dropped."""
+    """B settled, no delivery began, and A is back: the names of B are dropped."""
     world, _ = world_of()
 
     world.state = world.state._replace(later=(('/c',), 0))
@@ -94,13 +95,13 @@ def test_version_that_came_back_is_not_due_and_leaves_no_names():
 
 
 def test_name_with_a_newline_is_left_out_and_counted():
-    """So each line is the whole name of one file."""
+    """So each line is the complete name of one file."""
     assert context.add(NO_NAMES, ['/a', '/b\n/c', '/d']) == (('/a', '/d'), 1)
 
 
 @given(st.lists(st.text('a\n', min_size=1, max_size=20_000), max_size=9))
 def test_names_are_whole_and_bounded(names):
-    """Each is there as it is or is counted; all of them fit into one variable."""
+    """Each name is complete or only counted, and all of them fit into one variable."""
     kept, more = context.add(NO_NAMES, names)
 
     assert {*kept} <= {*names}
@@ -110,7 +111,7 @@ def test_names_are_whole_and_bounded(names):
 
 
 def test_name_is_noted_once_over_several_attempts():
-    """What changed again is named once; what was left out is added up."""
+    """A file that changes again is named once; the omitted ones are added up."""
     state = context.note(State(changed=(('/a',), 2)), ['/a', '/b', '/n\n'])
 
     state = context.begun(state)

@@ -1,4 +1,4 @@
-"""What outlives a run."""
+"""What the ledger keeps between runs."""
 from __future__ import annotations
 
 import json
@@ -31,13 +31,13 @@ KNOWN = st.none() | st.builds(
     st.dictionaries(NAMES, DIGESTS, max_size=3),
 )
 NUMBERS = st.integers(0, 2**52)
-TOLD = st.builds(
+TARGETS = st.builds(
     lambda pid, started, comm, sends, phase, at: Target(
         Process(pid, 0, started, comm), sends, phase, at, int(at * 100), 'caught',
     ), st.integers(1, 2**22), NUMBERS, NAMES, st.integers(0, 9),
     st.sampled_from(sorted(PHASES)), TIMES,
 )
-CONTENTS = st.builds(
+VERSIONS = st.builds(
     lambda known, seen, seen_at, done, left, altered, doubts: change.Memory(
         'due', known, '', seen, seen_at, done, left, seen, altered, doubts=doubts,
     ), st.lists(KNOWN, min_size=1, max_size=3).map(tuple), NAMES, TIMES, NAMES, TIMES,
@@ -46,24 +46,24 @@ CONTENTS = st.builds(
     ),
 )
 STATES = st.builds(
-    lambda content, told, tries, again, deaths, acted, acted_at, counts: State(
-        content, Attempt(
-            content.seen, told, tries, again, True, acted, acted_at, *counts,
-        ), deaths, 'caught', previous=content.delivered,
-        changed=((content.seen,), acted),
-    ), CONTENTS, st.lists(TOLD, max_size=3).map(tuple), st.integers(0, 99), TIMES,
+    lambda version, targets, tries, again, deaths, acted, acted_at, counts: State(
+        version, Attempt(
+            version.seen, targets, tries, again, True, acted, acted_at, *counts,
+        ), deaths, 'caught', previous=version.delivered,
+        changed=((version.seen,), acted),
+    ), VERSIONS, st.lists(TARGETS, max_size=3).map(tuple), st.integers(0, 99), TIMES,
     st.integers(0, 9), st.integers(0, 9), TIMES,
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
 )
 
 
 def written(state: State, here: Here = HERE) -> dict[str, Any]:
-    """Return a state as it comes back from a file."""
+    """Return a state as it is read from a file."""
     back: dict[str, Any] = json.loads(json.dumps(dump(state, here)))
     return back
 
 
-def again(kept: dict[str, Any], here: Here = HERE) -> State:
+def loaded(kept: dict[str, Any], here: Here = HERE) -> State:
     """Return the state that a ledger keeps."""
     state = revive(kept, here, fingerprint)
     assert state is not None
@@ -71,24 +71,26 @@ def again(kept: dict[str, Any], here: Here = HERE) -> State:
 
 
 @given(STATES)
-def test_what_is_written_comes_back(state):
-    """All that outlives a run is there again, and nothing else is."""
-    content, attempt = state.version, state.attempt
+def test_state_that_was_written_is_loaded(state):
+    """Everything that is kept between runs, and nothing else."""
+    version, attempt = state.version, state.attempt
 
-    back = again(written(state))
+    back = loaded(written(state))
 
-    resting = bool(content.delivered) and content.delivered == content.seen
+    is_current = bool(version.delivered) and version.delivered == version.seen
     assert back == State(
         version=change.Memory(
-            state='current' if resting else 'settling', known=content.known,
-            known_print=fingerprint([it and it.files for it in content.known]),
-            seen=content.seen, seen_at=content.seen_at, delivered=content.delivered,
-            left=content.left, firm=content.firm, altered=content.altered,
-            doubts=content.doubts,
+            state='current' if is_current else 'settling', known=version.known,
+            known_print=fingerprint([it and it.files for it in version.known]),
+            seen=version.seen, seen_at=version.seen_at, delivered=version.delivered,
+            left=version.left, firm=version.firm, altered=version.altered,
+            doubts=version.doubts,
         ),
         attempt=Attempt(
             attempt.fingerprint,
-            tuple(told._replace(phase=PHASES[told.phase]) for told in attempt.targets),
+            tuple(
+                each._replace(phase=PHASES[each.phase]) for each in attempt.targets
+            ),
             attempt.tries, acted=attempt.acted, acted_at=attempt.acted_at,
             doubted=attempt.doubted, rounds=attempt.rounds,
         ),
@@ -98,11 +100,11 @@ def test_what_is_written_comes_back(state):
 
 
 @given(STATES)
-def test_what_comes_back_is_written_the_same(state):
-    """A run that sees nothing new leaves the ledger as it is."""
-    once = written(again(written(state)))
+def test_loaded_state_is_written_unchanged(state):
+    """A run that sees no change leaves the ledger as it is."""
+    once = written(loaded(written(state)))
 
-    assert written(again(once)) == once
+    assert written(loaded(once)) == once
 
 
 STATE = State(
@@ -119,13 +121,13 @@ STATE = State(
 
 @pytest.mark.parametrize('here', [
     pytest.param(HERE._replace(boot='other'), id='another boot'),
-    pytest.param(HERE._replace(boot=''), id='a boot that is not known'),
+    pytest.param(HERE._replace(boot=''), id='unknown boot'),
 ])
-def test_after_a_boot_only_what_is_done_counts(here):
-    """Boot seconds and pids of another boot mean nothing; what is done does."""
+def test_only_the_delivered_version_is_kept_over_a_boot(here):
+    """Boot times and pids of another boot mean nothing."""
     then = HERE if here.boot else here
 
-    back = again(written(STATE, then), here)
+    back = loaded(written(STATE, then), here)
 
     assert (back.version.state, back.version.delivered) == ('current', '=A')
     assert (back.version.seen, back.version.left, back.version.doubts) == ('', 0.0, {})
@@ -135,32 +137,32 @@ def test_after_a_boot_only_what_is_done_counts(here):
 
 
 @pytest.mark.parametrize(('then', 'now'), [('pid:[1]', 'pid:[2]'), ('', '')])
-def test_a_pid_of_another_namespace_is_nobody(then, now):
-    """In another pid namespace, or one that is not known, no target was told."""
-    back = again(written(STATE, HERE._replace(pids=then)), HERE._replace(pids=now))
+def test_targets_of_another_pid_namespace_are_dropped(then, now):
+    """Also if a namespace is unknown: its pids may be other processes here."""
+    back = loaded(written(STATE, HERE._replace(pids=then)), HERE._replace(pids=now))
 
     assert back.attempt == STATE.attempt._replace(targets=())
     assert back.version.seen == '=B'
 
 
-def test_root_that_was_passed_over_is_so_in_the_next_run():
+def test_root_that_was_passed_over_stays_so_in_the_next_run():
     """It is no target, so a restart changes nothing about it."""
     root = Target(Process(40, 1, 3900, 'app'), phase=PASSED_OVER)
-    back = again(written(STATE._replace(notified=(root,))))
+    back = loaded(written(STATE._replace(notified=(root,))))
 
     assert [(each.process.pid, each.phase) for each in back.notified] == [
         (40, PASSED_OVER),
     ]
 
 
-def test_another_watchs_ledger_is_none():
-    """With another key nothing comes back."""
+def test_ledger_of_another_watch_is_not_loaded():
+    """It has another key."""
     assert revive(written(STATE), HERE._replace(key='other'), fingerprint) is None
 
 
-def test_nothing_done_is_on_its_way():
-    """Where nothing is done, what is seen first is to settle."""
-    back = again(written(STATE._replace(version=change.void(STATE.version))))
+def test_version_settles_if_none_was_delivered():
+    """The first version that is seen has to settle."""
+    back = loaded(written(STATE._replace(version=change.void(STATE.version))))
 
     assert (back.version.state, back.version.delivered) == ('settling', '')
 
@@ -184,12 +186,10 @@ JUNK: list[Any] = [
     [[float('inf'), 'x', 1.0, '']], {'': 'x'},
 ]
 ERRORS = (ValueError, TypeError, KeyError, AttributeError)
-# What 0.1.0 did not write: of an attempt, and of the content.
-ACTED = ('acted', 'acted_at', 'doubted', 'rounds')
 
 
-def spoilt(place: tuple[Any, ...], value: object, remove: bool = False) -> Any:
-    """Return a ledger in which one value is another, or is missing."""
+def damaged(place: tuple[Any, ...], value: object, remove: bool = False) -> Any:
+    """Return a ledger in which one value is replaced or missing."""
     kept: Any = written(STATE)
     if not place:
         return value
@@ -204,11 +204,11 @@ def spoilt(place: tuple[Any, ...], value: object, remove: bool = False) -> Any:
 
 
 @pytest.mark.parametrize('value', [pytest.param(it, id=repr(it)[:20]) for it in JUNK])
-def test_garbage_is_an_error_of_four_kinds(value):
-    """Anything anywhere comes back as a state, or raises what is expected of it."""
+def test_damaged_ledger_raises_one_of_four_errors(value):
+    """Any value anywhere is loaded as a state, or raises an error that is expected."""
     for place in PLACES:
         try:
-            state = revive(spoilt(place, value), HERE, fingerprint)
+            state = revive(damaged(place, value), HERE, fingerprint)
         except ERRORS:
             continue
         assert state is None or isinstance(state, State)
@@ -216,37 +216,37 @@ def test_garbage_is_an_error_of_four_kinds(value):
             assert abs(state.version.seen_at) < 1e19, place
 
 
-def test_what_is_missing_is_an_error():
-    """A ledger without one of its entries is corrupt."""
+def test_ledger_without_an_entry_is_damaged():
+    """Each of its entries is required."""
     for place in PLACES:
         if not place or isinstance(place[-1], int) or place[-2:-1] == ('files',):
-            continue  # an entry less of several is another content
+            continue  # one entry less of several is another version
         with pytest.raises(ERRORS):
-            revive(spoilt(place, None, remove=True), HERE, fingerprint)
+            revive(damaged(place, None, remove=True), HERE, fingerprint)
 
 
 @pytest.mark.parametrize('value', [-1, 1.0, True, '1', None, 2**62])
-def test_a_count_is_a_whole_number_from_0(value):
-    """Nothing is counted with a sign, a fraction, or a truth."""
+def test_count_is_a_whole_number_from_0(value):
+    """No sign, fraction or truth value is one."""
     with pytest.raises(ValueError, match='is not a count'):
         ledger_format.count(value)
 
 
-def test_nothing_known_is_an_error():
-    """A ledger without a single path is corrupt."""
+def test_ledger_without_a_path_is_damaged():
+    """A watch has at least one path."""
     with pytest.raises(ValueError, match='nothing is known'):
-        again(spoilt(('known',), []))
+        loaded(damaged(('known',), []))
 
 
 @pytest.mark.parametrize('phase', ['gone', 'done'])
 def test_ledger_with_an_unknown_phase_is_damaged(phase):
-    """Also one that an earlier version has written."""
+    """Also if an earlier version of pollreload wrote it."""
     with pytest.raises(ValueError, match=f"'{phase}' is no phase"):
-        again(spoilt(('attempt', 'targets', 0, 'phase'), phase))
+        loaded(damaged(('attempt', 'targets', 0, 'phase'), phase))
 
 
 @pytest.mark.parametrize(('state', 'at'), [
-    pytest.param(State(), 0.0, id='a blank one'),
+    pytest.param(State(), 0.0, id='blank'),
     pytest.param(State(change.Memory(seen_at=7.0)), 7.0, id='seen_at'),
     pytest.param(State(change.Memory(left=7.0)), 7.0, id='left'),
     pytest.param(State(change.Memory(read_at=7.0)), 7.0, id='read_at'),
@@ -258,15 +258,15 @@ def test_ledger_with_an_unknown_phase_is_damaged(phase):
         id='a signal',
     ),
     pytest.param(State(attempt=Attempt(acted_at=7.0)), 7.0, id='an action'),
-    pytest.param(STATE, 50.0, id='all of it'),
+    pytest.param(STATE, 50.0, id='all'),
 ])
-def test_the_latest_time_of_a_state(state, at):
-    """No time that a ledger speaks of is left out, where it may be in the future."""
+def test_latest_time_of_a_state(state, at):
+    """No time in a ledger is left out: any of them may be in the future."""
     assert ledger_format.latest(state) == at
 
 
 @pytest.mark.parametrize('value', [0, None, b'x', ['x']])
-def test_text_is_text(value):
-    """What is no text is no name."""
+def test_name_is_text(value):
+    """Any other type is an error."""
     with pytest.raises(TypeError, match='is not text'):
         ledger_format.text(value)

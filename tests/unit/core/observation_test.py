@@ -1,4 +1,4 @@
-"""What a poll says about the files that it read."""
+"""The messages of a poll about the files that it read."""
 from __future__ import annotations
 
 import pytest
@@ -14,8 +14,8 @@ from pollreload.settings import Settings
     ('/etc/app/*.conf', 'glob', 'a.conf', '/etc/app/a.conf'),
     ('/etc/*/conf.d/[ab]*', 'glob', 'app/conf.d/a', '/etc/app/conf.d/a'),
 ])
-def test_a_changed_file_is_named_by_its_real_path(path, kind, name, shown):
-    """Not by the pattern of a glob, which is no file."""
+def test_changed_file_is_named_by_its_real_path(path, kind, name, shown):
+    """The pattern of a glob is not the name of a file."""
     reading = Reading(kind, {name: b''}, {})
 
     assert named(Settings(paths=(path,)), 0, name, [reading]) == shown

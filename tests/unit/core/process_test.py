@@ -1,4 +1,4 @@
-"""Which process is told, and what it would do with the signal."""
+"""Which process is the target, and what it would do with the signal."""
 from __future__ import annotations
 
 import pytest
@@ -11,8 +11,8 @@ BIT = 1 << (HUP - 1)
 
 
 @pytest.mark.parametrize('seen', ['ignored', 'default'])
-def test_only_a_signal_without_handler_is_held_or_warned_of(seen):
-    """Any other disposition, and any with --handler-check off, is sent."""
+def test_only_a_signal_without_a_handler_is_held_or_warned_about(seen):
+    """With --handler-check off it is sent as well."""
     assert process.verdict('enforce', seen) == 'hold'
     assert process.verdict('warn', seen) == 'warn'
     assert process.verdict('off', seen) == 'send'
@@ -47,8 +47,8 @@ def test_signal_that_may_be_handled_is_sent(mode, seen):
         id='masks of another signal',
     ),
 ])
-def test_the_disposition_is(masks, harmless, init, answer):
-    """The masks say what the target would do; without them it is unknown."""
+def test_disposition_follows_from_the_masks(masks, harmless, init, answer):
+    """Without masks it is unknown."""
     assert disposition(masks, HUP, harmless, init) == answer
 
 
@@ -70,20 +70,20 @@ def test_mask_of_a_runtime_that_catches_every_signal(caught, answer):
     assert disposition(Masks(caught, 0, 0, 0), HUP, False, False) == answer
 
 
-def test_the_last_signal_has_a_bit():
+def test_last_signal_has_a_bit():
     """Signal 64 is bit 63."""
     assert disposition(Masks(1 << 63, 0, 0, 0), 64, False, False) == 'caught'
 
 
-def called(comm: str, *cmdline: str) -> Process:
-    """Return a process of that comm and those arguments."""
+def process_with(comm: str, *cmdline: str) -> Process:
+    """Return a process with that comm and those arguments."""
     return Process(41, 1, 500, comm, cmdline)
 
 
 @pytest.mark.parametrize(('comm', 'cmdline', 'name', 'answer'), [
     pytest.param('nginx', (), 'nginx', True, id='short'),
     pytest.param('nginx', (), 'ngin', False, id='a part'),
-    pytest.param('nginx', ('x',), 'nginx', True, id='arguments are not asked'),
+    pytest.param('nginx', ('x',), 'nginx', True, id='arguments do not count'),
     pytest.param('sixteen-letters', (), 'sixteen-letters', True, id='15 bytes'),
     pytest.param(
         'sixteen-letters', ('/usr/bin/sixteen-letters1',), 'sixteen-letters1', True,
@@ -109,7 +109,7 @@ def called(comm: str, *cmdline: str) -> Process:
         id='16 bytes, a directory',
     ),
     pytest.param('other', ('sixteen-letters1',), 'sixteen-letters1', False, id='comm'),
-    # U+00E9 is two bytes; the kernel cuts between them.
+    # U+00E9 is two bytes in UTF-8; the kernel cuts the comm between them.
     pytest.param(
         'fourteen-chars\udcc3', ('fourteen-charsé',), 'fourteen-charsé', True,
         id='cut in a character',
@@ -119,9 +119,9 @@ def called(comm: str, *cmdline: str) -> Process:
         id='cut in a character, a decoy',
     ),
 ])
-def test_named(comm, cmdline, name, answer):
-    """A name over 15 bytes is confirmed by argv[0], or by the script it runs."""
-    assert process.named(called(comm, *cmdline), name) is answer
+def test_name_matches(comm, cmdline, name, answer):
+    """A name over 15 bytes is confirmed by argv[0], or by the script that it runs."""
+    assert process.named(process_with(comm, *cmdline), name) is answer
 
 
 @pytest.mark.parametrize(('cmdline', 'answer'), [
@@ -131,8 +131,8 @@ def test_named(comm, cmdline, name, answer):
     (('python3', '-u', 'a', 'b'), ('a',)),
     (('sh', 'a'), ('a',)),
 ])
-def test_the_script_is_the_first_argument_that_is_no_option(cmdline, answer):
-    """An interpreter's options come before the file that it runs."""
+def test_script_is_the_first_argument_that_is_not_an_option(cmdline, answer):
+    """The options of an interpreter come before the file that it runs."""
     assert process.script(cmdline) == answer
 
 
@@ -152,8 +152,8 @@ OTHER = Process(43, 1, 400, 'app')
     ((OTHER, MASTER, WORKER), 'oldest', (MASTER,)),
     ((OTHER, MASTER, WORKER), 'newest', (OTHER,)),
 ])
-def test_choose(found, select, answer):
-    """Each way to select, of matches in any order; age decides, then the pid."""
+def test_select(found, select, answer):
+    """Each --select, with the matches in any order; age decides, then the pid."""
     choice = choose(found, select)
 
     assert choice.targets == answer
@@ -161,8 +161,8 @@ def test_choose(found, select, answer):
     assert choice.reason == ('' if answer else 'ambiguous')
 
 
-def test_the_same_tick_goes_by_pid():
-    """Of two that started in the same tick the higher pid is the newer."""
+def test_pid_decides_between_processes_of_the_same_clock_tick():
+    """The higher pid counts as the newer."""
     twin = OTHER._replace(pid=39)
 
     assert choose((OTHER, twin), 'newest').targets == (OTHER,)
@@ -170,13 +170,13 @@ def test_the_same_tick_goes_by_pid():
 
 
 @pytest.mark.parametrize('select', ['root', 'roots', 'all', 'oldest', 'newest'])
-def test_nobody_is_no_target(select):
-    """No match is a reason of its own."""
+def test_no_match_is_no_target(select):
+    """It has a reason of its own."""
     assert choose((), select) == process.Choice((), 'no target')
 
 
 def test_several_roots_are_listed():
-    """Ambiguity names the pids and the ways out."""
+    """The message names the pids, and the options that resolve the ambiguity."""
     choice = choose((MASTER, OTHER, WORKER), 'root')
 
     assert choice.says.startswith(
@@ -186,19 +186,19 @@ def test_several_roots_are_listed():
     assert '--select roots' in choice.says
 
 
-@pytest.mark.parametrize(('count', 'words'), [
+@pytest.mark.parametrize(('count', 'listing'), [
     (1, 'pid 0'),
     (2, 'pids 0, 1'),
     (8, 'pids 0, 1, 2, 3, 4, 5, 6, 7'),
     (10, 'pids 0, 1, 2, 3, 4, 5, 6, 7 and 2 more'),
 ])
-def test_pids_are_listed(count, words):
-    """The first eight are named, the others counted."""
+def test_pids_are_listed(count, listing):
+    """The first eight are named, and the others counted."""
     found = [MASTER._replace(pid=pid) for pid in range(count)]
 
-    assert process.listed(found) == words
+    assert process.listed(found) == listing
 
 
-def test_a_process_is_called_by_comm_and_pid():
-    """In a message both its name and its pid tell which it is."""
+def test_process_is_shown_by_comm_and_pid():
+    """A message needs both to say which process it is."""
     assert str(MASTER) == 'app (pid 40)'

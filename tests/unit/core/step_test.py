@@ -1,4 +1,4 @@
-"""One poll: when it comes, what it says, and what it waits for."""
+"""One step of a watch: when it comes, what it logs, and what it waits for."""
 from __future__ import annotations
 
 from typing import Any
@@ -19,30 +19,26 @@ WATCH = Settings(paths=('/c',), process='app')
 
 
 def world_of(**changes: Any) -> Simulation:
-    """Return a world in which pollreload runs for a while, and A is done."""
+    """Return a world in which version A is delivered and pollreload has run a while."""
     world = Simulation(WATCH._replace(**changes))
     world.run(20.0)
     return world
 
 
-def said(world: Simulation, *events: str) -> list[str]:
-    """Return the messages of some events."""
-    return [it.message for it in world.events if it.event in events]
-
-
 @pytest.mark.parametrize(('state', 'at'), [
     pytest.param(State(), 0.0, id='at once'),
-    pytest.param(State(next_reading=7.0), 7.0, id='the next look'),
+    pytest.param(State(next_reading=7.0), 7.0, id='the next poll'),
     pytest.param(State(next_reading=7.0, next=5.0), 5.0, id='something before it'),
     pytest.param(State(next_reading=7.0, next=9.0), 7.0, id='something after it'),
     pytest.param(
         State(next_reading=7.0, reading_since=5.0), 10.0, id='a reading under way',
     ),
-    pytest.param(State(reading_since=5.0, stalled=10.0), 70.0, id='a look that hangs'),
-    pytest.param(State(reading_since=5.0, next=6.0), 6.0, id='something meanwhile'),
+    pytest.param(State(reading_since=5.0, stalled=10.0), 70.0, id='a poll that hangs'),
+    pytest.param(State(reading_since=5.0, next=6.0), 6.0, id='something during a poll'),
 ])
-def test_wake(state, at):
-    """The next step is due at the first of the times that matter."""
+def test_next_step_is_due_at_the_first_of_all_times(state, at):
+    """Of the next poll, the end of a wait, and the next line about a poll that hangs.
+    """
     assert observation.wake(state) == at
 
 
@@ -57,11 +53,11 @@ def test_wake(state, at):
     pytest.param(State(Memory(waiting='doubt')), 'doubt', id='a doubt'),
 ])
 def test_awaited(state, word):
-    """What is awaited is a word; what only another poll can bring is none."""
+    """It is one word, and '' if only another poll can help."""
     assert step.awaited(state) == word
 
 
-@pytest.mark.parametrize(('state', 'words'), [
+@pytest.mark.parametrize(('state', 'texts'), [
     pytest.param(
         State(), ['content blank', 'seen nothing', 'done unknown'], id='blank',
     ),
@@ -78,66 +74,66 @@ def test_awaited(state, word):
          'failed attempts: 3'], id='all at once',
     ),
 ])
-def test_status(state, words):
-    """How things stand is one line that names all that is under way."""
+def test_status(state, texts):
+    """The status is one line with everything that is under way."""
     line = step.status(state, 7.5)
 
-    assert all(word in line for word in words)
+    assert all(word in line for word in texts)
     assert '\n' not in line
 
 
-def test_status_is_quiet_of_what_is_not():
-    """A blank watch has nothing under way, held or failed."""
+def test_status_of_a_blank_watch_is_short():
+    """Nothing is under way, held or failed."""
     assert step.status(State(), 7.5) == 'content blank, seen nothing, done unknown'
 
 
-def test_the_first_look_is_at_once_and_the_second_is_spread():
-    """The second look comes after a random part of the interval, then it is regular."""
+def test_first_poll_is_at_once_and_the_second_after_a_random_time():
+    """A part of the interval; the following ones are regular."""
     world = Simulation(WATCH)
-    looks: list[float] = []
+    polls: list[float] = []
 
-    def look(dates):
-        looks.append(world.now)
-        return Simulation.look(world, dates)
+    def read(dates):
+        polls.append(world.now)
+        return Simulation.read(world, dates)
 
-    world.world = world.world._replace(read=look, jitter=lambda: 0.25)
+    world.world = world.world._replace(read=read, jitter=lambda: 0.25)
     world.run(15.0)
 
-    assert looks == [1000.0, 1001.25, 1006.25, 1011.25]
+    assert polls == [1000.0, 1001.25, 1006.25, 1011.25]
 
 
 @pytest.mark.parametrize(('poll_at', 'began', 'answer'), [
     pytest.param(0.0, 100.0, 102.5, id='the first'),
-    pytest.param(100.0, 99.0, 100.0, id='a look in between'),
+    pytest.param(100.0, 99.0, 100.0, id='a poll in between'),
     pytest.param(100.0, 100.0, 105.0, id='on time'),
     pytest.param(100.0, 104.9, 105.0, id='late'),
     pytest.param(100.0, 105.0, 110.0, id='one left out'),
     pytest.param(100.0, 171.0, 175.0, id='many left out'),
 ])
-def test_polls_keep_to_a_grid(poll_at, began, answer):
-    """Polls come start to start; what was missed is left out."""
+def test_polls_start_at_multiples_of_the_interval(poll_at, began, answer):
+    """Polls that were missed are left out."""
     world = Simulation(WATCH).world
 
     assert observation.next_poll(poll_at, began, 5.0, world) == answer
 
 
 def test_dates_are_read_for_the_baseline_only():
-    """The newest date is asked for while nothing is known, and not after."""
+    """The newest mtime is needed only until the baseline is taken."""
     world = Simulation(WATCH)
     asked: list[bool] = []
 
-    def look(dates):
+    def read(dates):
         asked.append(dates)
-        return Simulation.look(world, dates)
+        return Simulation.read(world, dates)
 
-    world.world = world.world._replace(read=look)
+    world.world = world.world._replace(read=read)
     world.run(13.0)
 
     assert asked == [True, False, False, False]
 
 
-def test_a_poll_on_demand_is_a_new_chance():
-    """A HUP looks now, and forgets the backoff, the breaker and the last reason."""
+def test_sighup_polls_now_and_forgets_failures():
+    """The backoff, the breaker and the last hold are reset."""
     state = State(
         next_reading=900.0, attempt=Attempt(again=800.0, tries=4), deaths=3,
         deadly='default', hold='no target',
@@ -150,44 +146,44 @@ def test_a_poll_on_demand_is_a_new_chance():
     assert (state.deaths, state.deadly, state.hold) == (0, '', '')
 
 
-def test_a_poll_on_demand_does_not_put_off_an_attempt():
-    """What may be tried already may be tried still."""
+def test_sighup_does_not_delay_an_attempt():
+    """A retry that is possible already stays so."""
     state = step.poll_now(State(attempt=Attempt(again=400.0)), 500.0)
 
     assert state.attempt.again == 400.0
 
 
-def test_a_hold_is_said_again_to_who_asks():
-    """After a HUP the reason why nobody is told is logged once more."""
+def test_hold_is_logged_again_after_sighup():
+    """The operator sees the reason once more."""
     world = world_of()
     world.end_all()
     world.put('B')
     world.run(20.0)
 
-    world.ask()
+    world.send_hup()
     world.run(20.0)
 
-    assert said(world, 'held') == ['no app', 'no app']
+    assert world.messages('held') == ['no app', 'no app']
 
 
-@pytest.mark.parametrize(('files', 'words'), [
+@pytest.mark.parametrize(('files', 'texts'), [
     ({'a': blob('A')}, '1 file in /d'),
     ({'a': blob('A'), 'b': blob('B')}, '2 files in /d'),
     ({}, '0 files in /d'),
 ])
-def test_a_baseline_counts_the_files(files, words):
-    """The baseline says how much there is, and never what is in it."""
+def test_baseline_counts_the_files(files, texts):
+    """The line shows how many there are, and nothing of what they contain."""
     world = Simulation(WATCH._replace(paths=('/d',)))
     sight = Reading('directory', files, {})
     world.world = world.world._replace(read=lambda dates: Snapshot((sight,)))
 
     world.run(1.0)
 
-    assert said(world, 'baseline') == [words]
+    assert world.messages('baseline') == [texts]
 
 
-def test_a_baseline_leaves_out_what_cannot_be_read():
-    """A path that is not readable yet counts for nothing."""
+def test_baseline_does_not_count_unreadable_files():
+    """They have a line of their own."""
     world = Simulation(WATCH._replace(paths=('/c', '/x')))
     readings = (
         Reading('file', {'': blob('A')}, {}),
@@ -197,26 +193,26 @@ def test_a_baseline_leaves_out_what_cannot_be_read():
 
     world.run(1.0)
 
-    assert said(world, 'baseline') == ['1 file in /c /x']
-    assert said(world, 'unreadable') == ['/x: gone']
+    assert world.messages('baseline') == ['1 file in /c /x']
+    assert world.messages('unreadable') == ['/x: gone']
 
 
-@pytest.mark.parametrize(('changes', 'dated', 'words'), [
+@pytest.mark.parametrize(('changes', 'dated', 'texts'), [
     ({'on_start': 'always'}, 900.0, 'will be delivered once (--on-start always)'),
     ({'on_start': 'auto'}, 960.0, 'newer than app (pid 101), so it will be delivered'),
 ])
-def test_a_baseline_says_why_somebody_is_to_be_told(changes, dated, words):
-    """What is told though nothing changed has its reason in the log."""
+def test_baseline_gives_the_reason_for_a_delivery_at_the_start(changes, dated, texts):
+    """Because no file changed."""
     world = Simulation(WATCH._replace(**changes))
     world.dated = dated
 
     world.run(1.0)
 
-    assert said(world, 'baseline') == [f'1 file in /c; {words}']
+    assert world.messages('baseline') == [f'1 file in /c; {texts}']
 
 
-def test_what_is_to_be_told_at_the_start_waits_for_settle():
-    """The look that settles a baseline comes after --settle, not after a poll."""
+def test_delivery_at_the_start_waits_for_settle():
+    """And not for the interval."""
     world = Simulation(WATCH._replace(on_start='always'))
 
     world.run(1.0)
@@ -224,8 +220,8 @@ def test_what_is_to_be_told_at_the_start_waits_for_settle():
     assert [sent.at for sent in world.sent] == [1001.0]
 
 
-def test_many_changes_are_counted():
-    """Five files are named, the rest counted; the fields say both."""
+def test_many_changed_files_are_counted():
+    """Five files are named, and the others counted, also in the fields."""
     world = Simulation(WATCH._replace(paths=('/d/',), settle=0.0))
     names = 'abcdefg'
     readings = [
@@ -245,20 +241,20 @@ def test_many_changes_are_counted():
     assert event.fields['count'] == 7
 
 
-def test_trouble_names_the_path_and_the_reason():
-    """One line when it cannot be read, and one when it can again."""
+def test_unreadable_and_readable_name_the_path():
+    """One line when it cannot be read, and one when it can be read again."""
     world = world_of()
     world.hide()
     world.run(10.0)
     world.put('A')
     world.run(10.0)
 
-    assert said(world, 'unreadable') == ['/c: permission denied']
-    assert said(world, 'readable') == ['/c can be read again']
+    assert world.messages('unreadable') == ['/c: permission denied']
+    assert world.messages('readable') == ['/c can be read again']
 
 
-def test_empty_names_the_file_that_became_empty():
-    """An unreadable neighbour that comes before it by name is not called empty."""
+def test_hold_names_the_file_that_became_empty():
+    """And not an unreadable file that sorts before it."""
     world = Simulation(WATCH._replace(paths=('/d',)))
     before = Reading('directory', {'a': blob('A'), 'b': blob('B')}, {})
     behind = Reading(
@@ -271,13 +267,13 @@ def test_empty_names_the_file_that_became_empty():
 
     world.run(10.0)
 
-    assert said(world, 'held') == [
+    assert world.messages('held') == [
         '/d/b became empty; that is believed after 30 s (--empty-grace)',
     ]
 
 
-def test_an_emptied_file_is_told_after_its_grace():
-    """What stays empty for --empty-grace is a content like any other."""
+def test_emptied_file_is_delivered_after_empty_grace():
+    """From then on it is a version like any other."""
     world = world_of()
     world.put('empty')
     world.run(31.0)
@@ -285,11 +281,11 @@ def test_an_emptied_file_is_told_after_its_grace():
 
     world.run(5.0)
 
-    assert (before, [sent.told for sent in world.sent]) == (0, ['empty'])
+    assert (before, [sent.version for sent in world.sent]) == (0, ['empty'])
 
 
-def test_a_change_during_a_stage_does_not_clear_the_hold():
-    """A content that comes back while a stage is on leaves the reason that was said."""
+def test_version_that_returns_during_a_validation_ends_it():
+    """The version is current again, and no delivery is under way."""
     world = world_of(validate=('validate',))
     world.refuse_for(validate=9.0)
     world.put('B')
@@ -297,37 +293,37 @@ def test_a_change_during_a_stage_does_not_clear_the_hold():
     assert world.stage() == 'validate'
 
     world.put('A')
-    world.ask()
+    world.send_hup()
     world.run(0.1)
 
     assert (world.stage(), world.state.version.state) == ('', 'current')
 
 
-def test_a_stall_is_said_with_its_length():
-    """Each line on a look that hangs says for how long, and so does its end."""
+def test_stalled_poll_is_logged_with_its_length():
+    """Each line says for how long it has lasted, and so does the line of its end."""
     world = world_of()
     world.hang(70.0)
 
     world.run(80.0)
 
-    assert [text.split(';')[0] for text in said(world, 'stalled')] == [
+    assert [text.split(';')[0] for text in world.messages('stalled')] == [
         'reading /c has not ended for 5 s', 'reading /c has not ended for 65 s',
     ]
-    assert said(world, 'readable') == ['a poll ended after 68 s']
+    assert world.messages('readable') == ['a poll ended after 68 s']
 
 
-def test_a_hang_of_a_moment_is_not_said():
-    """A look of less than 5 s is not worth a line."""
+def test_stall_of_less_than_5_s_is_not_logged():
+    """Slow storage is not worth a line."""
     world = world_of()
     world.hang(6.0)
 
     world.run(20.0)
 
-    assert said(world, 'stalled', 'readable') == []
+    assert world.messages('stalled', 'readable') == []
 
 
-def test_a_hang_during_a_stage_is_not_said_sooner():
-    """That something else is due does not make a look that goes on a stall."""
+def test_stall_during_a_delivery_is_not_logged_earlier():
+    """A step for another reason does not make the poll a stall."""
     world = world_of(survive=6.0)
     world.put('B')
     world.run(7.0)
@@ -335,24 +331,24 @@ def test_a_hang_during_a_stage_is_not_said_sooner():
 
     world.run(20.0)
 
-    assert said(world, 'stalled') == []
+    assert world.messages('stalled') == []
 
 
-def test_a_hang_that_read_nothing_is_not_readable():
-    """A look that hung and then read nothing is not said to have ended well."""
+def test_stalled_poll_that_ends_unreadable_is_not_logged_as_readable():
+    """Its end is no recovery."""
     world = world_of()
     world.hide()
     world.hang(60.0)
 
     world.run(80.0)
 
-    assert said(world, 'readable') == []
-    assert said(world, 'unreadable') == ['/c: permission denied']
+    assert world.messages('readable') == []
+    assert world.messages('unreadable') == ['/c: permission denied']
 
 
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
-def test_who_started_meanwhile_and_cannot_be_seen_is_told(reason):
-    """A content is back and it is not known who runs: in doubt tell."""
+def test_returned_version_is_delivered_if_the_processes_are_unknown(reason):
+    """One may have started with the other version; in doubt it is signalled."""
     world = world_of()
     world.put('B')
     world.run(2.6)
@@ -365,11 +361,11 @@ def test_who_started_meanwhile_and_cannot_be_seen_is_told(reason):
     world.world = world.world._replace(targets=seen)
     world.run(20.0)
 
-    assert [sent.told for sent in world.sent] == ['A']
+    assert [sent.version for sent in world.sent] == ['A']
 
 
-def test_what_nobody_started_in_is_forgotten():
-    """B was seen and nobody started meanwhile: nobody is told that A is back."""
+def test_returned_version_is_not_delivered_if_no_process_started():
+    """B was seen, A is back, and no process started in between."""
     world = world_of()
     world.put('B')
     world.run(2.6)
@@ -379,11 +375,11 @@ def test_what_nobody_started_in_is_forgotten():
 
     assert world.sent == ()
     assert world.state.version.left == 0.0
-    assert said(world, 'changed') == []
+    assert world.messages('changed') == []
 
 
-def test_who_started_meanwhile_is_named():
-    """The line says why somebody is told of a content that was done."""
+def test_returned_version_is_delivered_to_a_process_that_started_since():
+    """The line names the process."""
     world = world_of()
     world.put('B')
     world.run(2.6)
@@ -392,15 +388,15 @@ def test_who_started_meanwhile_is_named():
 
     world.run(60.0)
 
-    assert said(world, 'changed') == [
+    assert world.messages('changed') == [
         '/c is as before, but app (pid 102) started since and may have read '
         'something else',
     ]
     assert [sent.pid for sent in world.sent] == [102]
 
 
-def test_the_ledger_is_written_when_something_changed():
-    """What is known is saved once, and not at each poll."""
+def test_ledger_is_written_only_when_the_state_changed():
+    """And not at each poll."""
     world = Simulation(WATCH)
     saved: list[str] = []
 
@@ -421,8 +417,8 @@ def test_the_ledger_is_written_when_something_changed():
     assert len(saved) == after
 
 
-def test_a_blank_memory_is_not_written():
-    """A ledger is not replaced by nothing while nothing could be read."""
+def test_blank_memory_is_not_written():
+    """It must not replace a ledger while the files cannot be read."""
     world = Simulation(WATCH)
     world.hide()
 
@@ -431,8 +427,8 @@ def test_a_blank_memory_is_not_written():
     assert world.ledger is None
 
 
-def test_what_could_not_be_written_is_written_later():
-    """A ledger that cannot be written now is tried at the next step."""
+def test_failed_write_of_the_ledger_is_repeated():
+    """At the next step."""
     world = Simulation(WATCH)
     answers = iter([False, False, True])
     world.world = world.world._replace(save=lambda state: next(answers))
@@ -442,8 +438,8 @@ def test_what_could_not_be_written_is_written_later():
     assert next(answers, None) is None
 
 
-def test_trouble_is_kept_for_the_verdict():
-    """The memory says which paths are unreadable, for the exit status of a check."""
+def test_memory_keeps_the_unreadable_paths():
+    """For the exit status of check."""
     world = world_of()
     world.hide()
 
@@ -454,8 +450,8 @@ def test_trouble_is_kept_for_the_verdict():
     }
 
 
-def test_a_reason_is_said_again_when_the_content_comes_again():
-    """B held, A again, B held again: two lines, for the first hold was over."""
+def test_hold_is_logged_again_for_a_version_that_returned():
+    """B was held, A came back, and B is held again: the first hold was over."""
     world = world_of()
     world.end_all()
     world.put('B')
@@ -466,11 +462,11 @@ def test_a_reason_is_said_again_when_the_content_comes_again():
     world.put('B')
     world.run(20.0)
 
-    assert said(world, 'held') == ['no app', 'no app']
+    assert world.messages('held') == ['no app', 'no app']
 
 
-def test_a_poll_is_said_with_what_it_saw_and_how_long_it_took():
-    """The event of a poll, which is for -vv alone, has its length and its sight."""
+def test_polled_event_has_the_version_and_the_duration():
+    """It is logged with -vv."""
     world = Simulation(WATCH)
     lines: list[str] = []
 
@@ -489,15 +485,15 @@ def test_a_poll_is_said_with_what_it_saw_and_how_long_it_took():
     assert lines[-1] == 'saw =A in 2.500 s'
 
 
-def test_what_the_content_waits_for_is_awaited():
-    """A check waits for what settles, and for nothing once all is done."""
+def test_check_waits_for_a_version_that_settles():
+    """And for nothing once it is delivered."""
     world = world_of()
     before = step.awaited(world.state)
     world.put('B')
     world.run(3.0)
     settling = step.awaited(world.state)
     world.run(1.5)  # which is when it is delivered
-    assert world.resting()
+    assert world.idle()
 
     assert (before, settling, step.awaited(world.state)) == ('', 'settle', '')
 
@@ -507,22 +503,22 @@ def test_what_the_content_waits_for_is_awaited():
     pytest.param('no target', 3700.0, 1, id='an hour later'),
     pytest.param('pidfile', 100.1, 1, id='another reason'),
 ])
-def test_a_hold_is_said_once_an_hour(key, now, lines):
-    """The same reason is one line an hour; another reason is another line."""
+def test_hold_is_logged_once_an_hour(key, now, lines):
+    """Another reason is logged at once."""
     world = Simulation(WATCH, targets=0)
     world.now = now
 
     hold(State(hold='no target', held_at=100.0), world.world, key, 'no target', 'x')
 
-    assert said(world, 'held') == ['x'] * lines
+    assert world.messages('held') == ['x'] * lines
 
 
 @pytest.mark.parametrize(('age', 'expected'), [
-    pytest.param(60.0, ['A'], id='older than the content'),
-    pytest.param(30.0, [], id='younger than the content'),
+    pytest.param(60.0, ['A'], id='older than the version'),
+    pytest.param(30.0, [], id='younger than the version'),
 ])
-def test_who_is_seen_late_is_told_of_what_is_newer(age, expected):
-    """Nobody was there at the baseline; the first to be seen later is compared."""
+def test_first_target_after_the_baseline_is_compared_with_the_version(age, expected):
+    """There was none at the baseline; one that is older than the files is signalled."""
     world = Simulation(WATCH, targets=0)
     world.dated = world.now
     world.run(40.0)
@@ -531,12 +527,12 @@ def test_who_is_seen_late_is_told_of_what_is_newer(age, expected):
     world.alter_root(started=int((world.now - age) * 100))
     world.run(10.0)
 
-    assert [sent.told for sent in world.sent] == expected
-    assert world.resting()
+    assert [sent.version for sent in world.sent] == expected
+    assert world.idle()
 
 
-def test_who_is_seen_late_is_told_by_the_next_run_too():
-    """That nobody was there at the baseline is in the ledger."""
+def test_first_target_is_compared_by_the_next_run_too():
+    """The ledger keeps that there was no target at the baseline."""
     world = Simulation(WATCH, targets=0)
     world.dated = world.now
     world.run(40.0)
@@ -547,11 +543,11 @@ def test_who_is_seen_late_is_told_by_the_next_run_too():
     world.alter_root(started=95_000)
     world.run(10.0)
 
-    assert [sent.told for sent in world.sent] == ['A']
+    assert [sent.version for sent in world.sent] == ['A']
 
 
-def test_a_content_that_was_told_ends_the_question():
-    """No process at the baseline, then B is up to date: A's date means nothing more.
+def test_comparison_ends_with_the_first_delivery():
+    """Once B is up to date, the date of A means nothing more.
 
     A process that takes over later and is older than B is notified of B (rule 13).
     """
@@ -562,18 +558,18 @@ def test_a_content_that_was_told_ends_the_question():
     world.run(20.0)
     world.start()
     world.run(20.0)
-    assert world.resting()
+    assert world.idle()
 
     world.end_all()
     world.start()
     world.alter_root(started=95_000)
     world.run(20.0)
 
-    assert [it.told for it in world.sent] == ['B']
+    assert [it.version for it in world.sent] == ['B']
 
 
-def test_only_the_first_to_be_seen_is_compared():
-    """Who comes later, or after a content that was told, has read what is there."""
+def test_only_the_first_target_is_compared():
+    """Later ones have read the version that was there."""
     world = Simulation(WATCH, targets=0)
     world.dated = world.now
     world.run(40.0)
@@ -587,8 +583,8 @@ def test_only_the_first_to_be_seen_is_compared():
     assert world.sent == ()
 
 
-def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
-    """But for what is under way, which sees to it itself."""
+def test_hold_is_cleared_if_nothing_is_due():
+    """Unless a delivery is under way, which clears it itself."""
     held = State(hold='no target', attempt=Attempt('x'))
 
     assert observation.cleared(held) == State()
@@ -601,11 +597,11 @@ def test_what_was_held_is_no_more_where_there_is_nothing_to_tell():
     ('directory', '/c/f has not settled for 60 s, and is not delivered until it has; '
                   'leave out what is no configuration (--ignore)'),
 ])
-def test_what_keeps_changing_is_named(layout, says):
-    """The file, not its neighbours that rest, so that a person can leave it out."""
+def test_file_that_keeps_changing_is_named(layout, says):
+    """And not its unchanged neighbours, so that a user can leave it out."""
     world = Simulation(WATCH, layout=layout)
     world.run(20.0)
-    world.put('torn', restless=True)
+    world.put('torn', changing=True)
     world.run(100.0)
 
     lines = [it for it in world.events if it.event == 'held']

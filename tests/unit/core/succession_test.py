@@ -1,4 +1,4 @@
-"""Hand-overs, generations and late exits, decided by the pure core."""
+"""Handovers, generations and late exits, decided by the pure core."""
 from __future__ import annotations
 
 from typing import Any
@@ -13,7 +13,7 @@ WATCH = Settings(paths=('/c',), process='app')
 
 
 def world_of(**changes: Any) -> Simulation:
-    """Return a world in which version B has been delivered to process 101."""
+    """Return a world in which version B was delivered to process 101."""
     world = Simulation(WATCH._replace(**changes))
     world.run(20.0)
     world.put('B')
@@ -24,11 +24,11 @@ def world_of(**changes: Any) -> Simulation:
 
 def sent(world: Simulation) -> list[tuple[int, str]]:
     """Return the signals that were sent: pid and version."""
-    return [(each.pid, each.told) for each in world.sent]
+    return [(each.pid, each.version) for each in world.sent]
 
 
 def test_rule_13_older_generation_that_remains_is_notified():
-    """It was there before the version, and was never notified of it."""
+    """It existed before the version, and was never notified."""
     world = Simulation(WATCH)
     world.run(20.0)
     world.upgrade()
@@ -40,7 +40,7 @@ def test_rule_13_older_generation_that_remains_is_notified():
     world.run(20.0)
 
     assert sent(world) == [(101, 'B'), (102, 'B')]
-    assert world.resting()
+    assert world.idle()
 
 
 def signalled(**changes: Any) -> Simulation:
@@ -61,7 +61,7 @@ def failures(world: Simulation) -> list[object]:
 
 @pytest.mark.parametrize('survive', [1.0, 5.0])
 def test_rule_13_generation_that_goes_on_is_notified_at_once(survive):
-    """The signalled one exits within --survive, which is no death of the signal."""
+    """The notified one exits within --survive, which is no death by the signal."""
     world = signalled(survive=survive)
 
     world.retire()
@@ -70,7 +70,7 @@ def test_rule_13_generation_that_goes_on_is_notified_at_once(survive):
 
     assert sent(world) == [(101, 'B'), (102, 'B')]
     assert world.sent[1].at - before <= survive
-    assert (failures(world), world.state.deaths, world.resting()) == ([], 0, True)
+    assert (failures(world), world.state.deaths, world.idle()) == ([], 0, True)
 
 
 def test_rule_13_generation_that_goes_on_is_notified_before_the_next_action():
@@ -87,7 +87,7 @@ def test_rule_13_generation_that_goes_on_is_notified_before_the_next_action():
     {'verify': ('verify',)}, {'verify_workers': True},
 ])
 def test_rule_13_generation_goes_on_during_the_verification(check):
-    """The signalled one exits before its reload was verified."""
+    """The notified one exits before its reload was verified."""
     world = signalled(**check)
     world.alter(101, deaf=True)
     for worker in [each.pid for each in world.targets.values() if each.ppid == 101]:
@@ -100,14 +100,14 @@ def test_rule_13_generation_goes_on_during_the_verification(check):
     world.run(60.0)
 
     assert {pid for pid, _ in sent(world)} == {101, other}
-    assert (failures(world), world.state.deaths, world.resting()) == ([], 0, True)
+    assert (failures(world), world.state.deaths, world.idle()) == ([], 0, True)
 
 
 @pytest.mark.parametrize(('first', 'second'), [
     ('unknown', 'caught'), ('caught', 'default'), ('caught', 'unknown'),
 ])
 def test_rule_13_exit_is_a_death_if_nothing_surely_took_over(first, second):
-    """A worker without a handler lost its parent; without masks nothing is sure."""
+    """A worker without a handler has lost its parent; unknown masks prove nothing."""
     world = Simulation(WATCH)
     world.run(20.0)
     world.upgrade()
@@ -123,7 +123,7 @@ def test_rule_13_exit_is_a_death_if_nothing_surely_took_over(first, second):
 
 
 def test_rule_13_target_that_was_notified_itself_does_not_take_over():
-    """With --select all each has a signal of its own, and the death is one."""
+    """With --select all, each target has a signal of its own, and one of them died."""
     world = Simulation(WATCH._replace(select='all'), targets=2)
     world.run(20.0)
     world.put('B')
@@ -144,11 +144,11 @@ def test_rule_13_newer_generation_is_up_to_date():
     world.run(20.0)
 
     assert sent(world) == [(101, 'B')]
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
-    """Start times are cut to clock ticks, and the time of a signal is not."""
+    """Start times are rounded down to clock ticks, the time of a signal is not."""
     world = Simulation(WATCH._replace(settle=1.004))
     world.run(20.0)
     world.put('B')
@@ -161,7 +161,7 @@ def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
     world.run(20.0)
 
     assert sent(world) == [(101, 'B')]
-    assert world.resting()
+    assert world.idle()
 
 
 @pytest.mark.parametrize('restarted', [False, True])
@@ -172,7 +172,7 @@ def test_rule_13_successor_of_the_same_clock_tick_is_up_to_date():
 def test_rule_13_target_that_is_renamed_before_its_delivery_stays_a_target(
         changes, restarted,
 ):
-    """It was notified; that this did not end well changes nothing about it."""
+    """It was notified, whatever the outcome."""
     world = Simulation(WATCH._replace(**changes))
     world.run(20.0)
     world.refuse_for(verify=60.0)
@@ -187,11 +187,11 @@ def test_rule_13_target_that_is_renamed_before_its_delivery_stays_a_target(
     world.run(200.0)
 
     assert world.targets[101].has == 'C'
-    assert world.resting()
+    assert world.idle()
 
 
 def test_rule_13_verified_successor_took_over_and_did_not_reload():
-    """A program that was restarted after its death looks alike."""
+    """A program that was restarted after its death looks the same as a successor."""
     world = Simulation(WATCH._replace(verify=('verify',)))
     world.run(20.0)
     world.alter_root(hands_over=True)
@@ -204,8 +204,8 @@ def test_rule_13_verified_successor_took_over_and_did_not_reload():
 
 
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
-def test_rule_10_unknown_successor_is_asked_for_again(reason):
-    """That no process can be read now does not mean that there is none."""
+def test_rule_10_unknown_successor_is_searched_again(reason):
+    """If no process can be read now, one may still exist."""
     world = Simulation(WATCH)
     world.run(20.0)
     world.upgrade()
@@ -224,7 +224,7 @@ def test_rule_10_unknown_successor_is_asked_for_again(reason):
 
 
 def test_rule_14_root_that_was_passed_over_is_notified_when_it_has_a_handler():
-    """It was starting, and the process that got its signal was a worker."""
+    """It was still starting, so its signal went to a worker."""
     world = Simulation(WATCH)
     world.run(20.0)
     world.fork()
@@ -240,7 +240,7 @@ def test_rule_14_root_that_was_passed_over_is_notified_when_it_has_a_handler():
 
 
 def test_rule_14_root_without_a_handler_yet_is_waited_for():
-    """For two seconds: the worker must not get the signal of a root that starts."""
+    """For two seconds: a worker must not get the signal of a root that is starting."""
     world = Simulation(WATCH)
     world.run(20.0)
     world.fork()
@@ -261,7 +261,7 @@ def processes(*rows: tuple[int, int, int]) -> list[Process]:
 
 
 def test_rule_14_several_that_handle_it_are_workers():
-    """Then none of them is taken for the root that does not."""
+    """Then none of them replaces the root that has no handler."""
     found = processes((1, 0, 100), (2, 1, 200), (3, 1, 200))
     handling = {2: 'caught', 3: 'caught'}
 
@@ -285,11 +285,11 @@ def test_rule_14_workers_of_the_one_that_handles_it_do_not_count():
 @pytest.mark.parametrize(('known', 'pids'), [
     pytest.param({}, [], id='two services'),
     pytest.param({(1, 100): 150}, [1, 2], id='a successor'),
-    pytest.param({(1, 100): 250}, [], id='another that was there before'),
+    pytest.param({(1, 100): 250}, [], id='another that started earlier'),
     pytest.param({(1, 100): 250, (2, 200): 250}, [1, 2], id='both were notified'),
 ])
 def test_rule_13_generations_of_one_service_are_no_ambiguity(known, pids):
-    """What was notified before and what started after that are one service."""
+    """A notified process and the ones that started after that are one service."""
     choice = choose(processes((1, 0, 100), (2, 0, 200)), 'root', None, known)
 
     assert [each.pid for each in choice.targets] == pids

@@ -12,19 +12,19 @@ from tests.support.observer_child import ended
 def test_command_runs_with_additions_and_its_output_is_kept(tmp_path: Path) -> None:
     """The end of what it printed, of each command separately."""
     running = runner.Runner()
-    nothing = running.said()
+    nothing = running.output()
     assert running.run(('sh', '-c', 'echo first; echo $EXTRA >&2; exit 3'),
                      {'EXTRA': 'more'}) == ''
     ended(running.pid)
-    status, said = running.ran(), running.said()
+    status, said = running.ran(), running.output()
     running.run(('sh', '-c', 'seq 1 9999; echo end'), {})
     ended(running.pid)
     running.ran()
 
     assert nothing == ''
     assert (status, said) == (3, 'first\nmore')
-    assert running.said().endswith('9999\nend')
-    assert len(running.said()) <= runner.SAID
+    assert running.output().endswith('9999\nend')
+    assert len(running.output()) <= runner.MOST_OUTPUT
 
 
 def test_command_that_runs_has_no_status_yet_and_can_be_cancelled() -> None:

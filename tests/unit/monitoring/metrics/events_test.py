@@ -74,7 +74,7 @@ def test_events_are_counted_and_said() -> None:
 def counted(world: Simulation) -> Record:
     """Return the record of a simulated watch from now on."""
     it = record()
-    world.world = world.world._replace(say=it.counting(world.say), unsaid=it.unsaid)
+    world.world = world.world._replace(say=it.counting(world.say), unlogged=it.unlogged)
     return it
 
 

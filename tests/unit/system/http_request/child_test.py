@@ -48,7 +48,7 @@ def test_a_child_asks(
             assert running.ran() is None
             assert heard(client).startswith(b'PUT /x ')
             client.sendall(f'HTTP/1.1 {status}\r\n\r\nwhy'.encode())
-    assert (over(running), running.said()) == (code, says)
+    assert (over(running), running.output()) == (code, says)
 
 
 def test_a_child_that_is_ended_hangs_up(running: runner.Runner) -> None:
@@ -75,7 +75,7 @@ def test_a_child_that_dies_is_a_failure(running: runner.Runner) -> None:
             heard(client)
             os.kill(running.pid, 9)
     assert over(running) == 1
-    assert running.said() == 'failed: a child ended with status -9'
+    assert running.output() == 'failed: a child ended with status -9'
 
 
 def test_no_child_to_spare_is_said(
@@ -96,7 +96,7 @@ def test_a_request_leaves_nothing_of_itself(running: runner.Runner) -> None:
     """A command after a request is a command, and its arguments are its own."""
     url = f'http://127.0.0.1:{closed_port()}/'
     assert running.ask(Settings(), url) == ''
-    assert (over(running), running.said()) == (1, 'failed: connection refused')
+    assert (over(running), running.output()) == (1, 'failed: connection refused')
 
     assert running.run(('echo', 'here'), {}) == ''
-    assert (over(running), running.said()) == (0, 'here')
+    assert (over(running), running.output()) == (0, 'here')

@@ -167,7 +167,7 @@ def merge(given: Mapping[str, Any]) -> Settings:
     if given.get('max_wait', settle) < settle:
         raise OptionError(
             'max-wait', f'is shorter than --settle {settle:g}s, which every version '
-            f'has to wait',
+            f'has to wait; write {settle:g}s or more',
         )
     ignore = DEFAULTS.ignore
     for pattern in given.get('ignore', ()):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 from tests.servers.harness import needed, until
@@ -41,3 +42,9 @@ def idle_polls(trace: Path, *args: str) -> list[list[str]]:
                 tracer.terminate()
         it.stop()
     return traced(trace)
+
+
+def idle_poll(trace: Path, *args: str) -> list[str]:
+    """Return the system calls of the loop in a poll that finds nothing, most often."""
+    polls = Counter(tuple(poll) for poll in idle_polls(trace, *args)[-20:])
+    return [*polls.most_common(1)[0][0]]

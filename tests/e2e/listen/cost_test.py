@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tests.support.sidecar import (
     environment,
     unique,
 )
-from tests.support.system_calls import idle_polls
+from tests.support.system_calls import idle_poll
 from tests.support.targets import DEADLINE
 
 CI = os.environ.get('CI')
@@ -50,12 +49,6 @@ def test_no_one_else_pays_for_it(conf: str, port: int) -> None:
     assert listens.isdisjoint(costly | {
         'click', 'pollreload.cli.main', 'pollreload.cli.config_file',
     })
-
-
-def idle_poll(trace: Path, *args: str) -> list[str]:
-    """Return the system calls of the loop in a poll that finds nothing, most often."""
-    polls = Counter(tuple(poll) for poll in idle_polls(trace, *args)[-20:])
-    return [*polls.most_common(1)[0][0]]
 
 
 def test_an_idle_poll_is_the_same_with_a_port(

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import loaded_modules, sidecar, targets
 from tests.support.sidecar import Sidecar, unique, watch, write
+from tests.support.system_calls import idle_poll
 from tests.support.watching import comm, line_of, watching
 
 STRACE = shutil.which('strace')
@@ -80,8 +81,31 @@ def test_watch_stays_small(conf: str, target: targets.Target) -> None:
         'dataclasses', 'inspect', 'random', 'threading', 'urllib', 'http', 'pathlib',
         'pollreload.cli.main', 'pollreload.system.ledger_file',
         'pollreload.commands.doctor.main', 'pollreload.commands.smoke',
+        # Of options that are not set, and of a service manager that is not there.
+        'pollreload.core.actions', 'pollreload.core.context',
+        'pollreload.monitoring.metrics', 'pollreload.runtime.logfmt',
+        'pollreload.runtime.request_files', 'pollreload.runtime.service_manager',
+        'pollreload.system.http_request', 'pollreload.system.notify_socket',
     ))
     assert memory < MOST_MEMORY
+
+
+def test_idle_poll_is_the_same_with_the_options_of_a_delivery(
+        conf: str, tmp_path: Path,
+) -> None:
+    """Neither the pace, nor a command or a request that is not due, has a call."""
+    (tmp_path / 'headers').write_text('A: b')
+    args = ('--process', unique(), conf)
+    plain = idle_poll(tmp_path / 'plain', *args)
+    full = idle_poll(
+        tmp_path / 'full', '--min-interval', '1h', '--max-wait', '1h', '--splay', '1h',
+        '--on-missing', 'notify', '--validate', 'true', '--exec', 'true', '--verify',
+        'true', '--url', 'http://127.0.0.1:1/', '--url-header-file',
+        str(tmp_path / 'headers'), *args,
+    )
+
+    assert full == plain
+    assert len(plain) <= 5
 
 
 def test_a_name_that_no_process_has_is_said_at_the_first_poll(tmp_path: Path) -> None:

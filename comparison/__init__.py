@@ -1,1 +1,1 @@
-"""The same twelve behaviours, of pollreload and of what is used instead."""
+"""The same situations, for pollreload and for what is used instead."""

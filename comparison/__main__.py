@@ -1,6 +1,6 @@
 """Run the behaviours and write the page: python -m comparison [--page | --only TOOL...]
 
---only: run these tools anew, and take the others from results.json.
+--only: run these tools again, and take the others from results.json.
 --page: run nothing; write the page from results.json.
 """
 from __future__ import annotations
@@ -22,7 +22,7 @@ AT_ONCE = 8  # most of a behaviour is waiting
 
 
 def cell(name: str, behaviour: Behaviour) -> Cell:
-    """Return what a tool does in a behaviour, and say so."""
+    """Return what happened with a tool in a behaviour, and print it."""
     try:
         got = behaviour.run(tools.RIVALS[name].tool)
     except Exception:

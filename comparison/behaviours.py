@@ -1,7 +1,7 @@
-"""The twelve behaviours, each with what is right, judged alike for every tool.
+"""The behaviours, each with what is right, judged alike for every tool.
 
 What a cell says is what happened: how often the program was notified, and what it had
-read then; who else was notified, or died.
+read then; which other process was notified, or died.
 """
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from comparison.world import INTERVAL, QUIET, SILENCE, App, Tool, World, until
+from comparison.app import DRAIN
+from comparison.world import (
+    DEADLINE,
+    INTERVAL,
+    QUIET,
+    SILENCE,
+    App,
+    Tool,
+    World,
+    until,
+)
+
+CALM = 20.0  # s, after which a feedback loop should be slowed down
 
 
 class Cell(NamedTuple):
-    """What happened, in a few words, and whether it was right."""
+    """What happened, in short, and whether it was right."""
 
     right: bool
     text: str
@@ -176,7 +188,7 @@ def namesakes(tool: Tool) -> Cell:
 
 
 def namesake(tool: Tool, own: str, others: str) -> Cell:
-    """Return what happens where another program, which started first, has a name.
+    """Return what happens if another program, which started first, has a name.
 
     It is right to notify the one, or to say that it could be either; and not to touch
     the other.
@@ -232,7 +244,7 @@ def zombie(tool: Tool) -> Cell:
 def reverted(tool: Tool) -> Cell:
     with World(tool) as world:
         app = world.app()
-        # For who can be notified what it is: the program refuses the second version.
+        # pollreload can be given that the program refuses the second version.
         verify = f"grep -q 'version 001' {world.file}"
         ours = tool.__name__ == 'pollreload'
         words = ('--verify', verify, '--command-timeout', '1s') if ours else ()
@@ -267,12 +279,99 @@ def restarted(tool: Tool) -> Cell:
         return Cell(notified, times(app.quiet() - before))
 
 
+def draining(tool: Tool) -> Cell:
+    with World(tool) as world:
+        app = world.app('drains')
+        world.watch()
+        seen = []
+        for wait in (DEADLINE, DRAIN + DEADLINE):
+            since = len(app.tells)
+            seen.append(app.notified(world.change(), since, wait))
+            app.quiet()
+        lost = '; killed the successor' if 'lost a worker' in app.lines else ''
+    text = 'of the second: successor notified'
+    if not seen[1]:
+        text = 'of the second: successor not notified'
+    if not seen[0]:
+        text = f'of the first: not notified; {text}'
+    return Cell(all(seen) and not lost, text + lost)
+
+
+def renamed(tool: Tool) -> Cell:
+    with World(tool) as world:
+        app = world.app('renamed')
+        world.watch()
+        seen = 0
+        for _ in range(2):
+            since = len(app.tells)
+            seen += app.notified(world.change(), since)
+            app.quiet()
+        return Cell(seen == 2, f'notified of {seen} of 2')
+
+
+def wrapped(tool: Tool) -> Cell:
+    with World(tool) as world:
+        app = world.app('wrapper')
+        world.watch()
+        before = len(app.tells)
+        content = world.change()
+        notified = app.notified(content, before)
+        count = app.quiet() - before
+        if app.died is not None:
+            return Cell(False, 'killed the wrapper')
+        return Cell(notified, f'program {times(count)}')
+
+
+def unmounted(tool: Tool) -> Cell:
+    with World(tool, whole=True) as world:
+        app = world.app()
+        world.watch()
+        before = len(app.tells)
+        world.unmount()
+        app.quiet(SILENCE)
+        away = len(app.tells) - before
+        world.mount()
+        back = app.quiet(SILENCE) - before - away
+        since = len(app.tells)
+        notified = app.notified(world.change(), since)
+        app.quiet()
+        text = times(away + back)
+        if away + back and not notified:
+            text += ', and not of the next change'
+        elif not notified:
+            text = 'not notified, nor of the next change'
+        return Cell(notified and not away + back, text + ended(world))
+
+
+def looping(tool: Tool) -> Cell:
+    with World(tool) as world:
+        app = world.app('rewrites')
+        world.watch()
+        before = len(app.tells)
+        first = app.notified(world.change(), before)
+        # What comes now is caused by the reloads alone.
+        app.listen(CALM)
+        early = len(app.tells)
+        app.listen(CALM)
+        if len(app.tells) - early > CALM / INTERVAL / 5:
+            return Cell(False, 'notified over and over')
+        content, since = world.next(), len(app.tells)
+        world.place(content)
+        last = app.notified(content, since, 2 * CALM + DEADLINE)
+    text = 'slowed down'
+    if since == before + 1:
+        text = 'not notified of what the program wrote'
+    if not first or not last:
+        text += ', and not notified of the next change'
+    return Cell(first and last, text)
+
+
 BEHAVIOURS = (
     Behaviour(
         'three `..data` swaps',
-        'Three times, the link `..data` is renamed over, to a directory with other '
-        'content, and the old directory is removed.',
-        'notified of each, when the file has its new content', swaps,
+        'Three times, the link `..data` is renamed over, to a directory with another '
+        'version, and the old directory is removed.',
+        'notified of each, when the file has the new version', swaps,
     ),
     Behaviour(
         'identical swap', 'The same, once, with the same bytes.', 'not notified',
@@ -333,5 +432,35 @@ BEHAVIOURS = (
         'restart with a change meanwhile',
         'The tool is stopped, the file changes, the tool is started again.', 'notified',
         restarted,
+    ),
+    Behaviour(
+        'old process beside its successor',
+        'At HUP the program starts a successor of its name, which reads the file; the '
+        f'old process finishes its work and ends {DRAIN:g} s later. Before that, the '
+        'file changes once more.',
+        'the successor is notified of the second change, at the latest when the old '
+        'process has ended', draining,
+    ),
+    Behaviour(
+        'renamed process',
+        'The program has another name after its first reload, and the file changes '
+        'again.', 'notified of both', renamed,
+    ),
+    Behaviour(
+        'wrapper of the same name',
+        'A start script, which HUP kills, runs the program as a child of the same '
+        'name.', 'the program is notified, the wrapper lives', wrapped,
+    ),
+    Behaviour(
+        'unmounted volume',
+        f'An empty directory takes the place of the directory for {SILENCE:g} s, as '
+        'when a volume is unmounted. Then the file changes.',
+        'not notified until the file changes', unmounted,
+    ),
+    Behaviour(
+        'feedback loop',
+        'The program writes a line to its file at every reload.',
+        f'{CALM:g} s later it is notified less than every {5 * INTERVAL} s, and still '
+        'of the next change', looping,
     ),
 )

@@ -10,6 +10,32 @@ from comparison.behaviours import BEHAVIOURS, Cell
 from comparison.tools import RIVALS, shown
 from comparison.world import DEADLINE, INTERVAL, SILENCE
 
+# How each notices a change, how it notifies, and what follows; from its documentation.
+NOT_RUN = {
+    'configmap-reload': (
+        'inotify on the directory of the volume: a new `..data`, whatever it contains',
+        'an HTTP request; no signal, says its README',
+        'tries again as often as `-webhook-retries` says',
+    ),
+    'prometheus-config-reloader': (
+        'inotify, and a SHA-256 of the files each `--watch-interval` (3 min)',
+        'an HTTP request, or HUP to a process by the name of its executable '
+        '(`--reload-method signal`)',
+        'tries again each `--retry-interval` (5 s)',
+    ),
+    'k8s-sidecar': (
+        'a watch or a list of ConfigMaps and Secrets at the API server (needs RBAC); '
+        'it writes the files itself',
+        'an HTTP request (`REQ_URL`) or a script (`SCRIPT`)',
+        'tries the request again (`REQ_RETRY_TOTAL`)',
+    ),
+    'Reloader': (
+        'a watch of ConfigMaps and Secrets at the API server',
+        'a rolling upgrade: every pod of the workload is replaced',
+        'left to the Deployment or StatefulSet',
+    ),
+}
+
 RIGHT, WRONG = '🟢', '🔴'
 
 
@@ -22,7 +48,7 @@ class Seen(NamedTuple):
 
 
 def load(text: str) -> Seen:
-    """Return what results.json holds."""
+    """Return the results in results.json."""
     got = json.loads(text)
     cells = {
         name: [Cell(*cell) for cell in column] for name, column in got['cells'].items()
@@ -57,10 +83,10 @@ def paragraph(text: str) -> str:
 def page(seen: Seen) -> str:
     """Return the page."""
     parts = [
-        '# Comparison: twelve behaviours\n',
+        '# Comparison with other tools\n',
         paragraph('''
             For those who choose between pollreload and another tool. Afterwards you
-            know what each does in twelve situations, and can repeat every run.
+            know what each does in the same situations, and can repeat every run.
         '''),
         paragraph(f'''
             `sh comparison/run.sh` makes this page. Each cell is one run with real
@@ -82,6 +108,14 @@ def page(seen: Seen) -> str:
             only if the table says so; their number is in the cell.
         '''),
         '## What happened\n', *table(seen.cells), '', *ours(seen), *choosing(seen),
+        '## What was not run\n',
+        paragraph('''
+            These are published as container images. No package of PyPI, npm or Debian
+            contains them, so none was run here, and no cell above is about them. This
+            is what their documentation and their source say.
+        '''),
+        '| tool | notices a change by | notifies by | then |', '|---|---|---|---|',
+        *(f'| {name} | {" | ".join(each)} |' for name, each in NOT_RUN.items()), '',
         '## Versions\n', f'{seen.beside}.\n', '| tool | version | |', '|---|---|---|',
         *(
             f'| {name} | {seen.versions[name]} | {RIVALS[name].note} |'
@@ -91,8 +125,8 @@ def page(seen: Seen) -> str:
         paragraph('''
             For a program called `app`, its file `/etc/app/app.conf` and its pidfile
             `/run/app.pid`. Each is given the file or its directory, whichever suits it
-            better; in behaviours 1 and 2 pollreload, nodemon and chokidar-cli are given
-            `/etc/app`, too. A name of more than 15 bytes is given to pkill
+            better; in behaviours 1, 2 and 16 pollreload, nodemon and chokidar-cli are
+            given `/etc/app`, too. A name of more than 15 bytes is given to pkill
             and pgrep as `-f '[a]pp'`.
         '''),
     ]
@@ -117,10 +151,10 @@ def ours(seen: Seen) -> list[str]:
 
 
 def choosing(seen: Seen) -> list[str]:
-    """Return what is to be said of the behaviours that pkill decides."""
+    """Return a remark on the behaviours that pkill decides."""
     return [paragraph('''
-        In behaviours 8 to 10 it is not the tool that chooses the process, but the
-        command that it runs. Where the program writes a pidfile, any of them can run
-        `kill -HUP $(cat /run/app.pid)` instead, as monit does here; that was not run
-        for the others. pollreload has `--pidfile` for it.
+        In behaviours 8 to 10 and 13 to 15 it is not the tool that chooses the process,
+        but the command that it runs. If the program writes a pidfile, any of them can
+        run `kill -HUP $(cat /run/app.pid)` instead, as monit does here; that was not
+        run for the others. pollreload has `--pidfile` for it.
     ''')] if 'monit' in seen.cells else []

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Write docs/comparison.md again: sh comparison/run.sh [--only TOOL]...
-# About ten minutes, most of it waiting. A tool that is not here and cannot be had is
+# About ten minutes, most of them waiting. A tool that is not here and cannot be had is
 # left out.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,13 +34,13 @@ for found in "$PWD/.venv/bin/python" python3 python3.13 python3.12 python3.11 \
         break
     fi
 done
-[ -n "$python" ] || fail 'no Python 3.11 or later with venv is to be found'
+[ -n "$python" ] || fail 'no Python 3.11 or later with venv was found'
 
 wanted=$("$python" -VV; pwd; echo "$PYTHON")
 if [ "$wanted" != "$(cat "$VENV/wanted" 2>/dev/null)" ]; then
     rm -rf "$VENV"
     "$python" -m venv "$VENV"
-    # shellcheck disable=SC2086  # they are words
+    # shellcheck disable=SC2086  # a list of packages
     "$VENV/bin/pip" install -q $PYTHON >"$made/said" 2>&1 || {
         cat "$made/said" >&2
         fail 'pip: failed'
@@ -52,9 +52,9 @@ if [ ! -d "$VENV/node/node_modules" ]; then
     if command -v npm >/dev/null; then
         # shellcheck disable=SC2086
         npm install --silent --no-audit --no-fund --prefix "$VENV/node" $NODE \
-            >"$made/said" 2>&1 || say "left out, for npm failed: $NODE"
+            >"$made/said" 2>&1 || say "left out, because npm failed: $NODE"
     else
-        say "left out, for there is no npm: $NODE"
+        say "left out, because there is no npm: $NODE"
     fi
 fi
 

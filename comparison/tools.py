@@ -31,8 +31,8 @@ STARTS = 'runs its command at every start, changed or not'
 class Rival(NamedTuple):
     """A tool: how it is run, which program has to be there, and its version.
 
-    package: 'deb:NAME', 'py:NAME', 'npm:NAME', or 'own:NAME' for us. note: on its
-    use, for the page.
+    package: 'deb:NAME', 'py:NAME', 'npm:NAME', or 'own:NAME' for pollreload.
+    note: on its use, for the page.
     """
 
     tool: Tool
@@ -58,10 +58,8 @@ def pkill(place: Place) -> str:
 
 
 def watched(place: Place) -> str:
-    """Return what a tool is given that is better off with a directory only where the
-    file is below a `..data` link.
-    """
-    return place.directory if place.linked else place.file
+    """Return the path for a tool that needs a directory only now and then."""
+    return place.directory if place.whole else place.file
 
 
 def pollreload(place: Place) -> Command:
@@ -69,7 +67,7 @@ def pollreload(place: Place) -> Command:
         'watch', '--process', place.name, '--interval', f'{INTERVAL}s',
         '--state-file', f'{place.scratch}/state/ledger',
     ]
-    # The ledger's directory is made by pollreload, for it has to be ours alone.
+    # pollreload makes the directory of the ledger, which only it may write to.
     return Command(
         [sys.executable, '-m', 'pollreload', *words, watched(place)],
         ready=lambda _, said: 'started' in said and (
@@ -120,8 +118,8 @@ def entr(place: Place) -> Command:
 
 
 def fswatch(place: Place) -> Command:
-    # All that is no reading: of that too it would tell, the program would read, and
-    # so on for ever.
+    # Everything but reads: the program reads the file when it is notified, which would
+    # notify it again, and so on for ever.
     events = ' '.join(f'--event {name}' for name in (
         'Created', 'Updated', 'Removed', 'Renamed', 'MovedTo',
     ))
@@ -223,7 +221,7 @@ def version(package: str) -> str:
         case 'deb':
             return f'{name} {deb(name)} (Debian)'
         case 'own':
-            # It is run from the checkout, which nobody has installed.
+            # It is run from the checkout, which is not installed.
             own = configparser.ConfigParser()
             own.read(ROOT / 'setup.cfg')
             return f'{name} {own["metadata"]["version"]}'
@@ -243,17 +241,17 @@ def deb(name: str) -> str:
 
 
 def beside() -> str:
-    """Return what the tools run on and with."""
+    """Return the versions of the kernel and of the tools behind all commands."""
     return ', '.join((
         f'Linux {platform.release()}', f'Python {platform.python_version()}',
         *(f'{name} {deb(name)}' for name in ('procps', 'dash') if deb(name)),
     ))
 
 
-def shown(rival: Rival, linked: bool = False) -> str:
-    """Return how a tool is run, for a person: a file, a name, no path of ours."""
+def shown(rival: Rival) -> str:
+    """Return how a tool is run, for the page: without a path of this machine."""
     command = rival.tool(Place(
-        '/etc/app', '/etc/app/app.conf', linked, 'app', '/run/app.pid', '/tmp/tool',
+        '/etc/app', '/etc/app/app.conf', False, 'app', '/run/app.pid', '/tmp/tool',
     ))
     variables = [f'{name}={value}' for name, value in command.variables.items()]
     line = ' '.join((*variables, words(command.words)))

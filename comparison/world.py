@@ -1,4 +1,4 @@
-"""Where a behaviour takes place: files, programs, and a tool that watches.
+"""The place of a behaviour: files, programs, and a tool that watches.
 
 Nothing here sleeps for luck. What shall happen is waited for, with a deadline of
 many times a tool's interval; what shall not is given SILENCE, and where it can be
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 DEADLINE = 20.0  # s, to be notified
-SILENCE = 6.0  # s, in which one who is notified of nothing would be notified
-QUIET = 3.0  # s without a word, after which a tool is done with a change
+SILENCE = 6.0  # s, within which a needless notification would come
+QUIET = 3.0  # s of silence, after which a tool is done with a change
 INTERVAL = 1  # s, of each tool that polls
 SHORT = 15  # bytes of a name that the kernel keeps
 PROGRAM = str(Path(__file__).with_name('app.py'))
@@ -34,14 +34,15 @@ NUMBERS = itertools.count(1)
 class Place(NamedTuple):
     """What a tool is given.
 
-    directory, file: of the configuration. linked: the file is below a `..data` link.
+    directory, file: of the configuration. whole: a tool that can watch a directory is
+    given that, because the file is below a `..data` link or the directory loses it.
     name: of the program. pidfile: where the program has left its pid.
     scratch: a directory for the tool's own files.
     """
 
     directory: str
     file: str
-    linked: bool
+    whole: bool
     name: str
     pidfile: str
     scratch: str
@@ -53,7 +54,7 @@ class Command(NamedTuple):
     words: the command; variables: its environment, beside the usual one.
     files: name -> content of what it reads, in the scratch directory, mode 0600.
     ready: returns whether it watches, of the processes of its session and its log;
-    where there is none, it does once one of them has an inotify watch.
+    without it, it watches once one of them has an inotify watch.
     """
 
     words: Sequence[str]
@@ -80,10 +81,13 @@ def until(true: Callable[[], object], what: str, deadline: float = DEADLINE) -> 
 class App:
     """A program that runs, and the lines that it has said, each with its time."""
 
-    def __init__(self, kind: str, program: str, path: str) -> None:
+    def __init__(self, kind: str, program: str, path: str, pidfile: str = '') -> None:
+        variables = {'APP_PIDFILE': pidfile} if pidfile else {}
+        self.drains = kind == 'drains'
         self.child = subprocess.Popen(
             [program, '-I', '-S', PROGRAM, kind, path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, **variables},
         )
         self.pid = self.child.pid
         self.lines: list[str] = []
@@ -120,7 +124,7 @@ class App:
         ]
 
     def notified(self, content: str, since: int, deadline: float = DEADLINE) -> bool:
-        """Return whether it is notified of a content, not counting its first tells."""
+        """Return whether it is notified of a version; since: as often before."""
         end = time.monotonic() + deadline
         while content not in self.tells[since:]:
             left = end - time.monotonic()
@@ -132,13 +136,19 @@ class App:
     def quiet(self, wait: float = QUIET) -> int:
         """Return how often it has been notified, once it has said nothing for a while.
 
-        A tool that never stops to tell is not waited for longer than DEADLINE.
+        A tool that never stops is not waited for longer than DEADLINE.
         """
         start = time.monotonic()
         self.heard = start
         while (now := time.monotonic()) < min(self.heard + wait, start + DEADLINE):
             self.read(min(0.2, self.heard + wait - now))
         return len(self.tells)
+
+    def listen(self, seconds: float) -> None:
+        """Read what it says for some time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.read(min(0.2, left))
 
     def ask(self, answer: str) -> bool:
         """Write it a line; return whether it gives an answer."""
@@ -155,14 +165,14 @@ class App:
 
     @property
     def died(self) -> str | None:
-        """How it ended, or None."""
+        """How it ended, or None; one that drains leaves a successor."""
         status = self.child.poll()
-        if status is None:
+        if status is None or (status == 0 and self.drains):
             return None
         return signal.Signals(-status).name if status < 0 else f'status {status}'
 
     def zombie(self) -> None:
-        """Kill it, and wait until it is a zombie, which nobody reaps until end()."""
+        """Kill it, and wait until it is a zombie, which is not reaped until end()."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
@@ -180,18 +190,19 @@ class World:
     """One behaviour's own directory, programs and tool; all gone when it ends.
 
     linked: the file is below a `..data` link, as the kubelet has it.
+    whole: the tool is given the directory, if it can watch one.
     """
 
-    def __init__(self, tool: Tool, linked: bool = False, name: str = '') -> None:
+    def __init__(self, tool: Tool, linked: bool = False, whole: bool = False) -> None:
         self.tool = tool
+        self.whole = linked or whole
         self.top = Path(tempfile.mkdtemp(prefix='comparison-'))
-        # The name is no other process's, also where two of us run at once.
-        self.name = f'c{next(NUMBERS)}-{os.getpid()}{name}'
+        # The name is no other process's, also if two runs go on at once.
+        self.name = f'c{next(NUMBERS)}-{os.getpid()}'
         self.directory = self.top / 'conf'
         self.file = self.directory / 'app.conf'
         self.directory.mkdir()
         (self.top / 'scratch').mkdir()
-        self.linked = linked
         self.count = 0
         self.swaps = 0
         self.apps: list[App] = []
@@ -213,18 +224,18 @@ class World:
         shutil.rmtree(self.top)
 
     def next(self) -> str:
-        """Return a content that there was not yet, as long as those before it."""
+        """Return a new version, as long as those before it."""
         self.count += 1
         return f'version {self.count:03d}'
 
     def change(self) -> str:
-        """Write a new content over the old, in one write(2); return it."""
+        """Write a new version over the old one, in one write(2); return it."""
         content = self.next()
         self.overwrite(content)
         return content
 
     def overwrite(self, content: str) -> None:
-        """Write a content of the same size, in one write(2), and cut off nothing."""
+        """Write a version of the same size, in one write(2), and cut off nothing."""
         fd = os.open(self.file, os.O_WRONLY)
         os.write(fd, f'{content}\n'.encode())
         os.close(fd)
@@ -234,6 +245,16 @@ class World:
         new = self.top / 'new'
         new.write_text(f'{content}\n')
         new.rename(self.file)
+
+    def unmount(self) -> None:
+        """Put an empty directory there, as is left when a volume is unmounted."""
+        self.directory.rename(self.top / 'volume')
+        self.directory.mkdir()
+
+    def mount(self) -> None:
+        """Undo unmount()."""
+        self.directory.rmdir()
+        (self.top / 'volume').rename(self.directory)
 
     def swap(self, content: str) -> None:
         """Let `..data` point to a new directory, and remove the old one."""
@@ -261,10 +282,9 @@ class World:
         link = directory / f'{self.name}{suffix}'
         if not link.exists():
             link.symlink_to(os.path.realpath(sys.executable))
-        app = App(kind, str(link), str(self.file))
+        pidfile = '' if elsewhere else str(self.top / 'app.pid')
+        app = App(kind, str(link), str(self.file), pidfile)
         self.apps.append(app)
-        if not elsewhere:
-            (self.top / 'app.pid').write_text(f'{app.pid}\n')
         return app
 
     def watch(self, suffix: str = '', words: Sequence[str] = ()) -> None:
@@ -274,7 +294,7 @@ class World:
         """
         scratch = self.top / 'scratch'
         command = self.tool(Place(
-            str(self.directory), str(self.file), self.linked, f'{self.name}{suffix}',
+            str(self.directory), str(self.file), self.whole, f'{self.name}{suffix}',
             str(self.top / 'app.pid'), str(scratch),
         ))
         for name, content in command.files.items():
@@ -370,7 +390,7 @@ def sleeping(pids: Sequence[int], _: str) -> bool:
 
 
 def comm(pid: int) -> str:
-    """Return the name of a process; '' where it is gone."""
+    """Return the name of a process; '' if it is gone."""
     try:
         return Path(f'/proc/{pid}/comm').read_text('utf-8').strip()
     except OSError:

@@ -36,9 +36,9 @@ def test_the_page_is_made_from_the_results():
 
 
 def test_the_table_has_every_behaviour_and_every_tool():
-    """Each of the twelve is a row, each tool a column, and no cell is empty."""
+    """Each of them is a row, each tool a column, and no cell is empty."""
     head, *body = rows()
-    assert len(BEHAVIOURS) == 12
+    assert len(BEHAVIOURS) == 17
     assert head[0] == 'behaviour'
     assert set(tools.RIVALS) - OPTIONAL <= set(head[1:]) <= set(tools.RIVALS)
     assert [row[0] for row in body] == [
@@ -74,7 +74,7 @@ def test_pollreload_does_what_its_column_says():
 def test_the_remark_on_a_watched_directory_is_true():
     """A watched directory that loses everything at once is distrusted."""
     def within(place: Place) -> Command:
-        return tools.pollreload(place._replace(linked=True))
+        return tools.pollreload(place._replace(whole=True))
 
     behaviour = next(each for each in BEHAVIOURS if each.title.startswith('vanished'))
     notified = 'same bytes: not notified; other bytes: notified once'

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import Any, NoReturn, cast
 
-from pollreload.errors import PollreloadError
+from pollreload.errors import REPORT, PollreloadError
 from pollreload.system.children import nowhere
 
 FAULT = 70  # EX_SOFTWARE, sysexits.h
@@ -43,7 +43,7 @@ def main() -> int:
         # Anything else is a fault in pollreload.
         import traceback
         traceback.print_exc()
-        print('pollreload: this is a fault in pollreload; please report it',
+        print(f'pollreload: this is a fault in pollreload; {REPORT}, with these lines',
               file=sys.stderr)
         return FAULT
 

@@ -1,6 +1,9 @@
 """The errors that end a command, each with its exit status."""
 from __future__ import annotations
 
+# Said of a fault in pollreload itself; docs/troubleshooting.md says what to include.
+REPORT = 'please report it to the issue tracker of pollreload'
+
 
 class PollreloadError(Exception):
     """An error that the user can fix; shown as one line, never as a traceback.

@@ -16,6 +16,7 @@ import click
 
 from pollreload.cli import main as main_module
 from pollreload.cli import options as options_module
+from pollreload.errors import REPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/reference.md'
@@ -95,7 +96,7 @@ STATUSES: dict[int, tuple[tuple[str, ...], str]] = {
     2: (COMMANDS, 'the command line or the environment is wrong'),
     3: (('check',), 'a path could not be read, and nothing worse'),
     4: (('check',), 'the ledger is unusable'),
-    70: (COMMANDS, 'a fault in pollreload; please report it'),
+    70: (COMMANDS, 'a fault in pollreload; ' + REPORT),
     74: (tuple(name for name in COMMANDS if name != 'watch'),
          'the output could not be written to stdout'),
     75: (('check',), 'another run holds the ledger'),

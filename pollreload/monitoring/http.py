@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 
-from pollreload.errors import UsageError
+from pollreload.errors import REPORT, UsageError
 from pollreload.monitoring import metrics as metrics_module
 from pollreload.monitoring.metrics import Metrics
 from pollreload.monitoring.record import Record
@@ -188,7 +188,7 @@ def answer(
         return page(target.partition('?')[0], metrics)
     except Exception as error:  # noqa: BLE001  # Prometheus shows it
         fault = type(error).__name__
-        return 500, f'a fault in pollreload ({fault}); please report it\n', PLAIN
+        return 500, f'a fault in pollreload ({fault}); {REPORT}\n', PLAIN
 
 
 def page(path: str, metrics: Metrics) -> Answer:

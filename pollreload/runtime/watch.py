@@ -8,6 +8,7 @@ from typing import Protocol
 from pollreload.core import observation
 from pollreload.core import step as step_module
 from pollreload.core.state import Say, State
+from pollreload.errors import REPORT
 from pollreload.runtime import shown
 from pollreload.runtime.describe import showing
 from pollreload.runtime.guard import forget_timeouts
@@ -122,7 +123,7 @@ class Watch:
             if fault != self.fault:
                 self.fault = fault
                 self.say(
-                    'failed', f'a fault in pollreload ({fault}); please report it; '
+                    'failed', f'a fault in pollreload ({fault}); {REPORT}; '
                     f'polling again in {PENALTY:g} s', reason='fault',
                 )
             self.at = procfs.now() + PENALTY

@@ -16,7 +16,7 @@ import pytest
 from pollreload import __main__ as program
 from pollreload.cli import main
 from pollreload.commands import watch
-from pollreload.errors import LedgerBusy, UsageError
+from pollreload.errors import REPORT, LedgerBusy, UsageError
 from pollreload.settings import Plan, Settings
 from pollreload.system import children
 from tests.support import sidecar
@@ -65,7 +65,8 @@ def test_fault_in_pollreload_shows_its_traceback_and_is_70(
     assert ran('check') == 70
     said = capfd.readouterr().err
     assert 'Traceback (most recent call last)' in said
-    assert said.endswith('this is a fault in pollreload; please report it\n')
+    assert said.endswith(f'this is a fault in pollreload; {REPORT}, with these lines\n')
+    assert 'issue tracker' in REPORT
 
 
 @pytest.mark.parametrize('args', [

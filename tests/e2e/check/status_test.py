@@ -268,7 +268,8 @@ def test_fault_in_pollreload_is_70(watched: Watched, tmp_path: Path) -> None:
 
     assert run.status == 70
     assert run.events[-1]['message'] == (
-        'pollreload: this is a fault in pollreload; please report it'
+        'pollreload: this is a fault in pollreload; please report it to the '
+        'issue tracker of pollreload, with these lines'
     )
     assert any('Traceback' in event['message'] for event in run.events)
 

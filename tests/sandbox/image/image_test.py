@@ -153,7 +153,8 @@ def test_fault_in_pollreload_shows_its_place(image: Root) -> None:
     assert done.status == 70
     assert 'File "pollreload/commands/digest.py", line ' in done.err
     assert done.err.splitlines()[-1] == (
-        'pollreload: this is a fault in pollreload; please report it'
+        'pollreload: this is a fault in pollreload; please report it to the '
+        'issue tracker of pollreload, with these lines'
     )
 
 

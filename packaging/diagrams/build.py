@@ -1,20 +1,26 @@
 """Draw the state diagrams of docs/how-it-works.md: python packaging/diagrams/build.py
 
-The transitions of a version and of a target are those of the tables in
-pollreload/core. Those of the stages are in STAGES, which
-tests/docs/diagrams_test.py compares with what every history of the simulated world
-goes through. The page keeps its other text; the test fails if it is not up to date.
+Needs `dot` of Debian's graphviz. The transitions of a version and of a target are those
+of the tables in pollreload/core. Those of the stages are in STAGES. The table of the
+stages in the page is made of their docstrings. tests/docs/diagrams_test.py compares
+the pictures with the tables, and STAGES with what every history of the simulated world
+goes through.
 """
 from __future__ import annotations
 
 import re
+import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
 from pollreload.core import attempt, change, stage
 
-PAGE = Path(__file__).resolve().parents[2] / 'docs/how-it-works.md'
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs/how-it-works.md'
+PICTURES = ROOT / 'docs/pictures'
+WIDTH = 17  # characters of a line on an arrow
 
 NO_STAGE = 'no stage'
 # From one stage to the next, and when.
@@ -48,18 +54,42 @@ def arrows(
     return {pair: ', '.join(events) for pair, events in found.items()}
 
 
-def diagram(arrows: Mapping[tuple[str, str], str], first: str) -> str:
-    """Return a state diagram in the language of Mermaid."""
-    states = dict.fromkeys(each for pair in arrows for each in pair)
-    ids = {name: name.replace(' ', '_') for name in states}
-    lines = ['```mermaid', 'stateDiagram-v2']
-    lines += [f'    state "{name}" as {ids[name]}' for name in states if ' ' in name]
-    lines += [f'    [*] --> {ids[first]}']
-    lines += [
-        f'    {ids[one]} --> {ids[other]}: {label}'
-        for (one, other), label in arrows.items()
+# The name of each picture, its arrows, its first state, and whether it goes down or to
+# the right.
+DIAGRAMS = {
+    'version': (arrows(change.TABLE), 'blank', 'LR'),
+    'target': (arrows(attempt.TABLE), 'untried', 'TB'),
+    'stages': (STAGES, NO_STAGE, 'LR'),
+}
+
+
+def source(
+        labels: Mapping[tuple[str, str], str], first: str, direction: str,
+) -> str:
+    """Return a diagram in the language of graphviz, on a ground of its own."""
+    lines = [
+        'digraph {',
+        f'graph [bgcolor="#ffffff", pad=0.2, nodesep=0.25, rankdir={direction}]',
+        'node [shape=box, style="rounded,filled", fillcolor="#dbeafe",'
+        ' color="#1e3a8a", fontname="Helvetica", fontsize=13]',
+        'edge [color="#374151", fontcolor="#111827", fontname="Helvetica",'
+        ' fontsize=11]',
+        'start [shape=circle, label="", width=0.15, fillcolor="#111827"]',
+        f'start -> "{first}"',
     ]
-    return '\n'.join((*lines, '```'))
+    for (one, other), label in labels.items():
+        broken = '\\n'.join(textwrap.wrap(label, WIDTH))
+        lines.append(f'"{one}" -> "{other}" [label="{broken}"]')
+    return '\n'.join((*lines, '}'))
+
+
+def draw(name: str) -> str:
+    """Return a diagram as SVG, without the version of graphviz."""
+    drawn = subprocess.run(
+        ('dot', '-Tsvg'), input=source(*DIAGRAMS[name]), capture_output=True,
+        text=True, check=True,
+    ).stdout
+    return re.sub(r'<!--.*?-->\n?|<!DOCTYPE.*?>\n?', '', drawn, flags=re.DOTALL)
 
 
 def stages() -> Iterator[str]:
@@ -72,23 +102,16 @@ def stages() -> Iterator[str]:
 
 
 def page(text: str) -> str:
-    """Return the text of the page with the diagrams drawn again."""
-    drawn = {
-        'version': diagram(arrows(change.TABLE), 'blank'),
-        'target': diagram(arrows(attempt.TABLE), 'untried'),
-        'stage': diagram(STAGES, NO_STAGE),
-        'stages': '\n'.join(stages()),
-    }
-    for name, lines in drawn.items():
-        begin, end = f'<!-- drawn: {name} -->\n\n', f'\n\n<!-- end: {name} -->'
-        text, found = re.subn(
-            f'{begin}.*?{end}', lambda _, lines=lines, a=begin, b=end: a + lines + b,
-            text, flags=re.DOTALL,
-        )
-        if found != 1:
-            raise ValueError(f'{PAGE}: no place for the diagram of the {name}')
+    """Return the text of the page with the table of the stages made again."""
+    begin, end = '<!-- made: stages -->\n\n', '\n\n<!-- end: stages -->'
+    made = begin + '\n'.join(stages()) + end
+    text, found = re.subn(f'{begin}.*?{end}', lambda _: made, text, flags=re.DOTALL)
+    if found != 1:
+        raise ValueError(f'{PAGE}: no place for the table of the stages')
     return text
 
 
 if __name__ == '__main__':
     PAGE.write_text(page(PAGE.read_text('utf-8')), 'utf-8')
+    for each in DIAGRAMS:
+        (PICTURES / f'{each}.svg').write_text(draw(each), 'utf-8')

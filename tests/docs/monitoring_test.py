@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -101,6 +102,16 @@ def expressions() -> list[str]:
     return found
 
 
+def documented() -> list[str]:
+    """Return every query of docs/fleet.md: its lines of code, and its alert."""
+    page = (ROOT / 'docs/fleet.md').read_text('utf-8')
+    block = textwrap.dedent(page.split('```yaml\n')[1].split('```')[0])
+    alert = yaml.safe_load(block)
+    lines = re.findall(r'^ {4}(.*\bpollreload_.*)$', page.split('```')[-1], re.M)
+    assert len(lines) == 3
+    return [alert[0]['expr'], *lines]
+
+
 def test_the_metrics_are_as_prometheus_likes_them(scraped: Scraped) -> None:
     """Names, types and help: promtool check metrics has nothing to say."""
     promtool = needed('promtool', 'prometheus')
@@ -131,8 +142,9 @@ def test_promtool_takes_the_files(words: tuple[str, ...]) -> None:
 def test_every_name_of_the_dashboard_and_the_rules_is_scraped(scraped: Scraped) -> None:
     """And every one that is scraped is in the documentation."""
     names = scraped.names()
+    rules = (EXAMPLE / 'alerts.yaml').read_text()
     used = {
-        name for text in (*expressions(), (EXAMPLE / 'alerts.yaml').read_text())
+        name for text in (*expressions(), *documented(), rules)
         for name in NAME.findall(text)
     }
 
@@ -141,8 +153,8 @@ def test_every_name_of_the_dashboard_and_the_rules_is_scraped(scraped: Scraped) 
         assert f'`{re.sub("_(bucket|count|sum)$", "", name)}`' in PAGE, name
 
 
-@pytest.mark.parametrize('expression', expressions())
-def test_a_query_of_the_dashboard_is_answered(
+@pytest.mark.parametrize('expression', [*expressions(), *documented()])
+def test_a_query_is_answered(
         scraped: Scraped, expression: str,
 ) -> None:
     """Each finds something, but for what has not happened here."""

@@ -187,6 +187,15 @@ def test_manifest_runs_the_sidecar() -> None:
     assert only.verify_workers
 
 
+@pytest.mark.parametrize('name', sorted(glob.glob('docs/*.md', root_dir=ROOT)))
+def test_page_begins_with_its_readers(name: str) -> None:
+    """Who it is for, and what these readers can do afterwards."""
+    paragraphs = [each for each in text(name).split('\n\n') if each[:1] not in '#<']
+
+    assert re.match(r'For (?:those|everyone) ', paragraphs[0])
+    assert re.search(r'\bAfterwards\s|\bYou find here\b', paragraphs[0])
+
+
 def test_readme_is_short() -> None:
     """A README is read in minutes: what does not fit goes to docs/."""
     assert len(text('README.md').split()) <= 1000

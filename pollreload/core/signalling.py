@@ -59,11 +59,11 @@ def notify(settings: Settings, state: State, world: World) -> State:
         entry for process in choice.targets
         if (entry := of(state.attempt, process)).phase != 'up to date'
     ]
-    if not todo:
-        return beyond(settings, state, world)
     state = state._replace(
         round=tuple((each.pid, each.started) for each in choice.targets),
     )
+    if not todo:
+        return beyond(settings, state, world)
     if any(entry.phase == 'pending' and world.health(
             entry.process, settings.signal.number,
     ) != 'pending' for entry in todo):

@@ -220,29 +220,27 @@ def finish(state: State, world: World) -> State:
     since = min(at, default=version.read_at)
     if at:
         state = state._replace(pace=state.pace._replace(delivered_at=world.now()))
-    other = version.altered > since or (
-        # A newer version is there, which the target may have read.
-        attempt.late and version.seen != attempt.fingerprint
-    )
-    again = at and other and attempt.rounds + 1 < MOST_SENDS
+    back = version.seen == attempt.fingerprint and version.altered > since
+    again = at and back and attempt.rounds + 1 < MOST_SENDS
     if again and not change.away(version):
-        # A target may have read what was there for a moment, or half of it: the
-        # version is delivered once more, if it is there or comes back.
-        repeated = Attempt(attempt.fingerprint, rounds=attempt.rounds + 1)
-        back = version.seen == attempt.fingerprint
-        if back:
-            world.say(
-                'failed', 'the files were different for a moment during the delivery, '
-                'and may have been read then; they are delivered once more',
-                reason='changed meanwhile',
-            )
-            repeated = repeated._replace(tries=attempt.rounds)
-            repeated = failed(repeated, world.now(), world.jitter())
-        return state._replace(
-            version=change.void(version), attempt=repeated, stage=None, hold='',
-            notified=known(state), next=world.now(),
-            outcome='failed' if back else 'done',
+        # A target may have read what was there for a moment, or half of it.
+        world.say(
+            'failed', 'the files were different for a moment during the delivery, '
+            'and may have been read then; they are delivered once more',
+            reason='changed meanwhile',
         )
+        repeated = Attempt(
+            attempt.fingerprint, rounds=attempt.rounds + 1, tries=attempt.rounds,
+        )
+        return state._replace(
+            version=change.void(version), stage=None, hold='', notified=known(state),
+            attempt=failed(repeated, world.now(), world.jitter()), next=world.now(),
+            outcome='failed',
+        )
+    if version.seen != attempt.fingerprint:
+        # Also a target that was notified then may have read what is there now, which
+        # counts if this version comes back (core.baseline.returned).
+        since -= 1 / world.ticks
     return state._replace(
         version=change.advance(version, attempt.fingerprint, since),
         attempt=Attempt(), stage=None, hold='', next=0.0, waiting='', newest=0.0,

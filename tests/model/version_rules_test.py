@@ -10,6 +10,7 @@ from pollreload.settings import Settings
 from tests.support.simulation import Simulation
 
 WATCH = Settings(paths=('/c',), process='app')
+ACT = (('act',),)
 
 
 def missing_world(targets: int = 1, **changes: Any) -> Simulation:
@@ -390,3 +391,37 @@ def test_rule_15_holds_for_a_command_that_changes_the_file(command):
 
     assert len(loops(world)) == 1
     assert next(numbers) < 20
+
+
+@pytest.mark.parametrize('restarted', [False, True])
+@pytest.mark.parametrize('changes', [
+    pytest.param({}, id='signal'),
+    pytest.param({'process': None, 'signal': None, 'exec': ACT}, id='command'),
+    pytest.param({'exec': ACT}, id='signal and command'),
+])
+def test_rule_1_version_that_returns_after_another_was_there_is_delivered_again(
+        changes, restarted,
+):
+    """The target may have read the other version; a line says why it is notified."""
+    world = Simulation(WATCH._replace(survive=1.0, settle=3.0, **changes))
+    world.run(20.0)
+    world.put('B')
+    while world.stage() not in ('survive', 'act'):
+        world.run(0.1)
+    world.run(0.05)
+    world.put('C')
+    world.ask()
+    world.run(1.5)
+    if restarted:
+        world.crash(keep=True)
+        world.run(0.1)
+    world.put('B')
+    world.run(60.0)
+
+    deliveries = world.acts if world.settings.exec else world.sent
+    assert [each.told for each in deliveries if each.at > 1020.0] == ['B', 'B']
+    why = [each.fields['reason'] for each in world.events if (
+        each.event in ('changed', 'failed') and 'reason' in each.fields
+    )]
+    assert why == ['changed meanwhile' if world.settings.exec else 'restarted']
+    assert world.resting()

@@ -118,7 +118,8 @@ def returned(
     last poll before it may have read that. unread: it could not be read at all.
     """
     left, targets = state.version.left, known(state)
-    state = state._replace(attempt=Attempt(), hold='')
+    pace = state.pace._replace(since=0.0)
+    state = state._replace(attempt=Attempt(), hold='', pace=pace)
     rested = state._replace(version=state.version._replace(left=0.0))
     if not signals(settings):
         if unread:

@@ -68,6 +68,18 @@ def paced(settings: Settings, state: State, world: World) -> State:
     return state._replace(pace=pace._replace(logged_at=state.held_at))
 
 
+def first_seen(state: State) -> float:
+    """Return since when there have been versions that were not notified yet.
+
+    In boot seconds: the first was seen then, since anything was sent or run other
+    than --validate for a version that was replaced meanwhile.
+    """
+    pace = state.pace
+    if state.attempt.unvalidated:
+        return state.attempt.unvalidated
+    return pace.since if pace.since > pace.active_at else state.version.seen_at
+
+
 def names(settings: Settings, pace: Pace) -> str:
     """Return the files that changed last as text, or the paths if none is known."""
     return ', '.join(pace.files) or ' '.join(settings.paths)

@@ -142,6 +142,7 @@ def cleared(state: State) -> State:
         return state
     return state._replace(
         hold='', attempt=NOTHING, changed=NO_NAMES, later=NO_NAMES,
+        pace=state.pace._replace(since=0.0),
     )
 
 

@@ -35,7 +35,8 @@ class Pace(NamedTuple):
         version before this; 0.0: not decided yet.
     files: what changed last; before: what the delivery before was about.
     logged_at: when the feedback loop was logged.
-    since: when the first version since active_at was seen, settled or not.
+    since: when the first version since active_at was seen, settled or not; 0.0: none
+        was, or the delivered one is back.
     delivered_at: when a version was last delivered; not if no target needed it.
     outrun_at: when it was logged that --validate is slower than the changes.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pollreload.core import change
 from pollreload.core.attempt import Attempt, failed
 from pollreload.core.command import describe_exit, ended, last_lines, poll_again
-from pollreload.core.feedback import names, spaced_until
+from pollreload.core.feedback import first_seen, names, spaced_until
 from pollreload.core.stage import Validating
 from pollreload.core.state import NO_NAMES, State, World, hold, known
 from pollreload.settings import Settings, signals
@@ -13,7 +13,9 @@ from pollreload.settings import Settings, signals
 def begin(settings: Settings, state: State, world: World) -> State:
     """Return the state with an attempt at a version that is due for the first time."""
     now, old, pace = world.now(), state.attempt, state.pace
-    attempt = Attempt(state.version.seen, again=now + world.splay)
+    # A newer version does not begin the splay again, or none might ever arrive.
+    due = min(now, first_seen(state) + settings.settle)
+    attempt = Attempt(state.version.seen, again=due + world.splay)
     if state.later != NO_NAMES:
         from pollreload.core import context
         state = context.begun(state)
@@ -72,7 +74,7 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
     if trouble:
         return invalid(settings, state, world, f'cannot run --validate: {trouble}')
     now = world.now()
-    since = state.attempt.unvalidated or state.pace.since or state.version.seen_at
+    since = first_seen(state)
     stage = Validating(now + settings.command_timeout)
     return poll_again(state._replace(
         attempt=state.attempt._replace(unvalidated=since), stage=stage,

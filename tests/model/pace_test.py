@@ -351,3 +351,68 @@ def test_version_that_returns_after_a_broken_verification_is_delivered():
 
     assert [each.version for each in world.sent][-2:] == ['B', 'B']
     assert world.idle()
+
+
+@pytest.mark.parametrize(('pause', 'changes'), [
+    pytest.param(5.0, {}, id='signal'),
+    pytest.param(5.0, {'process': None, 'signal': None, 'exec': (('act',),),
+                       'on_start': 'never'}, id='command'),
+    pytest.param(5.0, {'max_wait': 60.0}, id='with --max-wait'),
+    pytest.param(29.9, {}, id='as fast as the splay'),
+    pytest.param(5.0, VALIDATED._asdict(), id='validated'),
+])
+def test_splay_is_not_restarted_by_a_newer_version(pause, changes):
+    """It begins with the first version that is due, so the last one arrives."""
+    world = world_of(WATCH, **{**changes, 'splay': 30.0})
+    since = world.now
+    changing(world, 300.0, pause)
+
+    times = [each.at for each in world.acts or world.sent]
+    waits = [other - one for one, other in itertools.pairwise([since, *times])]
+    assert len(waits) >= 4
+    assert 30.0 <= waits[0] <= 32.0
+    assert all(each <= 32.0 + pause for each in waits)
+    assert all(each.version == each.there for each in world.acts or world.sent)
+    assert held(world) == []
+
+
+def test_splay_begins_again_after_a_delivery():
+    """A fleet that got the last version at different times is spread again."""
+    world = world_of(WATCH, splay=30.0)
+    world.put('B')
+    world.run(40.0)
+    since = world.now
+    world.put('C')
+    world.run(60.0)
+
+    assert [each.version for each in world.sent] == ['B', 'C']
+    assert world.sent[1].at >= since + 30.0
+
+
+def test_splay_begins_again_after_a_version_was_refused():
+    """A fleet that refused the last version gets the next one spread."""
+    world = world_of(VALIDATED, splay=30.0)
+    world.refuse_for(validate=89.0)
+    world.put('B')
+    world.run(60.0)
+    since = world.now
+    world.put('C')
+    world.run(60.0)
+
+    assert [each.version for each in world.sent] == ['C']
+    assert world.sent[0].at >= since + 30.0
+
+
+def test_splay_begins_again_when_the_delivered_version_was_back():
+    """Nothing was due then, so the next version is the first one again."""
+    world = world_of(WATCH, splay=30.0)
+    world.put('B')
+    world.run(10.0)
+    world.put('A')
+    world.run(10.0)
+    since = world.now
+    world.put('C')
+    world.run(60.0)
+
+    assert [each.version for each in world.sent] == ['C']
+    assert world.sent[0].at >= since + 30.0

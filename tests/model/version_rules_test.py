@@ -419,9 +419,9 @@ def test_rule_1_version_that_returns_after_another_was_there_is_delivered_again(
     world.run(60.0)
 
     deliveries = world.acts if world.settings.exec else world.sent
-    assert [each.told for each in deliveries if each.at > 1020.0] == ['B', 'B']
+    assert [each.version for each in deliveries if each.at > 1020.0] == ['B', 'B']
     why = [each.fields['reason'] for each in world.events if (
         each.event in ('changed', 'failed') and 'reason' in each.fields
     )]
     assert why == ['changed meanwhile' if world.settings.exec else 'restarted']
-    assert world.resting()
+    assert world.idle()

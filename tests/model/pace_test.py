@@ -372,7 +372,7 @@ def test_splay_is_not_restarted_by_a_newer_version(pause, changes):
     assert len(waits) >= 4
     assert 30.0 <= waits[0] <= 32.0
     assert all(each <= 32.0 + pause for each in waits)
-    assert all(each.version == each.there for each in world.acts or world.sent)
+    assert all(each.version == each.current for each in world.acts or world.sent)
     assert held(world) == []
 
 

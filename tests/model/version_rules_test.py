@@ -410,7 +410,7 @@ def test_rule_1_version_that_returns_after_another_was_there_is_delivered_again(
         world.run(0.1)
     world.run(0.05)
     world.put('C')
-    world.ask()
+    world.send_hup()
     world.run(1.5)
     if restarted:
         world.crash(keep=True)

@@ -1,4 +1,4 @@
-"""Any history of the world: what must be true of it while it goes on and in the end."""
+"""Random histories of the simulated world: what is true throughout and in the end."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from tests.support.simulation import Simulation
 
 Act = Callable[[Simulation], object]
 
-CONTENTS: dict[str, Act] = {
+VERSIONS: dict[str, Act] = {
     'A': lambda world: world.put('A'),
     'B': lambda world: world.put('B'),
     'C': lambda world: world.put('C'),
     'empty': lambda world: world.put('empty'),
     'gone': lambda world: world.put('gone'),
     'unreadable': lambda world: world.hide(),
-    'restless': lambda world: world.put('torn', changing=True),
+    'keeps changing': lambda world: world.put('torn', changing=True),
 }
 OTHERS: dict[str, Act] = {
     'absent': lambda world: world.end_all(),
@@ -46,12 +46,12 @@ OTHERS: dict[str, Act] = {
     'renamed': lambda world: world.rename(),
 }
 FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
-EVENTS = {**CONTENTS, **OTHERS, **FORGETS}
+EVENTS = {**VERSIONS, **OTHERS, **FORGETS}
 PAUSES = st.sampled_from((0.1, 0.3, 1.0, 2.0, 4.0, 11.0, 33.0, 100.0))
 
 
 def history(*names: str) -> st.SearchStrategy[list[tuple[str, float]]]:
-    """Return any history of those events, each with the time that passes after it."""
+    """Return a strategy for histories of these events, each followed by a pause."""
     return st.lists(st.tuples(st.sampled_from(names), PAUSES), max_size=14)
 
 
@@ -99,12 +99,12 @@ many = settings(
 
 @many
 @given(watches(), LAYOUTS, history(*EVENTS))
-def test_what_is_there_in_the_end_is_told(watch, layout, events):
-    """The last content is told to whoever lives long enough and can take it.
+def test_last_version_is_delivered(watch, layout, events):
+    """The last version reaches each target that lives long enough and has a handler.
 
-    On the way the simulation checks that nobody is told twice of one content
-    unless an attempt failed, that nobody without a handler is signalled, that
-    nothing is said that is not true, and that no step is busy.
+    On the way the simulation checks that no target is signalled twice for a version
+    unless an attempt failed, that no target without a handler is signalled, that every
+    event is true, and that no step is a busy loop.
     """
     world = played(watch, layout, events)
 
@@ -113,8 +113,8 @@ def test_what_is_there_in_the_end_is_told(watch, layout, events):
 
 @many
 @given(watches(), LAYOUTS, history(*OTHERS))
-def test_an_unchanged_content_is_never_told(watch, layout, events):
-    """Whatever the targets and pollreload do, nobody is told of what did not change."""
+def test_unchanged_version_is_never_delivered(watch, layout, events):
+    """Whatever the targets and pollreload do, there is no signal without a change."""
     world = played(watch._replace(on_start='auto'), layout, events)
 
     assert world.sent == ()
@@ -122,14 +122,14 @@ def test_an_unchanged_content_is_never_told(watch, layout, events):
 
 @many
 @given(watches(), LAYOUTS, history(*EVENTS))
-def test_an_idle_poll_says_nothing(watch, layout, events):
-    """Once all is done, no poll says, sends or saves anything."""
+def test_idle_poll_has_no_effect(watch, layout, events):
+    """Once the version is delivered, a poll logs, sends and saves nothing."""
     world = played(watch, layout, events)
     world.converge()
     world.run(2 * watch.interval)
-    said, sent, saved = len(world.events), len(world.sent), world.ledger
+    logged, sent, saved = len(world.events), len(world.sent), world.ledger
 
     world.run(100.0)
 
-    assert (len(world.events), len(world.sent)) == (said, sent)
+    assert (len(world.events), len(world.sent)) == (logged, sent)
     assert world.ledger is saved

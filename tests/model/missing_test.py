@@ -14,7 +14,7 @@ WATCH = Settings(
 
 
 def world_of(missing: bool = False, **changes: Any) -> Simulation:
-    """Return a world with its baseline taken."""
+    """Return a world after its baseline."""
     world = Simulation(WATCH._replace(**changes))
     world.missing = missing
     world.run(20.0)
@@ -22,12 +22,12 @@ def world_of(missing: bool = False, **changes: Any) -> Simulation:
 
 
 def sent(world: Simulation) -> list[str]:
-    """Return the versions that were signalled, in turn."""
+    """Return the versions that were signalled, in order."""
     return [each.version for each in world.sent]
 
 
 def test_deletion_is_delivered_after_empty_grace():
-    """It is held until then, with a line that says so."""
+    """Until then it is held, with a line that says so."""
     world = world_of()
     since = world.now
     world.missing = True
@@ -42,7 +42,7 @@ def test_deletion_is_delivered_after_empty_grace():
 
 
 def test_path_that_is_back_within_empty_grace_is_no_change():
-    """A file is often deleted and written again."""
+    """Programs often delete a file and write it again."""
     world = world_of()
     world.missing = True
     world.run(8.0)
@@ -53,7 +53,7 @@ def test_path_that_is_back_within_empty_grace_is_no_change():
 
 
 def test_creation_is_delivered_once_it_has_settled():
-    """The path was missing at the baseline, or has been deleted since."""
+    """Whether the path was missing at the baseline, or was deleted later."""
     world = world_of(missing=True)
     world.missing = False
     since = world.now
@@ -72,7 +72,7 @@ def test_creation_is_delivered_once_it_has_settled():
 
 @pytest.mark.parametrize('keep', [True, False])
 def test_deleted_path_stays_deleted_over_a_restart(keep):
-    """The ledger keeps that version as any other."""
+    """The ledger keeps a missing path like any other version."""
     world = world_of(state_file='/l')
     world.missing = True
     world.run(40.0)
@@ -84,7 +84,7 @@ def test_deleted_path_stays_deleted_over_a_restart(keep):
 
 
 def test_path_that_is_not_permitted_is_still_no_change():
-    """It is not missing: what is there is unknown."""
+    """It is not missing: its version is unknown."""
     world = world_of()
     world.hide()
     world.run(60.0)

@@ -14,14 +14,14 @@ VALIDATED = WATCH._replace(validate=('validate',))
 
 
 def world_of(settings: Settings, **changes: Any) -> Simulation:
-    """Return a world with its baseline taken."""
+    """Return a world after its baseline."""
     world = Simulation(settings._replace(**changes))
     world.run(20.0)
     return world
 
 
 def changing(world: Simulation, seconds: float, pause: float) -> None:
-    """Write a new version again and again."""
+    """Write a new version again and again, with a pause after each."""
     end = world.now + seconds
     for number in itertools.count(len(world.changes) + int(world.now)):
         if world.now >= end:
@@ -31,18 +31,18 @@ def changing(world: Simulation, seconds: float, pause: float) -> None:
 
 
 def held(world: Simulation) -> list[object]:
-    """Return the reasons of the lines that say why nothing is delivered."""
+    """Return the reasons of the holds, in order."""
     return [each.fields['reason'] for each in world.events if each.event == 'held']
 
 
 def gaps(world: Simulation, since: float) -> list[float]:
-    """Return the times between two signals, the first one since a time."""
+    """Return the times between the signals, beginning with a time before the first."""
     times = [since, *(each.at for each in world.sent)]
     return [other - one for one, other in itertools.pairwise(times)]
 
 
 def test_version_that_never_settles_is_delivered_after_max_wait():
-    """What changes with each poll is delivered at the latest after --max-wait."""
+    """A version that changes with each poll waits for --max-wait at most."""
     world = world_of(WATCH, max_wait=10.0)
     since = world.now
     world.put('torn', changing=True)
@@ -62,7 +62,7 @@ def test_version_that_never_settles_is_held_without_max_wait():
 
 
 def test_version_that_settles_waits_no_longer_with_max_wait():
-    """--max-wait is a limit, and no delay."""
+    """--max-wait is a limit, not a delay."""
     world = world_of(VALIDATED, max_wait=10.0)
     since = world.now
     world.put('B')
@@ -75,7 +75,7 @@ def test_version_that_settles_waits_no_longer_with_max_wait():
 
 @pytest.mark.parametrize(('pause', 'takes'), [(1.0, 2.0), (2.0, 2.5), (0.9, 0.25)])
 def test_versions_that_outrun_validate_are_held_with_a_reason(pause, takes):
-    """A minute after the first of them there is one line."""
+    """One minute after the first of them there is one line."""
     world = world_of(VALIDATED, settle=0.0)
     world.takes = takes
     changing(world, 55.0, pause)
@@ -98,7 +98,7 @@ def test_versions_that_outrun_validate_are_held_with_a_reason(pause, takes):
 @pytest.mark.parametrize('pause', [0.7, 1.0, 2.0])
 @pytest.mark.parametrize('settle', [0.0, 0.2])
 def test_last_valid_version_is_delivered_after_max_wait(pause, settle):
-    """Although a newer one is there, which the target may read as well."""
+    """Although a newer one exists, which the target may read as well."""
     world = world_of(VALIDATED, max_wait=10.0, settle=settle)
     world.takes = 2.2
     since = world.now
@@ -113,7 +113,7 @@ def test_last_valid_version_is_delivered_after_max_wait(pause, settle):
 
 
 def test_last_valid_version_is_delivered_when_max_wait_is_over():
-    """The newer one that is being validated then is not waited for."""
+    """It does not wait for the newer one that is being validated."""
     world = world_of(VALIDATED, max_wait=10.0, settle=0.0)
     world.takes = 6.0
     since = world.now
@@ -129,7 +129,7 @@ def test_last_valid_version_is_delivered_when_max_wait_is_over():
 
 
 def test_version_that_was_refused_is_never_delivered():
-    """--max-wait is no way round --validate."""
+    """--max-wait does not bypass --validate."""
     world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
     world.takes = 2.0
     world.refuse_for(validate=100.0)
@@ -152,7 +152,7 @@ def test_version_before_max_wait_that_comes_back_is_not_delivered():
 
 
 def test_late_delivery_that_is_held_is_given_up_for_the_newer_version():
-    """It is not repeated: the version that is there is what counts."""
+    """It is not repeated: only the current version counts."""
     world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
     world.takes = 2.0
     world.alter_root(disposition='default')
@@ -166,7 +166,7 @@ def test_late_delivery_that_is_held_is_given_up_for_the_newer_version():
 
 
 def test_late_version_that_comes_back_is_delivered_again():
-    """Rule 2: the target may have read the newer one that was there at the signal."""
+    """Rule 2: the target may have read the newer one that existed at the signal."""
     world = world_of(VALIDATED, max_wait=5.0, settle=0.0)
     world.takes = 6.0
     world.put('B')
@@ -184,7 +184,7 @@ def test_late_version_that_comes_back_is_delivered_again():
 
 
 def test_actions_of_a_late_delivery_run_in_order():
-    """All that is to be done for the last valid version is done."""
+    """All of them run for the last valid version."""
     watch = VALIDATED._replace(process=None, exec=(('one',), ('two',)))
     world = world_of(watch, max_wait=10.0, settle=0.0, on_start='never')
     world.takes = 1.3
@@ -197,7 +197,7 @@ def test_actions_of_a_late_delivery_run_in_order():
 
 
 def test_version_that_validated_and_was_refused_by_the_kernel_did_not_outrun():
-    """What follows much later says nothing of a validation that was too slow."""
+    """A later change does not mean that the validation was too slow."""
     world = world_of(VALIDATED)
     world.alter_root(refuses=True)
     world.put('B')
@@ -240,7 +240,7 @@ def test_version_after_min_interval_does_not_wait():
 
 
 def test_delivered_version_that_is_back_within_min_interval_is_no_change():
-    """Nothing is due any more at its end."""
+    """Nothing is due any more when the interval ends."""
     world = world_of(WATCH, min_interval=30.0)
     for version in ('B', 'C', 'B'):
         world.put(version)
@@ -252,7 +252,8 @@ def test_delivered_version_that_is_back_within_min_interval_is_no_change():
 
 
 def test_retry_and_first_delivery_do_not_wait_for_min_interval():
-    """A failed delivery is repeated with its backoff, and a fix follows at once."""
+    """A failed delivery is repeated after its backoff, and a fix is delivered at once.
+    """
     world = world_of(WATCH, min_interval=300.0)
     world.alter_root(refuses=True)
     world.put('B')
@@ -265,7 +266,7 @@ def test_retry_and_first_delivery_do_not_wait_for_min_interval():
 
 
 def test_new_target_does_not_wait_for_min_interval():
-    """What is due for it is no newer version."""
+    """It gets a version that was delivered to others already."""
     world = world_of(WATCH, min_interval=300.0)
     world.upgrade()
     world.put('B')
@@ -277,7 +278,7 @@ def test_new_target_does_not_wait_for_min_interval():
 
 
 def test_operator_ends_the_wait_for_min_interval():
-    """SIGHUP to pollreload delivers what is due."""
+    """SIGHUP to pollreload delivers a due version."""
     world = world_of(WATCH, min_interval=300.0)
     for version in ('B', 'C'):
         world.put(version)

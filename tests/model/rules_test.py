@@ -1,4 +1,4 @@
-"""The twelve rules, as far as they show in a simulated world."""
+"""The rules of the design, as far as they can be observed in a simulated world."""
 from __future__ import annotations
 
 import itertools
@@ -16,7 +16,7 @@ WATCH = Settings(paths=('/c',), process='app')
 
 
 def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulation:
-    """Return a world in which pollreload runs for a while, and A is done."""
+    """Return a world in which version A is delivered and pollreload has run a while."""
     world = Simulation(WATCH._replace(**changes), layout, targets=targets)
     world.run(20.0)
     assert world.state.version.delivered in ('=A', 'f=A,n=N')
@@ -24,17 +24,17 @@ def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulati
 
 
 def reasons(world: Simulation, event: str = 'held') -> list[object]:
-    """Return the reasons that were given in turn."""
+    """Return the reasons of the events of a name, in order."""
     return [it.fields.get('reason') for it in world.events if it.event == event]
 
 
 def sent(world: Simulation) -> list[str]:
-    """Return the contents that were told, in turn."""
+    """Return the versions that were signalled, in order."""
     return [each.version for each in world.sent]
 
 
-def test_rule_1_only_done_moves_the_memory():
-    """A content that was signalled and not yet delivered is not done."""
+def test_rule_1_only_a_delivery_advances_the_memory():
+    """A version that was signalled and not yet delivered is still due."""
     world = world_of(survive=6.0)
 
     world.put('B')
@@ -44,12 +44,12 @@ def test_rule_1_only_done_moves_the_memory():
 
     assert sent(world) == ['B']
     assert (midway.state, midway.delivered) == ('due', '')
-    content = world.state.version
-    assert (content.state, content.delivered) == ('current', '=B')
+    version = world.state.version
+    assert (version.state, version.delivered) == ('current', '=B')
 
 
-def test_rule_1_a_target_is_looked_for_at_every_poll():
-    """What is due without a target is told as soon as there is one."""
+def test_rule_1_target_is_searched_at_every_poll():
+    """A due version is delivered as soon as a target exists."""
     world = world_of(targets=0, on_start='never')
     world.put('B')
     world.run(60.0)
@@ -62,8 +62,8 @@ def test_rule_1_a_target_is_looked_for_at_every_poll():
     assert sent(world) == ['B']
 
 
-def test_rule_1_a_hold_is_said_again_every_hour():
-    """The reason why nobody is told is repeated hourly, and not in between."""
+def test_rule_1_hold_is_logged_once_an_hour():
+    """The reason is repeated hourly, and not in between."""
     world = world_of(targets=0)
     world.put('B')
 
@@ -72,8 +72,8 @@ def test_rule_1_a_hold_is_said_again_every_hour():
     assert reasons(world) == ['no target'] * 3
 
 
-def test_rule_1_attempts_are_later_and_later():
-    """What fails is tried again with a backoff that doubles up to 60 s."""
+def test_rule_1_backoff_grows():
+    """A failed attempt is repeated after a backoff that doubles up to 60 s."""
     world = world_of()
     times: list[float] = []
 
@@ -92,8 +92,8 @@ def test_rule_1_attempts_are_later_and_later():
     assert waits == pytest.approx([0.75, 1.5, 3, 6, 12, 24, 45, 45, 45, 45, 45, 45, 45])
 
 
-def test_rule_1_new_content_resets_the_backoff():
-    """New content is told at once, however often the last one failed."""
+def test_rule_1_new_version_resets_the_backoff():
+    """It is delivered at once, however often the old one failed."""
     world = world_of()
     world.alter_root(refuses=True)
     world.put('B')
@@ -106,8 +106,9 @@ def test_rule_1_new_content_resets_the_backoff():
     assert sent(world) == ['C']
 
 
-def test_rule_1_the_backoff_starts_anew_when_a_content_comes_back():
-    """B that was held, A again, B again: what was tried for the old B is forgotten."""
+def test_rule_1_version_that_returns_has_no_backoff():
+    """B was refused, A came back, B again: the failures of the first B are forgotten.
+    """
     world = world_of(validate=('validate',))
     world.invalid_until = world.now + 80.0
     world.put('B')
@@ -121,8 +122,8 @@ def test_rule_1_the_backoff_starts_anew_when_a_content_comes_back():
     assert sent(world) == ['B']
 
 
-def test_rule_1_three_signals_for_one_content():
-    """A target that takes the signal and never shows a reload is signalled 3 times."""
+def test_rule_1_target_gets_at_most_three_signals_for_a_version():
+    """Even if it takes them and never reloads."""
     world = world_of(verify=('verify',), command_timeout=5.0)
     world.alter_root(deaf=True)
     world.put('B')
@@ -133,8 +134,8 @@ def test_rule_1_three_signals_for_one_content():
     assert reasons(world) == ['backoff', 'backoff', 'limit', 'limit']
 
 
-def test_rule_1_the_limit_ends_with_the_content_or_the_target():
-    """A new content is told to a target that is held by the limit; a new target too."""
+def test_rule_1_limit_ends_with_a_new_version_or_a_new_target():
+    """Either of them is a reason for another signal."""
     world = world_of(verify=('verify',), command_timeout=5.0)
     world.alter_root(deaf=True)
     world.put('B')
@@ -153,15 +154,15 @@ def test_rule_1_the_limit_ends_with_the_content_or_the_target():
 
 
 def dying(world: Simulation, times: int) -> None:
-    """Let targets die of the signal one after the other."""
+    """Let targets die of the signal, one after the other."""
     for _ in range(times):
         world.restart()
         world.alter_root(dies=True, started=95_000)
         world.run(100.0)
 
 
-def test_rule_1_three_deaths_break():
-    """After 3 targets in a row died of the signal nothing more is sent."""
+def test_rule_1_breaker_opens_after_three_deaths():
+    """After three targets in a row died of the signal, none is sent."""
     world = world_of()
     world.put('B')
 
@@ -172,8 +173,8 @@ def test_rule_1_three_deaths_break():
     assert reasons(world)[-1] == 'breaker'
 
 
-def test_rule_1_new_content_does_not_mend_the_breaker():
-    """What killed three targets is not sent for another content either."""
+def test_rule_1_new_version_does_not_close_the_breaker():
+    """The signal that killed three targets is not sent for another version either."""
     world = world_of()
     world.put('B')
     dying(world, 4)
@@ -185,8 +186,8 @@ def test_rule_1_new_content_does_not_mend_the_breaker():
     assert len(world.sent) == 3
 
 
-def test_rule_1_an_operator_mends_the_breaker():
-    """A HUP to pollreload gives the targets another chance."""
+def test_rule_1_sighup_closes_the_breaker():
+    """The operator gives the targets another chance."""
     world = world_of()
     world.put('B')
     dying(world, 4)
@@ -199,8 +200,8 @@ def test_rule_1_an_operator_mends_the_breaker():
     assert world.idle()
 
 
-def test_rule_1_a_handler_mends_the_breaker():
-    """Targets that died without a handler are told once they have one."""
+def test_rule_1_handler_closes_the_breaker():
+    """Targets that died without a handler are signalled once they have one."""
     world = world_of(handler_check='off')
     world.put('B')
     for _ in range(4):
@@ -215,8 +216,8 @@ def test_rule_1_a_handler_mends_the_breaker():
     assert len(world.sent) == 4
 
 
-def test_rule_2_a_failed_attempt_leaves_a_mark():
-    """B signalled but not done, and A again: A is told, for the target may have B."""
+def test_rule_2_failed_attempt_leaves_a_mark():
+    """B was signalled but not verified, and A is back: the target may have B."""
     world = world_of(verify=('verify',))
     world.alter_root(deaf=True)
     world.put('B')
@@ -231,7 +232,7 @@ def test_rule_2_a_failed_attempt_leaves_a_mark():
 
 
 def test_rule_2_no_mark_without_a_signal():
-    """B that nobody was signalled for, and A again: nobody is told."""
+    """B was not signalled, and A is back: there is nothing to deliver."""
     world = world_of()
     world.alter_root(refuses=True)
     world.put('B')
@@ -245,8 +246,8 @@ def test_rule_2_no_mark_without_a_signal():
     assert world.idle()
 
 
-def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
-    """When the signal goes out, the ledger knows already that nothing is done."""
+def test_rule_2_mark_is_in_the_ledger_before_the_signal():
+    """When the signal is sent, no version counts as delivered in the ledger."""
     world = world_of()
     kept = []
 
@@ -265,7 +266,7 @@ def test_rule_2_the_mark_is_in_the_ledger_before_the_signal():
 
 
 def test_rule_2_no_signal_without_a_ledger():
-    """Where the mark cannot be written, nothing is sent, and that is said."""
+    """If the mark cannot be written, nothing is sent, and the reason is logged."""
     world = world_of()
     world.world = world.world._replace(save=lambda state: False)
     world.put('B')
@@ -278,8 +279,9 @@ def test_rule_2_no_signal_without_a_ledger():
 
 
 @pytest.mark.parametrize('back', ['A', 'B'])
-def test_rule_2_the_mark_outlives_pollreload(back):
-    """pollreload ends with the signal out: whatever is there next is told or judged."""
+def test_rule_2_mark_is_kept_over_a_restart(back):
+    """pollreload ends after the signal: the next run observes it, or delivers A again.
+    """
     world = world_of(survive=4.0)
     world.put('B')
     world.run(7.0)
@@ -293,8 +295,8 @@ def test_rule_2_the_mark_outlives_pollreload(back):
     assert sent(world) == (['B', 'A'] if back == 'A' else ['B'])
 
 
-def test_rule_3_each_target_is_told_once_per_content():
-    """One of two roots fails for good; the other does not reload again and again."""
+def test_rule_3_target_is_signalled_once_per_version():
+    """One of two roots keeps failing; the other one is not signalled again."""
     world = world_of(targets=2, select='roots', verify=('verify',), command_timeout=5.0)
     world.alter(101, deaf=True)
     world.put('B')
@@ -305,8 +307,8 @@ def test_rule_3_each_target_is_told_once_per_content():
     assert world.state.version.state == 'due'
 
 
-def test_rule_3_also_over_a_restart():
-    """Whom the ledger knows as told is not told again by the next run."""
+def test_rule_3_target_is_signalled_once_over_a_restart():
+    """The next run knows from the ledger which targets were signalled."""
     world = world_of(targets=2, select='roots')
     world.alter(101, refuses=True)
     world.put('B')
@@ -321,8 +323,8 @@ def test_rule_3_also_over_a_restart():
 
 
 @pytest.mark.parametrize('layout', ['file', 'directory'])
-def test_rule_4_back_with_the_same_bytes_tells_nobody(layout):
-    """Unreadable for a while, then the same: two lines, and nobody is told."""
+def test_rule_4_readable_again_with_the_same_bytes_is_no_change(layout):
+    """There are two lines, and no signal."""
     world = world_of(layout)
     world.hide()
     world.run(20.0)
@@ -335,8 +337,8 @@ def test_rule_4_back_with_the_same_bytes_tells_nobody(layout):
 
 
 @pytest.mark.parametrize('layout', ['file', 'directory'])
-def test_rule_4_back_with_other_bytes_tells_once(layout):
-    """Unreadable for a while, then other bytes: told once."""
+def test_rule_4_readable_again_with_other_bytes_is_delivered_once(layout):
+    """The trouble in between does not matter."""
     world = world_of(layout)
     world.hide()
     world.run(20.0)
@@ -347,8 +349,8 @@ def test_rule_4_back_with_other_bytes_tells_once(layout):
     assert sent(world) == ['B']
 
 
-def test_rule_4_trouble_of_a_moment_is_not_reported():
-    """What can be read again 0.25 s later is not worth a line."""
+def test_rule_4_short_trouble_is_not_logged():
+    """Files that can be read again 0.25 s later are not worth a line."""
     world = world_of()
     world.hide()
     world.run(5.0 - (world.now - world.state.version.read_at) + 0.1)
@@ -360,7 +362,7 @@ def test_rule_4_trouble_of_a_moment_is_not_reported():
 
 
 def test_rule_4_unreadable_is_not_still_changing():
-    """A content that was due and cannot be read is unreadable, and nothing else."""
+    """A due version that cannot be read is unreadable, and nothing else."""
     world = world_of(targets=0)
     world.put('B')
     world.run(20.0)
@@ -372,8 +374,8 @@ def test_rule_4_unreadable_is_not_still_changing():
     assert len(world.messages('unreadable')) == 1
 
 
-def test_rule_4_a_member_does_not_block_its_neighbours_for_ever():
-    """A member that stays unreadable for 30 s enters the fingerprint as such."""
+def test_rule_4_unreadable_member_does_not_hold_its_neighbours_for_ever():
+    """After 30 s it is part of the fingerprint as unreadable."""
     world = world_of('directory')
     world.hide()
 
@@ -384,8 +386,8 @@ def test_rule_4_a_member_does_not_block_its_neighbours_for_ever():
     assert (before, sent(world)) == ([], ['unreadable'])
 
 
-def test_rule_5_a_path_that_goes_away_is_no_change():
-    """The whole path is gone for good: nobody is told."""
+def test_rule_5_path_that_disappears_is_no_change():
+    """The whole path is gone for good: there is one line, and no signal."""
     world = world_of('file')
 
     world.put('gone')
@@ -395,8 +397,8 @@ def test_rule_5_a_path_that_goes_away_is_no_change():
     assert len(world.messages('unreadable')) == 1
 
 
-def test_rule_5_a_file_that_goes_away_in_a_directory_is_a_change():
-    """A member of a directory is gone: told once."""
+def test_rule_5_file_that_disappears_in_a_directory_is_a_change():
+    """It is delivered once."""
     world = world_of('directory')
 
     world.put('gone')
@@ -406,8 +408,8 @@ def test_rule_5_a_file_that_goes_away_in_a_directory_is_a_change():
     assert world.messages('changed') == ['/c/f']
 
 
-def test_rule_6_a_set_is_seen_twice_before_it_is_told():
-    """What is different at every look is not told; what rests is, and is logged."""
+def test_rule_6_version_is_delivered_after_two_equal_polls():
+    """Files that differ at every poll are held, and logged."""
     world = world_of()
     world.put('torn', changing=True)
     world.run(100.0)
@@ -421,7 +423,7 @@ def test_rule_6_a_set_is_seen_twice_before_it_is_told():
 
 
 def started_after(seconds: float) -> Simulation:
-    """Return a world whose target starts that long after B was first seen."""
+    """Return a world whose target started that long after B was first seen."""
     world = world_of(targets=0)
     world.put('B')
     world.run(20.0)
@@ -432,8 +434,8 @@ def started_after(seconds: float) -> Simulation:
     return world
 
 
-def test_rule_8_who_started_10_s_later_is_not_told():
-    """A root that started 10 s after the content was first seen has read it."""
+def test_rule_8_target_that_started_10_s_later_is_up_to_date():
+    """A root that started 10 s after the version was first seen has read it."""
     world = started_after(10.0)
 
     assert sent(world) == []
@@ -441,15 +443,15 @@ def test_rule_8_who_started_10_s_later_is_not_told():
     assert world.idle()
 
 
-def test_rule_8_in_doubt_tell():
-    """A root that started less than 10 s after is told."""
+def test_rule_8_target_that_started_earlier_is_signalled():
+    """In doubt: it started less than 10 s after the version was first seen."""
     world = started_after(9.0)
 
     assert sent(world) == ['B']
 
 
-def test_rule_8_a_worker_may_have_been_forked_with_the_old():
-    """A worker is told, however young it is: its memory is as old as its master's."""
+def test_rule_8_worker_is_signalled_whatever_its_age():
+    """It may have been forked with the old version: its memory is its master's."""
     world = world_of(select='newest', handler_check='off')
     world.alter_root(refuses=True)
     world.put('B')
@@ -462,8 +464,8 @@ def test_rule_8_a_worker_may_have_been_forked_with_the_old():
 
 
 @pytest.mark.parametrize('between', ['A', 'C', 'empty'])
-def test_rule_8_first_seen_counts_from_when_it_came_last(between):
-    """B held, something else, a target starts, B again: the target is told of B."""
+def test_rule_8_version_that_returned_counts_from_its_return(between):
+    """B held, another version, a target starts, B again: the target is signalled."""
     world = world_of(targets=0)
     world.put('B')
     world.run(40.0)
@@ -478,8 +480,8 @@ def test_rule_8_first_seen_counts_from_when_it_came_last(between):
     assert sent(world) == ['B']
 
 
-def test_rule_8_a_date_tells_what_no_look_saw():
-    """B, C and B again between two looks: who started after C came is told of B."""
+def test_rule_8_date_reveals_a_version_between_two_polls():
+    """B, C, B between two polls: a target that started with C is signalled."""
     world = world_of(targets=0, interval=60.0)
     world.put('B')
     world.run(100.0)
@@ -494,8 +496,10 @@ def test_rule_8_a_date_tells_what_no_look_saw():
     assert 'needless' not in reasons(world, 'baseline')
 
 
-def test_rule_8_a_look_that_hung_saw_what_it_saw_when_it_ended():
-    """B was read at the end of a look of a minute: who started meanwhile is told."""
+def test_rule_8_poll_that_hung_saw_the_files_when_it_ended():
+    """B was read at the end of a poll of 60 s; a target that started in it is
+    signalled.
+    """
     world = world_of()
     world.hang(60.0)
     world.run(20.0)
@@ -509,8 +513,8 @@ def test_rule_8_a_look_that_hung_saw_what_it_saw_when_it_ended():
 
 
 @pytest.mark.parametrize('other', ['B', 'empty'])
-def test_rule_8_who_started_with_another_content_is_told_of_the_old(other):
-    """Something else is seen, a target starts with it, A is back: it is told of A."""
+def test_rule_8_target_that_started_with_another_version_is_signalled(other):
+    """Another version is seen, a target starts with it, and A is back."""
     world = world_of(validate=('validate',))
     world.invalid_until = world.now + 60.0
     world.put(other)
@@ -524,8 +528,8 @@ def test_rule_8_who_started_with_another_content_is_told_of_the_old(other):
     assert sent(world) == ['A']
 
 
-def test_rule_8_also_if_it_started_before_the_other_was_seen():
-    """B comes, a target starts with it, and only a later look can read B: then A."""
+def test_rule_8_target_that_started_before_the_other_version_was_seen():
+    """B comes, a target starts with it, and only a later poll can read B."""
     world = world_of(validate=('validate',))
     world.refuse_for(validate=60.0)
     world.put('B')
@@ -541,8 +545,8 @@ def test_rule_8_also_if_it_started_before_the_other_was_seen():
     assert sent(world) == ['A']
 
 
-def test_rule_9_whose_pid_it_is_now_is_not_signalled():
-    """A target that is gone when the signal is to go out is chosen anew."""
+def test_rule_9_reused_pid_is_not_signalled():
+    """A target that is gone when the signal is to be sent is selected again."""
     world = world_of()
     world.world = world.world._replace(send=lambda process, number: 'gone')
     world.put('B')
@@ -558,8 +562,8 @@ def test_rule_9_whose_pid_it_is_now_is_not_signalled():
     ('full', 'failed', 'queue full'),
     ('foreign', 'failed', 'proc'),
 ])
-def test_rule_9_what_is_not_sent_is_said(how, event, reason):
-    """A signal that could not be sent is no delivery, and the reason is said."""
+def test_rule_9_signal_that_is_not_sent_is_a_failure(how, event, reason):
+    """It is no delivery, and the reason is logged."""
     world = world_of()
     world.alter_root(refuses=True)  # as the truth of 'not permitted'
     world.world = world.world._replace(send=lambda process, number: how)
@@ -573,8 +577,8 @@ def test_rule_9_what_is_not_sent_is_said(how, event, reason):
 
 
 @pytest.mark.parametrize('disposition', ['default', 'ignored'])
-def test_rule_10_without_a_handler_it_is_held(disposition):
-    """Who would die of the signal or ignores it is told once it has a handler."""
+def test_rule_10_target_without_a_handler_is_held(disposition):
+    """It is signalled once it has a handler."""
     world = world_of()
     world.alter_root(disposition=disposition)
     world.put('B')
@@ -589,8 +593,8 @@ def test_rule_10_without_a_handler_it_is_held(disposition):
     assert sent(world) == ['B']
 
 
-def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
-    """Without evidence the signal is sent, to a target of some age."""
+def test_rule_10_unknown_disposition_needs_an_age_of_10_s():
+    """Without evidence the signal is sent to a target that has finished starting."""
     world = world_of()
     world.restart()
     world.alter_root(disposition='unknown')
@@ -604,8 +608,8 @@ def test_rule_10_unknown_is_sent_to_who_is_older_than_10_s():
     assert reasons(world) == ['too young']
 
 
-def test_rule_10_whether_it_survived_is_always_looked_at():
-    """A handler proves nothing: who dies of the signal is a failed delivery."""
+def test_rule_10_survival_is_always_checked():
+    """A handler proves nothing: a target that dies is a failed delivery."""
     world = world_of()
     world.alter_root(dies=True)
     world.put('B')
@@ -616,8 +620,8 @@ def test_rule_10_whether_it_survived_is_always_looked_at():
     assert reasons(world, 'failed') == ['died']
 
 
-def test_rule_10_a_pending_signal_is_no_delivery_until_it_is_taken():
-    """A stopped target has a signal pending: not sent again, delivered when taken."""
+def test_rule_10_pending_signal_is_no_delivery_until_it_is_taken():
+    """A stopped target is not signalled again."""
     world = world_of()
     world.alter_root(stopped=True)
     world.put('B')
@@ -633,8 +637,8 @@ def test_rule_10_a_pending_signal_is_no_delivery_until_it_is_taken():
     assert world.idle()
 
 
-def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
-    """A stopped target is replaced before it takes the signal: no death of it."""
+def test_rule_10_exit_with_a_pending_signal_is_no_death():
+    """A stopped target is replaced before it takes the signal."""
     world = world_of()
     for _ in range(4):
         world.alter_root(stopped=True)
@@ -649,8 +653,8 @@ def test_rule_10_who_ends_with_a_pending_signal_did_not_die_of_it():
     assert world.idle()
 
 
-def test_rule_11_a_look_that_hangs_is_logged_and_tells_nothing():
-    """A stall is said after 5 s and each minute; nothing is told, then it goes on."""
+def test_rule_11_poll_that_hangs_is_logged_and_delays_the_signal():
+    """It is logged after 5 s and each minute; then the watch goes on."""
     world = world_of()
     world.put('B')
     world.hang(200.0)
@@ -664,8 +668,8 @@ def test_rule_11_a_look_that_hangs_is_logged_and_tells_nothing():
     assert len(world.messages('readable')) == 1
 
 
-def test_rule_11_nothing_is_told_while_a_look_hangs():
-    """What was due is not told when a look hangs, though a target comes up."""
+def test_rule_11_nothing_is_delivered_while_a_poll_hangs():
+    """Although a version is due and a target starts."""
     world = world_of(targets=0)
     world.put('B')
     world.run(7.0)
@@ -675,14 +679,14 @@ def test_rule_11_nothing_is_told_while_a_look_hangs():
     world.alter_root(started=95_000)
 
     world.run(80.0)
-    meanwhile = sent(world)
+    during = sent(world)
     world.run(30.0)
 
-    assert (meanwhile, sent(world)) == ([], ['B'])
+    assert (during, sent(world)) == ([], ['B'])
 
 
-def test_rule_12_the_ledger_keeps_what_is_done():
-    """The next run tells nobody of what is done, and somebody of what is not."""
+def test_rule_12_ledger_keeps_the_delivered_version():
+    """The next run delivers only a version that is not delivered yet."""
     world = world_of(on_start='always')
     world.run(20.0)
     before = sent(world)
@@ -704,8 +708,9 @@ def test_rule_12_the_ledger_keeps_what_is_done():
     ('auto', 950.005, []),  # the same clock tick as the start of the target
     ('auto', 950.02, ['A']),
 ])
-def test_rule_12_without_a_ledger_on_start_decides(on_start, dated, expected):
-    """never tells nobody, always once, auto once if newer than the running target."""
+def test_rule_12_on_start_decides_without_a_ledger(on_start, dated, expected):
+    """never: no signal; always: one; auto: one if the files are newer than the target.
+    """
     world = Simulation(WATCH._replace(on_start=on_start))
     world.dated = dated
 
@@ -716,8 +721,8 @@ def test_rule_12_without_a_ledger_on_start_decides(on_start, dated, expected):
 
 
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
-def test_rule_12_auto_tells_where_nobody_can_be_compared(reason):
-    """auto cannot see the target that runs: in doubt it is told, once it is seen."""
+def test_rule_12_auto_delivers_if_no_target_can_be_compared(reason):
+    """auto cannot see the running target, and delivers as soon as it can."""
     world = Simulation(WATCH)
     seen = world.world.targets
     world.world = world.world._replace(targets=lambda: Choice((), reason, 'not now'))
@@ -729,8 +734,8 @@ def test_rule_12_auto_tells_where_nobody_can_be_compared(reason):
     assert sent(world) == ['A']
 
 
-def test_a_baseline_is_taken_at_the_first_readable_look():
-    """A change before the baseline would have settled is seen as a change."""
+def test_baseline_is_taken_at_the_first_readable_poll():
+    """A change before the baseline would have settled counts as a change."""
     world = Simulation(WATCH._replace(on_start='never'))
     world.hide()
     world.run(30.0)
@@ -743,7 +748,7 @@ def test_a_baseline_is_taken_at_the_first_readable_look():
     assert sent(world) == ['B']
 
 
-def test_a_new_state_is_blank():
+def test_new_state_is_blank():
     """A watch begins with nothing known, nothing under way and nothing awaited."""
     world = Simulation(WATCH)
 

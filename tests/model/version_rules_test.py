@@ -1,4 +1,4 @@
-"""Rules about versions, in a simulated world: what is absent, empty or unreadable."""
+"""Rules about versions, in a simulated world: missing, empty or unreadable files."""
 from __future__ import annotations
 
 import itertools
@@ -23,7 +23,7 @@ def missing_world(targets: int = 1, **changes: Any) -> Simulation:
 
 
 def sent(world: Simulation) -> list[str]:
-    """Return the versions that were signalled, in turn."""
+    """Return the versions that were signalled, in order."""
     return [each.version for each in world.sent]
 
 
@@ -58,7 +58,7 @@ def test_rule_10_target_that_starts_after_the_file_appeared_needs_no_signal():
     assert (sent(world), world.idle()) == ([], True)
 
 
-def test_rule_10_what_could_not_be_read_at_first_is_not_taken_for_absent():
+def test_rule_10_unreadable_file_is_not_taken_for_absent():
     """Rule 10: with --on-start never, the first readable poll is the baseline."""
     world = Simulation(WATCH._replace(on_start='never'))
     world.hide()
@@ -71,7 +71,7 @@ def test_rule_10_what_could_not_be_read_at_first_is_not_taken_for_absent():
 
 
 def test_rule_10_action_runs_once_when_a_missing_file_appears():
-    """Rule 10 holds for --exec, for which no process can be compared."""
+    """Rule 10 also holds for --exec, which has no process to compare."""
     world = missing_world(
         targets=0, process=None, signal=None, exec=(('act',),), on_start='never',
     )
@@ -123,7 +123,7 @@ def test_rule_4_trouble_is_logged_once_also_over_a_restart_with_the_ledger():
 
 
 def two_paths(**changes: Any) -> Simulation:
-    """Return a world with a second path, which is there."""
+    """Return a world with a second path, which is readable."""
     world = Simulation(WATCH._replace(paths=('/c', '/d'), **changes))
     world.beside = 'there'
     world.run(20.0)
@@ -139,7 +139,7 @@ def reasons(world: Simulation, event: str) -> list[object]:
 def test_rule_1_target_notified_while_a_path_is_away_is_notified_when_it_is_back(
         restarted,
 ):
-    """Rule 1: it may have read nothing there, and the same bytes come back."""
+    """Rule 1: it may have read nothing at that path, and the same bytes come back."""
     world = two_paths()
     world.beside = 'away'
     world.put('B')
@@ -159,7 +159,7 @@ def test_rule_1_target_notified_while_a_path_is_away_is_notified_when_it_is_back
 
 
 def test_rule_1_path_that_is_away_within_survive_is_waited_for():
-    """Rule 1: another signal is of use only when the path is back."""
+    """Rule 1: another signal helps only when the path is back."""
     world = two_paths(survive=20.0)
     world.put('B')
     while not world.sent:
@@ -194,7 +194,7 @@ def test_rule_1_only_path_that_is_away_at_the_delivery_is_waited_for():
 
 
 def test_rule_1_path_that_was_away_within_survive_is_a_failure():
-    """Rule 1: it is back by then, and the target may have read nothing there."""
+    """Rule 1: it is back by then, but the target may have read nothing at that path."""
     world = two_paths(survive=20.0)
     world.put('B')
     while not world.sent:
@@ -211,7 +211,7 @@ def test_rule_1_path_that_was_away_within_survive_is_a_failure():
 
 
 def test_rule_1_target_that_starts_while_a_path_is_away_is_notified():
-    """Rule 1: it has read nothing there."""
+    """Rule 1: it has read nothing at that path."""
     world = two_paths()
     world.beside = 'away'
     world.run(20.0)
@@ -227,7 +227,7 @@ def test_rule_1_target_that_starts_while_a_path_is_away_is_notified():
 
 
 def test_rule_8_target_that_starts_while_a_path_is_away_needs_a_signal():
-    """Rule 8: the version has been due for long, and no target read all of it."""
+    """Rule 8: the version has been due for a while, but no target read all of it."""
     world = two_paths()
     world.end_all()
     world.put('B')
@@ -247,7 +247,7 @@ def test_rule_8_target_that_starts_while_a_path_is_away_needs_a_signal():
     }, id='exec'),
 ])
 def test_rule_4_path_that_was_away_is_no_change(changes):
-    """Rule 4: the same bytes afterwards, and nothing read the files in between."""
+    """Rule 4: the same bytes afterwards, and no process read the files in between."""
     world = two_paths(**changes)
     world.beside = 'away'
     world.run(30.0)
@@ -259,7 +259,7 @@ def test_rule_4_path_that_was_away_is_no_change(changes):
 
 
 def test_rule_1_action_is_repeated_when_a_path_is_back():
-    """Rule 1: what it notifies may have read nothing there."""
+    """Rule 1: the program that it notifies may have read nothing at that path."""
     world = two_paths(process=None, signal=None, exec=(('act',),), on_start='never')
     world.beside = 'away'
     world.put('B')
@@ -283,7 +283,7 @@ def rewriting(world: Simulation) -> None:
 
 
 def loops(world: Simulation) -> list[str]:
-    """Return the lines about a feedback loop."""
+    """Return the messages about a feedback loop."""
     return [
         each.message for each in world.events
         if each.fields.get('reason') == 'feedback loop'
@@ -313,7 +313,7 @@ def test_rule_15_feedback_loop_is_reported_once_and_slowed_down():
 
 
 def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
-    """Rule 15: the version that is there when the loop ends is delivered."""
+    """Rule 15: the version at the end of the loop is delivered."""
     world = Simulation(WATCH)
     world.run(20.0)
     rewriting(world)
@@ -334,7 +334,7 @@ def test_rule_15_last_version_arrives_and_a_quiet_spell_resets_the_wait():
 
 @pytest.mark.parametrize('pause', [0.5, 1.0, 2.0, 3.0])
 def test_rule_15_file_that_changes_by_itself_is_delivered_all_the_time(pause):
-    """Rule 15 is about loops: who changes one file every second is not kept waiting.
+    """Rule 15 is about loops: a file that changes every second is not one.
 
     A version that is first seen long after the last delivery was not caused by it.
     """
@@ -370,8 +370,8 @@ def test_rule_15_operator_ends_the_wait():
     assert len(world.sent) == count + 1
 
 
-@pytest.mark.parametrize('command', ['validate', 'act'])
-def test_rule_15_holds_for_a_command_that_changes_the_file(command):
+@pytest.mark.parametrize('rewriter', ['validate', 'act'])
+def test_rule_15_holds_for_a_command_that_changes_the_file(rewriter):
     """Rule 15: --validate or --exec can cause the change as well."""
     watch = WATCH._replace(validate=('validate',), exec=(('act',),))
     world = Simulation(watch)
@@ -379,9 +379,9 @@ def test_rule_15_holds_for_a_command_that_changes_the_file(command):
     numbers = itertools.count()
     run = world.world.run
 
-    def rewrite(words: Any, additions: Any) -> str:
-        why = run(words, additions)
-        if words[0] == command:
+    def rewrite(command: Any, additions: Any) -> str:
+        why = run(command, additions)
+        if command[0] == rewriter:
             world.put(f'own{next(numbers)}')
         return why
 

@@ -1,4 +1,4 @@
-"""Every history of the world up to a length: what must be true at each of them."""
+"""Every history of the simulated world up to a length."""
 from __future__ import annotations
 
 import pytest
@@ -20,9 +20,9 @@ from tests.support.walking import COMMANDS, GENERATIONS, SYMBOLS, WATCH, walk
 def test_every_history(changes, targets, length, capsys):
     """Whatever happens in whatever order, every rule of the simulation holds.
 
-    At each history: nobody is told twice of a content unless an attempt failed,
-    nobody without a handler is signalled, all that is said is true, no step is
-    busy, and once the world is well the content that is there is told.
+    At each history: no target is signalled twice for a version unless an attempt
+    failed, no target without a handler is signalled, every event is true, no step is a
+    busy loop, and once all obstacles are removed the current version is delivered.
     """
     watch = WATCH._replace(**changes)
     names = [name for name in SYMBOLS if watch.verify or name not in COMMANDS]
@@ -45,8 +45,8 @@ def test_every_history(changes, targets, length, capsys):
 def test_every_history_of_generations(changes, capsys):
     """A process is not a fixed thing: rule 13 holds whatever takes over from what.
 
-    Programs hand over to a successor, keep two generations, rename themselves and
-    exit late; each process in the end has the version that is there.
+    Programs hand over to a successor, keep two generations, rename themselves and exit
+    late; in the end each process has the current version.
     """
     world = Simulation(WATCH._replace(**changes))
     world.run(3.0)

@@ -45,7 +45,8 @@ class Target(NamedTuple):
     notified, at: the version that it was last signalled for, and when.
     again: it may be signalled for that version again: an attempt failed since,
         another version was delivered, or pollreload lost its memory.
-    blind: it read a version that came and went between two polls.
+    blind: what it read cannot be known: the version came and went between two polls,
+        or the parent that forked it has exited.
     stay: the period of one version in which it read the files.
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
@@ -158,7 +159,7 @@ class Simulation:
         self.turns = 0  # changes of the files, including a part that was missing
         self.delivering = '', 0  # the version notified last, and the turns by then
         self.polled = False  # whether any poll read the current version
-        self.seen = ''  # what the last poll saw
+        self.seen = ''  # the version that the last poll read
         self.hangs_until = 0.0
         self.hung = False
         self.targets: dict[int, Target] = {}
@@ -305,7 +306,9 @@ class Simulation:
             self.dead[root.pid] = self.now
             for each in list(self.targets.values()):
                 if each.ppid == root.pid:
-                    self.alter(each.pid, ppid=1)
+                    # A limit: an orphan seems to have read the files itself.
+                    orphan = not each.generation
+                    self.alter(each.pid, ppid=1, blind=each.blind or orphan)
 
     def fork(self) -> None:
         """Let the root fork a worker, which has the same version as the root."""

@@ -68,6 +68,9 @@ def watches(draw: st.DrawFn) -> Settings:
         empty_grace=draw(st.sampled_from((6.0, 30.0, 90.0))),
         survive=draw(st.sampled_from((1.0, 0.0, 4.0))),
         splay=draw(st.sampled_from((0.0, 7.0))),
+        max_wait=draw(st.sampled_from((0.0, 0.0, 15.0))),
+        min_interval=draw(st.sampled_from((0.0, 0.0, 20.0))),
+        on_missing=draw(st.sampled_from(('hold', 'hold', 'notify'))),
         validate=draw(st.sampled_from(((), ('validate',)))),
         verify=draw(st.sampled_from(((), ('verify',)))),
         # Workers have no workers of their own.

@@ -28,7 +28,9 @@ def begin(settings: Settings, state: State, world: World) -> State:
         unvalidated=old.unvalidated,
         valid=old.fingerprint if old.validated else old.valid,
     ))
-    if now - old.unvalidated < change.LOG_AFTER:
+    # Up to when this version was seen, because it may be due late (--empty-grace).
+    lasted = state.version.seen_at - old.unvalidated
+    if lasted < change.LOG_AFTER:
         return state
     hint = '' if settings.max_wait else '; --max-wait limits how long that lasts'
     if pace.outrun_at:
@@ -36,7 +38,7 @@ def begin(settings: Settings, state: State, world: World) -> State:
         state = state._replace(hold='never validated', held_at=pace.outrun_at)
     state = hold(
         state, world, 'never validated', 'never validated',
-        f'for {now - old.unvalidated:.0f} s each version of '
+        f'for {lasted:.0f} s each version of '
         f'{names(settings, pace)} has been replaced while '
         f'--validate {settings.validate[0]} ran on it{hint}', files=pace.files,
     )
@@ -48,6 +50,9 @@ def hastened(settings: Settings, state: State, world: World) -> State:
     old, version, now = state.attempt, state.version, world.now()
     valid = old.fingerprint if old.validated else old.valid
     if not old.unvalidated or not valid or version.seen in ('', valid):
+        return state
+    if version.waiting == 'doubt':
+        # The target would read what is distrusted (--empty-grace).
         return state
     end = max(
         old.unvalidated + settings.max_wait, spaced_until(settings, state.pace),

@@ -128,6 +128,35 @@ def test_last_valid_version_is_delivered_when_max_wait_is_over():
     assert world.sent[0].at - since < 10.6
 
 
+def test_valid_version_is_not_delivered_late_while_the_file_is_distrusted():
+    """The target would read an empty file, which --empty-grace prevents."""
+    world = world_of(VALIDATED, max_wait=10.0, settle=0.0, empty_grace=60.0)
+    world.takes = 6.0
+    world.put('B')
+    world.run(3.0)
+    world.put('empty')
+    world.run(50.0)
+    early = [*world.sent]
+    world.put('C')
+    world.run(10.0)
+
+    assert early == []
+    assert [each.version for each in world.sent][-1:] == ['C']
+
+
+def test_version_that_is_due_late_did_not_outrun_the_validation():
+    """It was replaced once, and the next version was distrusted for a long time."""
+    world = world_of(VALIDATED, settle=0.0, empty_grace=90.0)
+    world.takes = 6.0
+    world.put('B')
+    world.run(3.0)
+    world.put('empty')
+    world.run(120.0)
+
+    assert held(world) == ['became empty']
+    assert [each.version for each in world.sent] == ['empty']
+
+
 def test_version_that_was_refused_is_never_delivered():
     """--max-wait does not bypass --validate."""
     world = world_of(VALIDATED, max_wait=5.0, settle=0.0)

@@ -4,8 +4,8 @@
 #     sh examples/quickstart.sh
 #
 # It needs Python 3.11 or later with venv; PYTHON=... names another than those on
-# the PATH. What is installed goes to .quickstart in this clone, for the next run
-# to be fast; all else is in a temporary directory and is removed at the end.
+# the PATH. What is installed goes to .quickstart in this clone, so that the next
+# run is fast; all else is in a temporary directory and is removed at the end.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -63,7 +63,7 @@ fi
     *) fail "$python ($(version "$python")) has no venv; install the package python3-venv" ;;
 esac
 
-# The environment: made anew when what is to be in it has changed.
+# The environment: made again when its contents have to change.
 environment=$PWD/.quickstart
 next=$environment/bin/pollreload
 if ! [ -w . ]; then

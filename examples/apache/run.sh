@@ -62,7 +62,7 @@ await() {
 # logged PATTERN TIMES: whether pollreload has logged that, so often.
 logged() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
 
-# answer WORDS: the site, with another answer.
+# answer TEXT: the site, with another answer.
 answer() { sed "s/hello from Apache/$1/" "$here/site.conf"; }
 
 chmod 755 "$place"
@@ -106,12 +106,12 @@ answer 'the second answer' | swap
 await 'verified reload' logged ' verified: ' 1
 ask
 
-say 'a broken one: apache2 -t refuses it, and Apache is not told; it would end'
+say 'a broken one: apache2 -t refuses it, and Apache is not signalled; it would end'
 echo 'NoSuchDirective' | swap
 await 'refusal' logged ' held: --validate ' 1
 ask
 
-say 'mended'
+say 'repaired'
 answer 'the third answer' | swap
 await 'verified reload' logged ' verified: ' 2
 ask

@@ -62,7 +62,7 @@ await() {
 # logged PATTERN TIMES: whether pollreload has logged that, so often.
 logged() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
 
-# answer WORDS: the configuration, with another answer and the port of this run.
+# answer TEXT: the configuration, with another answer and the port of this run.
 answer() {
     sed "s/0.0.0.0:8080/127.0.0.1:$port/; s|/etc/hello|$conf|; s/hello from gunicorn/$1/" \
         "$here/gunicorn.conf.py"
@@ -98,12 +98,12 @@ answer 'the second answer' | swap
 await 'verified reload' logged ' verified: ' 1
 ask
 
-say 'a broken one: --check-config refuses it, and gunicorn is not told; it would end'
+say 'a broken one: --check-config refuses it, and gunicorn is not signalled; it would end'
 echo 'workers = (' | swap
 await 'refusal' logged ' held: --validate ' 1
 ask
 
-say 'mended'
+say 'repaired'
 answer 'the third answer' | swap
 await 'verified reload' logged ' verified: ' 2
 ask

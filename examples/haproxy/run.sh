@@ -61,7 +61,7 @@ await() {
 # logged PATTERN TIMES: whether pollreload has logged that, so often.
 logged() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
 
-# answer WORDS: the configuration, with another answer and the port of this run.
+# answer TEXT: the configuration, with another answer and the port of this run.
 answer() { sed "s/:8080/127.0.0.1:$port/; s/hello from HAProxy/$1/" "$here/haproxy.cfg"; }
 
 chmod 755 "$place"
@@ -91,12 +91,12 @@ answer 'the second answer' | swap
 await 'verified reload' logged ' verified: ' 1
 ask
 
-say 'a broken one: haproxy -c refuses it, and HAProxy is not told'
+say 'a broken one: haproxy -c refuses it, and HAProxy is not signalled'
 echo 'no-such-section' | swap
 await 'refusal' logged ' held: --validate ' 1
 ask
 
-say 'mended'
+say 'repaired'
 answer 'the third answer' | swap
 await 'verified reload' logged ' verified: ' 2
 ask

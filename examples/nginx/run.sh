@@ -62,7 +62,7 @@ await() {
 # logged PATTERN TIMES: whether pollreload has logged that, so often.
 logged() { [ "$(grep -c "$1" "$log")" -ge "$2" ]; }
 
-# answer WORDS: the site, with another answer on the port of this run.
+# answer TEXT: the site, with another answer on the port of this run.
 answer() { sed "s/8080/127.0.0.1:$port/; s/hello from nginx/$1/" "$here/site.conf"; }
 
 chmod 755 "$place"
@@ -107,12 +107,12 @@ answer 'the second answer' | swap
 await 'verified reload' logged ' verified: ' 1
 ask
 
-say 'a broken one: nginx -t refuses it, and nginx is not told'
+say 'a broken one: nginx -t refuses it, and nginx is not signalled'
 echo 'server {' | swap
 await 'refusal' logged ' held: --validate ' 1
 ask
 
-say 'mended'
+say 'repaired'
 answer 'the third answer' | swap
 await 'verified reload' logged ' verified: ' 2
 ask

@@ -22,7 +22,7 @@ from benchmarks.result import Result, Row, Scale, milli
 
 INTERVAL = 0.5
 HOW = (
-    'A file of {size}, random bytes, in the page cache. The first look is CPU of what '
+    'A file of {size}, random bytes, in the page cache. The first poll is CPU of what '
     'a watch does at its first poll, in a fresh process after its imports: a sidecar '
     'starts once. Beside it, in turn, {runs} times, whole processes by wait4(2), '
     'start-up and all: `pollreload digest` is Python and its imports too. Bytes read '
@@ -45,11 +45,11 @@ def run(scale: Scale, directory: Path) -> Result:
     commands = {'pollreload digest': [contenders.POLLRELOAD, 'digest', path]}
     if contenders.here('xxhsum'):
         commands['xxhsum -H2'] = ['xxhsum', '-H2', path]
-    spent: dict[str, list[float]] = {name: [] for name in (*commands, 'first look')}
+    spent: dict[str, list[float]] = {name: [] for name in (*commands, 'first poll')}
     look = [contenders.PYTHON, contenders.script('first_look.py'), path]
     runs = 3 if scale.rounds == 1 else 9
     for _ in range(runs):
-        spent['first look'].append(int(printed(look)[1]) / 1e9)
+        spent['first poll'].append(int(printed(look)[1]) / 1e9)
         for name, command in commands.items():
             spent[name].append(ran(command))
     used = {name: median(values) for name, values in spent.items()}
@@ -71,8 +71,8 @@ def run(scale: Scale, directory: Path) -> Result:
     if 'xxhsum -H2' in used:
         rows.insert(0, Row(
             f'{label}: first hash, start-up left out', 'at most 1.2 times xxhsum -H2',
-            paired(spent['first look'], spent['xxhsum -H2']), 1.2,
-            milli(used['first look']), f'xxhsum -H2 {milli(used["xxhsum -H2"])}',
+            paired(spent['first poll'], spent['xxhsum -H2']), 1.2,
+            milli(used['first poll']), f'xxhsum -H2 {milli(used["xxhsum -H2"])}',
         ))
     return Result(
         'One big file', HOW.format(size=size, runs=runs), rows,

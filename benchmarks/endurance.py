@@ -38,8 +38,8 @@ HOW = (
     'benchmarks above; polls are counted in their logs (-v). Each watches a directory '
     'of two files, which are replaced by rename(2) in turn, {burst} times on end and '
     'then not for as long, so that a change is found by reading and by stat; the next '
-    'time only once the target was told and --survive is over. One file that changes '
-    'right after each of three deliveries would be taken for a feedback loop. '
+    'time only once the target was notified and --survive is over. One file that '
+    'changes right after each of three deliveries would be taken for a feedback loop. '
     'Memory and descriptors are looked at five times a second; growth is the most of '
     'the last tenth of the polls against the most of the second tenth.'
 )
@@ -143,8 +143,8 @@ def result(scale: Scale, watches: Sequence[Mapping[str, Any]]) -> Result:
                 f'{scale.polls:,} polls, {scale.endured:,} changes: missed', 'none',
                 float(missed), 0.0, f'{missed} of {changes:,}', '', False, True,
             ),
-            Row('the same: told more than once', 'none', float(extra), 0.0, f'{extra}',
-                '', False, True),
+            Row('the same: notified more than once', 'none', float(extra), 0.0,
+                f'{extra}', '', False, True),
             Row('the same: more descriptors', 'none', grown[1], 0.0, f'{grown[1]:g}',
                 '', False, True),
             Row('the same: more memory asked for (VmData)',

@@ -13,7 +13,7 @@ from pollreload.core.state import World
 
 WATCHES, INTERVAL = 1000, 5.0
 HOW = (
-    '{watches:,} watches whose first look is in the same instant, on a virtual clock: '
+    '{watches:,} watches whose first poll is in the same instant, on a virtual clock: '
     'the time of each poll is from pollreload.core.observation.next_poll, the code '
     'that runs, and '
     '1 ms of wake-up is put upon it. Polls are counted by the second from the second '
@@ -77,8 +77,8 @@ def run() -> Result:
         )],
         {'By interval': others},
         [
-            f'The first look of all is at once: {polls[0]} polls in the first second, '
-            f'those of the second look among them. Over 20 seeds the ratio is '
+            f'The first poll of all is at once: {polls[0]} polls in the first second, '
+            f'their second polls among them. Over 20 seeds the ratio is '
             f'{min(seeds):.2f} to {max(seeds):.2f}.',
         ],
         [polls[second] for second in range(int(INTERVAL * 13) - 1)],

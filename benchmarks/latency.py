@@ -93,7 +93,7 @@ def run(scale: Scale, directory: Path) -> Result:
             'changes': float(len(values) + losses[name]),
             'median, ms': median(values) * 1000,
             '99th percentile, ms': percentile(values, 0.99) * 1000,
-            'not told within 4 s': float(losses[name]),
+            'not notified within 4 s': float(losses[name]),
         } for name, values in every.items() if values
     }
     i, s = f'{INTERVAL * 1000:g} ms', f'{SETTLE * 1000:g} ms'
@@ -111,7 +111,7 @@ def run(scale: Scale, directory: Path) -> Result:
                 f'limit {milli(INTERVAL + SETTLE + 0.030)}', False,
             ),
             Row(
-                'the same: changes of which nobody was told', 'none', float(lost), 0.0,
+                'the same: changes without a notification', 'none', float(lost), 0.0,
                 f'{lost} of {len(ours) + lost}', '', False, True,
             ),
         ],

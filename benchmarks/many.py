@@ -24,7 +24,7 @@ HOW = (
     'and watchfiles {rounds} times, the others twice; the median turn counts. CPU by '
     'schedstat, of the sha256sum loop by wait4(2) as above. Then one file is rewritten '
     'in place with as many other bytes and its mtime is put back, while all of them '
-    'watch: found is who told a target of its own.'
+    'watch: a change counts as found when the target of that tool is notified.'
 )
 GROWTH = (
     'The same with {sizes} files. The exponent is that of a power law fitted to the '
@@ -130,10 +130,10 @@ def run(scale: Scale, directory: Path) -> Result:
         ],
         {label: table},
         [
-            'The mtime does not tell of the rewrite; the ctime does, which the kernel '
-            'sets and nobody can put back. What even the ctime does not tell is found '
-            'within --rehash: each file is read again once in 60 s, a sixtieth of them '
-            'at each poll, which the figures above contain.',
+            'The mtime does not show the rewrite; the ctime does, which the kernel '
+            'sets and no program can put back. What even the ctime does not show is '
+            'found within --rehash: each file is read again once in 60 s, a sixtieth '
+            'of them at each poll, which the figures above contain.',
         ],
         {name: [held_by[name], used[name]] for name in everyone},
     )

@@ -77,9 +77,9 @@ def run(scale: Scale, directory: Path) -> Result:
             f'interpreter and {milli(theirs - used["python -I -c pass"])} click and '
             f'xxhash. What is left, {milli(ours - theirs)}, are our own modules, with '
             'what they are the first to import, as the second table names them (those '
-            'of half a millisecond or more), and the work: the words, the ledger, the '
-            'file. They are by -X importtime, which makes an import slower: read them '
-            'as shares.',
+            'of half a millisecond or more), and the work: the arguments, the ledger, '
+            'the file. They are by -X importtime, which makes an import slower: read '
+            'them as shares.',
         ],
     )
 

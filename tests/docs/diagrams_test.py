@@ -86,7 +86,7 @@ def test_stages_are_those_that_every_history_goes_through(monkeypatch) -> None:
     checked = WATCH._replace(validate=('validate',), verify=('verify',))
     acting = checked._replace(process=None, exec=(('one',),))
     symbols = {
-        **{name: SYMBOLS[name] for name in ('content A', 'content B', 'time passes')},
+        **{name: SYMBOLS[name] for name in ('version A', 'version B', 'time passes')},
         'unverified': lambda world: world.refuse_for(verify=60.0),
     }
     for watch, targets in ((WATCH, 1), (checked, 1), (acting, 0)):

@@ -384,7 +384,7 @@ FILES = f'{TEXT}state-file = "s"\n[[watch]]\npath = "/b"\nprocess = "x"\n'
     ('a whole number with a point', f'{TEXT}uid = 0.0'),
     ('a number that is none', f'{TEXT}settle = nan'),
     ('a file that has something else', f'{TEXT}url-header-file = "w.toml"'),
-    ('a file that has something else', f'{TEXT}url-ca = "w.toml"'),
+    ('a file that has something else', f'{TEXT}url = "https://h"\nurl-ca = "w.toml"'),
 ])
 def test_what_it_does_not_say(name: str, text: str) -> None:
     """Each exception is one: the schema takes it, and the program says why not."""

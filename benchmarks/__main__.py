@@ -166,9 +166,9 @@ def load() -> str:
 
 def file_system(path: str) -> str:
     """Return the type of the file system that a directory is on."""
-    from pollreload.system.mounts import MOUNTINFO, rows
+    from pollreload.system.mounts import MOUNTINFO, read_mounts
     device = os.stat(path).st_dev
-    kinds = [mount.kind for mount in rows(MOUNTINFO) if mount.device == device]
+    kinds = [mount.kind for mount in read_mounts(MOUNTINFO) if mount.device == device]
     return kinds[-1] if kinds else 'unknown'
 
 

@@ -9,7 +9,7 @@ import sys
 from typing import Any, NoReturn, cast
 
 from pollreload.errors import REPORT, PollreloadError
-from pollreload.system.children import nowhere
+from pollreload.system.children import open_null
 
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 IO_ERROR = 74  # EX_IOERR
@@ -31,7 +31,7 @@ def main() -> int:
     # that a check with nothing due takes.
     gc.disable()
     try:
-        status = run(arguments)
+        status = run_command(arguments)
         sys.stdout.flush()
         return status
     except PollreloadError as error:
@@ -51,14 +51,14 @@ def main() -> int:
 def unwritten(error: OSError) -> int:
     """Return the exit status after a write to stdout failed."""
     # The rest of the buffer would fail again at exit.
-    os.dup2(nowhere(), 1)
+    os.dup2(open_null(), 1)
     if error.errno == errno.EPIPE:
         return 128 + signal.SIGPIPE
     print(f'pollreload: cannot write to stdout: {error.strerror}', file=sys.stderr)
     return IO_ERROR
 
 
-def run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
     """Run a command."""
     if arguments[:1] == ['watch']:
         return sidecar(arguments)
@@ -71,7 +71,7 @@ def stand_in() -> None:
 
     Otherwise the next file that is opened takes their place and gets the output.
     """
-    while (fd := nowhere()) < 3:
+    while (fd := open_null()) < 3:
         os.set_inheritable(fd, True)
     os.close(fd)
     sys.stdout = sys.stdout or open(1, 'w', closefd=False)  # noqa: SIM115
@@ -99,21 +99,21 @@ def sidecar(arguments: list[str]) -> int:
         got = parsed(arguments)
     else:
         ending = {signal.SIGTERM, signal.SIGINT}
-        while (status := children.ended(pid)) is None:
+        while (status := children.poll_child(pid)) is None:
             if signal.sigwait({*ending, signal.SIGCHLD}) in ending:
                 children.end(pid)
                 return 0
         if status:
             return 128 - status if status < 0 else status
-        got = cast(Any, children.value(fd))
+        got = cast(Any, children.read_value(fd))
     if isinstance(got, int):
         return got
-    return watch.run(unpack(got), lambda: reread(arguments))
+    return watch.run(unpack(got), lambda: reread_config(arguments))
 
 
-def reread(arguments: list[str]) -> object:
+def reread_config(arguments: list[str]) -> object:
     """Parse the arguments and the config file again; called in a child."""
-    from pollreload.cli.main import reread as read
+    from pollreload.cli.main import packed_plan as read
     return read(arguments)
 
 

@@ -130,7 +130,7 @@ def unpack(packed: Sequence[Any]) -> Plan:
     )
 
 
-def signals(settings: Settings) -> bool:
+def sends_signal(settings: Settings) -> bool:
     """Return whether a process is signalled."""
     return bool(settings.process or settings.pidfile)
 
@@ -140,7 +140,7 @@ def acts(settings: Settings) -> bool:
     return bool(settings.exec or settings.url)
 
 
-def commands(settings: Settings) -> bool:
+def runs_commands(settings: Settings) -> bool:
     """Return whether any command is run."""
     return bool(settings.exec or settings.validate or settings.verify)
 

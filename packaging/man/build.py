@@ -156,10 +156,12 @@ def environment() -> list[str]:
         f'then the default.', 'An empty variable is an unset one.',
     )
     paths = next(
-        each for each in options_module.target() if isinstance(each, click.Argument)
+        each for each in options_module.target_options()
+        if isinstance(each, click.Argument)
     )
     short = {
-        str(each.envvar[-1]): each for each in options_module.target(sidecar=True)
+        str(each.envvar[-1]): each
+        for each in options_module.target_options(sidecar=True)
         if each.envvar is not None and len(each.envvar) > 1
     }
     lines += ['.TP', bold(str((paths.envvar or [''])[0]))]

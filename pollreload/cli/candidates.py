@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from pollreload.system import procfs
 
 # Other names would have to be quoted, which no shell does for us.
-PLAIN = re.compile(r'[\w.+@%/-]+')
+PLAIN_NAME = re.compile(r'[\w.+@%/-]+')
 
 
-def signals() -> Iterator[str]:
+def signal_names() -> Iterator[str]:
     """Yield the names of the signals, without SIG, by number."""
     for each in sorted(signal.Signals):
         yield each.name.removeprefix('SIG')
 
 
-def processes() -> Iterator[str]:
+def process_names() -> Iterator[str]:
     """Yield the names of the visible processes, without kernel threads."""
     names = {
         procfs.comm(f'/proc/{pid}') for pid in procfs.pids('/proc')
         if not (fields := procfs.stat(f'/proc/{pid}')) or not fields.kernel
     }
-    yield from sorted(name for name in names if name and PLAIN.fullmatch(name))
+    yield from sorted(name for name in names if name and PLAIN_NAME.fullmatch(name))
 
 
 def users() -> Iterator[str]:

@@ -72,7 +72,7 @@ class Source:
         """Return the line of the first statement that is not TOML."""
         last = max((
             number for number in range(len(self.lines))
-            if parse(self.part(number)) is not None
+            if parse_toml(self.part(number)) is not None
         ), default=0)
         return last + 1
 
@@ -80,10 +80,10 @@ class Source:
         """Yield (first line of a statement, all up to its end, parsed)."""
         began = 0
         for number in range(1, len(self.lines) + 1):
-            found = parse(self.part(number))
+            found = parse_toml(self.part(number))
             if found is None:
                 # In the middle of a value; an array can be closed here.
-                found = parse(self.part(number) + ']\n')
+                found = parse_toml(self.part(number) + ']\n')
             if found is None:
                 continue
             yield began + 1, found
@@ -94,7 +94,7 @@ class Source:
         return '\n'.join(self.lines[:number]) + '\n'
 
 
-def parse(text: str) -> dict[str, Any] | None:
+def parse_toml(text: str) -> dict[str, Any] | None:
     """Return the document of a TOML text; None if it is not TOML."""
     import tomllib
     try:
@@ -114,7 +114,7 @@ def contains(found: Any, key: Sequence[str | int]) -> bool:
     return True
 
 
-def read(
+def read_config(
         path: str, text: bytes, kinds: Mapping[str, Kind], common: Sequence[str],
         alone: Sequence[str],
 ) -> tuple[dict[str, object], list[Table]]:

@@ -10,7 +10,7 @@ from pollreload.errors import UsageError
 from pollreload.runtime import guard, ledger, log
 from pollreload.runtime.file_conflicts import (
     Files,
-    known,
+    names_of_each,
     overwritten,
     touched,
 )
@@ -19,7 +19,7 @@ from pollreload.system import file_digest, ledger_location, safe_open
 
 COMMON = ('listen', 'log-format')
 ALONE = ('name', 'path', 'state-file', 'status-file')
-LARGEST = 1 << 16  # bytes; no configuration file is longer
+LARGEST_CONFIG = 1 << 16  # bytes; no configuration file is longer
 
 
 def plan(
@@ -28,13 +28,13 @@ def plan(
 ) -> Plan:
     """Return the plan that a configuration file describes.
 
-    kinds: as in config_file.read. merge: values by parameter name -> settings;
+    kinds: as in config_file.read_config. merge: values by parameter name -> settings;
         raises ValueError with an attribute `option`.
     given: values from the command line, for all watches.
     Raises UsageError with file, line and key.
     """
     text = read_bytes(path)
-    common, tables = config_file.read(path, text, kinds, COMMON, ALONE)
+    common, tables = config_file.read_config(path, text, kinds, COMMON, ALONE)
     source = config_file.Source(path, config_file.decoded(text))
     written = {str(table.given['name']) for table in tables if 'name' in table.given}
     watches: list[Settings] = []
@@ -66,7 +66,7 @@ def check_written_files(
         files: Sequence[Files],
 ) -> None:
     """Raise UsageError if a file that a watch writes is used for something else."""
-    (itself,) = known((path,))
+    (itself,) = names_of_each((path,))
     watching = {
         name: number for number, each in enumerate(files) for name in each.watched
     }
@@ -110,21 +110,23 @@ def identified(
 def read_bytes(path: str) -> bytes:
     """Return the bytes of a configuration file. Raises UsageError."""
     try:
-        text = guard.carefully(lambda: opened(path), path)
+        text = guard.carefully(lambda: first_bytes(path), path)
     except OSError as error:
         stuck = isinstance(error, TimeoutError)
-        reason = 'does not answer' if stuck else file_digest.reason(error)
+        reason = 'does not answer' if stuck else file_digest.describe_error(error)
         raise UsageError(f'{log.printable(path)}: {reason} (--config)') from error
-    if len(text) > LARGEST:
+    if len(text) > LARGEST_CONFIG:
         path = log.printable(path)
-        raise UsageError(f'{path}: is longer than {LARGEST >> 10} KiB (--config)')
+        raise UsageError(
+            f'{path}: is longer than {LARGEST_CONFIG >> 10} KiB (--config)',
+        )
     return cast(bytes, text)
 
 
-def opened(path: str) -> bytes:
+def first_bytes(path: str) -> bytes:
     """Return the first bytes of a file. Raises OSError."""
     with open(safe_open.open_regular(path), 'rb') as file:
-        return file.read(LARGEST + 1)
+        return file.read(LARGEST_CONFIG + 1)
 
 
 def conflict(
@@ -165,7 +167,7 @@ def distinct(
         others: Sequence[Settings],
 ) -> None:
     """Raise UsageError if two watches have the same name, or the same job."""
-    here = ledger.directory()
+    here = ledger.working_directory()
     for number, other in enumerate(others):
         same = ledger_location.key(made, here) == ledger_location.key(other, here)
         if not (same or made.name == other.name):

@@ -247,7 +247,7 @@ def run_packed(arguments: Sequence[str]) -> int | tuple[object, ...]:
     return pack(result) if isinstance(result, Plan) else result
 
 
-def reread(arguments: Sequence[str]) -> str | tuple[object, ...]:
+def packed_plan(arguments: Sequence[str]) -> str | tuple[object, ...]:
     """Return the packed plan that these arguments stand for now, or the error."""
     try:
         result = pollreload.main(arguments, 'pollreload', standalone_mode=False)

@@ -35,10 +35,10 @@ COMMAND = ValueType('CMD', values.command)
 PATH = ValueType('PATH', values.path, 'file')
 FILE = ValueType('FILE', values.path, 'file')
 DIRECTORY = ValueType('DIR', values.path, 'dir')
-NAME = ValueType('NAME', values.process_name, offers=candidates.processes)
+NAME = ValueType('NAME', values.process_name, offers=candidates.process_names)
 SIGNAL = ValueType(
     'NAME', lambda text: values.signal(text, NUMBERS, *REAL_TIME),
-    offers=candidates.signals,
+    offers=candidates.signal_names,
 )
 REGEX = ValueType('REGEX', values.regex)
 UID = ValueType('UID', values.uid, offers=candidates.users)
@@ -58,7 +58,7 @@ class Option(click.Option):
         self.group = group
 
 
-def variables(name: str, sidecar: bool = False) -> list[str]:
+def envvars(name: str, sidecar: bool = False) -> list[str]:
     """Return the environment variables of an option, in order of precedence.
 
     sidecar: also the short name that the well-known inotify sidecar uses.
@@ -73,7 +73,7 @@ def option(
 ) -> Option:
     """Return an option that can also be set by an environment variable."""
     return Option(
-        (*short, f'--{name}'), group=group, help=help, envvar=variables(name, sidecar),
+        (*short, f'--{name}'), group=group, help=help, envvar=envvars(name, sidecar),
         **rest,
     )
 
@@ -95,7 +95,7 @@ def timed(
 WHAT, NOTIFY, WHEN, CHECKS, FILES = GROUPS
 
 
-def target(sidecar: bool = False) -> list[click.Parameter]:
+def target_options(sidecar: bool = False) -> list[click.Parameter]:
     """Return the PATH argument and the options that select the process.
 
     sidecar: also read them from the short variables FILE, PROCESS and SIGNAL.
@@ -103,7 +103,7 @@ def target(sidecar: bool = False) -> list[click.Parameter]:
     return [
         click.Argument(
             ('paths',), nargs=-1, required=False, metavar='[PATH]...', type=PATH,
-            envvar=variables('file', sidecar),
+            envvar=envvars('file', sidecar),
         ),
         option(NOTIFY, 'process', 'Name of the process, as in /proc/PID/comm.',
                type=NAME, sidecar=sidecar),
@@ -124,12 +124,12 @@ def target(sidecar: bool = False) -> list[click.Parameter]:
 
 
 def signal_to_send(sidecar: bool = False) -> click.Parameter:
-    """Return the option that names the signal; sidecar: see target()."""
+    """Return the option that names the signal; sidecar: see target_options()."""
     return option(NOTIFY, 'signal', 'Signal to send.', type=SIGNAL, default='HUP',
                   show_default=True, sidecar=sidecar)
 
 
-TARGET = target()
+TARGET = target_options()
 SIGNAL_TO_SEND = signal_to_send()
 CONTENT = [
     timed(WHEN, 'settle', 'A version counts once two polls this far apart saw it.',
@@ -239,8 +239,8 @@ MAX_AGE = option(
     'of the watch if that is longer.', type=DURATION,
 )
 WATCH = [
-    CONFIG, *target(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS, STATE,
-    SHOWN, LISTEN, *LOG,
+    CONFIG, *target_options(sidecar=True), *POLLING, *CONTENT, *DELIVERY, *ACTIONS,
+    STATE, SHOWN, LISTEN, *LOG,
 ]
 
 

@@ -70,10 +70,10 @@ def make_plan(given: dict[str, Any]) -> Plan:
     """Return the plan of a run, with what to warn about. Raises UsageError."""
     from pollreload.cli import variables
     plan = parse_plan(given)
-    notes = variables.notes(plan.watches[0].name, os.environ)
+    notes = variables.variable_warnings(plan.watches[0].name, os.environ)
     if click.get_current_context().info_name == 'watch':
         from pollreload.runtime import advice
-        notes += advice.notes(plan.watches)
+        notes += advice.path_warnings(plan.watches)
     return plan._replace(notes=notes)
 
 
@@ -119,11 +119,13 @@ def kinds(params: Sequence[click.Parameter]) -> dict[str, config_file.Kind]:
     for param in params:
         name = param.opts[0].removeprefix('--')
         if name not in ('paths', '-v', '-q', 'config'):
-            found[name] = config_file.Kind(*kind(param))
+            found[name] = config_file.Kind(*option_type(param))
     return found
 
 
-def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., Any]]:
+def option_type(
+        param: click.Parameter,
+) -> tuple[tuple[type, ...], bool, Callable[..., Any]]:
     """Return the TOML types of an option, whether it repeats, and its parser."""
     if isinstance(param.type, click.Choice):
         choices = tuple(map(str, param.type.choices))
@@ -136,7 +138,7 @@ def kind(param: click.Parameter) -> tuple[tuple[type, ...], bool, Callable[..., 
     elif param.type in (UID, SIGNAL, SIZE):
         types = (str, int)
     parse = param.type.parse
-    return types, param.multiple, lambda value: parse(values.plain(value))
+    return types, param.multiple, lambda value: parse(values.as_written(value))
 
 
 class OptionError(ValueError):
@@ -179,7 +181,7 @@ def merge(given: Mapping[str, Any]) -> Settings:
     })
     if made.url_header_file is not None or made.url_ca is not None:
         from pollreload.runtime import request_files
-        found = request_files.refused(made)
+        found = request_files.malformed_option(made)
         if found is not None:
             raise OptionError(*found)
     return made

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 # What users of other tools write -> what it is called here.
-ALIASES = {
+OPTION_ALIASES = {
     'command': 'exec', 'cmd': 'exec', 'container': 'process', 'file': 'path',
     'files': 'path', 'name': 'process', 'once': '', 'period': 'interval',
     'pid-file': 'pidfile', 'pid': 'pidfile', 'proc': 'process', 'user': 'uid',
@@ -23,15 +23,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     name = name.lower().replace('_', '-')
     if name in known:
         return name
-    if name in ALIASES:
-        return ALIASES[name] if ALIASES[name] in known else ''
+    if name in OPTION_ALIASES:
+        return OPTION_ALIASES[name] if OPTION_ALIASES[name] in known else ''
     # Imported only for a wrong name: it is a fiftieth of the time of a check.
     import difflib
     found = difflib.get_close_matches(name, known, 1, cutoff=0.75)
     return found[0] if found else ''
 
 
-COMMANDS = '--validate', '--verify', '--exec'
+COMMAND_OPTIONS = '--validate', '--verify', '--exec'
 
 
 def quoted(arguments: Sequence[str], option: str) -> str:
@@ -43,7 +43,7 @@ def quoted(arguments: Sequence[str], option: str) -> str:
         if argument.startswith(option):
             before = arguments[:place]
             for start in range(len(before) - 2, -1, -1):
-                if before[start] in COMMANDS:
+                if before[start] in COMMAND_OPTIONS:
                     command = ' '.join((*before[start + 1:], argument))
                     return f": {before[start]} '{command} ...'"
     return ''

@@ -179,7 +179,7 @@ def choice(text: str, choices: tuple[str, ...]) -> str:
     return text
 
 
-def plain(value: str | float) -> str:
+def as_written(value: str | float) -> str:
     """Return a number from a file as a user would write it; text unchanged."""
     if not isinstance(value, float):
         try:
@@ -215,7 +215,7 @@ def address(text: str) -> tuple[str, int]:
 
 # In this order, because 'ms' ends with 's'.
 SIZES = ('', 'k', 'm', 'g', 't', 'p', 'e')
-UNITS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
+TIME_UNITS = {'ms': 0.001, 's': 1.0, 'm': 60.0, 'h': 3600.0, '': 1.0}
 
 
 def duration(text: str) -> float:
@@ -224,14 +224,14 @@ def duration(text: str) -> float:
     Raises ValueError with what is accepted.
     """
     written = text.strip()
-    unit = next(unit for unit in UNITS if written.endswith(unit))
+    unit = next(unit for unit in TIME_UNITS if written.endswith(unit))
     number = written.removesuffix(unit).rstrip()
     digits = number.replace('.', '', 1)
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValueError(
             f'{text!r} is not a duration; write 250ms, 5s, 2m, 1h or plain seconds',
         )
-    seconds = float(number) * UNITS[unit]
+    seconds = float(number) * TIME_UNITS[unit]
     if seconds > 31_536_000:
         raise ValueError(f'{text!r} is longer than a year')
     return seconds

@@ -17,7 +17,7 @@ OTHERS = frozenset((
 SERVICE = '(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)'
 
 
-def notes(watch: str, environ: Mapping[str, str]) -> tuple[Note, ...]:
+def variable_warnings(watch: str, environ: Mapping[str, str]) -> tuple[Note, ...]:
     """Return a warning for each POLLRELOAD_ variable that no command reads.
 
     watch: the name of the watch that logs it.
@@ -30,14 +30,15 @@ def notes(watch: str, environ: Mapping[str, str]) -> tuple[Note, ...]:
     ]
     if not names:
         return ()
-    known = sorted(variables())
+    known = sorted(known_variables())
     return tuple(
         Note(watch, 'unknown variable', name, f'{name} is not an option{meant}')
-        for name in sorted({*names} - {*known}) for meant in (nearest(name, known),)
+        for name in sorted({*names} - {*known})
+        for meant in (nearest_hint(name, known),)
     )
 
 
-def variables() -> Iterator[str]:
+def known_variables() -> Iterator[str]:
     """Yield the names of the variables that any command reads."""
     from pollreload.cli.main import pollreload
     for command in pollreload.commands.values():
@@ -46,7 +47,7 @@ def variables() -> Iterator[str]:
                 yield from param.envvar
 
 
-def nearest(name: str, known: list[str]) -> str:
+def nearest_hint(name: str, known: list[str]) -> str:
     """Return '; did you mean ...?' with the nearest name."""
     from pollreload.cli.suggest import nearest as meant
     options = {each.removeprefix(PREFIX).lower().replace('_', '-'): each

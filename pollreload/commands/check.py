@@ -4,21 +4,27 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pollreload.commands.check_answer import Event, answer, outlook, verdict, waits
+from pollreload.commands.check_answer import (
+    Event,
+    answer_status,
+    outlook,
+    print_answer,
+    wait_phrase,
+)
 from pollreload.core import ledger_format
 from pollreload.core.observation import wake
 from pollreload.core.process import Process
 from pollreload.core.state import State, World
-from pollreload.core.step import awaited, keep, step
+from pollreload.core.step import awaited, save_changes, step
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept, UsageError
-from pollreload.runtime.interrupt import answering, ended
+from pollreload.runtime.interrupt import answering, wait_for_child
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
 from pollreload.runtime.log import TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.shown import keyed, showing
 from pollreload.runtime.world import world
-from pollreload.settings import Note, Plan, Settings, signals
+from pollreload.settings import Note, Plan, Settings, sends_signal
 from pollreload.system import children, ledger_location, procfs
 from pollreload.system.fingerprint import fingerprint
 
@@ -48,7 +54,7 @@ def together(plan: Plan) -> int:
             except (LedgerBusy, LedgerError) as error:
                 if settings.output == 'json':
                     failure = Event('failed', str(error), {'reason': 'ledger'})
-                    answer(settings, State(), [failure], error.status)
+                    print_answer(settings, State(), [failure], error.status)
                 if not settings.name:
                     raise
                 logger(settings)('failed', str(error), reason='ledger')
@@ -60,14 +66,14 @@ def together(plan: Plan) -> int:
             each.runner.cancel()
     for each in runs:
         each.end()
-        status = each.status or verdict(each.state)
+        status = each.status or answer_status(each.state)
         if each.settings.dry_run and not status:
             each.say(
                 'would', f'nothing is due; a change would be '
                 f'{outlook(each.settings, each.state, each.around)}',
                 reason='nothing due',
             )
-        answer(each.settings, each.state, each.events, status)
+        print_answer(each.settings, each.state, each.events, status)
         statuses.append(status)
     return max(statuses, key=WORSE.index)
 
@@ -90,7 +96,8 @@ class One:
         if what and procfs.now() >= self.deadline:
             self.around.say(
                 'failed', f'not done within {self.settings.timeout:g} s (--timeout), '
-                f'still waiting {waits(self.settings, self.state)}', reason='timeout',
+                f'still waiting {wait_phrase(self.settings, self.state)}',
+                reason='timeout',
             )
             return False
         return bool(what)
@@ -177,13 +184,13 @@ class Run(One):
     def end(self) -> None:
         """Warn if the first run found no process, and keep what was reported."""
         new = self.state.version.state == 'current' and not self.known
-        if new and signals(self.settings) and not self.settings.dry_run:
+        if new and sends_signal(self.settings) and not self.settings.dry_run:
             choice = self.around.targets()
             if choice.reason == 'no target':
                 says = choice.says or self.around.absent()
                 self.say('warning', f'nothing is due, and {says}', reason='no target')
         reported = tuple(sorted({*self.reported}))
-        self.state = keep(self.state._replace(reported=reported), self.around)
+        self.state = save_changes(self.state._replace(reported=reported), self.around)
 
     def save(self, state: State) -> bool:
         """Write the ledger; return whether it could be."""
@@ -219,7 +226,7 @@ def attempt(runs: Sequence[One]) -> None:
     """Have one attempt of each run, which --timeout may cut short."""
     going = list(runs)
     while going := [each for each in going if each.step()]:
-        ended(max(0.0, min(each.wake() for each in going) - procfs.now()))
+        wait_for_child(max(0.0, min(each.wake() for each in going) - procfs.now()))
         children.reap({
             pid for each in going for pid in (each.observer.pid, each.runner.pid)
         })

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pollreload.core.attempt import Target
-from pollreload.core.obstacle import disposed, obstacle
+from pollreload.core.obstacle import disposition_now, obstacle
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited
 from pollreload.runtime import log
 from pollreload.runtime.log import CALM, TALK
 from pollreload.runtime.shown import shown
-from pollreload.settings import Settings, acts, signals
+from pollreload.settings import Settings, acts, sends_signal
 
 # What of the events is the answer, and goes to stdout too.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
@@ -43,27 +43,28 @@ class Event(NamedTuple):
     again: bool = False
 
 
-def waits(settings: Settings, state: State) -> str:
+def wait_phrase(settings: Settings, state: State) -> str:
     """Return a phrase for what is being waited for."""
     what = awaited(state)
     if what != 'act':
         return WAITS[what]
     # Not for a watch that only signals.
     from pollreload.core import actions
-    index = min(state.attempt.acted, actions.count(settings) - 1)
-    return f'for {actions.named(settings, index)}'
+    index = min(state.attempt.acted, actions.total(settings) - 1)
+    return f'for {actions.loggable(settings, index)}'
 
 
 def outlook(settings: Settings, state: State, world: World) -> str:
     """Describe what a change would do now: the target, or why there is none."""
     who = []
-    if signals(settings):
+    if sends_signal(settings):
         choice = world.targets()
         if choice.reason:
             return f'held: {choice.says or world.absent()}'
         held = []
         for process in choice.targets:
-            seen = Target(process, disposition=disposed(settings, process, world))
+            now = disposition_now(settings, process, world)
+            seen = Target(process, disposition=now)
             kept = obstacle(settings, state, seen, world)
             if kept is None or kept.again:  # a hold that ends by itself
                 who.append(f'{process} by {settings.signal.name}')
@@ -76,12 +77,12 @@ def outlook(settings: Settings, state: State, world: World) -> str:
         # Not for a watch that only signals.
         from pollreload.core import actions
         who += [
-            actions.named(settings, each) for each in range(actions.count(settings))
+            actions.loggable(settings, each) for each in range(actions.total(settings))
         ]
-    return ('told to ' if signals(settings) else 'told by ') + ', then '.join(who)
+    return ('told to ' if sends_signal(settings) else 'told by ') + ', then '.join(who)
 
 
-def verdict(state: State) -> int:
+def answer_status(state: State) -> int:
     """Return the exit status that a state stands for, the ledger apart."""
     content = state.version
     unreadable = any(trouble.whole for trouble in content.troubles.values())
@@ -99,7 +100,9 @@ def one_stream() -> bool:
     return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
 
-def answer(settings: Settings, state: State, events: list[Event], status: int) -> None:
+def print_answer(
+        settings: Settings, state: State, events: list[Event], status: int,
+) -> None:
     """Print what was due and what came of it; nothing in text where nothing was."""
     if settings.output == 'text':
         # cron mails both streams, and a terminal shows both: once is enough.

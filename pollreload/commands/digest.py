@@ -14,7 +14,7 @@ from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import globs
 
-PATIENCE = 60.0  # s between two polls of a child that does not end
+CHILD_POLL = 60.0  # s between two polls of a child that does not end
 # Control characters, also as bytes that are no UTF-8; line and paragraph separators;
 # and what changes the direction of text.
 CONTROL = re.compile(
@@ -41,11 +41,11 @@ def print_digests(
     """Write the lines; return the exit status. Raises Ended."""
     status = 0
     for path in paths:
-        seen = read(path, ignore, err)
+        seen = read_path(path, ignore, err)
         top = globs.split(path)[0] if seen.kind == 'glob' else path
         for name in sorted(seen.files, key=os.fsencode):
             file = os.path.join(top, name) if name else path
-            out.write(line(seen.files[name], file))
+            out.write(digest_line(seen.files[name], file))
         unreadable = dict(seen.unreadable)
         if seen.kind == 'glob' and not seen.files and not unreadable:
             unreadable[''] = 'no file matches'
@@ -56,7 +56,7 @@ def print_digests(
     return status
 
 
-def line(digest: bytes, name: str) -> bytes:
+def digest_line(digest: bytes, name: str) -> bytes:
     """Return the line of one file: the bytes of its name, or an escaped name.
 
     A line with an escaped name begins with a backslash, as sha256sum and newer
@@ -77,7 +77,7 @@ def escape(match: re.Match[str]) -> str:
     return chr(value).encode('unicode_escape').decode('ascii')
 
 
-def read(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
+def read_path(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
     """Return what is at a path, however long it takes. Raises Ended on a signal."""
     settings = Settings((path,), ignore=tuple(ignore), max_file_size=None)
     observer = Observer(settings)
@@ -86,7 +86,7 @@ def read(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
         while (snapshot := observer.poll(False)) is None:
             if progress:
                 progress.update(observer.pid)
-            interrupt.ended(TICK if progress else PATIENCE)
+            interrupt.wait_for_child(TICK if progress else CHILD_POLL)
         if progress:
             progress.finish()
     finally:

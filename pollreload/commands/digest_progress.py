@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DELAY = 1.0  # s until a bar is shown
 TICK = 0.2  # s between two changes of a bar
 SIZING = 10.0  # s that the sizes of all files may take
-LONGEST = 30  # letters of a path beside a bar
+LONGEST_LABEL = 30  # letters of a path beside a bar
 
 
 class Progress:
@@ -44,7 +44,7 @@ class Progress:
             return
         if self.bar is None:
             import click
-            label = printable(self.path)[-LONGEST:]
+            label = printable(self.path)[-LONGEST_LABEL:]
             self.bar = self.stack.enter_context(
                 click.progressbar(length=self.total, label=label, file=self.err),
             )
@@ -69,13 +69,13 @@ def total(path: str, ignore: Sequence[str]) -> int:
     """Return the bytes of all files at a path; 0 if that cannot be known soon."""
     try:
         return int(children.within(
-            lambda: size(path, ignore), SIZING, guard.stopping,
+            lambda: total_size(path, ignore), SIZING, guard.stopping,
         ))
     except OSError:
         return 0
 
 
-def size(path: str, ignore: Sequence[str]) -> int:
+def total_size(path: str, ignore: Sequence[str]) -> int:
     """Return the bytes of all files that a poll of a path would read."""
     # With this limit every file that is not empty is left unread.
     snapshot = reader.poll((path,), ignore, largest=0)

@@ -24,7 +24,7 @@ from pollreload.errors import UsageError
 # The loader bears our name, because the kernel takes comm from the executable.
 LOADER, INTERPRETER = 'pollreload', 'python3'
 # How every directory is opened: never through a link.
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # Each run fills a new directory of its own; `lib` is a link to the lib in one.
 TREE = re.compile(r'\.pollreload-[0-9a-f]{16}')
 # Isolated and in UTF-8: variables that the other image sets for its own Python, or a
@@ -102,7 +102,7 @@ def update(source: str, volume: int) -> None:
     a run that was killed. If this run fails, its own tree is removed too.
     """
     try:
-        if not unchanged(source, volume):
+        if not already_installed(source, volume):
             fill(source, volume)
     finally:
         kept = installed(volume)
@@ -111,13 +111,13 @@ def update(source: str, volume: int) -> None:
                 shutil.rmtree(other, ignore_errors=True, dir_fd=volume)
 
 
-def unchanged(source: str, volume: int) -> bool:
+def already_installed(source: str, volume: int) -> bool:
     """Return whether a volume holds exactly what `fill` would put there."""
     name = installed(volume)
     try:
         if not (name and same_file(LAUNCHER, LOADER, 0o755, volume)):
             return False
-        tree = os.open(name, DIRECTORY, dir_fd=volume)
+        tree = os.open(name, OPEN_DIRECTORY, dir_fd=volume)
         try:
             return os.listdir(tree) == ['lib'] and same_tree(source, 'lib', tree)
         finally:
@@ -128,7 +128,7 @@ def unchanged(source: str, volume: int) -> bool:
 
 def same_tree(source: str, name: str, place: int) -> bool:
     """Return whether a directory is what `copy` makes of another. Raises OSError."""
-    fd = os.open(name, DIRECTORY, dir_fd=place)
+    fd = os.open(name, OPEN_DIRECTORY, dir_fd=place)
     try:
         with os.scandir(source) as entries:
             wanted = {entry.name: entry for entry in entries}
@@ -168,10 +168,10 @@ def fill(source: str, volume: int) -> None:
     os.mkdir(name, 0o700, dir_fd=volume)
     new = enter(name, volume)
     try:
-        with below(name):
+        with prefix_errors(name):
             copy(source, 'lib', new)
             os.symlink(f'{name}/lib', 'link', dir_fd=new)
-            write(LAUNCHER, 'launcher', 0o755, new)
+            write_new_file(LAUNCHER, 'launcher', 0o755, new)
             os.fchmod(new, 0o755)
         # The link first: the launcher is of no use without it.
         os.replace('link', 'lib', src_dir_fd=new, dst_dir_fd=volume)
@@ -181,7 +181,7 @@ def fill(source: str, volume: int) -> None:
 
 
 @contextlib.contextmanager
-def below(directory: str) -> Iterator[None]:
+def prefix_errors(directory: str) -> Iterator[None]:
     """Prefix the path of an OSError with the directory that it is relative to."""
     try:
         yield
@@ -203,7 +203,7 @@ def enter(name: str, volume: int) -> int:
     The owner of the volume can have put another in its place: then its mode or its
     owner differs, because no other user can make one that belongs to us.
     """
-    fd = os.open(name, DIRECTORY, dir_fd=volume)
+    fd = os.open(name, OPEN_DIRECTORY, dir_fd=volume)
     found = os.fstat(fd)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         os.close(fd)
@@ -217,9 +217,9 @@ def copy(source: str, name: str, place: int) -> None:
     place: a descriptor of the directory that gets it. Raises OSError.
     """
     os.mkdir(name, 0o700, dir_fd=place)
-    new = os.open(name, DIRECTORY, dir_fd=place)
+    new = os.open(name, OPEN_DIRECTORY, dir_fd=place)
     try:
-        with below(name), os.scandir(source) as entries:
+        with prefix_errors(name), os.scandir(source) as entries:
             for entry in entries:
                 if entry.is_symlink():
                     os.symlink(os.readlink(entry.path), entry.name, dir_fd=new)
@@ -227,7 +227,7 @@ def copy(source: str, name: str, place: int) -> None:
                     copy(entry.path, entry.name, new)
                 else:
                     with open(entry.path, 'rb') as file:
-                        write(file.read(), entry.name, mode_of(entry), new)
+                        write_new_file(file.read(), entry.name, mode_of(entry), new)
             os.fchmod(new, 0o755)  # whatever the umask
     finally:
         os.close(new)
@@ -238,7 +238,7 @@ def mode_of(entry: os.DirEntry[str]) -> int:
     return 0o755 if entry.stat().st_mode & 0o100 else 0o644
 
 
-def write(data: bytes, name: str, mode: int, place: int) -> None:
+def write_new_file(data: bytes, name: str, mode: int, place: int) -> None:
     """Write a new file into a directory, by its descriptor. Raises OSError."""
     fd = os.open(
         name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=place,

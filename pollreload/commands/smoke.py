@@ -19,7 +19,7 @@ from pollreload.settings import Signal
 from pollreload.system import signal_masks
 
 STOPPED = 1.0  # s that a watch may take to stop
-WIDTH = 40
+STEP_WIDTH = 40
 COLOURS = {'ok': 'green', 'fail': 'red', 'skip': 'yellow'}
 
 
@@ -70,7 +70,7 @@ def run(reload_signal: Signal, output: str) -> int:
             ms = round((time.monotonic() - began) * 1000)
             steps.append(Step(name, verdict if says else 'ok', ms, says))
             if output == 'text':
-                print(line(steps[-1], coloured()), flush=True)
+                print(verdict_line(steps[-1], coloured()), flush=True)
             if says and verdict == 'fail':
                 break
     status = int(steps[-1].verdict == 'fail')
@@ -92,7 +92,7 @@ def coloured() -> bool:
     return os.isatty(1) and not dumb and not os.environ.get('NO_COLOR')
 
 
-def line(step: Step, colour: bool = False) -> str:
+def verdict_line(step: Step, colour: bool = False) -> str:
     """Return the line of a step; colour: of its verdict."""
     verdict = f'{step.verdict:4}'
     if colour:
@@ -100,7 +100,7 @@ def line(step: Step, colour: bool = False) -> str:
         verdict = click.style(verdict, fg=COLOURS[step.verdict])
     if step.says:
         return f'{verdict}  {step.step}: {printable(step.says)}'
-    return f'{verdict}  {step.step:{WIDTH}} {step.ms:5} ms'
+    return f'{verdict}  {step.step:{STEP_WIDTH}} {step.ms:5} ms'
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def unwinding_on_term() -> Iterator[None]:
 def wait_for(watch: Child, event: str) -> dict[str, Any]:
     """Read what a watch logs up to an event, and return that entry. Raises Failed."""
     import json
-    deadline = time.monotonic() + smoke_setup.PATIENCE
+    deadline = time.monotonic() + smoke_setup.STEP_TIMEOUT
     while read := watch.read_line(deadline):
         try:
             entry: dict[str, Any] = json.loads(read)
@@ -136,12 +136,12 @@ def wait_for(watch: Child, event: str) -> dict[str, Any]:
             return entry
     if read is None:
         raise Failed(
-            f'the watch logged no {event!r} within {smoke_setup.PATIENCE:g} s',
+            f'the watch logged no {event!r} within {smoke_setup.STEP_TIMEOUT:g} s',
         )
     raise Failed(f'the watch ended instead of logging {event!r}')
 
 
-def baseline(setup: Setup) -> None:
+def first_poll(setup: Setup) -> None:
     """The first poll is the baseline."""
     wait_for(setup.watch, 'baseline')
 
@@ -208,7 +208,7 @@ def stop(setup: Setup) -> None:
 
 
 STEPS: tuple[tuple[str, Callable[[Setup], None]], ...] = (
-    ('the first poll takes a baseline', baseline),
+    ('the first poll takes a baseline', first_poll),
     ('a change is one signal', change),
     ('an identical copy is no signal', identical),
     ('the next change is one signal', change),

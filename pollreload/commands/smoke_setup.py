@@ -13,13 +13,13 @@ from typing import IO, NamedTuple
 
 from pollreload.settings import Signal
 
-PATIENCE = 5.0  # s that any one thing may take before it counts as not happening
+STEP_TIMEOUT = 5.0  # s that any one thing may take before it counts as not happening
 POLL = ('--interval', '200ms', '--settle', '100ms', '--survive', '250ms', '-v')
 SHARED = '/dev/shm'  # shm_overview(7)
 # The target. The handler in C writes to its wake-up descriptor at once; one in
 # Python would run later. It reads a command before the signals and answers after
 # them: whoever sends a signal and then a command reads about both in that order.
-TARGET = '''
+TARGET_PROGRAM = '''
 import ctypes, os, select, signal, sys
 number, name = int(sys.argv[1]), sys.argv[2]
 libc = ctypes.CDLL(None)
@@ -112,15 +112,15 @@ def prepare(signal: Signal, stack: ExitStack, log: list[str]) -> Setup:
     publish(directory, 'the first version\n')
     os.symlink('..data/app.conf', f'{directory}/app.conf')
     name = f'smoke-{os.getpid()}'
-    target = start(stack, [
-        *interpreter(), '-I', '-S', '-c', TARGET, str(signal.number), name,
+    target = start_process(stack, [
+        *interpreter(), '-I', '-S', '-c', TARGET_PROGRAM, str(signal.number), name,
     ], dict(os.environ))
     expect(target, 'ready', 'the target is not ready')
-    watch = start(stack, [
+    watch = start_process(stack, [
         *interpreter(), '-m', 'pollreload', 'watch', f'{directory}/app.conf',
         '--process', name, '--signal', str(signal.number), *POLL,
         '--min-uptime', '0', '--on-start', 'never', '--log-format', 'json',
-    ], environment(), stderr=True)
+    ], child_environment(), stderr=True)
     watch.lines = log
     return Setup(directory, target, watch)
 
@@ -154,7 +154,7 @@ def interpreter() -> list[str]:
     return [*loader, sys.executable, *isolated]
 
 
-def environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return an environment in which `-m pollreload` is this very pollreload.
 
     It has none of the variables that set options.
@@ -168,7 +168,7 @@ def environment() -> dict[str, str]:
     return {**kept, 'PYTHONPATH': os.pathsep.join(search)}
 
 
-def start(
+def start_process(
         stack: ExitStack, command: list[str], environ: dict[str, str],
         stderr: bool = False,
 ) -> Child:
@@ -200,9 +200,9 @@ def publish(directory: str, text: str) -> None:
 
 def expect(child: Child, line: str, failure: str) -> None:
     """Read the next line of a child, which has to be this one. Raises Failed."""
-    read = child.read_line(time.monotonic() + PATIENCE)
+    read = child.read_line(time.monotonic() + STEP_TIMEOUT)
     if read is None:
-        raise Failed(f'{failure} after {PATIENCE:g} s')
+        raise Failed(f'{failure} after {STEP_TIMEOUT:g} s')
     if read != line:
         seen = 'it ended' if not read else f'it wrote {read!r}'
         raise Failed(f'{failure}: {seen}')

@@ -8,7 +8,7 @@ from pollreload.errors import StatusError
 from pollreload.runtime import log
 from pollreload.system import procfs, status_file
 
-WIDTH = 12  # columns for the name of a row
+NAME_WIDTH = 12  # columns for the name of a row
 LEAST_AGE = 30.0  # s that a poll may be old, however short the interval
 INTERVALS = 3  # that a poll may be old, if that is longer
 CLOCK_SLACK = 1.0  # s by which a clock may have been set back since the poll
@@ -25,19 +25,19 @@ def run(path: str, max_age: float | None, output: str) -> int:
         limit = max_age
         if limit is None:
             limit = max(LEAST_AGE, INTERVALS * shown['interval'])
-        passed = age(shown)
+        passed = poll_age(shown)
         fresh = 0.0 <= passed <= limit
         if output == 'json':
             more = {'age': round(passed, 3), 'fresh': fresh}
             print(log.json_object({**shown, **more}))
         else:
-            print(table(shown, passed, limit))
+            print(status_table(shown, passed, limit))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise StatusError(f'{path} is not the status file of a watch') from error
     return 0 if fresh else 1
 
 
-def age(shown: dict[str, Any]) -> float:
+def poll_age(shown: dict[str, Any]) -> float:
     """Return the seconds since the last poll ended; negative: it is in the future.
 
     Within one boot this is measured by the clock of the boot, which nobody can set.
@@ -56,7 +56,7 @@ def describe_age(passed: float, limit: float) -> str:
     return f'{passed:.1f} s ago{late}'
 
 
-def table(shown: dict[str, Any], passed: float, limit: float) -> str:
+def status_table(shown: dict[str, Any], passed: float, limit: float) -> str:
     """Return the status file as lines of text."""
     name = f'{shown["watch"]}, ' if 'watch' in shown else ''
     target = shown['process'] or shown['pidfile']
@@ -79,5 +79,5 @@ def table(shown: dict[str, Any], passed: float, limit: float) -> str:
         rows.append(('failed', f'{shown["tries"]} attempts in a row'))
     rows += [('unreadable', f'{each}: {why}') for each, why in shown['unreadable']]
     return '\n'.join(
-        f'{name:{WIDTH}}{log.printable(str(text))}' for name, text in rows
+        f'{name:{NAME_WIDTH}}{log.printable(str(text))}' for name, text in rows
     )

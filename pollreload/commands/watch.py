@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 
-from pollreload.core.step import status
-from pollreload.runtime.describe import audience, targets
+from pollreload.core.step import status_line
+from pollreload.runtime.describe import audience, log_fields
 from pollreload.runtime.log import logger
 from pollreload.runtime.shown import visible
 from pollreload.runtime.watch import Recorder, Watch, warn
@@ -44,8 +44,8 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
     manager = None
     if os.environ.get('NOTIFY_SOCKET'):
         from pollreload.runtime import service_manager
-        manager = service_manager.connected(os.environ, plan.watches)
-    watches = begun(plan, again)
+        manager = service_manager.connect_manager(os.environ, plan.watches)
+    watches = start_watches(plan, again)
     # As pid 1 there may be orphans that ended before SIGCHLD was blocked.
     children.reap(())
     while True:
@@ -78,7 +78,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 watch.poll_now()
         elif got.si_signo == signal.SIGUSR1:
             for watch in watches:
-                watch.say('status', status(visible(watch.state), procfs.now()))
+                watch.say('status', status_line(visible(watch.state), procfs.now()))
         else:
             children.reap({
                 pid for watch in watches
@@ -89,7 +89,7 @@ def run(plan: Plan, again: Callable[[], object]) -> int:
                 watch.at = 0.0
 
 
-def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
+def start_watches(plan: Plan, again: Callable[[], object]) -> list[Watch]:
     """Return the watches of a plan, that of the config file last.
 
     Raises UsageError if the address of --listen cannot be bound.
@@ -101,20 +101,20 @@ def begun(plan: Plan, again: Callable[[], object]) -> list[Watch]:
 
     def start(settings: Settings, before: Watch | None = None) -> Watch:
         record = endpoint.record(settings, before) if endpoint is not None else None
-        return begin(settings, before, record)
+        return start_watch(settings, before, record)
 
     watches = [start(settings) for settings in plan.watches]
     warn(plan, watches)
     if plan.config:
         from pollreload.runtime import config_reload
-        itself, reader = config_reload.watch(plan, again, watches, start)
+        itself, reader = config_reload.watch_config(plan, again, watches, start)
         watches.append(itself)
     if endpoint is not None:
         endpoint.follow(watches, reader)
     return watches
 
 
-def begin(
+def start_watch(
         settings: Settings, before: Watch | None = None, record: Recorder | None = None,
 ) -> Watch:
     """Log that a watch begins, or goes on with other settings, and return it."""
@@ -123,6 +123,6 @@ def begin(
         say = record.counting(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
-        f'for {audience(settings)}', **targets(settings),
+        f'for {audience(settings)}', **log_fields(settings),
     )
     return Watch(settings, say, before=before, record=record)

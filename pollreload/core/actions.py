@@ -8,35 +8,40 @@ from __future__ import annotations
 
 from pollreload.core import change, context
 from pollreload.core.attempt import MOST_SENDS, failed
-from pollreload.core.command import describe_exit, ended, last_lines, poll_again
+from pollreload.core.command import (
+    command_result,
+    describe_exit,
+    last_lines,
+    poll_again,
+)
 from pollreload.core.progress import ending
 from pollreload.core.stage import Acting
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.verification import verify
-from pollreload.settings import Settings, bare, signals
+from pollreload.settings import Settings, bare, sends_signal
 
 
-def count(settings: Settings) -> int:
+def total(settings: Settings) -> int:
     """Return how many actions there are."""
     return len(settings.exec) + len(settings.url)
 
 
-def named(settings: Settings, index: int) -> str:
+def loggable(settings: Settings, index: int) -> str:
     """Return an action as a log may show it: no arguments, no credentials.
 
     Several commands of one program get a number each.
     """
     if index < len(settings.exec):
-        return f'--exec {program(settings, index)}'
+        return f'--exec {program_name(settings, index)}'
     return f'{settings.url_method} {bare(settings.url[index - len(settings.exec)])}'
 
 
 def last(settings: Settings) -> str:
     """Return the last action as a log may show it."""
-    return named(settings, count(settings) - 1)
+    return loggable(settings, total(settings) - 1)
 
 
-def program(settings: Settings, index: int) -> str:
+def program_name(settings: Settings, index: int) -> str:
     """Return 'systemctl', or 'systemctl (2 of 3)' where several run that."""
     programs = [command[0] for command in settings.exec]
     name = programs[index]
@@ -45,12 +50,12 @@ def program(settings: Settings, index: int) -> str:
     return f'{name} ({programs[:index + 1].count(name)} of {programs.count(name)})'
 
 
-def kind(settings: Settings, index: int) -> str:
+def action_kind(settings: Settings, index: int) -> str:
     """Return 'exec' or 'url'."""
     return 'exec' if index < len(settings.exec) else 'url'
 
 
-def fields(settings: Settings, index: int) -> dict[str, object]:
+def action_fields(settings: Settings, index: int) -> dict[str, object]:
     """Return the fields that describe an action in the JSON line of an event."""
     if index < len(settings.exec):
         return {'exec': settings.exec[index][0]}
@@ -59,7 +64,7 @@ def fields(settings: Settings, index: int) -> dict[str, object]:
 
 def agreeing(settings: Settings) -> bool:
     """Return whether --verify comes after the actions: with a signal it came then."""
-    return bool(settings.verify) and not signals(settings)
+    return bool(settings.verify) and not sends_signal(settings)
 
 
 def spent(settings: Settings, state: State, world: World) -> State | None:
@@ -73,16 +78,17 @@ def spent(settings: Settings, state: State, world: World) -> State | None:
     )
 
 
-def start(settings: Settings, state: State, world: World) -> State:
+def start_next(settings: Settings, state: State, world: World) -> State:
     """Return the state with the next action under way, or finished after the last."""
     index, now = state.attempt.acted, world.now()
     if settings.dry_run:
-        for each in range(index, count(settings)):
+        for each in range(index, total(settings)):
             world.say(
-                'would', f'do {named(settings, each)}', **fields(settings, each),
+                'would', f'do {loggable(settings, each)}',
+                **action_fields(settings, each),
             )
         return state
-    if index >= count(settings):
+    if index >= total(settings):
         if agreeing(settings):
             return verify(settings, state, world)
         return finish(state, world)
@@ -106,7 +112,7 @@ def start(settings: Settings, state: State, world: World) -> State:
         trouble = world.ask(settings.url[index - len(settings.exec)])
         most = settings.url_timeout
     if trouble:
-        says = f'cannot begin {named(settings, index)}: {trouble}'
+        says = f'cannot begin {loggable(settings, index)}: {trouble}'
         return lost(settings, marked, world, says)
     stage = Acting(world.now() + most)
     return poll_again(marked._replace(stage=stage), world, stage.until)
@@ -114,7 +120,7 @@ def start(settings: Settings, state: State, world: World) -> State:
 
 def notified(settings: Settings, state: State, world: World) -> list[int]:
     """Return the pids of the targets that were notified and live."""
-    if not signals(settings) or ending(settings):
+    if not sends_signal(settings) or ending(settings):
         return []
     return [
         each.process.pid for each in state.attempt.targets
@@ -126,11 +132,11 @@ def acting(
         settings: Settings, state: State, stage: Acting, world: World,
 ) -> State:
     """Return the state after polling the action that runs."""
-    end = ended(world, stage.until)
+    end = command_result(world, stage.until)
     if end is None:
         return poll_again(state, world, stage.until)
     index = state.attempt.acted
-    what, is_url = named(settings, index), kind(settings, index) == 'url'
+    what, is_url = loggable(settings, index), action_kind(settings, index) == 'url'
     if end.status is None:
         most = settings.url_timeout if is_url else settings.command_timeout
         option = '--url-timeout' if is_url else '--command-timeout'
@@ -144,7 +150,7 @@ def acting(
     unsure = '' if agreeing(settings) else '; reload not verified'
     world.say(
         'delivered', f'{what} {world.output() if is_url else "succeeded"}{unsure}',
-        **fields(settings, index),
+        **action_fields(settings, index),
     )
     attempt = state.attempt._replace(acted=index + 1, tries=0)
     # The next action gets the version that is there by then.
@@ -165,6 +171,6 @@ def lost(
     end = last_lines(said)
     return hold(
         state._replace(stage=None, attempt=attempt, outcome='failed'), world,
-        says, kind(settings, index), f'{says}: {end}' if end else says,
-        attempt.again, '', event='failed', **fields(settings, index),
+        says, action_kind(settings, index), f'{says}: {end}' if end else says,
+        attempt.again, '', event='failed', **action_fields(settings, index),
     )

@@ -148,7 +148,7 @@ PASSED_OVER = 'passed over'
 IN_FLIGHT = ('sent', 'pending', 'terminating')
 
 
-def moved(entry: Target, event: str) -> Target:
+def after_event(entry: Target, event: str) -> Target:
     """Return a target in the phase that follows on an event."""
     return entry._replace(phase=TABLE[entry.phase, event][0])
 

@@ -9,8 +9,8 @@ from pollreload.core.process import Process
 from pollreload.core.reading import (
     Snapshot,
 )
-from pollreload.core.state import State, World, known
-from pollreload.settings import Settings, signals
+from pollreload.core.state import State, World, notified_targets
+from pollreload.settings import Settings, sends_signal
 
 
 def baseline(
@@ -27,9 +27,9 @@ def baseline(
         appeared = max(appeared, world.born(now))
     if settings.on_start == 'always':
         why = '; will be delivered once (--on-start always)'
-    elif absent and not signals(settings):
+    elif absent and not sends_signal(settings):
         why = '; was missing before, and will be delivered'
-    elif settings.on_start == 'auto' and not signals(settings):
+    elif settings.on_start == 'auto' and not sends_signal(settings):
         why = '; will be delivered once: the version in use is unknown'
     elif settings.on_start == 'auto' or absent:
         choice = world.targets()
@@ -69,7 +69,7 @@ def starts_us(settings: Settings, world: World) -> bool:
     Without a ledger the restarted pollreload would notify it at its start again,
     and so on without end.
     """
-    if settings.state_file is not None or not signals(settings):
+    if settings.state_file is not None or not sends_signal(settings):
         return False
     return any(each.ancestor for each in world.targets().targets)
 
@@ -117,11 +117,11 @@ def returned(
     No target was notified of the other version, but a process that started after the
     last poll before it may have read that. unread: it could not be read at all.
     """
-    left, targets = state.version.left, known(state)
+    left, targets = state.version.left, notified_targets(state)
     pace = state.pace._replace(since=0.0)
     state = state._replace(attempt=Attempt(), hold='', pace=pace)
     rested = state._replace(version=state.version._replace(left=0.0))
-    if not signals(settings):
+    if not sends_signal(settings):
         if unread:
             return rested
         world.say(

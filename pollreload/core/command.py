@@ -14,7 +14,7 @@ class Ended(NamedTuple):
     status: int | None
 
 
-def ended(world: World, until: float) -> Ended | None:
+def command_result(world: World, until: float) -> Ended | None:
     """Return how the command ended, or None while it runs before its deadline."""
     status = world.ran()
     if status is None:

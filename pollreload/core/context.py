@@ -21,30 +21,30 @@ def add(before: Names, names: Iterable[str]) -> Names:
     whole name; so are those after MOST_BYTES.
     """
     found, more = dict.fromkeys(before[0]), before[1]
-    size = sum(map(width, found))
+    size = sum(map(line_size, found))
     for name in names:
         if name in found:
             continue
-        size += width(name)
+        size += line_size(name)
         if '\n' in name or size > MOST_BYTES:
-            size -= width(name)
+            size -= line_size(name)
             more += 1
         else:
             found[name] = None
     return tuple(found), more
 
 
-def width(name: str) -> int:
+def line_size(name: str) -> int:
     """Return how many bytes the line of a name takes."""
     return len(name.encode('utf-8', 'surrogateescape')) + 1
 
 
-def note(state: State, names: Sequence[str]) -> State:
+def note_changes(state: State, names: Sequence[str]) -> State:
     """Add these files to the changes that the next attempt is about."""
     return state._replace(later=add(state.later, names))
 
 
-def begun(state: State) -> State:
+def take_changes(state: State) -> State:
     """Return the state with an attempt at all that changed so far."""
     names, more = state.changed
     changed = add((names, more + state.later[1]), state.later[0])

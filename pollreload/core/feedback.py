@@ -10,14 +10,14 @@ from pollreload.settings import Settings
 SOON = 5.0  # s after a delivery, and a poll to see it
 MOST_FOLLOWED = 3  # deliveries in a row, each followed by a change of the same files
 SHORTEST = 2.0  # s between deliveries, doubled each time
-LONGEST = 300.0  # s
+LONGEST_DELAY = 300.0  # s
 
 
 def delay(followed: int) -> float:
     """Return how long to wait after a delivery, in seconds."""
     if followed < MOST_FOLLOWED:
         return 0.0
-    return min(LONGEST, SHORTEST * 2.0 ** min(followed - MOST_FOLLOWED, 10))
+    return min(LONGEST_DELAY, SHORTEST * 2.0 ** min(followed - MOST_FOLLOWED, 10))
 
 
 def paced(settings: Settings, state: State, world: World) -> State:
@@ -46,7 +46,7 @@ def paced(settings: Settings, state: State, world: World) -> State:
     if now < spaced and spaced >= pace.until:
         return hold(
             state, world, 'min interval', 'min interval',
-            f'{names(settings, pace)} changed '
+            f'{changed_files(settings, pace)} changed '
             f'{now - pace.delivered_at:.0f} s after the last delivery; the version '
             f'that is there in {spaced - now:.0f} s is delivered then (--min-interval)',
             again=spaced, files=pace.files,
@@ -60,9 +60,9 @@ def paced(settings: Settings, state: State, world: World) -> State:
     state = hold(
         state, world, 'feedback loop', 'feedback loop',
         f'the last {pace.followed} deliveries were each followed by a change of '
-        f'{names(settings, pace)} within seconds: a reload '
+        f'{changed_files(settings, pace)} within seconds: a reload '
         f'or a command seems to cause the next; deliveries wait {wait:g} s and longer, '
-        f'up to {LONGEST:g} s, until that ends',
+        f'up to {LONGEST_DELAY:g} s, until that ends',
         again=pace.until, files=pace.files,
     )
     return state._replace(pace=pace._replace(logged_at=state.held_at))
@@ -80,7 +80,7 @@ def first_seen(state: State) -> float:
     return pace.since if pace.since > pace.active_at else state.version.seen_at
 
 
-def names(settings: Settings, pace: Pace) -> str:
+def changed_files(settings: Settings, pace: Pace) -> str:
     """Return the files that changed last as text, or the paths if none is known."""
     return ', '.join(pace.files) or ' '.join(settings.paths)
 
@@ -97,7 +97,7 @@ def waits(settings: Settings, state: State, now: float) -> bool:
     return now < max(state.pace.until, spaced_until(settings, state.pace))
 
 
-def begun(state: State) -> State:
+def begin_delivery(state: State) -> State:
     """Return the state when the delivery of a new version begins."""
     pace = state.pace
     return state._replace(pace=pace._replace(until=0.0, before=pace.files))

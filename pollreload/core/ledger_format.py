@@ -88,7 +88,7 @@ def dump_target(target: Target, here: Here) -> dict[str, object]:
 def revive_targets(kept: object, here: Here, same_boot: bool) -> tuple[Target, ...]:
     """Return the targets of a ledger that mean the same processes here."""
     return tuple(
-        revived(each) for each in listed(kept)
+        revive_target(each) for each in as_list(kept)
         if same_boot and here.pids and each['pids'] == here.pids
     )
 
@@ -103,13 +103,14 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         return None
     same_boot = bool(here.boot) and kept['boot'] == here.boot
     known = tuple(
-        None if each is None else Known(text(each['kind']), {
-            text(name): bytes.fromhex(digest) for name, digest in each['files'].items()
-        }) for each in listed(kept['known'])
+        None if each is None else Known(as_text(each['kind']), {
+            as_text(name): bytes.fromhex(digest)
+            for name, digest in each['files'].items()
+        }) for each in as_list(kept['known'])
     )
     if not known:
         raise ValueError('nothing is known of any path')
-    done = text(kept['done'])
+    done = as_text(kept['done'])
     attempt = kept['attempt']
     targets = revive_targets(attempt['targets'], here, same_boot)
     # Another version that the last run saw, and did not deliver, is still due.
@@ -121,69 +122,70 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         ),
         known=known,
         known_print=digest([it.files if it is not None else None for it in known]),
-        seen=text(kept['seen']) if same_boot else '',
+        seen=as_text(kept['seen']) if same_boot else '',
         seen_at=number(kept['seen_at']) if same_boot else 0.0,
         delivered=done,
         left=number(kept['left']) if same_boot else 0.0,
-        firm=text(kept['firm']) if same_boot else '',
+        firm=as_text(kept['firm']) if same_boot else '',
         altered=number(kept['altered']) if same_boot else 0.0,
         absent=bool(kept['absent']) and same_boot,
         read_at=number(kept['read_at']) if same_boot else -1.0,
         doubts={
-            (count(place), text(name)): (number(at), bytes.fromhex(digest))
-            for place, name, at, digest in listed(kept['doubts'])
+            (as_count(place), as_text(name)): (number(at), bytes.fromhex(digest))
+            for place, name, at, digest in as_list(kept['doubts'])
         } if same_boot else {},
         troubles={
-            count(place): Trouble(text(reason), number(at), bool(whole), True)
-            for place, reason, at, whole in listed(kept['troubles'])
+            as_count(place): Trouble(as_text(reason), number(at), bool(whole), True)
+            for place, reason, at, whole in as_list(kept['troubles'])
         } if same_boot else {},
     )
     return State(
         version=version,
         attempt=Attempt(
-            text(attempt['fingerprint']), targets,
+            as_text(attempt['fingerprint']), targets,
             # The count goes on; the wait was the other run's.
-            tries=count(attempt['tries']),
-            acted=count(attempt['acted']),
+            tries=as_count(attempt['tries']),
+            acted=as_count(attempt['acted']),
             acted_at=number(attempt['acted_at']),
-            doubted=count(attempt['doubted']),
-            rounds=count(attempt['rounds']),
+            doubted=as_count(attempt['doubted']),
+            rounds=as_count(attempt['rounds']),
         ) if same_boot else Attempt(),
         newest=number(kept['newest']),
-        deaths=count(kept['deaths']),
-        deadly=text(kept['deadly']),
-        key=text(kept['fingerprint_key']),
-        killed=text(kept['killed']),
+        deaths=as_count(kept['deaths']),
+        deadly=as_text(kept['deadly']),
+        key=as_text(kept['fingerprint_key']),
+        killed=as_text(kept['killed']),
         notified=revive_targets(kept['notified'], here, same_boot),
-        previous=text(kept['previous']),
+        previous=as_text(kept['previous']),
         changed=(
-            tuple(map(text, listed(kept['changed']))), count(kept['changed_more']),
+            tuple(map(as_text, as_list(kept['changed']))),
+            as_count(kept['changed_more']),
         ),
-        reported=tuple(map(text, listed(kept['reported']))),
+        reported=tuple(map(as_text, as_list(kept['reported']))),
     )
 
 
-def revived(each: Mapping[str, Any]) -> Target:
+def revive_target(each: Mapping[str, Any]) -> Target:
     """Return a target as the next run sees it.
 
     If the run ended after the signal was sent and before it saw the result, it counts
     as pending: a target that is alive with nothing pending has received it.
     """
-    phase = text(each['phase'])
+    phase = as_text(each['phase'])
     if phase != PASSED_OVER:
         if (phase, 'restarted') not in TABLE:
             raise ValueError(f'{phase!r} is no phase')
         phase, _ = TABLE[phase, 'restarted']
     return Target(
         Process(
-            count(each['pid']), 0, count(each['started']), text(each['comm']),
+            as_count(each['pid']), 0, as_count(each['started']), as_text(each['comm']),
         ),
-        count(each['sends']), phase, number(each['at']), count(each['since']),
-        text(each['disposition']), text(each['program']),
+        as_count(each['sends']), phase, number(each['at']), as_count(each['since']),
+        as_text(each['disposition']), as_text(each['program']),
     )
 
 
-def text(value: object) -> str:
+def as_text(value: object) -> str:
     """Return a value that is text. Raises TypeError."""
     if not isinstance(value, str):
         raise TypeError(f'{value!r} is not text')
@@ -197,14 +199,14 @@ def number(value: object) -> float:
     return float(value)
 
 
-def count(value: object) -> int:
+def as_count(value: object) -> int:
     """Return a whole number from 0. Raises ValueError."""
     if type(value) is not int or not 0 <= value < 2**62:
         raise ValueError(f'{value!r} is not a count')
     return value
 
 
-def latest(state: State) -> float:
+def latest_time(state: State) -> float:
     """Return the latest time that a state speaks of, in boot seconds."""
     version = state.version
     return max(
@@ -215,7 +217,7 @@ def latest(state: State) -> float:
     )
 
 
-def listed(value: object) -> list[Any]:
+def as_list(value: object) -> list[Any]:
     """Return a value that is a list. Raises TypeError."""
     if not isinstance(value, list):
         raise TypeError(f'{value!r} is not a list')

@@ -15,7 +15,7 @@ from pollreload.core.reading import (
     differences,
 )
 from pollreload.core.state import NO_NAMES, State, World, hold
-from pollreload.settings import Settings, commands, signals
+from pollreload.settings import Settings, runs_commands, sends_signal
 
 STALL = 5.0  # s that a poll may take before that is worth a line
 STALL_AGAIN = 60.0  # s until it is worth another
@@ -65,7 +65,7 @@ def see(settings: Settings, state: State, world: World) -> State:
         world.say(
             'readable', f'a poll ended after {now - began:.0f} s', seconds=now - began,
         )
-    if version.left and not (state.version.left or signals(settings)) and (
+    if version.left and not (state.version.left or sends_signal(settings)) and (
             version.state == state.version.state == 'current'
     ):
         # There is no process that can have started while a path was away.
@@ -116,13 +116,13 @@ def unsettled(
         gone = not name and snapshot.readings[position].kind == 'missing'
         return hold(
             state, world, 'empty', 'became empty',
-            f'{named(settings, position, name, snapshot.readings)} '
+            f'{member_path(settings, position, name, snapshot.readings)} '
             f'{"is missing" if gone else "became empty"}; that is believed after '
             f'{settings.empty_grace:g} s (--empty-grace)',
         )
     if change.keeps_changing(version, world.now()):
         stirred = differences(before, snapshot.readings)
-        names = [named(settings, *each, snapshot.readings) for each in stirred]
+        names = [member_path(settings, *each, snapshot.readings) for each in stirred]
         below = any(name for _, name in stirred)
         hint = '; leave out what is no configuration (--ignore)' if below else ''
         return hold(
@@ -146,7 +146,7 @@ def cleared(state: State) -> State:
     )
 
 
-def named(
+def member_path(
         settings: Settings, position: int, name: str,
         readings: Sequence[Known | Reading | None],
 ) -> str:
@@ -218,7 +218,7 @@ def report_change(
     since: when the first of the versions was seen that did not settle, boot seconds.
     """
     names = [
-        named(settings, *each, state.version.known) for each in decision.changed
+        member_path(settings, *each, state.version.known) for each in decision.changed
     ]
     world.say(
         'changed', some(names),
@@ -229,7 +229,7 @@ def report_change(
         files=tuple(names[:MOST_NAMES]),
         since=pace.since if pace.since > pace.active_at else since,
     )
-    if commands(settings):
+    if runs_commands(settings):
         from pollreload.core import context
-        state = context.note(state, names)
+        state = context.note_changes(state, names)
     return state._replace(pace=pace)

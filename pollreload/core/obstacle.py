@@ -96,7 +96,7 @@ def no_handler(process: Process, name: str, disposition: str, world: World) -> s
     )
 
 
-def disposed(settings: Settings, process: Process, world: World) -> str:
+def disposition_now(settings: Settings, process: Process, world: World) -> str:
     """Return the disposition of a target for the signal, as it is now."""
     return disposition(
         world.masks(process.pid), settings.signal.number,

@@ -145,7 +145,7 @@ def short(name: str) -> str:
     )
 
 
-def named(process: Process, name: str) -> bool:
+def goes_by(process: Process, name: str) -> bool:
     """Return whether a process goes by a name.
 
     A name over 15 bytes does not fit into comm; it is confirmed by the

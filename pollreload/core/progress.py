@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from pollreload.core.attempt import TABLE, Action, Target, moved, record
+from pollreload.core.attempt import TABLE, Action, Target, after_event, record
 from pollreload.core.process import ENDING
 from pollreload.core.state import State, World
 from pollreload.settings import Settings
@@ -20,7 +20,7 @@ def checks(settings: Settings) -> bool:
     return settings.verify_workers or bool(settings.verify)
 
 
-def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
+def fields_of(settings: Settings, entry: Target, reason: str = '') -> dict[str, object]:
     """Return the fields that describe a target in the JSON line of an event."""
     said: dict[str, object] = {
         'target_pid': entry.process.pid, 'comm': entry.process.comm,
@@ -29,7 +29,7 @@ def fields(settings: Settings, entry: Target, reason: str = '') -> dict[str, obj
     return {**said, 'reason': reason} if reason else said
 
 
-def advance(
+def advance_target(
         settings: Settings, state: State, entry: Target, event: str, world: World,
         message: str = '', **more: object,
 ) -> State:
@@ -38,7 +38,7 @@ def advance(
     message: what only the caller knows; more: fields of the JSON line.
     """
     action = TABLE[entry.phase, event][1]
-    state = state._replace(attempt=record(state.attempt, moved(entry, event)))
+    state = state._replace(attempt=record(state.attempt, after_event(entry, event)))
     report(settings, entry, action, world, message, more)
     if action in ('report delivery', 'report successor'):
         return state._replace(deaths=0, deadly='', killed='')
@@ -61,18 +61,18 @@ def report(
     unsure = '' if checks(settings) else '; reload not verified'
 
     def failed(reason: str, says: str) -> None:
-        world.say('failed', says, **fields(settings, entry, reason))
+        world.say('failed', says, **fields_of(settings, entry, reason))
 
     def delivered(says: str) -> None:
         said = f'{name} to {process}{says}'
-        world.say('delivered', said, **fields(settings, entry), **more)
+        world.say('delivered', said, **fields_of(settings, entry), **more)
 
     match action:
         case 'none':
             pass
         case 'report signal':
             said = f'{name} to {process}{message}'
-            world.say('signalled', said, **fields(settings, entry), **more)
+            world.say('signalled', said, **fields_of(settings, entry), **more)
         case 'report needless':
             world.say(
                 'baseline', f'{process} started after this version was there and has '
@@ -112,7 +112,7 @@ def report(
             took_over = entry.process.started >= entry.since
             how = 'took over' if took_over else 'reloaded'
             said = f'{process} {how} after {name}'
-            world.say('verified', said, **fields(settings, entry))
+            world.say('verified', said, **fields_of(settings, entry))
         case 'report no verification':
             failed('not verified', message)
         case 'report change':
@@ -132,6 +132,6 @@ def report(
 def turned(state: State, phase: str, event: str) -> State:
     """Return the state after an event of every target in a phase, not logged."""
     return state._replace(attempt=state.attempt._replace(targets=tuple(
-        moved(target, event) if target.phase == phase else target
+        after_event(target, event) if target.phase == phase else target
         for target in state.attempt.targets
     )))

@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from pollreload.core import change
 from pollreload.core.attempt import (
     Target,
+    after_event,
     failed,
-    moved,
     record,
     unmarked,
 )
-from pollreload.core.obstacle import disposed, judged
+from pollreload.core.obstacle import disposition_now, judged
 from pollreload.core.process import Process
-from pollreload.core.progress import advance, ending
+from pollreload.core.progress import advance_target, ending
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, hold
 from pollreload.core.verification import surviving
 from pollreload.settings import Settings
 
 
-def send(
+def send_to_each(
         settings: Settings, state: State, ready: Sequence[Target], world: World,
 ) -> State:
     """Return the state after the signal went to each target that can take it."""
     before, attempt = state, state.attempt
     marked = [
-        moved(entry, 'marked')._replace(sends=entry.sends + 1) for entry in ready
+        after_event(entry, 'marked')._replace(sends=entry.sends + 1) for entry in ready
     ]
     for entry in marked:
         attempt = record(attempt, entry)
@@ -46,7 +46,8 @@ def send(
         since = int(world.now() * world.ticks)
         # The disk may have been slow, and exec(2) keeps the start time but not the
         # handlers: a target that must be held now counts as gone.
-        held = judged(settings, disposed(settings, entry.process, world)) == 'hold'
+        now = disposition_now(settings, entry.process, world)
+        held = judged(settings, now) == 'hold'
         how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
             sent = True
@@ -90,7 +91,7 @@ def signalled(
             'the program handles it'
         )
     entry = entry._replace(at=world.now(), since=since)
-    state = advance(
+    state = advance_target(
         settings, state, entry, 'asked to end' if ending(settings) else 'signalled',
         world, warning, how=how, disposition=entry.disposition,
     )

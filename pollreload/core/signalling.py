@@ -16,19 +16,19 @@ from pollreload.core.attempt import (
     needless,
     of,
 )
-from pollreload.core.obstacle import Obstacle, disposed, obstacle
+from pollreload.core.obstacle import Obstacle, disposition_now, obstacle
 from pollreload.core.process import Choice, Process
-from pollreload.core.progress import advance, ending
-from pollreload.core.sending import send
+from pollreload.core.progress import advance_target, ending
+from pollreload.core.sending import send_to_each
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.validation import start_validation
-from pollreload.settings import Settings, acts, signals
+from pollreload.settings import Settings, acts, sends_signal
 
 
 def notify(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due version was delivered, held or found needless."""
-    if not signals(settings):
+    if not sends_signal(settings):
         return beyond(settings, state, world)
     now, choice = world.now(), world.targets()
     asked = [
@@ -41,7 +41,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
             stage=Surviving(now), next=now,
             round=(*asked, *(name for name in also if name not in asked)),
         )
-    if choice.reason == 'no target' and acts(settings) and gone(settings, state):
+    if choice.reason == 'no target' and acts(settings) and all_gone(settings, state):
         return beyond(settings, state, world)
     if choice.reason:
         says = choice.says or world.absent
@@ -72,7 +72,9 @@ def notify(settings: Settings, state: State, world: World) -> State:
     ready: list[Target] = []
     kept: list[Obstacle] = []
     for entry in todo:
-        seen = entry._replace(disposition=disposed(settings, entry.process, world))
+        seen = entry._replace(
+            disposition=disposition_now(settings, entry.process, world),
+        )
         if seen.disposition == 'runtime':
             seen = seen._replace(program=world.program(entry.process))
         held = obstacle(settings, state, seen, world)
@@ -86,7 +88,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
     if waits is not None:
         return waits
     if not settings.dry_run:
-        return send(settings, state, ready, world)
+        return send_to_each(settings, state, ready, world)
     for entry in ready:
         world.send(entry.process, settings.signal.number)
     return beyond(settings, state, world) if acts(settings) else state
@@ -113,7 +115,7 @@ def before(settings: Settings, state: State, world: World) -> State | None:
     return None
 
 
-def gone(settings: Settings, state: State) -> bool:
+def all_gone(settings: Settings, state: State) -> bool:
     """Return whether every target that was asked to end has ended."""
     targets = state.attempt.targets
     ended = bool(targets) and all(it.phase == 'up to date' for it in targets)
@@ -128,7 +130,7 @@ def beyond(settings: Settings, state: State, world: World) -> State:
     from pollreload.core import actions
     return (
         actions.spent(settings, state, world) or before(settings, state, world)
-        or actions.start(settings, state, world)
+        or actions.start_next(settings, state, world)
     )
 
 
@@ -162,7 +164,7 @@ def spare(
         if state.dated + 1 / world.ticks > world.born(process):
             continue
         entry = of(state.attempt, process)
-        state = advance(settings, state, entry, 'up to date', world)
+        state = advance_target(settings, state, entry, 'up to date', world)
     return state
 
 
@@ -193,7 +195,7 @@ def later(settings: Settings, state: State, world: World) -> State:
     if state.hold:
         # Why it failed was said, and will be again.
         return state._replace(next=again)
-    what = settings.signal.name if signals(settings) else 'it'
+    what = settings.signal.name if sends_signal(settings) else 'it'
     return hold(
         state, world, 'backoff', 'backoff',
         f'{what} is tried again in {again - world.now():.0f} s '

@@ -199,7 +199,7 @@ def hold(
     return state._replace(next=again, waiting=waiting)
 
 
-def known(state: State) -> tuple[Target, ...]:
+def notified_targets(state: State) -> tuple[Target, ...]:
     """Return the targets that were notified, of this version or of one before.
 
     They stay targets while they live, whatever they are called by then (rule 13).
@@ -234,7 +234,8 @@ def finish(state: State, world: World) -> State:
             attempt.fingerprint, rounds=attempt.rounds + 1, tries=attempt.rounds,
         )
         return state._replace(
-            version=change.void(version), stage=None, hold='', notified=known(state),
+            version=change.void(version), stage=None, hold='',
+            notified=notified_targets(state),
             attempt=failed(repeated, world.now(), world.jitter()), next=world.now(),
             outcome='failed',
         )

@@ -16,8 +16,8 @@ from pollreload.core.stage import (
     word,
 )
 from pollreload.core.state import Pace, State, World
-from pollreload.core.succession import follow
-from pollreload.core.validation import begin, hastened, validating
+from pollreload.core.succession import follow_targets
+from pollreload.core.validation import begin_attempt, hastened, validating
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
@@ -52,8 +52,8 @@ def step(settings: Settings, state: State, world: World) -> State:
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = feedback.noted(state, deliver(settings, state, world), world)
-    state = follow(settings, state, world)
-    return keep(state, world)
+    state = follow_targets(settings, state, world)
+    return save_changes(state, world)
 
 
 def awaited(state: State) -> str:
@@ -65,7 +65,7 @@ def awaited(state: State) -> str:
     return state.waiting or state.version.waiting
 
 
-def status(state: State, now: float) -> str:
+def status_line(state: State, now: float) -> str:
     """Return the status line."""
     version = state.version
     done = version.delivered[:12] or 'unknown'
@@ -109,7 +109,7 @@ def deliver(settings: Settings, state: State, world: World) -> State:
         state = feedback.paced(settings, state, world)
         if feedback.waits(settings, state, world.now()):
             return state
-        state = begin(settings, feedback.begun(state), world)
+        state = begin_attempt(settings, feedback.begin_delivery(state), world)
     if state.reading_since or state.version.read_at < state.fresh:
         # Nothing is delivered while a poll hangs, or before the one asked for.
         return state._replace(waiting='poll')
@@ -123,12 +123,12 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     return state._replace(attempt=attempt)
 
 
-def keep(state: State, world: World) -> State:
+def save_changes(state: State, world: World) -> State:
     """Return the state after what has changed of it was written to the ledger."""
     done = state.version.delivered
     if done and done != state.previous:
         state = state._replace(previous=done)
-    now = kept(state)
+    now = saved_part(state)
     blank = state.version.state == 'blank'
     if now == state.saved or (blank and not state.version.absent):
         return state
@@ -143,7 +143,7 @@ def reported(version: change.Memory) -> object:
     ]
 
 
-def kept(state: State) -> object:
+def saved_part(state: State) -> object:
     """Return the part of a state whose change is written to the ledger."""
     version = state.version
     return (

@@ -14,7 +14,7 @@ from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
 from pollreload.core.baseline import deliver_again
 from pollreload.core.process import HANDLED, Process, disposition, roots
-from pollreload.core.progress import advance
+from pollreload.core.progress import advance_target
 from pollreload.core.state import State, World
 from pollreload.settings import Settings
 
@@ -64,7 +64,7 @@ def left_to_another(
     process = remaining(settings, state, entry, world)
     if process is None:
         return None
-    state = advance(
+    state = advance_target(
         settings, state, entry, 'outlived', world,
         f'{entry.process} has exited since {settings.signal.name}, and '
         f'{process} is older than that and was never notified of this version',
@@ -94,7 +94,7 @@ def entered(state: State, entry: Target) -> State:
     return state._replace(attempt=attempt, round=(*state.round, entry.name))
 
 
-def follow(settings: Settings, state: State, world: World) -> State:
+def follow_targets(settings: Settings, state: State, world: World) -> State:
     """Return the state after checking that the notified targets still live.
 
     When one has exited, the process that takes over is newer than the version and so

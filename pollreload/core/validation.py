@@ -3,14 +3,19 @@ from __future__ import annotations
 
 from pollreload.core import change
 from pollreload.core.attempt import Attempt, failed
-from pollreload.core.command import describe_exit, ended, last_lines, poll_again
-from pollreload.core.feedback import first_seen, names, spaced_until
+from pollreload.core.command import (
+    command_result,
+    describe_exit,
+    last_lines,
+    poll_again,
+)
+from pollreload.core.feedback import changed_files, first_seen, spaced_until
 from pollreload.core.stage import Validating
-from pollreload.core.state import NO_NAMES, State, World, hold, known
-from pollreload.settings import Settings, signals
+from pollreload.core.state import NO_NAMES, State, World, hold, notified_targets
+from pollreload.settings import Settings, sends_signal
 
 
-def begin(settings: Settings, state: State, world: World) -> State:
+def begin_attempt(settings: Settings, state: State, world: World) -> State:
     """Return the state with an attempt at a version that is due for the first time."""
     now, old, pace = world.now(), state.attempt, state.pace
     # A newer version does not begin the splay again, or none might ever arrive.
@@ -18,8 +23,10 @@ def begin(settings: Settings, state: State, world: World) -> State:
     attempt = Attempt(state.version.seen, again=due + world.splay)
     if state.later != NO_NAMES:
         from pollreload.core import context
-        state = context.begun(state)
-    live = tuple(each for each in known(state) if not world.gone(each.process))
+        state = context.take_changes(state)
+    live = tuple(
+        each for each in notified_targets(state) if not world.gone(each.process)
+    )
     state = state._replace(attempt=attempt, hold='', outcome='', notified=live)
     if not old.unvalidated or old.acted_at or any(each.sends for each in old.targets):
         return state._replace(pace=pace._replace(outrun_at=0.0))
@@ -39,7 +46,7 @@ def begin(settings: Settings, state: State, world: World) -> State:
     state = hold(
         state, world, 'never validated', 'never validated',
         f'for {lasted:.0f} s each version of '
-        f'{names(settings, pace)} has been replaced while '
+        f'{changed_files(settings, pace)} has been replaced while '
         f'--validate {settings.validate[0]} ran on it{hint}', files=pace.files,
     )
     return state._replace(pace=pace._replace(outrun_at=state.held_at))
@@ -72,7 +79,7 @@ def hastened(settings: Settings, state: State, world: World) -> State:
 def start_validation(settings: Settings, state: State, world: World) -> State:
     """Return the state with --validate running, or held if it cannot be started."""
     from pollreload.core import context
-    pids = [pid for pid, _ in state.round] if signals(settings) else ()
+    pids = [pid for pid, _ in state.round] if sends_signal(settings) else ()
     trouble = world.run(
         settings.validate, context.environment(settings, state, pids),
     )
@@ -116,7 +123,7 @@ def validating(
         # on, because that may be the last version that validates in time.
         world.cancel()
         return state._replace(stage=None)
-    end = ended(world, stage.until)
+    end = command_result(world, stage.until)
     if end is None:
         return poll_again(state, world, stage.until)
     if end.status is None:

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
-from pollreload.core.command import ended, last_lines, poll_again
+from pollreload.core.command import command_result, last_lines, poll_again
 from pollreload.core.process import Process
-from pollreload.core.progress import advance, checks, turned
+from pollreload.core.progress import advance_target, checks, turned
 from pollreload.core.stage import Confirming, Surviving, Verifying
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
@@ -14,7 +14,7 @@ from pollreload.core.succession import (
     successor,
     superseded,
 )
-from pollreload.settings import Settings, acts, signals
+from pollreload.settings import Settings, acts, sends_signal
 
 VERIFY_PAUSE = 0.25  # s between two tries of a verification
 END_PAUSE = 0.1  # s between two looks at a target that is to end
@@ -38,7 +38,7 @@ def surviving(
                 state = left
                 continue
         if process is None:
-            state = advance(settings, state, entry, event, world)
+            state = advance_target(settings, state, entry, event, world)
         elif (again := proven_at(process, settings, world)) > now:
             return state._replace(stage=Surviving(again), next=again)
         else:
@@ -67,7 +67,7 @@ def replaced(
     A program that hands over to a successor looks like one that died of the signal
     and was started again, so this is no proof of a reload.
     """
-    state = advance(
+    state = advance_target(
         settings, state, entry, 'succeeded', world,
         f', which has exited and was replaced by {process}', successor=process.pid,
     )
@@ -80,7 +80,7 @@ def next_check(settings: Settings, state: State, world: World) -> State:
     if checks(settings) and delivered:
         return verify(settings, state, world)
     if any(target.phase == 'verified' for target in state.attempt.targets):
-        return confirm(state, world)
+        return poll_to_confirm(state, world)
     return conclude(settings, turned(state, 'delivered', 'unverified'), world)
 
 
@@ -120,14 +120,14 @@ def verifying(
     if entry is not None and superseded(state):
         if stage.running:
             world.cancel()
-        state = advance(settings, state, entry, 'superseded', world)
+        state = advance_target(settings, state, entry, 'superseded', world)
         for phase in ('delivered', 'verified'):
             state = turned(state, phase, 'superseded')
         # With --max-wait the newer version is next, not this one once more.
         attempt = state.attempt._replace(late=False)
         return state._replace(stage=None, attempt=attempt, outcome='failed', next=now)
     if stage.running:
-        end = ended(world, stage.until)
+        end = command_result(world, stage.until)
         if end is None:
             return poll_again(state, world, stage.until)
         if end.status == 0:
@@ -181,7 +181,7 @@ def agreed(
 ) -> State:
     """Return the state after a verification agreed; entry None: of the actions."""
     if entry is None:
-        return confirm(state, world)
+        return poll_to_confirm(state, world)
     return checked(settings, state, entry, 'verified', world)
 
 
@@ -212,7 +212,7 @@ def checked(
         message: str = '',
 ) -> State:
     """Return the state after the verification of one target came to an end."""
-    state = advance(settings, state, entry, event, world, message)
+    state = advance_target(settings, state, entry, event, world, message)
     return next_check(settings, state, world)
 
 
@@ -228,7 +228,7 @@ def repeat(
     )
 
 
-def confirm(state: State, world: World) -> State:
+def poll_to_confirm(state: State, world: World) -> State:
     """Return the state that polls again: was the version there all the time?"""
     now = world.now()
     return state._replace(stage=Confirming(now), next_reading=now)
@@ -242,11 +242,11 @@ def confirming(
     if state.reading_since or state.version.read_at < stage.since or not seen:
         return state
     same = seen == state.attempt.fingerprint
-    if signals(settings):
+    if sends_signal(settings):
         for entry in state.attempt.targets:
             if entry.phase == 'verified':
                 event = 'confirmed' if same else 'changed'
-                state = advance(settings, state, entry, event, world)
+                state = advance_target(settings, state, entry, event, world)
         return conclude(settings, state, world)
     if same and state.version.state != 'due':
         # It could not be read for a moment, and has to settle once more.

@@ -19,13 +19,13 @@ from pollreload.monitoring import metrics as metrics_module
 from pollreload.monitoring.metrics import Metrics
 from pollreload.monitoring.record import Record
 
-PLAIN = 'text/plain; charset=utf-8'
-PATIENCE = 5.0  # s for a client to ask, and to read the answer
-PAUSE = 0.2  # s until a descriptor may be free again
-MOST = 16  # clients at a time; the connection of any other is closed at once
-LONGEST = 16384  # bytes of a request with its headers
-CHUNK = 65536  # bytes of a read
-REASONS = {
+TEXT_TYPE = 'text/plain; charset=utf-8'
+CLIENT_TIMEOUT = 5.0  # s for a client to ask, and to read the answer
+ACCEPT_PAUSE = 0.2  # s until a descriptor may be free again
+CLIENTS = 16  # clients at a time; the connection of any other is closed at once
+LONGEST_REQUEST = 16384  # bytes of a request with its headers
+READ_SIZE = 65536  # bytes of a read
+STATUS_TEXTS = {
     200: 'OK', 400: 'Bad Request', 404: 'Not Found', 431: 'Header Fields Too Large',
     500: 'Internal Server Error', 501: 'Not Implemented', 503: 'Service Unavailable',
     505: 'HTTP Version Not Supported',
@@ -45,7 +45,7 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self.connection = connection
-        self.until = time.monotonic() + PATIENCE
+        self.until = time.monotonic() + CLIENT_TIMEOUT
         self.asked = b''
         self.left: memoryview | None = None
 
@@ -59,13 +59,13 @@ class Client:
         Raises OSError if the client has gone.
         """
         if not self.left:
-            got = self.connection.recv(CHUNK)
+            got = self.connection.recv(READ_SIZE)
             if self.left is not None:
                 # All is sent. To close while bytes arrive would reset the
                 # connection, and the client might lose the answer.
                 return bool(got)
             self.asked += got
-            if not complete(self.asked):
+            if not is_complete(self.asked):
                 return bool(got)
             self.left = memoryview(respond(self.asked, metrics))
         self.left = self.left[self.connection.send(self.left):]
@@ -122,9 +122,9 @@ class Server:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 # The client still waits: without a pause we would try for ever.
-                time.sleep(PAUSE)
+                time.sleep(ACCEPT_PAUSE)
             return
-        if len(self.clients) >= MOST:
+        if len(self.clients) >= CLIENTS:
             connection.close()
             return
         self.clients[connection.fileno()] = Client(connection)
@@ -145,9 +145,9 @@ class Server:
         self.clients.pop(number).connection.close()
 
 
-def complete(asked: bytes) -> bool:
+def is_complete(asked: bytes) -> bool:
     """Return whether a request can be answered: it has ended, or is too long."""
-    return b'\r\n\r\n' in asked or b'\n\n' in asked or len(asked) > LONGEST
+    return b'\r\n\r\n' in asked or b'\n\n' in asked or len(asked) > LONGEST_REQUEST
 
 
 def respond(asked: bytes, metrics: Metrics) -> bytes:
@@ -155,10 +155,10 @@ def respond(asked: bytes, metrics: Metrics) -> bytes:
     line = asked.partition(b'\n')[0].strip().decode('latin-1')
     method, _, rest = line.partition(' ')
     target, _, version = rest.partition(' ')
-    status, text, kind = answer(method, target, version, len(asked), metrics)
+    status, text, kind = answer_request(method, target, version, len(asked), metrics)
     body = text.encode('utf-8', 'backslashreplace')
     head = (
-        f'HTTP/1.1 {status} {REASONS[status]}\r\nServer: pollreload\r\n'
+        f'HTTP/1.1 {status} {STATUS_TEXTS[status]}\r\nServer: pollreload\r\n'
         f'Date: {time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}\r\n'
         f'Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n'
         f'Connection: close\r\n\r\n'
@@ -169,26 +169,26 @@ def respond(asked: bytes, metrics: Metrics) -> bytes:
     return head + body if version or status != 200 else body
 
 
-def answer(
+def answer_request(
         method: str, target: str, version: str, size: int, metrics: Metrics,
 ) -> Answer:
     """Return the answer to a request line.
 
     size: the bytes of the request.
     """
-    if size > LONGEST:
-        return 431, f'a request has at most {LONGEST} bytes\n', PLAIN
+    if size > LONGEST_REQUEST:
+        return 431, f'a request has at most {LONGEST_REQUEST} bytes\n', TEXT_TYPE
     if not target or (version and not version.startswith('HTTP/')):
-        return 400, 'not an HTTP request\n', PLAIN
+        return 400, 'not an HTTP request\n', TEXT_TYPE
     if version and version not in ('HTTP/1.0', 'HTTP/1.1'):
-        return 505, 'use HTTP/1.1\n', PLAIN
+        return 505, 'use HTTP/1.1\n', TEXT_TYPE
     if method not in ('GET', 'HEAD'):
-        return 501, 'only GET and HEAD are answered\n', PLAIN
+        return 501, 'only GET and HEAD are answered\n', TEXT_TYPE
     try:
         return page(target.partition('?')[0], metrics)
     except Exception as error:  # noqa: BLE001  # Prometheus shows it
         fault = type(error).__name__
-        return 500, f'a fault in pollreload ({fault}); {REPORT}\n', PLAIN
+        return 500, f'a fault in pollreload ({fault}); {REPORT}\n', TEXT_TYPE
 
 
 def page(path: str, metrics: Metrics) -> Answer:
@@ -199,12 +199,12 @@ def page(path: str, metrics: Metrics) -> Answer:
         return healthy(metrics.records())
     if path == '/readyz':
         return ready(metrics.records())
-    return 404, 'there are /metrics, /healthz and /readyz\n', PLAIN
+    return 404, 'there are /metrics, /healthz and /readyz\n', TEXT_TYPE
 
 
 def healthy(records: Sequence[Record]) -> Answer:
     """Return the answer of /healthz."""
-    return verdict({
+    return health_answer({
         each.name: (each.alive(), f'last look {each.age():.1f} s ago')
         for each in records
     })
@@ -212,17 +212,17 @@ def healthy(records: Sequence[Record]) -> Answer:
 
 def ready(records: Sequence[Record]) -> Answer:
     """Return the answer of /readyz."""
-    return verdict({
+    return health_answer({
         each.name: (each.ready(), 'baseline taken' if each.ready() else 'no baseline')
         for each in records
     })
 
 
-def verdict(found: Mapping[str, tuple[bool, str]]) -> Answer:
+def health_answer(found: Mapping[str, tuple[bool, str]]) -> Answer:
     """Return 200 if all watches are well, else 503, and a line for each watch."""
     well = all(good for good, _ in found.values())
     lines = [f'{name}: {says}\n' for name, (_, says) in found.items()]
-    return 200 if well else 503, ''.join(lines), PLAIN
+    return 200 if well else 503, ''.join(lines), TEXT_TYPE
 
 
 def bound(host: str, port: int, where: str) -> socket.socket:

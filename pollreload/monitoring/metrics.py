@@ -14,7 +14,7 @@ from pollreload.runtime.shown import visible
 from pollreload.system import children, procfs
 
 TYPE = 'text/plain; version=0.0.4; charset=utf-8'
-PATIENCE = 3.0  # s to find our version
+VERSION_TIMEOUT = 3.0  # s to find our version
 ESCAPES = str.maketrans({'\\': r'\\', '\n': r'\n', '"': r'\"'})
 
 Labels = dict[str, str]
@@ -196,6 +196,6 @@ def version() -> str:
         return version('pollreload')
 
     try:
-        return str(children.within(find, PATIENCE, stopping))
+        return str(children.within(find, VERSION_TIMEOUT, stopping))
     except OSError:
         return ''

@@ -19,7 +19,7 @@ BOUNDS = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0)
 # The reasons of a failure that also hold what is due.
 HOLDING = frozenset(('not permitted', 'queue full', 'proc', 'exec', 'url'))
 FILES = ('ledger', 'status file')  # reasons too, and no deliveries
-LATE = 3  # intervals without a completed poll
+LATE_POLLS = 3  # intervals without a completed poll
 LEAST = 1.0  # s: a poll that is younger is never late
 
 
@@ -106,7 +106,7 @@ class Record:
 
     def limit(self) -> float:
         """Return the age, in seconds, from which the last poll is too old."""
-        return max(LEAST, LATE * self.settings.interval)
+        return max(LEAST, LATE_POLLS * self.settings.interval)
 
     def read(self) -> tuple[int, int]:
         """Return how many files and bytes were read."""

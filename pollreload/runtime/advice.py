@@ -31,7 +31,7 @@ class Advice(NamedTuple):
     remedy: str
 
 
-def notes(watches: Sequence[Settings]) -> tuple[Note, ...]:
+def path_warnings(watches: Sequence[Settings]) -> tuple[Note, ...]:
     """Return the warnings about the paths of a run at its start."""
     try:
         table = mount_points()
@@ -46,14 +46,14 @@ def notes(watches: Sequence[Settings]) -> tuple[Note, ...]:
     for settings in watches:
         if settings.url_header_file is not None or settings.url_ca is not None:
             from pollreload.runtime import request_files
-            found += request_files.notes(settings)
+            found += request_files.request_warnings(settings)
     return tuple(found)
 
 
 def mount_points() -> dict[str, tuple[str, str]]:
-    """Return mount point -> root and type, as mounts.place takes it. Raises OSError."""
+    """Return mount point -> root and type, for mounts.find_mount. Raises OSError."""
     table = {'/': ('/', 'unknown')}
-    for mount in mounts.rows(mounts.MOUNTINFO):
+    for mount in mounts.read_mounts(mounts.MOUNTINFO):
         table[mount.point] = mount.root, mount.kind
     return table
 
@@ -65,7 +65,7 @@ def advice(path: str, table: dict[str, tuple[str, str]]) -> Iterator[Advice]:
     except OSError:
         # It does not answer, which a poll reports.
         return
-    if table and (found := mounted(mounts.place(path, table), is_file)):
+    if table and (found := mount_advice(mounts.find_mount(path, table), is_file)):
         yield found
     if refused:
         yield Advice(
@@ -76,7 +76,7 @@ def advice(path: str, table: dict[str, tuple[str, str]]) -> Iterator[Advice]:
         yield Advice('no such file', False, 'no such file', remedy)
 
 
-def mounted(at: mounts.Place, is_file: bool) -> Advice | None:
+def mount_advice(at: mounts.Place, is_file: bool) -> Advice | None:
     """Describe how the mount of a path affects changes, None if it does not."""
     if mounts.frozen(at.root):
         return Advice(
@@ -93,25 +93,25 @@ def mounted(at: mounts.Place, is_file: bool) -> Advice | None:
 
 
 def examined(path: str) -> tuple[bool, bool, str]:
-    """Return whether a path is a file, whether we may not read it, and meant().
+    """Return whether a path is a file, whether we may not read it, and probable_path().
 
     A file is not opened.
     """
     if wildcard(path):
-        return False, False, meant(path)
+        return False, False, probable_path(path)
     try:
         is_directory = os.path.isdir(path)
         os.stat(path)
     except PermissionError:
         return False, True, ''
     except OSError:
-        return False, False, meant(path)
+        return False, False, probable_path(path)
     wanted = os.R_OK | os.X_OK if is_directory else os.R_OK
     allowed = os.access(path, wanted, effective_ids=True)
     return os.path.isfile(path), not allowed, ''
 
 
-def meant(path: str) -> str:
+def probable_path(path: str) -> str:
     """Return the path that was probably meant by a missing one, '' if unknown."""
     for separator in SEPARATORS:
         parts = [part.strip() for part in path.split(separator)]
@@ -120,11 +120,11 @@ def meant(path: str) -> str:
                 "several paths are separate arguments, or separated by ':' in a "
                 'variable'
             )
-    near = nearest(path)
+    near = nearest_path(path)
     return f'did you mean {near}?' if near else ''
 
 
-def nearest(path: str) -> str:
+def nearest_path(path: str) -> str:
     """Return the path that exists and is spelled most like a missing one, or ''.
 
     Only one name on the way may be wrong. Of a glob, the names before its first

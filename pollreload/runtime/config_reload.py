@@ -16,7 +16,7 @@ from pollreload.core.state import Say
 from pollreload.errors import LedgerError
 from pollreload.runtime import ledger, runner
 from pollreload.runtime import log as log_module
-from pollreload.runtime.handover import same
+from pollreload.runtime.handover import ledger_stays_valid
 from pollreload.runtime.log import printable
 from pollreload.runtime.watch import Watch, warn
 from pollreload.settings import Plan, Settings, unpack
@@ -69,7 +69,7 @@ class Reader(runner.Runner):
         if status:
             self.trouble = children.fault(status, fd)
             return 1
-        got = cast(Any, children.value(fd))
+        got = cast(Any, children.read_value(fd))
         self.trouble = got if isinstance(got, str) else self.take(unpack(got))
         if self.trouble:
             return 1
@@ -77,7 +77,7 @@ class Reader(runner.Runner):
         return 0
 
 
-def watch(
+def watch_config(
         plan: Plan, again: Callable[[], object], watches: MutableSequence[Watch],
         begin: Begin,
 ) -> tuple[Watch, Reader]:
@@ -174,7 +174,8 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
     """
     path = settings.state_file
     if (
-            path is None or path not in files or not same(watch.asked, settings)
+            path is None or path not in files
+            or not ledger_stays_valid(watch.asked, settings)
             or watch.state.version.state == 'blank'
     ):
         return
@@ -191,7 +192,7 @@ def paired(
 
     This is the watch of the same paths and target, or else one of the same name.
     """
-    here = ledger.directory()
+    here = ledger.working_directory()
     left = {ledger_location.key(each.asked, here): each for each in watches}
     found = [left.pop(ledger_location.key(settings, here), None) for settings in wanted]
     named = {each.asked.name: each for each in left.values()}

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pollreload.core.state import Say, State
 from pollreload.runtime.guard import carefully
 from pollreload.runtime.shown import visible
-from pollreload.settings import Settings, acts, bare, signals
+from pollreload.settings import Settings, acts, bare, sends_signal
 from pollreload.system import procfs
 
 
-def showing(
+def status_writer(
         settings: Settings, path: str, say: Say,
 ) -> Callable[[State], None]:
     """Return a function that keeps --status-file up to date.
@@ -30,7 +30,7 @@ def showing(
         if news == before or version.ended_at < 0:
             return
         before = news
-        shown = {**about(settings), **seen(settings, state)}
+        shown = {**watch_fields(settings), **poll_fields(settings, state)}
         try:
             carefully(lambda: status_file.write(path, shown), path)
             trouble = ''
@@ -45,21 +45,21 @@ def showing(
     return show
 
 
-def about(settings: Settings) -> dict[str, object]:
+def watch_fields(settings: Settings) -> dict[str, object]:
     """Return the fields of --status-file that describe the watch itself."""
     named = {'watch': settings.name} if settings.name else {}
     return {
         'pid': os.getpid(), 'boot': procfs.boot(), 'interval': settings.interval,
-        **named, **targets(settings),
+        **named, **log_fields(settings),
     }
 
 
-def targets(settings: Settings) -> dict[str, object]:
+def log_fields(settings: Settings) -> dict[str, object]:
     """Return the paths of a watch, its target, and its actions, for the log."""
     said: dict[str, object] = {
         'paths': settings.paths, 'process': settings.process,
         'pidfile': settings.pidfile,
-        'signal': settings.signal.name if signals(settings) else None,
+        'signal': settings.signal.name if sends_signal(settings) else None,
     }
     if acts(settings):
         said['exec'] = [command[0] for command in settings.exec]
@@ -70,18 +70,18 @@ def targets(settings: Settings) -> dict[str, object]:
 def audience(settings: Settings) -> str:
     """Return the target and the actions of a watch as text."""
     found = []
-    if signals(settings):
+    if sends_signal(settings):
         target = settings.process or settings.pidfile
         found.append(f'{target} and {settings.signal.name}')
     if acts(settings):
         from pollreload.core import actions
         found += [
-            actions.named(settings, each) for each in range(actions.count(settings))
+            actions.loggable(settings, each) for each in range(actions.total(settings))
         ]
     return ', then '.join(found)
 
 
-def seen(settings: Settings, state: State) -> dict[str, object]:
+def poll_fields(settings: Settings, state: State) -> dict[str, object]:
     """Return the fields of --status-file that describe the last poll.
 
     time: when that poll ended, in seconds of CLOCK_REALTIME; ended: in boot seconds.

@@ -42,10 +42,13 @@ class Files(NamedTuple):
 def touched(watches: Sequence[Settings]) -> list[Files]:
     """Return the files that each watch reads and writes."""
     given = [
-        (written(each), each.paths, [tree(path) for path in each.paths], each.ignore)
+        (
+            written(each), each.paths,
+            [split_at_wildcard(path) for path in each.paths], each.ignore,
+        )
         for each in watches
     ]
-    found = iter(known([
+    found = iter(names_of_each([
         path for options, paths, trees, _ in given
         for path in (*options.values(), *paths, *(top for top, _ in trees))
     ]))
@@ -65,7 +68,7 @@ def written(settings: Settings) -> dict[str, str]:
     return {option: file for option, file in files if file}
 
 
-def known(paths: Sequence[str]) -> list[frozenset[str]]:
+def names_of_each(paths: Sequence[str]) -> list[frozenset[str]]:
     """Return all names of each path.
 
     They are looked up in one call with one time limit. If a path does not answer,
@@ -76,7 +79,7 @@ def known(paths: Sequence[str]) -> list[frozenset[str]]:
             lambda: [all_names(path) for path in paths], *paths,
         ))
     except OSError:
-        here = ledger.directory()
+        here = ledger.working_directory()
         return [
             frozenset((os.path.normpath(os.path.join(here, path)),)) for path in paths
         ]
@@ -100,7 +103,7 @@ def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
     return None
 
 
-def tree(path: str) -> tuple[str, tuple[str, ...]]:
+def split_at_wildcard(path: str) -> tuple[str, tuple[str, ...]]:
     """Split a path at its first wildcard into a directory and patterns."""
     if not wildcard(path):
         return path, ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from pollreload.system import children, mounts, procfs
 
-PATIENCE = 3.0  # s for a pidfile, a ledger or a program to be reached
+ACCESS_TIMEOUT = 3.0  # s for a pidfile, a ledger or a program to be reached
 SPARED = 10.0  # s until a path that did not answer is accessed again
 # Paths that do not answer -> the child that waits for them, and the time before which
 # they are not accessed again, boot seconds.
@@ -30,7 +30,7 @@ def carefully(function: Callable[[], Any], *paths: str) -> Any:
             raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
         del STUCK[paths]
     try:
-        return children.within(function, PATIENCE, stopping)
+        return children.within(function, ACCESS_TIMEOUT, stopping)
     except children.Stuck as error:
         STUCK[paths] = error.pid, procfs.now() + SPARED
         raise

@@ -7,8 +7,8 @@ from pollreload.core import change, ledger_format
 from pollreload.core.state import Say, State
 from pollreload.runtime.ledger import (
     Ledger,
-    nowhere,
     remembered,
+    save_nothing,
     saving,
     whereabouts,
 )
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pollreload.runtime.watch import Watch
 
 
-def same(old: Settings, new: Settings) -> bool:
+def ledger_stays_valid(old: Settings, new: Settings) -> bool:
     """Return whether a ledger of the old settings is valid for the new ones."""
     return whereabouts(old).key == whereabouts(new).key
 
@@ -37,7 +37,7 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     if version.state == 'blank':
         return None
     state, on_start = State(), settings.on_start
-    if same(old, settings):
+    if ledger_stays_valid(old, settings):
         here = whereabouts(settings)
         kept = ledger_format.dump(before.state, here)
         state = ledger_format.revive(kept, here, fingerprint) or state
@@ -47,9 +47,9 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     if path != old.state_file:
         begun = remembered(settings, say)
         # With other paths or another target, that of just this watch, if any.
-        state = state if same(old, settings) else begun.state
+        state = state if ledger_stays_valid(old, settings) else begun.state
         return begun._replace(state=state, on_start=on_start)
     save = before.ledger.save
-    if path is not None and save is not nowhere:
+    if path is not None and save is not save_nothing:
         save = saving(settings, path, say, before.ledger.held)
     return Ledger(state, save, before.ledger.held, on_start)

@@ -7,14 +7,14 @@ import re
 import shlex
 from collections.abc import Collection, Sequence
 
-from pollreload.core.process import Process, named, script
+from pollreload.core.process import Process, goes_by, script
 from pollreload.settings import Settings
 from pollreload.system import process_table, visibility
 
 MOST_NAMES = 5
 PATTERN = re.compile(r'[*?\[\]^$|(){}\\+]')
 # Names of one program: of its package, its project, its process.
-ALIASES = (
+PROGRAM_ALIASES = (
     ('apache', 'apache2', 'httpd'),
     ('bind', 'bind9', 'named'),
     ('chrony', 'chronyd'),
@@ -43,7 +43,7 @@ ALIASES = (
 )
 
 
-def absent(settings: Settings) -> str:
+def explain_no_match(settings: Settings) -> str:
     """Return why no process meets the conditions, with the nearest names.
 
     It reads the whole process table.
@@ -87,20 +87,20 @@ def unknown(name: str, root: str = '/proc') -> str:
             )
     seen = process_table.others(root)
     for process in seen:
-        if named(process, name):
+        if goes_by(process, name):
             return f'{process} started only now'
     says = f'no process is called {name!r}'
     if PATTERN.search(name):
         says += ', and --process takes an exact name, not a pattern'
     above = set(process_table.ancestors(us, root))
-    if hint := meant(name, seen, above):
+    if hint := describe_nearest(name, seen, above):
         says += f'; {hint}'
     if visibility.alone(seen, root):
         says += f'; {visibility.SHARE}'
     return says
 
 
-def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
+def describe_nearest(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
     """Describe the process that a name may mean, '' if none is near.
 
     seen: all processes but ours; above: the pids that we descend from. The
@@ -121,21 +121,21 @@ def meant(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
     ]
     for process in beside:
         if process.comm in other_names(word):
-            return f'it is called {process.comm!r} here: {option(process)}'
+            return f'it is called {process.comm!r} here: {selecting_options(process)}'
     for process in beside if len(word) > 2 else ():
         if word.lower() not in process.comm.lower() and any(
                 word.lower() in program.lower() for program in programs(process)
         ):
             return (
                 f'there is {process.comm!r} (pid {process.pid}), which runs '
-                f'{word!r}: {option(process, word)}'
+                f'{word!r}: {selecting_options(process, word)}'
             )
     near = similar(word, seen)
     for process in beside if not near and len(word) > 2 else ():
         if mentions(process, word):
             return (
                 f'there is {process.comm!r} (pid {process.pid}) with {word!r} in its '
-                f'arguments: {option(process, word)}'
+                f'arguments: {selecting_options(process, word)}'
             )
     every = list(dict.fromkeys(process.comm for process in seen))
     near = near or close(word, every) or (every if len(every) <= MOST_NAMES else [])
@@ -156,17 +156,17 @@ def is_pollreload(process: Process) -> bool:
 def other_names(name: str) -> frozenset[str]:
     """Return the other names of a program."""
     return frozenset(
-        alias for group in ALIASES if name.lower() in group
+        alias for group in PROGRAM_ALIASES if name.lower() in group
         for alias in group if alias.lower() != name.lower()
     )
 
 
-def option(process: Process, word: str = '') -> str:
+def selecting_options(process: Process, word: str = '') -> str:
     """Return the options that select a process, also by text in its arguments.
 
     A name that the kernel cut off is given in full, to be confirmed.
     """
-    full = [each for each in programs(process) if named(process, each)]
+    full = [each for each in programs(process) if goes_by(process, each)]
     name = full[0] if full else process.comm
     more = '' if word.lower() in name.lower() else f" --cmdline '{re.escape(word)}'"
     return f'--process {shlex.quote(name)}{more}'

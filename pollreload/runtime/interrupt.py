@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 
-ENDING = frozenset((
+STOP_SIGNALS = frozenset((
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
 ))
 
@@ -21,12 +21,12 @@ class Ended(Exception):
 def answering(function: Callable[[], int]) -> int:
     """Call a function and return its value; if it raises Ended, die of that signal.
 
-    ENDING and SIGCHLD are blocked in it, and ended() waits for them.
+    STOP_SIGNALS and SIGCHLD are blocked in it; wait_for_child() waits for them.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Except those that nohup and the like made us ignore.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {
-        number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN
+        number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN
     })
     try:
         return function()
@@ -38,8 +38,8 @@ def answering(function: Callable[[], int]) -> int:
         return 128 + error.number
 
 
-def ended(seconds: float) -> None:
+def wait_for_child(seconds: float) -> None:
     """Wait for the end of a child, some seconds at most. Raises Ended."""
-    got = signal.sigtimedwait(ENDING, seconds)
+    got = signal.sigtimedwait(STOP_SIGNALS, seconds)
     if got is not None and got.si_signo != signal.SIGCHLD:
         raise Ended(got.si_signo)

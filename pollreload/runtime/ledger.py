@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pollreload.core import ledger_format, step
 from pollreload.core.state import Say, State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.runtime.guard import PATIENCE, carefully, stopping
+from pollreload.runtime.guard import ACCESS_TIMEOUT, carefully, stopping
 from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, visibility
 from pollreload.system.fingerprint import fingerprint
@@ -32,7 +32,7 @@ class Ledger(NamedTuple):
             self.held.pop()()
 
 
-def nowhere(_: State) -> bool:
+def save_nothing(_: State) -> bool:
     """Save nothing: the watch has no ledger."""
     return True
 
@@ -44,7 +44,7 @@ def remembered(settings: Settings, say: Say) -> Ledger:
     goes on with the state in memory.
     """
     path, on_start = settings.state_file, settings.on_start
-    found = Ledger(State(), nowhere, [], on_start)
+    found = Ledger(State(), save_nothing, [], on_start)
     if path is None:
         return found
     try:
@@ -96,20 +96,20 @@ def saving(
 FAULTS = {each.__name__: each for each in (LedgerError, LedgerKept, LedgerBusy)}
 
 
-def kept(function: Callable[[str], Any], path: str) -> Any:
+def call_limited(function: Callable[[str], Any], path: str) -> Any:
     """Call a function of ledger_file for a path that may hang; return its result.
 
     Raises the exceptions of that function, and LedgerError if the disk does not
     answer.
     """
-    return opened(lambda path, call: carefully(call, path), function, path)
+    return call_opened(lambda path, call: carefully(call, path), function, path)
 
 
-def opened(
+def call_opened(
         by: Callable[[str, Callable[[], Any]], Any], function: Callable[[str], Any],
         path: str,
 ) -> Any:
-    """Call a function through another one that limits its time; see kept."""
+    """Call a function through another one that limits its time; see call_limited."""
     def call() -> tuple[str, object]:
         try:
             return '', function(path)
@@ -138,7 +138,7 @@ def claim(path: str) -> Callable[[], None]:
 
     def hold(path: str, call: Callable[[], Any]) -> Any:
         if mounts.can_hang((path,)):
-            got, life = children.keep(call, PATIENCE, stopping)
+            got, life = children.call_in_child(call, ACCESS_TIMEOUT, stopping)
             held.append(life)
             return got
         trouble, got = call()
@@ -150,7 +150,7 @@ def claim(path: str) -> Callable[[], None]:
             os.close(held.pop())
 
     try:
-        opened(hold, ledger_file.lock, path)
+        call_opened(hold, ledger_file.lock, path)
     except BaseException:
         let_go()
         raise
@@ -160,7 +160,7 @@ def claim(path: str) -> Callable[[], None]:
 def store(path: str, content: Mapping[str, object]) -> None:
     """Replace a ledger; raises LedgerError, also if the disk does not answer."""
     from pollreload.system import ledger_file
-    kept(lambda path: ledger_file.save(path, content), path)
+    call_limited(lambda path: ledger_file.save(path, content), path)
 
 
 def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
@@ -170,35 +170,36 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
     may be sent because of it), LedgerError for one that cannot be used.
     """
     from pollreload.system import ledger_file
-    said = kept(ledger_file.peek if settings.dry_run else ledger_file.load, path)
+    load = ledger_file.peek if settings.dry_run else ledger_file.load
+    said = call_limited(load, path)
     if said is None:
         return State()
     try:
         state = ledger_format.revive(said, here, fingerprint)
-        if state is not None and ledger_format.latest(state) > procfs.now() + 1.0:
+        if state is not None and ledger_format.latest_time(state) > procfs.now() + 1.0:
             raise ValueError('it has times of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         if not settings.dry_run:
-            path = kept(ledger_file.aside, path)
+            path = call_limited(ledger_file.aside, path)
         raise LedgerKept(f'the ledger was corrupt; it is kept as {path}') from error
     if state is None:
         raise LedgerError(
             f'the ledger {path} is of another watch (other paths, process or signal); '
             f'remove it, or name another with --state-file',
         )
-    return state._replace(saved=step.kept(state))
+    return state._replace(saved=step.saved_part(state))
 
 
 def whereabouts(settings: Settings) -> ledger_format.Here:
     """Return the watch, boot and pid namespace that the ledger is valid for."""
     from pollreload.system import ledger_location
     return ledger_format.Here(
-        ledger_location.key(settings, directory()), procfs.boot(),
+        ledger_location.key(settings, working_directory()), procfs.boot(),
         visibility.pid_namespace(),
     )
 
 
-def directory() -> str:
+def working_directory() -> str:
     """Return the working directory, or '/' if it was removed."""
     try:
         return os.getcwd()

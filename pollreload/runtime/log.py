@@ -26,13 +26,13 @@ def printable(text: str) -> str:
     )
 
 
-def stamp(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
     """Format seconds of CLOCK_REALTIME as an RFC 3339 time in UTC, with ms."""
     whole = time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))
     return f'{whole}.{int(seconds % 1 * 1000):03d}Z'
 
 
-def line(
+def event_line(
         form: str, seconds: float, event: str, message: str,
         fields: Mapping[str, object], watch: str = '',
 ) -> bytes:
@@ -44,10 +44,10 @@ def line(
         said = text_line(event, f'{watch}: {message}' if watch else message)
         start = f'<{PRIORITIES[level(event)]}>'
         if form == 'text':
-            start = f'{stamp(seconds)} '
+            start = f'{timestamp(seconds)} '
         return (start + said).encode('utf-8', 'backslashreplace')
     said_of = {
-        'time': stamp(seconds), 'level': level(event), 'event': event,
+        'time': timestamp(seconds), 'level': level(event), 'event': event,
         'message': message, 'watch': watch, 'pid': os.getpid(), **fields,
     }
     if form == 'json':
@@ -85,7 +85,7 @@ CALM = frozenset((
     'started', 'baseline', 'polling', 'polled', 'changed', 'signalled', 'delivered',
     'verified', 'readable', 'stopped',
 ))
-LONGEST = select.PIPE_BUF - 1  # bytes of a line without its end
+LONGEST_EVENT = select.PIPE_BUF - 1  # bytes of a line without its end
 TALK = frozenset(('started', 'baseline', 'polled', 'stopped'))
 
 
@@ -110,14 +110,14 @@ def logger(
         if event in skipped:
             return
         now = time.time()
-        text = line(form, now, event, message, fields, watch)
-        if len(text) > LONGEST:
+        text = event_line(form, now, event, message, fields, watch)
+        if len(text) > LONGEST_EVENT:
             # A character is 12 bytes of JSON at most: so this fits, and is whole.
             few = {
                 name: value for name, value in fields.items() if len(ascii(value)) < 100
             }
-            text = line(form, now, event, message[:200], few, watch)
-        put(text[:LONGEST], patient)
+            text = event_line(form, now, event, message[:200], few, watch)
+        put(text[:LONGEST_EVENT], patient)
 
     return say
 

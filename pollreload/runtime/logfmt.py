@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping
 
 # What needs no quotes; a value that is empty or looks like another field does.
-PLAIN = re.compile(r'[A-Za-z0-9_./:@%+,-]+')
+UNQUOTED = re.compile(r'[A-Za-z0-9_./:@%+,-]+')
 
 
 def line(fields: Mapping[str, object]) -> str:
     """Return the fields on one line of ASCII; those that are None are left out."""
     return ' '.join(
-        f'{name}={value(each)}' for name, each in fields.items() if each is not None
+        f'{name}={encoded(each)}' for name, each in fields.items() if each is not None
     )
 
 
-def value(each: object) -> str:
+def encoded(each: object) -> str:
     """Return a value; lists are JSON. Quoted values are escaped as in JSON."""
     text = each if isinstance(each, str) else json.dumps(each)
-    return text if PLAIN.fullmatch(text) else json.dumps(text)
+    return text if UNQUOTED.fullmatch(text) else json.dumps(text)

@@ -11,7 +11,7 @@ from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, reader, stat_cache
 from pollreload.system.wall_clock import CLOCK
 
-PATIENCE = 1.0  # s until a poll that takes longer is made in a child
+LONGEST_POLL = 1.0  # s until a poll that takes longer is made in a child
 
 
 class Observer:
@@ -74,7 +74,7 @@ class Observer:
             began, inexact, frozenset(part % self.parts for part in due),
             self.parts,
         )
-        until = self.now() + PATIENCE
+        until = self.now() + LONGEST_POLL
         try:
             seen = self.read(dates, terms, lambda: stopping() or self.now() >= until)
         except MemoryError:
@@ -127,19 +127,19 @@ class Observer:
 
     def collect(self) -> Snapshot | None:
         """Return the snapshot that a child has read; None while it still reads."""
-        status = children.ended(self.pid)
+        status = children.poll_child(self.pid)
         if status is None:
             return None
         self.pid = 0
         if status:
             return unreadable(self.settings.paths, children.fault(status, self.fd))
-        found, newest, caches, self.tally[:] = cast(Any, children.value(self.fd))
+        found, newest, caches, self.tally[:] = cast(Any, children.read_value(self.fd))
         readings = tuple(Reading(*each) for each in found)
         if caches is not None:
             self.next = self.end
             self.caches = [
                 stat_cache.Cache() if plain is None
-                else stat_cache.revived(reading, plain)
+                else stat_cache.revive_cache(reading, plain)
                 for reading, plain in zip(readings, caches, strict=True)
             ]
         return Snapshot(readings, newest)
@@ -158,7 +158,7 @@ class Observer:
         can hang that is asked only with the first part: it would have to lead into
         another mount namespace by /proc/PID/root, which no publisher of files does.
         """
-        table = mounts.table()
+        table = mounts.mount_table()
         if table is not self.table:
             # A file may be on another mount now, and be found as it was there.
             self.caches = []

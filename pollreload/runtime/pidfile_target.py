@@ -17,12 +17,12 @@ from pollreload.system.pidfile import Pidfile
 from pollreload.system.wall_clock import CLOCK
 
 SLACK = 1.0  # s: coarse time stamps, and start times cut to clock ticks
-LATE = 600.0  # s after its start in which a program writes its pidfile
+PIDFILE_DELAY = 600.0  # s after its start in which a program writes its pidfile
 # What a pidfile meant once in this run it still means when it is written again.
 BELIEVED: set[tuple[str, int, int]] = set()
 
 
-def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
+def named_process(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
     """Return the process that a pidfile names, () if it fails a condition.
 
     A Choice says why the file is of no use, or names nothing that can be seen.
@@ -41,12 +41,12 @@ def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
             f'in another pid namespace; {visibility.SHARE}'
         ))
     if procfs.started(file.pid) is None and not visibility.hidden():
-        says = f'{path} names pid {file.pid}, {missing(file.pid)}'
+        says = f'{path} names pid {file.pid}, {explain_hidden(file.pid)}'
         return Choice((), 'no target', says)
     found = process_table.matches(
         settings.process, settings.cmdline, settings.uid, True, only=file.pid,
     )
-    process = process_table.read(file.pid)
+    process = process_table.find(file.pid)
     if not found and process:
         says = f'{path} names {process}, {unmet(settings, process)}'
         return Choice((), 'no target', says)
@@ -62,10 +62,10 @@ def named(settings: Settings, path: str) -> tuple[Process, ...] | Choice:
     return found
 
 
-def missing(pid: int) -> str:
+def explain_hidden(pid: int) -> str:
     """Return why the process of a pid cannot be seen, and what to do."""
     for inner in visibility.inner_pids(pid):
-        if process := process_table.read(inner):
+        if process := process_table.find(inner):
             return (
                 f'which does not run here; in its own pid namespace that is {process}: '
                 f'use --process {process.comm} --all-namespaces'
@@ -116,7 +116,7 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
     earliest, latest = CLOCK.born(process.started)
     old = file.written < earliest - SLACK
     if settings.process is not None or settings.cmdline is not None:
-        return below(settings, process) if old else ''
+        return worker_doubt(settings, process) if old else ''
     for directory, owner, everybody in file.directories:
         if everybody or owner not in trusted:
             by = 'everybody' if everybody else f'uid {owner}'
@@ -136,7 +136,7 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
         return f'names {process}, a thread of the kernel, so it is of no program here'
     if says := foreign(process):
         return f'names {process}, {says}; {confirm(process)}'
-    if file.written > latest + LATE and not related(path, process):
+    if file.written > latest + PIDFILE_DELAY and not related(path, process):
         return (
             f'was written long after {process} had started, so it may mean a process '
             f'of another pid namespace, unless the clock was set; {confirm(process)}'
@@ -152,7 +152,7 @@ def confirm(process: Process) -> str:
     return says
 
 
-def below(settings: Settings, process: Process) -> str:
+def worker_doubt(settings: Settings, process: Process) -> str:
     """Return why an old pidfile is not believed about a worker, or ''.
 
     Its number was probably that of another process before.
@@ -175,7 +175,7 @@ def foreign(process: Process) -> str:
     if process.ancestor:
         return 'which pollreload was started by'
     for inner in visibility.inner_pids(process.pid):
-        if other := process_table.read(inner):
+        if other := process_table.find(inner):
             return f'but {other} has that number in its own pid namespace'
     return ''
 

@@ -18,7 +18,7 @@ def files(settings: Settings) -> Iterator[tuple[str, str, Callable[[str], object
     """Yield the option, the path, and the reader of each file; readers raise."""
     from pollreload.system import http_headers, http_request
     if settings.url_header_file is not None:
-        yield 'url-header-file', settings.url_header_file, http_headers.load
+        yield 'url-header-file', settings.url_header_file, http_headers.load_headers
     # Without https it is not used, and there may be no OpenSSL to read it.
     if settings.url_ca is not None and https(settings):
         yield 'url-ca', settings.url_ca, http_request.trusting
@@ -29,7 +29,7 @@ def https(settings: Settings) -> bool:
     return any(url.startswith('https:') for url in settings.url)
 
 
-def trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
+def file_trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
     """Return whether a file is refused, and why it cannot be used, or ''."""
     def tried() -> tuple[bool, str]:
         try:
@@ -47,19 +47,19 @@ def trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
     return found
 
 
-def refused(settings: Settings) -> tuple[str, str] | None:
+def malformed_option(settings: Settings) -> tuple[str, str] | None:
     """Return the option whose file is malformed and the reason, or None."""
     for option, path, read in files(settings):
-        certain, why = trouble(path, read)
+        certain, why = file_trouble(path, read)
         if certain:
             return option, f'{path} {why}'
     return None
 
 
-def notes(settings: Settings) -> Iterator[Note]:
+def request_warnings(settings: Settings) -> Iterator[Note]:
     """Yield a warning for each file that is missing, or that others may read."""
     for option, path, read in files(settings):
-        _, why = trouble(path, read)
+        _, why = file_trouble(path, read)
         if why:
             yield Note(
                 settings.name, 'no such file' if why.startswith('no such') else

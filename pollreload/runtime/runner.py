@@ -64,7 +64,7 @@ class Runner:
         Of a request 0 if its answer is a success, else 1. Call it now and then: it
         also empties the pipe.
         """
-        status = children.ended(self.pid)
+        status = children.poll_child(self.pid)
         if self.answer >= 0:
             return status if status is None else self.answered(status)
         self.tail = drained(self.fd, self.tail, MOST_OUTPUT)
@@ -81,7 +81,7 @@ class Runner:
         if status:
             says = f'failed: {children.fault(status, fd)}'
         else:
-            good, says = cast(tuple[bool, str], children.value(fd))
+            good, says = cast(tuple[bool, str], children.read_value(fd))
         self.tail = says.encode()
         return int(not good)
 
@@ -103,13 +103,13 @@ class Runner:
 def asked(settings: Settings, url: str) -> tuple[bool, str]:
     """Be the child of a request: return whether it succeeded, and a message."""
     from pollreload.system import http_request
-    return http_request.send(
+    return http_request.perform(
         url, settings.url_method, settings.url_status, settings.url_timeout,
         settings.url_header_file, settings.url_ca,
     )
 
 
-def searched(command: Sequence[str]) -> list[str]:
+def find_program(command: Sequence[str]) -> list[str]:
     """Return the path of a program, or the directories that are searched for it."""
     if '/' in command[0]:
         return [command[0]]

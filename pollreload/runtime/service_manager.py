@@ -101,7 +101,7 @@ def summary(state: State) -> str:
     return printable(found)
 
 
-def connected(
+def connect_manager(
         environment: Mapping[str, str], watches: Iterable[Settings],
 ) -> ServiceManager:
     """Return the service manager that NOTIFY_SOCKET names.

@@ -47,7 +47,7 @@ def hashed(key: str, fingerprint: str) -> str:
     return fingerprint_of([{key: inner.encode('ascii')}])
 
 
-def environment(state: State, additions: Mapping[str, str]) -> dict[str, str]:
+def shown_environment(state: State, additions: Mapping[str, str]) -> dict[str, str]:
     """Return additions to the environment of a command with fingerprints as shown."""
     return {**additions, **{
         name: shown(state, additions[name]) for name in VARIABLES if name in additions

@@ -39,13 +39,13 @@ def entitle() -> str:
     return says
 
 
-def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
+def find_targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
     """Return the targets, or why there are none.
 
     known: the targets that were notified before. They stay targets while they live
         and handle the signal, whatever they are called by then.
     """
-    trouble = visibility.trouble()
+    trouble = visibility.why_hidden()
     if trouble:
         return Choice((), 'proc', trouble)
     if settings.pidfile is None:
@@ -54,24 +54,24 @@ def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
         )
     else:
         from pollreload.runtime import pidfile_target
-        named = pidfile_target.named(settings, settings.pidfile)
+        named = pidfile_target.named_process(settings, settings.pidfile)
         if isinstance(named, Choice):
             return named
         found = named
     # The shell that runs us may have the same name; it yields to any other process.
     others = tuple(each for each in found if not (
-        each.ancestor and disposed(settings, each) in ('default', 'ignored')
+        each.ancestor and disposition_of(settings, each) in ('default', 'ignored')
     ))
     renamed = [
         each for each in map(still, known)
         if each is not None and each.pid not in {other.pid for other in found}
         and settings.uid in (None, each.uid)
-        and disposed(settings, each) in HANDLED
+        and disposition_of(settings, each) in HANDLED
     ]
     ends = settings.signal.name in ENDING
     return choose(
         (*(others or found), *renamed), settings.select,
-        None if ends else lambda process: disposed(settings, process),
+        None if ends else lambda process: disposition_of(settings, process),
         {
             each.name: each.since for each in known
             if each.phase == 'up to date' or each.sends
@@ -81,13 +81,13 @@ def targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
 
 def still(target: Target) -> Process | None:
     """Return a target as it is now; None if it has exited."""
-    process = process_table.read(target.process.pid)
+    process = process_table.find(target.process.pid)
     if process is None or not process.alive or process.started != target.name[1]:
         return None
     return process
 
 
-def gone(process: Process) -> bool:
+def has_exited(process: Process) -> bool:
     """Return whether a process has exited; a zombie has.
 
     If not even this process can be seen (no descriptor to spare), none has.
@@ -97,13 +97,13 @@ def gone(process: Process) -> bool:
     return procfs.stat('/proc/self') is not None
 
 
-def below(settings: Settings, process: Process) -> Process | None:
+def handling_descendant(settings: Settings, process: Process) -> Process | None:
     """Return the descendant, of any name, that handles the signal, if exactly one."""
     every = process_table.matches(None, None, None, True)
-    return handler_below(process, every, lambda each: disposed(settings, each))
+    return handler_below(process, every, lambda each: disposition_of(settings, each))
 
 
-def program(process: Process) -> str:
+def program_id(process: Process) -> str:
     """Return an identifier of a process's program file; '' if it cannot be read."""
     return procfs.program(process.pid)
 
@@ -111,10 +111,10 @@ def program(process: Process) -> str:
 def absent(settings: Settings) -> str:
     """Return why no process matches, with the nearest names: see runtime.hints."""
     from pollreload.runtime import hints
-    return hints.absent(settings)
+    return hints.explain_no_match(settings)
 
 
-def disposed(settings: Settings, process: Process) -> str:
+def disposition_of(settings: Settings, process: Process) -> str:
     """Return the disposition of a process for the signal."""
     return disposition(
         signal_masks.masks(process.pid), settings.signal.number,
@@ -128,7 +128,7 @@ RELOAD_SIGNALS = {
 }
 
 
-def handles(process: Process) -> tuple[str, ...]:
+def handled_signals(process: Process) -> tuple[str, ...]:
     """Return the names of RELOAD_SIGNALS that a process handles.
 
     () also if its masks cannot be read, or are those of a language runtime.
@@ -160,7 +160,7 @@ def health(process: Process, number: int) -> str:
     return 'alive'
 
 
-def send(process: Process, number: int) -> str:
+def send_signal(process: Process, number: int) -> str:
     """Send the signal by the safest way there is; see signals.send().
 
     Nothing is sent once a stop was asked for: the result would not be seen.

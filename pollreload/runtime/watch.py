@@ -10,7 +10,7 @@ from pollreload.core import step as step_module
 from pollreload.core.state import Say, State
 from pollreload.errors import REPORT
 from pollreload.runtime import shown
-from pollreload.runtime.describe import showing
+from pollreload.runtime.describe import status_writer
 from pollreload.runtime.guard import forget_timeouts
 from pollreload.runtime.handover import handed
 from pollreload.runtime.ledger import remembered
@@ -99,7 +99,7 @@ class Watch:
             lambda: self.state,
         )
         if settings.status_file is not None:
-            self.after.append(showing(settings, settings.status_file, self.say))
+            self.after.append(status_writer(settings, settings.status_file, self.say))
         if record is not None:
             record.tallies.append(self.observer.tally)
             self.around = self.around._replace(unlogged=record.unlogged)

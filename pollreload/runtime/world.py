@@ -4,23 +4,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from pollreload.core.state import Say, State, World, known
+from pollreload.core.state import Say, State, World, notified_targets
 from pollreload.runtime import shown
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import (
     absent,
-    below,
     born,
     entitle,
-    gone,
+    find_targets,
+    handling_descendant,
+    has_exited,
     health,
-    program,
-    send,
-    targets,
+    program_id,
+    send_signal,
     us,
 )
-from pollreload.settings import Settings, commands
+from pollreload.settings import Settings, runs_commands
 from pollreload.system import process_table, procfs, signal_masks
 from pollreload.system.fingerprint import fingerprint
 
@@ -47,25 +47,25 @@ def world(
     if settings.pidfile is not None:
         # Not at the first change: an upgrade may have moved us away by then.
         from pollreload.runtime import pidfile_target  # noqa: F401
-    if commands(settings):
+    if runs_commands(settings):
         from pollreload.core import context  # noqa: F401
     return World(
         now=procfs.now,
         jitter=jitter,
         read=observer.poll,
         digest=fingerprint,
-        targets=lambda: targets(settings, known(state())),
+        targets=lambda: find_targets(settings, notified_targets(state())),
         absent=lambda: absent(settings),
         born=born,
         masks=signal_masks.masks,
         health=health,
-        gone=gone,
-        below=lambda process: below(settings, process),
-        program=program,
-        send=send,
+        gone=has_exited,
+        below=lambda process: handling_descendant(settings, process),
+        program=program_id,
+        send=send_signal,
         family=process_table.family,
         run=lambda command, additions: runner.run(
-            command, shown.environment(state(), additions),
+            command, shown.shown_environment(state(), additions),
         ),
         ask=lambda url: runner.ask(settings, url),
         ran=runner.ran,

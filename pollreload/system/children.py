@@ -21,10 +21,10 @@ CLEARED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTERM,
     signal.SIGUSR1, signal.SIGCHLD, signal.SIGXFSZ,
 )
-PAUSE = 0.01  # s between two checks of a child that is waited for
+CHILD_PAUSE = 0.01  # s between two checks of a child that is waited for
 FAULT = 70  # EX_SOFTWARE, sysexits.h
 LOST = 255
-MOST = 1024  # descriptors that are closed without a /proc
+MOST_DESCRIPTORS = 1024  # descriptors that are closed without a /proc
 
 
 # The children that end() has killed and that are not dead yet.
@@ -47,12 +47,12 @@ def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     deaf: the child stands in for us: it keeps our signals blocked, and our
         files. Any other has none: it may live on in a read that hangs, and a
         reader of our output, or a run that wants our lock, must not wait for it.
-    The descriptor is given to value() when ended() says 0, else to fault().
+    The descriptor is given to read_value() when poll_child() says 0, else to fault().
     Raises OSError if there can be no child or no memory for its value.
     """
-    fd = memory()
+    fd = anonymous_file()
     try:
-        pid = os.fork() or run(function, fd, deaf)
+        pid = os.fork() or run_child(function, fd, deaf)
     except OSError:
         os.close(fd)
         raise
@@ -61,7 +61,7 @@ def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     return pid, fd
 
 
-def run(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
+def run_child(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
     """Be the child: run a function, write its value, exit."""
     status = FAULT
     try:
@@ -85,14 +85,14 @@ def run(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
 
 def forget(*kept: int) -> None:
     """Close every file but some, and have stdin, stdout and stderr lead nowhere."""
-    empty = nowhere()
+    empty = open_null()
     for fd in range(3):
         os.dup2(empty, fd)
     try:
         # Not os.closerange: where close_range(2) is refused that tries each number.
         numbers = [int(entry) for entry in os.listdir('/proc/self/fd')]
     except OSError:
-        numbers = list(range(MOST))
+        numbers = list(range(MOST_DESCRIPTORS))
     for fd in numbers:
         if fd > 2 and fd not in kept:
             with suppress(OSError):
@@ -110,20 +110,20 @@ def within(
     """
     pid, fd = fork(function)
     until = time.monotonic() + seconds
-    while (status := ended(pid)) is None:
+    while (status := poll_child(pid)) is None:
         if stop() or time.monotonic() >= until:
             end(pid)
             break
-        time.sleep(PAUSE)
+        time.sleep(CHILD_PAUSE)
     if status == 0:
-        return value(fd)
+        return read_value(fd)
     if status is None:
         os.close(fd)
         raise Stuck(pid)
     raise OSError(errno.EIO, fault(status, fd))
 
 
-def keep(
+def call_in_child(
         function: Callable[[], Any], seconds: float, stop: Callable[[], bool],
 ) -> tuple[Any, int]:
     """Call a function in a child; return its value, and the descriptor it lives by.
@@ -137,7 +137,7 @@ def keep(
     answer, answers = os.pipe2(os.O_CLOEXEC)
     # Never written to: its end is ours.
     life, alive = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork() or hold(function, answers, life)
+    pid = os.fork() or run_until_killed(function, answers, life)
     os.setpgid(pid, pid)
     os.close(answers)
     os.close(life)
@@ -157,11 +157,11 @@ def keep(
             os.close(alive)
             end(pid)
             raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
-        time.sleep(PAUSE)
+        time.sleep(CHILD_PAUSE)
 
 
-def hold(function: Callable[[], Any], answers: int, life: int) -> int:
-    """Be the child of keep(): run a function, write its value, wait, and be killed.
+def run_until_killed(function: Callable[[], Any], answers: int, life: int) -> int:
+    """Be the child of call_in_child(): write the value of a function, and wait.
 
     answers: to write to. life: to read from; it ends with our parent.
     """
@@ -175,7 +175,7 @@ def hold(function: Callable[[], Any], answers: int, life: int) -> int:
     return 0
 
 
-def nowhere() -> int:
+def open_null() -> int:
     """Return a file that reads as empty and accepts everything.
 
     A bare mount namespace has no /dev/null.
@@ -183,10 +183,10 @@ def nowhere() -> int:
     try:
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return memory()
+        return anonymous_file()
 
 
-def memory() -> int:
+def anonymous_file() -> int:
     """Return a file without a name: a pipe would fill up and block the child."""
     try:
         return os.memfd_create('pollreload')
@@ -195,7 +195,7 @@ def memory() -> int:
         return os.open('/tmp', os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
-def value(fd: int) -> object:
+def read_value(fd: int) -> object:
     """Return the value of a child of fork() that exited with 0; closes fd."""
     with open(fd, 'rb') as file:
         file.seek(0)  # the child shares our offset, and left it at the end
@@ -210,7 +210,7 @@ def fault(status: int, fd: int) -> str:
     return said if status == FAULT and said else f'a child ended with status {status}'
 
 
-def ended(pid: int) -> int | None:
+def poll_child(pid: int) -> int | None:
     """Return the exit status of a child, -N for signal N; None while it runs.
 
     255 for one that has been reaped already. What is left of its process group is
@@ -241,7 +241,7 @@ def end(pid: int) -> None:
     In an uninterruptible wait it is not dead yet; reap() buries it later.
     """
     kill_group(pid)
-    if ended(pid) is None:
+    if poll_child(pid) is None:
         HANGING.add(pid)
 
 
@@ -250,7 +250,7 @@ def hangs(pid: int) -> bool:
 
     By its number alone it could be a later child: reap() may have taken it.
     """
-    return pid in HANGING and ended(pid) is None
+    return pid in HANGING and poll_child(pid) is None
 
 
 def reap(keep: Collection[int]) -> None:

@@ -13,7 +13,7 @@ from pollreload.system import children
 
 LOADED = 0.5  # s in which a program has to be loaded
 NOT_RUN = 127  # as the shell says it, POSIX.1-2017, 2.8.2
-WIDTH = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
+PIPE_SIZE = 1 << 20  # bytes of a pipe, pipe-max-size of pipe(7)
 
 
 def spawn(
@@ -71,7 +71,7 @@ def execute(
         os.setpgid(0, 0)
         for number in children.CLEARED:
             signal.signal(number, signal.SIG_DFL)
-        os.dup2(children.nowhere(), 0)
+        os.dup2(children.open_null(), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -96,7 +96,7 @@ def pipe() -> tuple[int, int]:
     ours, theirs = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(ours, False)
     with suppress(OSError):
-        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, WIDTH)
+        fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return ours, theirs
 
 
@@ -104,12 +104,12 @@ def drained(fd: int, tail: bytes, most: int) -> bytes:
     """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
     try:
         # All of it at once: no pipe is wider.
-        return (tail + os.read(fd, WIDTH))[-most:]
+        return (tail + os.read(fd, PIPE_SIZE))[-most:]
     except BlockingIOError:
         return tail
 
 
-def missing(command: Sequence[str], path: str) -> str:
+def program_trouble(command: Sequence[str], path: str) -> str:
     """Return why the program of a command cannot be run, '' if it can.
 
     path: directories separated by ':', as in PATH.

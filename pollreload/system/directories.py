@@ -18,7 +18,7 @@ def make(directory: str, mode: int) -> None:
         os.mkdir(directory, mode)
 
 
-def trouble(path: str) -> str:
+def write_trouble(path: str) -> str:
     """Return why a file cannot be created or replaced at a path, '' if it can.
 
     Creates nothing; of the directories that are missing, only the one above

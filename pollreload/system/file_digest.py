@@ -12,11 +12,11 @@ from pollreload.core.reading import EMPTY
 from pollreload.system.safe_open import check_regular, open_regular
 
 CHUNK = 1 << 18  # bytes read at once: they stay in the second cache of a core
-NAME = CHUNK // 64  # a name counts as so many bytes, see Progress
+NAME_COST = CHUNK // 64  # a name counts as so many bytes, see Progress
 NULL = os.makedev(1, 3)  # /dev/null, devices.txt
-UNITS = ('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')
+SIZE_UNITS = ('bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')
 # The texts of strerror differ between C libraries, and that of EAGAIN misleads.
-REASONS = {
+ERRNO_REASONS = {
     errno.ENOENT: 'no such file',
     errno.ENOTDIR: 'not a directory',
     errno.EACCES: 'permission denied',
@@ -68,18 +68,19 @@ class Progress:
     def check_size(self, size: int) -> None:
         """Raise TooLarge for a file with so many bytes, if there is such a limit."""
         if self.largest is not None and size > self.largest:
-            raise TooLarge(f'is larger than --max-file-size {shown(self.largest)}')
+            limit = format_size(self.largest)
+            raise TooLarge(f'is larger than --max-file-size {limit}')
 
 
-def shown(size: int) -> str:
+def format_size(size: int) -> str:
     """Return a number of bytes as the option takes it: '4GiB', '1000'."""
     power = 0
-    while size and size % 1024 == 0 and power < len(UNITS) - 1:
+    while size and size % 1024 == 0 and power < len(SIZE_UNITS) - 1:
         size, power = size // 1024, power + 1
-    return f'{size}{UNITS[power] if power else ""}'
+    return f'{size}{SIZE_UNITS[power] if power else ""}'
 
 
-def read(
+def digest_file(
         path: str, info: os.stat_result, progress: Progress,
 ) -> tuple[os.stat_result | None, bytes]:
     """Return the stat and the digest of a regular file.
@@ -130,11 +131,11 @@ def hash_file(file: int, size: int, progress: Progress) -> bytes:
     return digest.digest()
 
 
-def reason(error: OSError) -> str:
+def describe_error(error: OSError) -> str:
     """Describe why a file could not be read."""
     if error.errno is None:
         return str(error)
-    return REASONS.get(error.errno) or os.strerror(error.errno).lower()
+    return ERRNO_REASONS.get(error.errno) or os.strerror(error.errno).lower()
 
 
 def vanished(error: OSError, path: str) -> bool:

@@ -20,7 +20,9 @@ def split(path: str) -> tuple[str, tuple[str, ...]]:
     return ''.join(f'{part}/' for part in parts[:literal]), tuple(parts[literal:])
 
 
-def advance(patterns: Sequence[str], at: frozenset[int], name: str) -> frozenset[int]:
+def next_patterns(
+        patterns: Sequence[str], at: frozenset[int], name: str,
+) -> frozenset[int]:
     """Return the indexes of the patterns that may come next, after matching a name.
 
     at: the indexes before it. len(patterns) stands for a match of all of them.
@@ -68,7 +70,7 @@ def reaches(
     at = passing(patterns, {0})
     after = at
     for name in names:
-        after = at if end in at else advance(patterns, at, name)
+        after = at if end in at else next_patterns(patterns, at, name)
         if name.startswith('..') or ignored(name) or not after:
             return False
         at = passing(patterns, after)

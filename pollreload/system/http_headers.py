@@ -10,13 +10,13 @@ import re
 from pollreload.system.safe_open import NotRegular, open_regular
 
 ACCEPTED = "write one 'NAME: VALUE' a line"
-LARGEST = 1 << 16  # bytes
+LARGEST_HEADERS = 1 << 16  # bytes
 TOKEN = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 # Those that describe the message itself; http.client sends them.
 OWN = frozenset(('host', 'content-length', 'transfer-encoding', 'connection'))
 
 
-def load(path: str) -> dict[str, str]:
+def load_headers(path: str) -> dict[str, str]:
     """Return the headers in a file.
 
     Raises OSError, and ValueError with what is wrong and what is accepted.
@@ -26,13 +26,13 @@ def load(path: str) -> dict[str, str]:
     except NotRegular:
         raise ValueError('is not a regular file') from None
     with open(fd, 'rb') as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise ValueError(f'is larger than {LARGEST} bytes; {ACCEPTED}')
-    return parse(text.decode('latin-1'))
+        text = file.read(LARGEST_HEADERS + 1)
+    if len(text) > LARGEST_HEADERS:
+        raise ValueError(f'is larger than {LARGEST_HEADERS} bytes; {ACCEPTED}')
+    return parse_headers(text.decode('latin-1'))
 
 
-def parse(text: str) -> dict[str, str]:
+def parse_headers(text: str) -> dict[str, str]:
     """Return the headers in the text of a file; empty lines are skipped.
 
     Raises ValueError.

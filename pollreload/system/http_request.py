@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 if TYPE_CHECKING:
     import ssl
 
-LARGEST = 1 << 16  # bytes of an answer that are read
-MOST = 300  # letters of it that are worth a place in the log
+LARGEST_ANSWER = 1 << 16  # bytes of an answer that are read
+MOST_LETTERS = 300  # letters of it that are worth a place in the log
 LINES = 3
 MONTHS = (
     'Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec',
@@ -31,7 +31,7 @@ WORDS = {
 }
 
 
-def send(
+def perform(
         url: str, method: str, accepted: Sequence[tuple[int, int]], seconds: float,
         header_file: str | None = None, authorities: str | None = None,
 ) -> tuple[bool, str]:
@@ -51,7 +51,7 @@ def send(
     if header_file is not None:
         from pollreload.system import http_headers
         try:
-            headers.update(http_headers.load(header_file))
+            headers.update(http_headers.load_headers(header_file))
         except (OSError, ValueError) as error:
             return False, f'was not sent: {unusable(HEADERS, header_file, error)}'
     target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
@@ -69,7 +69,7 @@ def send(
     except http.client.HTTPException:
         return False, 'answered something that is not HTTP'
     except (OSError, UnicodeError) as error:
-        return False, f'failed: {reason(error)}'
+        return False, f'failed: {failure_reason(error)}'
     finally:
         connection.close()
     says = f'answered {answer.status}'
@@ -77,7 +77,7 @@ def send(
         if answer.status in (301, 302, 303, 307, 308):
             return False, f'{says}, a redirect, which is not followed'
         hidden = method == 'HEAD' or header_file is not None
-        told = '' if hidden else shown(answer, body, parts)
+        told = '' if hidden else first_lines(answer, body, parts)
         return False, says + (f': {told}' if told else '')
     if not whole and method != 'HEAD':
         return False, f'{says}, and closed the connection in the middle of it'
@@ -92,9 +92,9 @@ def connected(
     Raises as trusting() does.
     """
     if parts.scheme != 'https':
-        return http.client.HTTPConnection(*place(parts), timeout=seconds)
+        return http.client.HTTPConnection(*host_and_port(parts), timeout=seconds)
     return http.client.HTTPSConnection(
-        *place(parts), timeout=seconds, context=trusting(authorities),
+        *host_and_port(parts), timeout=seconds, context=trusting(authorities),
     )
 
 
@@ -133,7 +133,7 @@ def unusable(option: str, path: str | None, error: OSError | ValueError) -> str:
 def reach(url: str, seconds: float, authorities: str | None = None) -> str:
     """Return why no connection to the host of a URL can be had, or ''.
 
-    For https its certificate is verified; authorities: as in send(). No request is
+    For https its certificate is verified; authorities: as in perform(). No request is
     sent.
     """
     try:
@@ -143,13 +143,13 @@ def reach(url: str, seconds: float, authorities: str | None = None) -> str:
     try:
         connection.connect()
     except (OSError, UnicodeError) as error:
-        return reason(error)
+        return failure_reason(error)
     finally:
         connection.close()
     return ''
 
 
-def place(parts: SplitResult) -> tuple[str, int]:
+def host_and_port(parts: SplitResult) -> tuple[str, int]:
     """Return host and port: with none http.client would look for it in an IPv6."""
     port = http.client.HTTPS_PORT if parts.scheme == 'https' else http.client.HTTP_PORT
     return parts.hostname or '', parts.port or port
@@ -158,13 +158,13 @@ def place(parts: SplitResult) -> tuple[str, int]:
 def beginning(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
     """Return the first bytes of an answer, and whether it goes on or is whole."""
     try:
-        body = answer.read(LARGEST)
+        body = answer.read(LARGEST_ANSWER)
     except http.client.IncompleteRead as error:
         return error.partial, False
     except ValueError as error:
         # A chunk of a size below 0.
         raise http.client.HTTPException(str(error)) from error
-    return body, len(body) == LARGEST or not answer.length
+    return body, len(body) == LARGEST_ANSWER or not answer.length
 
 
 def sized(answer: http.client.HTTPResponse) -> None:
@@ -185,7 +185,7 @@ def credentials(parts: SplitResult) -> str:
     return base64.b64encode(user + b':' + password).decode()
 
 
-def shown(
+def first_lines(
         answer: http.client.HTTPResponse, body: bytes, parts: SplitResult,
 ) -> str:
     """Return the first lines of an answer that says what is wrong.
@@ -198,10 +198,10 @@ def shown(
         return ''
     text = body.decode('utf-8', 'replace')
     lines = [each.strip() for each in text.splitlines() if each.strip()]
-    return ' | '.join(lines[:LINES])[:MOST]
+    return ' | '.join(lines[:LINES])[:MOST_LETTERS]
 
 
-def reason(error: OSError | UnicodeError) -> str:
+def failure_reason(error: OSError | UnicodeError) -> str:
     """Return a message that says why there was no answer."""
     if isinstance(error, UnicodeError):
         return 'no such host'

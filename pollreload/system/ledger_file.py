@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
 from pollreload.system import directories, safe_open
 
-VERSION = 1
-LARGEST = 1 << 30  # bytes; a million files take about 64 MB
+FORMAT = 1
+LARGEST_LEDGER = 1 << 30  # bytes; a million files take about 64 MB
 ELSEWHERE = 'name another with --state-file'
 
 
@@ -89,10 +89,10 @@ def load(path: str) -> dict[str, object] | None:
     LEDGER.kept-TIME (UTC), so that a run can start afresh. Raises LedgerError
     for one that cannot be used at all, which is left alone.
     """
-    text = read(path)
+    text = read_ledger(path)
     if text is None:
         return None
-    memory, fault = parse(text)
+    memory, fault = parse_ledger(text)
     if fault:
         try:
             kept = aside(path)
@@ -104,23 +104,23 @@ def load(path: str) -> dict[str, object] | None:
 
 def peek(path: str) -> dict[str, object] | None:
     """Return the same as load, and change nothing. Raises the same errors."""
-    text = read(path)
+    text = read_ledger(path)
     if text is None:
         return None
-    memory, fault = parse(text)
+    memory, fault = parse_ledger(text)
     if fault:
         raise LedgerKept(f'the ledger {path} {fault}; the next run keeps it aside')
     return memory
 
 
-def read(path: str) -> bytes | None:
+def read_ledger(path: str) -> bytes | None:
     """Return the bytes of a ledger, None if there is none. Raises LedgerError."""
     try:
         with open(safe_open.open_regular(path, follow=False), 'rb') as file:
-            if os.fstat(file.fileno()).st_size > LARGEST:
+            if os.fstat(file.fileno()).st_size > LARGEST_LEDGER:
                 raise LedgerError(
-                    f'the ledger {path} is larger than {LARGEST >> 20} MiB; remove it, '
-                    f'or {ELSEWHERE}',
+                    f'the ledger {path} is larger than {LARGEST_LEDGER >> 20} MiB; '
+                    f'remove it, or {ELSEWHERE}',
                 )
             return file.read()
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def present(path: str) -> bool:
     return True
 
 
-def parse(text: bytes) -> tuple[dict[str, object], str]:
+def parse_ledger(text: bytes) -> tuple[dict[str, object], str]:
     """Return the memory, and what is wrong with it or ''."""
     try:
         memory = json.loads(text)
@@ -160,8 +160,8 @@ def parse(text: bytes) -> tuple[dict[str, object], str]:
     # bool is an int, and true is no version.
     if type(version) is not int or version < 1:
         return {}, 'is corrupt (no version)'
-    if version > VERSION:
-        return {}, f'is of a newer pollreload (version {version}, not {VERSION})'
+    if version > FORMAT:
+        return {}, f'is of a newer pollreload (version {version}, not {FORMAT})'
     return memory, ''
 
 
@@ -184,15 +184,15 @@ def save(path: str, memory: Mapping[str, object]) -> None:
     """
     new = temporary(path, os.getpid())
     try:
-        text = json.dumps({**memory, 'version': VERSION}).encode('ascii') + b'\n'
-        if len(text) > LARGEST:
+        text = json.dumps({**memory, 'version': FORMAT}).encode('ascii') + b'\n'
+        if len(text) > LARGEST_LEDGER:
             raise LedgerError(
                 f'cannot write the ledger {path}: it would be larger than '
-                f'{LARGEST >> 20} MiB; watch fewer files',
+                f'{LARGEST_LEDGER >> 20} MiB; watch fewer files',
             )
         # A rename would replace a link, which somebody has put there for a reason.
         present(path)
-        write(new, text)
+        write_synced(new, text)
         os.rename(new, path)
         sync(os.path.dirname(os.path.abspath(path)))
     except OSError as error:
@@ -203,7 +203,7 @@ def save(path: str, memory: Mapping[str, object]) -> None:
         raise LedgerError(f'cannot write the ledger {path}: no memory') from error
 
 
-def write(path: str, text: bytes) -> None:
+def write_synced(path: str, text: bytes) -> None:
     """Create a file (0600), and return once its bytes are on the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
@@ -229,13 +229,13 @@ def sync(directory: str) -> None:
         os.close(fd)
 
 
-def writable(path: str) -> str:
+def ledger_trouble(path: str) -> str:
     """Return '' or why the ledger could not be read, locked and saved.
 
-    Creates nothing; see directories.trouble.
+    Creates nothing; see directories.write_trouble.
     """
     try:
-        if says := directories.trouble(path):
+        if says := directories.write_trouble(path):
             return f'{says}; {ELSEWHERE}'
         for file, wanted in ((path, os.R_OK), (f'{path}.lock', os.R_OK | os.W_OK)):
             if present(file) and not os.access(file, wanted, effective_ids=True):

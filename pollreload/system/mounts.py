@@ -61,7 +61,7 @@ class Table(NamedTuple):
     inexact: frozenset[int]
 
 
-def rows(path: str) -> Iterator[Mount]:
+def read_mounts(path: str) -> Iterator[Mount]:
     """Yield the mounts; the last one on a mount point is the visible one.
 
     Raises OSError; without an errno if the table cannot be parsed.
@@ -69,12 +69,12 @@ def rows(path: str) -> Iterator[Mount]:
     with open(path, 'rb') as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield parse(line)
+                yield parse_mount(line)
             except (IndexError, ValueError, OverflowError) as error:
                 raise OSError(f'line {number} cannot be parsed') from error
 
 
-def parse(line: bytes) -> Mount:
+def parse_mount(line: bytes) -> Mount:
     """Parse a line of mountinfo; its type may be missing.
 
     Raises IndexError, ValueError or OverflowError.
@@ -120,7 +120,7 @@ def summed(mounts: Iterator[Mount]) -> Table:
             risky.add(mount.point)
         if mount.kind not in EXACT:
             inexact.add(mount.device)
-        under = below(mount)
+        under = underlying_paths(mount)
         if under:
             lying.append((mount.point, under))
     risky |= {'/'} - listed
@@ -134,7 +134,7 @@ def summed(mounts: Iterator[Mount]) -> Table:
     return Table(frozenset(risky), away, frozenset(inexact))
 
 
-def below(mount: Mount) -> list[str]:
+def underlying_paths(mount: Mount) -> list[str]:
     """Return the paths that hold the files of a mount, as far as they are known.
 
     These are the layers of an overlay (in a container they are paths of the host,
@@ -180,7 +180,7 @@ class Watched:
         """Read the table. Raises OSError."""
         # POLLPRI is reported once: after a failure the table must be read again.
         self.table = None
-        self.table = summed(rows(self.path))
+        self.table = summed(read_mounts(self.path))
         return self.table
 
     def now(self) -> Table:
@@ -195,7 +195,7 @@ def watched(path: str) -> Watched:
     return Watched(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
-def table() -> Table | None:
+def mount_table() -> Table | None:
     """Return the mount table as it is now; None if it cannot be read or parsed."""
     try:
         return watched(MOUNTINFO).now()
@@ -214,7 +214,7 @@ def can_hang(paths: Sequence[str]) -> bool:
     Not covered: an overlay whose layers only the host can see, a block device of
     another machine, and a mount or link made between this call and the read.
     """
-    known = table()
+    known = mount_table()
     return known is None or '/' in known.risky or any(
         any(step in known.risky or magic(step) for step, _, _ in steps(path))
         or (known.away and (wildcard(path) or os.path.isdir(path)))
@@ -235,7 +235,7 @@ class Place(NamedTuple):
     kubelet: bool
 
 
-def place(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
+def find_mount(path: str, mounts: dict[str, tuple[str, str]]) -> Place:
     """Find the mount of a path without access to a file that may hang.
 
     mounts: mount point -> root and type; one for '/' must be among them.

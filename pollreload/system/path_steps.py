@@ -25,7 +25,7 @@ def steps(path: str) -> Iterator[tuple[str, str, bool]]:
             path = os.path.join(os.getcwd(), path)
         except FileNotFoundError:
             return  # and so is every file below it
-    rest = parted(path)
+    rest = path_parts(path)
     at = ''
     followed = 0
     while rest and followed < LINKS:
@@ -40,12 +40,12 @@ def steps(path: str) -> Iterator[tuple[str, str, bool]]:
             followed += 1
             yield step, target, not rest
             at = '' if target.startswith('/') else at
-            rest.extend(parted(target))
+            rest.extend(path_parts(target))
         else:
             at = step
 
 
-def parted(path: str) -> list[str]:
+def path_parts(path: str) -> list[str]:
     """Return the names of a path, the last one first."""
     return [part for part in reversed(path.split('/')) if part not in ('', '.')]
 

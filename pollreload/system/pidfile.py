@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pollreload.system import safe_open
 from pollreload.system.path_steps import steps
 
-MOST = 4096  # bytes of a first line
+LONGEST_LINE = 4096  # bytes of a first line
 
 
 class Pidfile(NamedTuple):
@@ -36,7 +36,7 @@ def read(path: str) -> Pidfile:
     try:
         fd = safe_open.open_regular(path)
         try:
-            status, text = os.fstat(fd), os.read(fd, MOST)
+            status, text = os.fstat(fd), os.read(fd, LONGEST_LINE)
         finally:
             os.close(fd)
         # After that: a link that leads to itself cannot be opened.
@@ -66,7 +66,7 @@ def first_number(text: bytes) -> int:
     """
     line, newline, _ = text.partition(b'\n')
     number = b''.join(line.replace(b'\0', b' ').split()[:1])
-    if len(text) >= MOST and not newline:
+    if len(text) >= LONGEST_LINE and not newline:
         # The line is cut off, and perhaps its number.
         return 0
     # Not int() alone: it takes 4_1.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from pollreload.core.process import Process, named, short
+from pollreload.core.process import Process, goes_by, short
 from pollreload.system.procfs import (
     Stat,
     cmdline,
@@ -67,7 +67,7 @@ def runs_as(uids: list[int], uid: int) -> bool:
     return uids[1:2] == [uid] and all(each in (0, uid) for each in uids[:3])
 
 
-def read(
+def find(
         pid: int, root: str = '/proc', name: str | None = None, uid: int | None = None,
 ) -> Process | None:
     """Return a live process, None if it has exited or is a zombie.
@@ -111,7 +111,7 @@ def matches(
 ) -> tuple[Process, ...]:
     """Return the live processes that meet every condition, by pid.
 
-    name: None for any; over 15 bytes, process.named() confirms it.
+    name: None for any; over 15 bytes, process.goes_by() confirms it.
     cmdline: a regular expression, searched in the arguments joined by spaces.
     uid: see runs_as().
     all_namespaces: false leaves out those in pid namespaces below ours.
@@ -121,10 +121,10 @@ def matches(
     """
     return tuple(
         process for pid in (candidates(name, root) if only is None else (only,))
-        if (process := read(pid, root, name, uid))
-        and (name is None or named(process, name))
+        if (process := find(pid, root, name, uid))
+        and (name is None or goes_by(process, name))
         and (all_namespaces or not process.nested)
-        and (cmdline is None or searched(cmdline, process.cmdline))
+        and (cmdline is None or arguments_match(cmdline, process.cmdline))
         and not ours(pid, root)
     )
 
@@ -156,7 +156,7 @@ def candidates(name: str | None, root: str = '/proc') -> list[int]:
     return sorted(same)
 
 
-def searched(pattern: str, arguments: Iterable[str]) -> bool:
+def arguments_match(pattern: str, arguments: Iterable[str]) -> bool:
     """Return whether a regular expression matches within the joined arguments."""
     import re
     import warnings

@@ -16,7 +16,7 @@ MAPS = 1 << 16  # bytes of maps that are read: the program is mapped early
 ARGUMENTS = 1 << 14  # bytes of cmdline that are read
 DEAD = (b'Z', b'X', b'x')
 PF_KTHREAD = 0x00200000  # include/linux/sched.h
-SIGNALS = frozenset((b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'))
+MASK_FIELDS = frozenset((b'SigPnd', b'ShdPnd', b'SigBlk', b'SigIgn', b'SigCgt'))
 
 
 class Stat(NamedTuple):
@@ -159,7 +159,7 @@ def boot(root: str = '/proc') -> str:
     gVisor makes up a new one for each container of a sandbox. They share the
     boot time instead, which on Linux moves with the clock.
     """
-    if status(f'{root}/self').keys() >= SIGNALS:
+    if status(f'{root}/self').keys() >= MASK_FIELDS:
         return os.fsdecode(
             read_file(f'{root}/sys/kernel/random/boot_id') or b'',
         ).strip()

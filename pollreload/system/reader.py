@@ -10,12 +10,26 @@ import stat
 from collections.abc import Callable, Sequence
 
 from pollreload.core.reading import Reading, Snapshot
-from pollreload.system.file_digest import NAME, Progress, Stopped, masked, reason
+from pollreload.system.file_digest import (
+    NAME_COST,
+    Progress,
+    Stopped,
+    describe_error,
+    masked,
+)
 from pollreload.system.globs import matches_itself, split
 from pollreload.system.path_steps import points, wildcard
 from pollreload.system.safe_open import check_regular
-from pollreload.system.stat_cache import Cache, Terms, unchanged
-from pollreload.system.walk import Pass, digest, follow, moved, relist, reread, tree
+from pollreload.system.stat_cache import Cache, Terms, unchanged_reading
+from pollreload.system.walk import (
+    Pass,
+    digest_member,
+    read_tree,
+    record_links,
+    relist,
+    renamed_at,
+    reread,
+)
 
 TERMS = Terms()
 ATTEMPTS = 5  # to read a set of files that is replaced during the read
@@ -100,10 +114,10 @@ def unchanged_readings(
     for path, cache in zip(paths, caches, strict=True):
         if cache.reading and cache.reading.kind == 'glob' and literal(path):
             break
-        reading = unchanged(
+        reading = unchanged_reading(
             cache, this.terms, lambda path: reread(path, this),
             lambda path: relist(path, this),
-            lambda count: this.progress.pause(count * NAME),
+            lambda count: this.progress.pause(count * NAME_COST),
         )
         if reading is None:
             break
@@ -114,22 +128,23 @@ def unchanged_readings(
 def read_path(path: str, this: Pass) -> Reading:
     """Read one path: a file, a directory, or the matches of a glob."""
     if this.dates or not this.alone:
-        follow(path, this, whole=True)
+        record_links(path, this, whole=True)
     if wildcard(path) and not literal(path):
-        return tree('glob', *split(path), this)
+        return read_tree('glob', *split(path), this)
     try:
         info = os.stat(path)
         if stat.S_ISDIR(info.st_mode):
-            return tree('directory', path, (), this)
+            return read_tree('directory', path, (), this)
         if masked(info) and not os.path.islink(path):
             check_regular(info.st_mode)
-        this.progress.pause(NAME)
+        this.progress.pause(NAME_COST)
         this.cache.prefix = path
         if this.dates:
-            this.newest = max(this.newest, moved(os.path.dirname(path) or '.', info))
-        return Reading('file', {'': digest(path, '', info, this)}, {})
+            date = renamed_at(os.path.dirname(path) or '.', info)
+            this.newest = max(this.newest, date)
+        return Reading('file', {'': digest_member(path, '', info, this)}, {})
     except OSError as error:
-        return Reading('', {}, {'': reason(error)})
+        return Reading('', {}, {'': describe_error(error)})
 
 
 def literal(path: str) -> bool:

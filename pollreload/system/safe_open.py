@@ -35,16 +35,16 @@ def open_regular(path: str, follow: bool = True) -> int:
     Raises OSError: NotRegular, without an errno, if it is no regular file.
     """
     try:
-        return opened(path, follow)
+        return open_once(path, follow)
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise
     # An NFS client has noticed at open(2) that the server has another file by this
     # name by now, which the next lookup finds.
-    return opened(path, follow)
+    return open_once(path, follow)
 
 
-def opened(path: str, follow: bool) -> int:
+def open_once(path: str, follow: bool) -> int:
     """Do what open_regular does, once. Raises OSError."""
     links = 0 if follow else os.O_NOFOLLOW
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC | links)

@@ -45,7 +45,7 @@ def thread_masks(directory: str) -> Masks | None:
     lines = procfs.status(directory)
     if lines.get(b'State', b'')[:1] in procfs.DEAD:
         return None
-    found = {name: procfs.numbers(lines, name, 16) for name in procfs.SIGNALS}
+    found = {name: procfs.numbers(lines, name, 16) for name in procfs.MASK_FIELDS}
     if not all(len(mask) == 1 for mask in found.values()):
         return None
     return Masks(

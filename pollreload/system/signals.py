@@ -33,7 +33,7 @@ def send(
         # function if Python was built with older headers.
         return kill(pid, started, signal, started_of)
     try:
-        shown = named(fd)
+        shown = pidfd_pid(fd)
         if shown not in (None, pid, -1):
             return 'foreign'
         # Only now: from here on the descriptor stands for one process.
@@ -69,7 +69,7 @@ def kill(
     return 'kill'
 
 
-def named(fd: int) -> int | None:
+def pidfd_pid(fd: int) -> int | None:
     """Return the pid that /proc gives a pidfd; -1 when it was reaped.
 
     None if there is no such file or line (/proc not mounted, gVisor); 0, or

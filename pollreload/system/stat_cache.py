@@ -79,7 +79,7 @@ class Cache:
         )
 
 
-def revived(reading: Reading, plain: tuple[object, ...]) -> Cache:
+def revive_cache(reading: Reading, plain: tuple[object, ...]) -> Cache:
     """Return the cache that plain() took apart."""
     cache = Cache()
     fields = ('prefix', 'stamps', 'directories', 'listed', 'complete')
@@ -126,7 +126,7 @@ def valid(before: int, info: os.stat_result, prefix: str, name: str, terms: Term
     )
 
 
-def unchanged(
+def unchanged_reading(
         cache: Cache, terms: Terms, read: Callable[[str], bytes],
         listing: Callable[[str], int], pause: Callable[[int], None],
 ) -> Reading | None:
@@ -142,7 +142,7 @@ def unchanged(
     prefix = cache.prefix
     try:
         paths = chain(cache.directories, map(prefix.__add__, reading.files))
-        if not same(paths, [*cache.directories.values(), *cache.stamps], pause):
+        if not stamps_match(paths, [*cache.directories.values(), *cache.stamps], pause):
             return None
         if (
                 all(read(prefix + name) == reading.files[name]
@@ -158,7 +158,7 @@ def unchanged(
     return None
 
 
-def same(
+def stamps_match(
         paths: Iterable[str], stamps: Sequence[int], pause: Callable[[int], None],
 ) -> bool:
     """Return whether stat says of each path what its stamp says. Raises OSError."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pollreload.errors import StatusError
 from pollreload.system import directories, safe_open
 
-VERSION = 1
-LARGEST = 1 << 20  # bytes; what is longer is not ours
+STATUS_FORMAT = 1
+LARGEST_STATUS = 1 << 20  # bytes; what is longer is not ours
 ELSEWHERE = 'name another with --status-file'
 
 
@@ -32,7 +32,7 @@ def write(path: str, shown: Mapping[str, object]) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         with open(os.open(new, flags, 0o644), 'w', encoding='ascii') as file:
-            json.dump({'version': VERSION, **shown}, file)
+            json.dump({'version': STATUS_FORMAT, **shown}, file)
             file.write('\n')
         os.rename(new, path)
     except OSError:
@@ -41,19 +41,19 @@ def write(path: str, shown: Mapping[str, object]) -> None:
         raise
 
 
-def refused(word: str) -> None:
+def refuse_constant(word: str) -> None:
     """Refuse NaN and Infinity, which only Python accepts as JSON. Raises ValueError."""
     raise ValueError(word)
 
 
-def writable(path: str) -> str:
+def status_file_trouble(path: str) -> str:
     """Return '' or why the file could not be written; creates nothing.
 
     Raises OSError.
     """
     if os.path.isdir(path):
         return f'is a directory; {ELSEWHERE}'
-    says = directories.trouble(path)
+    says = directories.write_trouble(path)
     return f'{says}; {ELSEWHERE}' if says else ''
 
 
@@ -61,15 +61,15 @@ def read(path: str) -> dict[str, object]:
     """Read a status file. Raises StatusError with a message for the user."""
     try:
         with open(safe_open.open_regular(path), 'rb') as file:
-            text = file.read(LARGEST)
+            text = file.read(LARGEST_STATUS)
     except OSError as error:
         says = (error.strerror or '').lower() or str(error)
         raise StatusError(f'{path}: {says}') from error
     try:
-        shown = json.loads(text, parse_constant=refused)
+        shown = json.loads(text, parse_constant=refuse_constant)
         version = shown['version']
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StatusError(f'{path} is not the status file of a watch') from error
-    if version != VERSION:
+    if version != STATUS_FORMAT:
         raise StatusError(f'{path} is of another version of pollreload ({version!r})')
     return dict(shown)

@@ -22,7 +22,7 @@ def pid_namespace(root: str = '/proc') -> str:
         return ''
 
 
-def trouble(root: str = '/proc') -> str:
+def why_hidden(root: str = '/proc') -> str:
     """Return why this /proc does not show our processes, '' if it does."""
     if not os.path.lexists(f'{root}/self'):
         return f'{root} is not mounted'

@@ -7,8 +7,14 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from pollreload.core.reading import Reading
-from pollreload.system.file_digest import NAME, Progress, read, reason, vanished
-from pollreload.system.globs import advance, matcher, passing
+from pollreload.system.file_digest import (
+    NAME_COST,
+    Progress,
+    describe_error,
+    digest_file,
+    vanished,
+)
+from pollreload.system.globs import matcher, next_patterns, passing
 from pollreload.system.path_steps import points, steps
 from pollreload.system.stat_cache import UNSURE, Cache, Terms, valid, worth
 
@@ -50,7 +56,7 @@ class Pass:
         self.cache = Cache()
 
 
-def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
+def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
     """Read the files below a directory whose names match the patterns.
 
     patterns: one for each level; what is below the last is all taken.
@@ -64,14 +70,14 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
     end = len(patterns)
     inside: frozenset[tuple[int, int]] = frozenset()
     todo = [('', passing(patterns, {0}), False, inside)]
-    follow(top, this, whole=True)
+    record_links(top, this, whole=True)
     this.cache.prefix = os.path.join(top, '')
     while todo:
         below, at, linked, above = todo.pop()
         path = os.path.join(top, below) or '.'
         try:
             # One descriptor: what stat says must be of the very names that are read.
-            with directory(path) as fd:
+            with open_directory(path) as fd:
                 info = os.fstat(fd)
                 trace(path, info, this)
                 date(info, this)
@@ -82,45 +88,45 @@ def tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Reading:
                 this.cache.listed[path] = hashed_names(names, links)
         except OSError as error:
             if not below:
-                return Reading('', {}, {'': reason(error)})
+                return Reading('', {}, {'': describe_error(error)})
             this.cache.complete = False
             if not vanished(error, path):
-                unreadable[below] = reason(error)
+                unreadable[below] = describe_error(error)
             continue
         if linked:
             entered.add((here, at))
         inside = above | {here}
         ahead = []
         for name in names:
-            after = at if end in at else advance(patterns, at, name)
+            after = at if end in at else next_patterns(patterns, at, name)
             if not after:
                 continue
             member = below + name
             path = os.path.join(top, member)
-            this.progress.pause(NAME)
+            this.progress.pause(NAME_COST)
             try:
                 info = os.stat(path)
                 into = stat.S_ISDIR(info.st_mode)
                 if name in links:
-                    follow(path, this, whole=into)
+                    record_links(path, this, whole=into)
                 if into:
                     onward = passing(patterns, after)
                     ahead.append((f'{member}/', onward, name in links, inside))
                 elif end in after:
-                    files[member] = digest(path, member, info, this)
+                    files[member] = digest_member(path, member, info, this)
                 elif name in links:
                     # It may be a directory of matches some day, elsewhere.
                     trace(path, info, this)
             except OSError as error:
                 this.cache.complete = False
                 if not vanished(error, path):
-                    unreadable[member] = reason(error)
+                    unreadable[member] = describe_error(error)
         todo.extend(reversed(ahead))
     return Reading(kind, files, unreadable)
 
 
 @contextlib.contextmanager
-def directory(path: str) -> Iterator[int]:
+def open_directory(path: str) -> Iterator[int]:
     """Open a directory. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -143,14 +149,14 @@ def listing(fd: int, path: str, this: Pass) -> tuple[list[str], set[str]]:
     # A kubelet moves ..data first and then adds and removes names: known before
     # the names are, a move shows.
     link = f'{path}/..data'
-    note(link, points(link), this)
+    record_link(link, points(link), this)
     ignored = matcher(this.ignore)
     # A name that is removed and created again may be returned twice (readdir(3p)).
     names = set()
     links = set()
     with os.scandir(fd) as entries:
         for entry in entries:
-            this.progress.pause(NAME)
+            this.progress.pause(NAME_COST)
             if not (entry.name.startswith('..') or ignored(entry.name)):
                 names.add(entry.name)
                 if entry.is_symlink():
@@ -165,11 +171,11 @@ def hashed_names(names: Sequence[str], links: set[str]) -> int:
 
 def relist(path: str, this: Pass) -> int:
     """Return hashed_names() of a directory as it is now. Raises OSError."""
-    with directory(path) as fd:
+    with open_directory(path) as fd:
         return hashed_names(*listing(fd, path, this))
 
 
-def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
+def digest_member(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
     """Return the digest of a file, which is read unless its stamp is still valid.
 
     name: of the file in the cache. info: what stat just said.
@@ -181,7 +187,7 @@ def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
         date(info, this)
         value = before
     else:
-        opened, value = read(path, info, this.progress)
+        opened, value = digest_file(path, info, this.progress)
         stamp = UNSURE
         if opened:
             date(opened, this)
@@ -194,7 +200,7 @@ def digest(path: str, name: str, info: os.stat_result, this: Pass) -> bytes:
 
 def reread(path: str, this: Pass) -> bytes:
     """Return the digest of a file that stat says is as it was. Raises OSError."""
-    return read(path, os.stat(path), this.progress)[1]
+    return digest_file(path, os.stat(path), this.progress)[1]
 
 
 def date(info: os.stat_result, this: Pass) -> None:
@@ -206,7 +212,7 @@ def date(info: os.stat_result, this: Pass) -> None:
         this.newest = max(this.newest, info.st_mtime, info.st_ctime)
 
 
-def moved(directory: str, file: os.stat_result) -> float:
+def renamed_at(directory: str, file: os.stat_result) -> float:
     """Return when the directory of a file was renamed; 0.0 if that cannot be known.
 
     A new name in a directory sets its mtime and its ctime, a rename only its ctime.
@@ -219,26 +225,26 @@ def moved(directory: str, file: os.stat_result) -> float:
     return info.st_ctime
 
 
-def follow(path: str, this: Pass, whole: bool) -> None:
+def record_links(path: str, this: Pass, whole: bool) -> None:
     """Record the links on the way to a path: their dates and their targets.
 
     whole: more than one file is read there, so that its own link counts too.
     """
     for step, target, last in steps(path):
         if target and this.dates:
-            this.newest = max(this.newest, latest(step))
+            this.newest = max(this.newest, link_date(step))
         if whole or not last:
-            note(step, target, this)
+            record_link(step, target, this)
 
 
-def note(link: str, target: str, this: Pass) -> None:
+def record_link(link: str, target: str, this: Pass) -> None:
     """Record the target of a link before anything is read through it."""
     if target:
         this.links.setdefault(link, target)
         this.passed.add(link)
 
 
-def latest(link: str) -> float:
+def link_date(link: str) -> float:
     """Return when a link was made, in seconds of CLOCK_REALTIME; 0.0 if it is gone."""
     try:
         info = os.lstat(link)

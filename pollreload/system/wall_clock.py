@@ -12,7 +12,7 @@ import time
 from pollreload.system import procfs
 
 STEP = 1.0  # s: a smaller change is no step
-MOST = 16  # offsets that are remembered
+MOST_OFFSETS = 16  # offsets that are remembered
 
 
 class WallClock:
@@ -31,7 +31,7 @@ class WallClock:
         if self.offsets and abs(offset - self.offsets[-1][1]) < STEP:
             self.offsets[-1] = boot, self.offsets[-1][1]
         else:
-            self.offsets = [*self.offsets[-MOST:], (boot, offset)]
+            self.offsets = [*self.offsets[-MOST_OFFSETS:], (boot, offset)]
         return wall
 
     def born(self, started: int, root: str = '/proc') -> tuple[float, float]:
@@ -58,7 +58,7 @@ def lowest_offset(started: int, root: str = '/proc') -> float:
     """
     found = [float('inf')]
     # gVisor, which shows no signal masks, has dates of its own.
-    if procfs.status(f'{root}/self').keys() >= procfs.SIGNALS:
+    if procfs.status(f'{root}/self').keys() >= procfs.MASK_FIELDS:
         for entry in procfs.entries(root):
             fields = procfs.stat(f'{root}/{entry}')
             if fields and fields.started >= started:

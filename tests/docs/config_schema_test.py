@@ -480,7 +480,7 @@ def test_the_document_says_what_is_so() -> None:
     blank = '\n' * (int(line) - 4)
     assert refusal(f'{TEXT}{blank}intervall = 1') == f'w.toml:{quoted}'
     assert says.startswith('intervall: ')
-    assert f'more than {config_watches.LARGEST >> 10} KiB' in text
+    assert f'more than {config_watches.LARGEST_CONFIG >> 10} KiB' in text
     assert sorted(keys['the top']) == sorted(config_watches.COMMON)
     assert sorted(keys['a `[[watch]]`']) == sorted(config_watches.ALONE)
 

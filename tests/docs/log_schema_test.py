@@ -37,10 +37,11 @@ TARGET = {'target_pid': 41, 'comm': 'nginx', 'signal': 'SIGHUP'}
 PRINT = '0123456789abcdef' * 2
 # What a call gives whose value is the fields of an event.
 FIELDS = {
-    'fields(settings, entry': {'target_pid', 'comm', 'signal'},  # outcome.fields
-    'fields(settings, each)': {'exec', 'url'},  # actions.fields
-    'fields(settings, index)': {'exec', 'url'},
-    'targets(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
+    # progress.fields_of, actions.action_fields, describe.log_fields
+    'fields_of(settings, entry': {'target_pid', 'comm', 'signal'},
+    'action_fields(settings, each)': {'exec', 'url'},
+    'action_fields(settings, index)': {'exec', 'url'},
+    'log_fields(settings)': {'paths', 'process', 'pidfile', 'signal', 'exec', 'url'},
 }
 
 
@@ -77,13 +78,13 @@ class Calls(ast.NodeVisitor):
             others = {'again', 'waiting', 'event'}
             self.note(event, node, {*named} - others | {'reason'})
             self.reason(event, constants[3])
-            if ast.unparse(node.args[3]).startswith('kind('):
-                # actions.kind(settings, index)
+            if ast.unparse(node.args[3]).startswith('action_kind('):
+                # actions.action_kind(settings, index)
                 self.reasons[event] |= {'exec', 'url'}
         elif called == 'failed':
             self.reason('failed', constants[0])
-        elif called == 'advance':
-            # progress.advance() logs these fields besides those of a target.
+        elif called == 'advance_target':
+            # progress.advance_target() logs these fields besides those of a target.
             events = {
                 'how': 'signalled', 'disposition': 'signalled',
                 'successor': 'delivered',
@@ -497,7 +498,7 @@ def test_what_only_a_simulated_world_does() -> None:
         fields = {**event.fields}
         if 'fingerprint' in fields:
             fields['fingerprint'] = PRINT
-        line = log.line('json', event.at, event.event, event.message, fields)
+        line = log.event_line('json', event.at, event.event, event.message, fields)
         lines.append(json.loads(line))
 
     assert [(line, trouble(line)) for line in lines if trouble(line)] == []

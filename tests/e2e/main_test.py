@@ -40,8 +40,8 @@ def ran(*args: str) -> object:
 
     pid, fd = children.fork(run, deaf=True)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert children.ended(pid) == 0
-    return children.value(fd)
+    assert children.poll_child(pid) == 0
+    return children.read_value(fd)
 
 
 @pytest.mark.parametrize('error', [UsageError('what is wrong'), LedgerBusy('busy')])
@@ -156,7 +156,7 @@ def test_poll_that_is_asked_for_too_early_ends_nothing(
         kept = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return 40 + (kept == {signal.SIGHUP, signal.SIGUSR1})
 
-    monkeypatch.setattr(program, 'run', run)
+    monkeypatch.setattr(program, 'run_command', run)
 
     assert ran('watch') == 41
     assert ran('check') == 40

@@ -321,7 +321,7 @@ def test_squid_is_two_processes(place: Place) -> None:
 
     site.swap('changed')
 
-    worker, = (process_table.read(pid) for pid in pids if pid != server.pid)
+    worker, = (process_table.find(pid) for pid in pids if pid != server.pid)
     assert worker is not None
     assert worker.ppid == server.pid
     assert sidecar.event('signalled')['target_pid'] == server.pid

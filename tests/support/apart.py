@@ -41,9 +41,9 @@ def apart(function: Callable[[], Any]) -> Any:
 
     pid, fd = children.fork(alone)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    status = children.ended(pid)
+    status = children.poll_child(pid)
     assert status == 0, f'the child ended with status {status}'
-    value: Any = children.value(fd)
+    value: Any = children.read_value(fd)
     can, got = value
     if not can:
         missing(f'no mounts of our own: {got}')

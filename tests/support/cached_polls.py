@@ -74,7 +74,7 @@ class Eye:
         """Return whether stat alone says that all is as the last poll saw it."""
         terms = Terms(due=NONE)
         return all(
-            stat_cache.unchanged(cache, terms, never, never, lambda count: None)
+            stat_cache.unchanged_reading(cache, terms, never, never, lambda count: None)
             is not None for cache in self.caches
         )
 

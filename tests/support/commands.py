@@ -12,14 +12,14 @@ from pollreload.system import command as command_of
 def wait(pid: int) -> int | None:
     """Wait until a child is dead, and return what ended() says."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    return children.ended(pid)
+    return children.poll_child(pid)
 
 
 def beside(function: Callable[[], Any]) -> Any:
     """Return the value of a function from a child that has our files."""
     pid, fd = children.fork(function, deaf=True)
     assert wait(pid) == 0
-    return children.value(fd)
+    return children.read_value(fd)
 
 
 def run(*command: str, **environment: str) -> int | None:

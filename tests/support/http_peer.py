@@ -71,7 +71,7 @@ def asked(
 
     url: with {} for the host and the port.
     """
-    got: tuple[bool, str] = served(serve, lambda host: http_request.send(
+    got: tuple[bool, str] = served(serve, lambda host: http_request.perform(
         url.format(host), method, good, seconds, headers, authorities,
     ), address)
     return got
@@ -96,9 +96,9 @@ def served(
 def value(pid: int, fd: int) -> Any:
     """Return the value of a child."""
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    status = children.ended(pid)
+    status = children.poll_child(pid)
     assert status == 0, children.fault(status or 0, fd)
-    return children.value(fd)
+    return children.read_value(fd)
 
 
 def closed_port() -> int:

@@ -64,7 +64,7 @@ class Served:
 
     def full(self) -> bool:
         """Return whether there are as many clients as there can be."""
-        return len(self.server.clients) == http_module.MOST
+        return len(self.server.clients) == http_module.CLIENTS
 
     def end(self) -> None:
         """Stop the server, and wait until its thread has ended."""

@@ -44,8 +44,8 @@ def beside(function: Callable[[], Any]) -> Any:
     """Return the value of a function from a child, which is no parent of targets."""
     pid, fd = children.fork(function)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert children.ended(pid) == 0
-    return children.value(fd)
+    assert children.poll_child(pid) == 0
+    return children.read_value(fd)
 
 
 def as_nobody(function: Callable[[], Any]) -> Callable[[], Any]:

@@ -68,7 +68,7 @@ def before_read(
 ) -> None:
     """Do something some times before a read, once the first reads are done."""
     todo = iter((*[None] * first, *range(times)))
-    real = file_digest.read
+    real = file_digest.digest_file
 
     def read(
             path: str, info: os.stat_result, progress: Progress,
@@ -78,4 +78,4 @@ def before_read(
             act(turn)
         return real(path, info, progress)
 
-    monkeypatch.setattr(walk, 'read', read)
+    monkeypatch.setattr(walk, 'digest_file', read)

@@ -27,8 +27,8 @@ from pollreload.core.process import (
 )
 from pollreload.core.reading import EMPTY, Reading, Snapshot
 from pollreload.core.stage import word
-from pollreload.core.state import State, World, known
-from pollreload.settings import Settings, acts, bare, signals
+from pollreload.core.state import State, World, notified_targets
+from pollreload.settings import Settings, acts, bare, sends_signal
 
 TICKS = 100
 COMMAND = 0.25  # s that a command takes
@@ -294,7 +294,7 @@ class Simulation:
         """Let the root change its comm, once it has been notified."""
         root = self.root()
         if root is not None and (root.pid, root.started) in {
-                each.name for each in known(self.state)
+                each.name for each in notified_targets(self.state)
         }:
             self.alter(root.pid, renamed=True)
 
@@ -449,7 +449,7 @@ class Simulation:
     def check_done(self, version: str, signalled: bool) -> None:
         """Check that each target was notified of a version, or started with it."""
         self.check_acted(version)
-        if not signals(self.settings):
+        if not sends_signal(self.settings):
             return
         names = self.state.round if signalled else tuple(
             (each.pid, each.started) for each in self.choice().targets
@@ -471,7 +471,7 @@ class Simulation:
         all_of_it = len(self.settings.exec) + len(self.settings.url)
         done = version, count
         assert done == (expected, all_of_it), f'{expected} is not done: {done}'
-        if self.settings.verify and not signals(self.settings):
+        if self.settings.verify and not sends_signal(self.settings):
             since = self.verified.get(0, 0.0)
             assert since > self.acts[-1].at, f'{expected} is not verified'
 
@@ -534,7 +534,7 @@ class Simulation:
     def choice(self) -> Choice:
         """Return the targets, selected as runtime.targets does."""
         before = {
-            each.name: each.since for each in known(self.state)
+            each.name: each.since for each in notified_targets(self.state)
             if each.phase == 'up to date' or each.sends
         }
         return choose([
@@ -682,7 +682,7 @@ class Simulation:
         if version != self.marked or self.from_first:
             turns.add(0)
         assert index in turns, f'out of turn: {where}'
-        if signals(self.settings):
+        if sends_signal(self.settings):
             self.check_notified(where)
 
     def check_notified(self, where: str) -> None:
@@ -717,7 +717,7 @@ class Simulation:
         if name == 'validate':
             return 1 if self.now < self.invalid_until else 0
         if self.now < self.unverified_until or (
-                signals(self.settings) and (target is None or target.deaf)
+                sends_signal(self.settings) and (target is None or target.deaf)
         ):
             return 1
         self.verified = {**self.verified, pid: self.now}
@@ -862,7 +862,7 @@ class Simulation:
         self.invalid_until = self.unverified_until = self.hangs_until = 0.0
         self.spoilt = ()
         self.make_ready()
-        if self.root() is None and signals(self.settings):
+        if self.root() is None and sends_signal(self.settings):
             self.start()
         for pid in self.rivals():
             self.end(pid)
@@ -878,7 +878,7 @@ class Simulation:
             self.wait_until_idle()
         assert self.idle(), f'not delivered in the end: {self.state}'
         assert self.seen == self.version
-        if not signals(self.settings):
+        if not sends_signal(self.settings):
             self.check_acted(self.version)
             return
         for process in self.choice().targets:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pollreload.commands import check, check_answer
-from pollreload.commands.doctor.rows import Row, status
+from pollreload.commands.doctor.rows import Row, exit_status
 from pollreload.core import step
 from pollreload.core.state import State
 from pollreload.runtime.log import TALK, logger
@@ -10,7 +10,7 @@ from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.shown import keyed
 from pollreload.runtime.world import world
-from pollreload.settings import Settings, signals
+from pollreload.settings import Settings, sends_signal
 
 
 def attempted(settings: Settings, found: list[Row]) -> list[Row]:
@@ -18,16 +18,17 @@ def attempted(settings: Settings, found: list[Row]) -> list[Row]:
 
     found: the rows of the watch: one that fails prevents the delivery.
     """
-    if status(found):
+    if exit_status(found):
         return [Row(
-            'deliver', 'skip', about(settings), 'nothing was sent: a check above fails',
+            'deliver', 'skip', signal_of(settings),
+            'nothing was sent: a check above fails',
         )]
     return delivered(settings)
 
 
-def about(settings: Settings) -> str:
+def signal_of(settings: Settings) -> str:
     """Return the signal of a watch, '' if it sends none."""
-    return settings.signal.name if signals(settings) else ''
+    return settings.signal.name if sends_signal(settings) else ''
 
 
 def delivered(settings: Settings) -> list[Row]:
@@ -50,7 +51,7 @@ def delivered(settings: Settings) -> list[Row]:
             held = message
         elif event in check_answer.ANSWERS:
             verdict = 'fail' if event == 'failed' else 'ok'
-            rows.append(Row('deliver', verdict, about(settings), message))
+            rows.append(Row('deliver', verdict, signal_of(settings), message))
 
     observer, runner = Observer(settings), Runner()
     blank = keyed(State())
@@ -64,7 +65,7 @@ def delivered(settings: Settings) -> list[Row]:
     finally:
         observer.close()
         runner.cancel()
-    if state.outcome != 'done' and not status(rows):
-        says = held or step.status(state, around.now())
-        rows.append(Row('deliver', 'fail', about(settings), f'held: {says}'))
+    if state.outcome != 'done' and not exit_status(rows):
+        says = held or step.status_line(state, around.now())
+        rows.append(Row('deliver', 'fail', signal_of(settings), f'held: {says}'))
     return rows

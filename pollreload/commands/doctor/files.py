@@ -4,20 +4,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pollreload.commands.doctor.rows import Row, parted
+from pollreload.commands.doctor.rows import Row, split_message
 from pollreload.errors import LedgerError
 from pollreload.runtime import guard, ledger
 from pollreload.settings import Settings
 from pollreload.system import ledger_file, ledger_location, status_file
 
 
-def memory(settings: Settings) -> Row:
+def check_ledger(settings: Settings) -> Row:
     """Check the file that keeps the memory between runs."""
     path = settings.state_file
     if path is None:
         return default_memory(settings)
     try:
-        trouble, remedy = parted(ledger.kept(ledger_file.writable, path))
+        said = ledger.call_limited(ledger_file.ledger_trouble, path)
+        trouble, remedy = split_message(said)
     except LedgerError as error:
         return Row(
             'ledger', 'fail', path, str(error),
@@ -26,13 +27,13 @@ def memory(settings: Settings) -> Row:
     if trouble:
         return Row('ledger', 'fail', path, trouble, remedy)
     try:
-        found = ledger.kept(ledger_file.peek, path) is not None
+        found = ledger.call_limited(ledger_file.peek, path) is not None
     except LedgerError as error:
         return Row(
             'ledger', 'fail', path, str(error),
             'the next run keeps it aside, takes a baseline and notifies no process',
         )
-    if ledger.kept(ledger_file.busy, path):
+    if ledger.call_limited(ledger_file.busy, path):
         return Row(
             'ledger', 'warn', path, 'another run holds it',
             'a check would exit with 75 as long as it does',
@@ -48,7 +49,7 @@ def default_memory(settings: Settings) -> Row:
         path = ledger_location.location(key, os.environ, os.geteuid())
     except (LedgerError, OSError) as error:
         return Row('ledger', 'warn', '', f'for check: {error}')
-    trouble, remedy = parted(ledger_file.writable(path))
+    trouble, remedy = split_message(ledger_file.ledger_trouble(path))
     if trouble:
         says = f'check could not keep its memory: {trouble}'
         return Row('ledger', 'warn', '', says, remedy)
@@ -58,14 +59,14 @@ def default_memory(settings: Settings) -> Row:
     )
 
 
-def shown(settings: Settings) -> Iterator[Row]:
+def check_status_file(settings: Settings) -> Iterator[Row]:
     """Say whether --status-file can be written."""
     path = settings.status_file
     if path is None:
         return
     try:
-        trouble, remedy = parted(
-            guard.carefully(lambda: status_file.writable(path), path),
+        trouble, remedy = split_message(
+            guard.carefully(lambda: status_file.status_file_trouble(path), path),
         )
     except OSError as error:
         trouble = (error.strerror or str(error)).lower()

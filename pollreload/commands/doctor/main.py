@@ -11,22 +11,22 @@ from contextlib import contextmanager
 
 from pollreload.commands.doctor import pace, request_files
 from pollreload.commands.doctor.delivery import attempted
-from pollreload.commands.doctor.files import memory, shown
+from pollreload.commands.doctor.files import check_ledger, check_status_file
 from pollreload.commands.doctor.paths import paths, readings
 from pollreload.commands.doctor.processes import other_pollreloads
-from pollreload.commands.doctor.programs import commands, port, urls
+from pollreload.commands.doctor.programs import check_programs, port, urls
 from pollreload.commands.doctor.rows import (
     Row,
+    column_width,
+    exit_status,
+    format_rows,
     json_of,
-    parted,
-    status,
-    text,
-    width,
+    split_message,
 )
-from pollreload.commands.doctor.target import target
+from pollreload.commands.doctor.target import check_target
 from pollreload.runtime import interrupt
 from pollreload.runtime.describe import audience
-from pollreload.settings import Plan, Settings, signals
+from pollreload.settings import Plan, Settings, sends_signal
 
 
 def run(plan: Plan, deliver: bool = False) -> int:
@@ -37,25 +37,25 @@ def run(plan: Plan, deliver: bool = False) -> int:
     shows_text = plan.watches[0].output == 'text'
     try:
         with signals_blocked():
-            found = [rows(settings) for settings in plan.watches]
+            found = [all_rows(settings) for settings in plan.watches]
             more = several(plan)
-            wide = width([row for each in [*found, more] for row in each])
+            wide = column_width([row for each in [*found, more] for row in each])
             if shows_text and more:
-                print(text(more, wide))
+                print(format_rows(more, wide))
             for settings, each in zip(plan.watches, found, strict=True):
                 if shows_text:
                     if plan.config:
                         print(f'\n{settings.name}: {audience(settings)}')
                     # At once: a delivery and its verification take time.
-                    print(text(each, wide), flush=True)
+                    print(format_rows(each, wide), flush=True)
                 if deliver:
                     tried = attempted(settings, each)
                     each.extend(tried)
                     if shows_text:
-                        print(text(tried, wide))
+                        print(format_rows(tried, wide))
     except interrupt.Ended as ended:
         raise SystemExit(128 + ended.number) from None
-    worst = max(map(status, [*found, more]))
+    worst = max(map(exit_status, [*found, more]))
     if not shows_text:
         print(json_of(plan, found, more, worst))
     return worst
@@ -71,7 +71,7 @@ def several(plan: Plan) -> list[Row]:
             '1 watch' if count == 1 else f'{count} watches',
         ))
     for note in plan.notes:
-        says, remedy = parted(note.message.removeprefix(f'{note.about} '))
+        says, remedy = split_message(note.message.removeprefix(f'{note.about} '))
         found.append(Row('variable', 'warn', note.about, says, remedy))
     if plan.listen is not None:
         found.append(port(*plan.listen))
@@ -82,14 +82,14 @@ def several(plan: Plan) -> list[Row]:
 def signals_blocked() -> Iterator[None]:
     """Block SIGCHLD and the signals that ask to end, for those who wait for them."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.ENDING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.STOP_SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def rows(settings: Settings) -> list[Row]:
+def all_rows(settings: Settings) -> list[Row]:
     """Return the rows of every check of a watch, in the order of a delivery.
 
     Raises interrupt.Ended.
@@ -97,12 +97,12 @@ def rows(settings: Settings) -> list[Row]:
     seen = readings(settings)
     return [
         *paths(settings.paths, seen),
-        *(target(settings) if signals(settings) else ()),
+        *(check_target(settings) if sends_signal(settings) else ()),
         *other_pollreloads(settings.process, settings.pidfile),
-        memory(settings),
-        *shown(settings),
-        *commands(settings),
-        *request_files.rows(settings),
+        check_ledger(settings),
+        *check_status_file(settings),
+        *check_programs(settings),
+        *request_files.check_files(settings),
         *urls(settings),
-        *pace.rows(settings),
+        *pace.check_pace(settings),
     ]

@@ -10,7 +10,7 @@ from pollreload.commands.doctor.rows import Row
 from pollreload.settings import Settings
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def check_pace(settings: Settings) -> Iterator[Row]:
     """Yield a row for each option that makes --max-wait longer than it says."""
     limit, spacing = settings.max_wait, settings.min_interval
     longer = [

@@ -14,9 +14,9 @@ from pollreload.runtime import advice, guard, interrupt, targets
 from pollreload.runtime.observer import Observer
 from pollreload.settings import Settings
 from pollreload.system import mounts, procfs
-from pollreload.system.file_digest import reason
+from pollreload.system.file_digest import describe_error
 
-PATIENCE = 3.0  # s that all looks together may take
+READ_TIMEOUT = 3.0  # s that all looks together may take
 # Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
 REMEDIES = {
     'no such file': 'check the spelling; in a sidecar, mount the volume there too',
@@ -67,7 +67,7 @@ def readings(settings: Settings) -> list[Reading | None]:
         Observer(settings._replace(paths=(path,))) for path in settings.paths
     ]
     seen: dict[int, Reading] = {}
-    deadline = procfs.now() + PATIENCE
+    deadline = procfs.now() + READ_TIMEOUT
     try:
         while True:
             for place, each in enumerate(observers):
@@ -79,7 +79,7 @@ def readings(settings: Settings) -> list[Reading | None]:
             left = deadline - procfs.now()
             if len(seen) == len(observers) or left <= 0:
                 return [seen.get(place) for place in range(len(observers))]
-            interrupt.ended(left)
+            interrupt.wait_for_child(left)
     finally:
         for each in observers:
             each.close()
@@ -95,21 +95,21 @@ def paths(
         table = {}
         yield Row(
             'mounts', 'warn', mounts.MOUNTINFO,
-            f'not readable ({reason(error)}), so that any read may hang; '
+            f'not readable ({describe_error(error)}), so that any read may hang; '
             f'each poll runs in a child process',
         )
     for path, sight in zip(names, seen, strict=True):
-        at = mounts.place(path, table) if table else None
+        at = mounts.find_mount(path, table) if table else None
         yield readable(path, sight, at)
         if at is not None:
-            yield from mounted(path, sight, at)
+            yield from describe_mount(path, sight, at)
 
 
 def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
     """Say whether a path can be read, how many files that are, and where."""
     if sight is None:
         return Row(
-            'path', 'fail', path, f'does not answer within {PATIENCE:g} s',
+            'path', 'fail', path, f'does not answer within {READ_TIMEOUT:g} s',
             'see to the server or the daemon of its mount; watch would log '
             '`stalled` and tell nobody meanwhile',
         )
@@ -118,12 +118,12 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
         who = f' as {targets.us()}' if trouble == 'permission denied' else ''
         remedy = REMEDIES.get(trouble, NAME_ANOTHER)
         if trouble in ('no such file', 'matches nothing', 'not a directory'):
-            remedy = meant(path) or remedy
+            remedy = suggested_path(path) or remedy
         return Row('path', 'fail', path, trouble + who, remedy)
     if sight.kind == 'missing':
         return Row(
             'path', 'warn', path, 'is missing, which counts (--on-missing notify)',
-            meant(path) or 'check the spelling, if it should exist already',
+            suggested_path(path) or 'check the spelling, if it should exist already',
         )
     count = len(sight.files)
     says = '1 file' if count == 1 else f'{count} files'
@@ -142,17 +142,17 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
     return Row('path', 'ok', path, says)
 
 
-def meant(path: str) -> str:
+def suggested_path(path: str) -> str:
     """Return the path that was probably meant, '' if that is unknown."""
     try:
-        return str(guard.carefully(lambda: advice.meant(path), path))
+        return str(guard.carefully(lambda: advice.probable_path(path), path))
     except OSError:
         return ''
 
 
-def mounted(path: str, sight: Reading | None, at: mounts.Place) -> Iterator[Row]:
+def describe_mount(path: str, sight: Reading | None, at: mounts.Place) -> Iterator[Row]:
     """Describe the mount of a path, if it matters."""
-    found = advice.mounted(at, sight is not None and sight.kind == 'file')
+    found = advice.mount_advice(at, sight is not None and sight.kind == 'file')
     if found:
         verdict = 'fail' if found.certain else 'warn'
         yield Row('mount', verdict, path, found.says, found.remedy)

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pollreload.commands.doctor.rows import Row, json_rows, text
-from pollreload.commands.doctor.target import table
+from pollreload.commands.doctor.rows import Row, format_rows, json_rows
+from pollreload.commands.doctor.target import check_visibility
 from pollreload.core.process import Process, roots
 from pollreload.runtime import hints, log, targets
 from pollreload.settings import Settings
@@ -22,9 +22,10 @@ RELOADING = ('HUP', 'USR2', 'USR1')
 class Seen(NamedTuple):
     """A process and how to notify it.
 
-    handles: see targets.handles. doubt: 'runtime' or 'unknown' if the kernel does not
-    show what it handles. command: the arguments of pollreload; empty if it handles no
-    signal to reload on. above: the pid of the process that is notified instead, 0 for
+    handles: see targets.handled_signals. doubt: 'runtime' or 'unknown' if the kernel
+        does not show what it handles.
+    command: the arguments of pollreload; empty if it handles no signal to reload on.
+    above: the pid of the process that is notified instead, 0 for
     none.
     """
 
@@ -40,25 +41,25 @@ def run(paths: Sequence[str], output: str) -> int:
 
     paths: those to name in the commands.
     """
-    row = table()
-    found = [] if row.verdict == 'fail' else [*seen(paths or ('PATH',))]
+    row = check_visibility()
+    found = [] if row.verdict == 'fail' else [*visible_processes(paths or ('PATH',))]
     if output == 'json':
         print(log.json_object({
-            **json_rows([row]), 'processes': [plain(each) for each in found],
+            **json_rows([row]), 'processes': [process_json(each) for each in found],
         }))
     else:
-        print(text([row], 0))
+        print(format_rows([row], 0))
         for line in aligned([HEADER, *(columns(each) for each in found)]):
             print(log.printable(line))
     return int(row.verdict == 'fail')
 
 
-def seen(paths: Sequence[str]) -> Iterator[Seen]:
+def visible_processes(paths: Sequence[str]) -> Iterator[Seen]:
     """Yield each process, by pid; neither ours nor another pollreload."""
     every = [
         process for each in process_table.others()
         if not hints.is_pollreload(each)
-        and (process := process_table.read(each.pid)) is not None
+        and (process := process_table.find(each.pid)) is not None
     ]
     called: dict[str, list[Process]] = {}
     for process in every:
@@ -66,9 +67,9 @@ def seen(paths: Sequence[str]) -> Iterator[Seen]:
     tops = {comm: roots(tuple(same)) for comm, same in called.items()}
     for process in every:
         top = tops[process.comm]
-        disposition = targets.disposed(Settings(), process)
+        disposition = targets.disposition_of(Settings(), process)
         doubt = disposition if disposition in ('runtime', 'unknown') else ''
-        found = Seen(process, targets.handles(process), doubt)
+        found = Seen(process, targets.handled_signals(process), doubt)
         if process not in top:
             yield found._replace(above=process.ppid)
             continue
@@ -116,7 +117,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         ).rstrip()
 
 
-def plain(each: Seen) -> dict[str, object]:
+def process_json(each: Seen) -> dict[str, object]:
     """Return a process for --output json."""
     return {
         'pid': each.process.pid, 'comm': each.process.comm, 'uid': each.process.uid,
@@ -130,7 +131,7 @@ def other_pollreloads(name: str | None, pidfile: str | None) -> Iterator[Row]:
     """Yield a row for each other pollreload that names the same target."""
     for process in process_table.others():
         same = hints.is_pollreload(process) and 'watch' in process.cmdline and any(
-            value is not None and named(process.cmdline, option, value)
+            value is not None and has_value(process.cmdline, option, value)
             for option, value in (('--process', name), ('--pidfile', pidfile))
         )
         if same:
@@ -141,7 +142,7 @@ def other_pollreloads(name: str | None, pidfile: str | None) -> Iterator[Row]:
             )
 
 
-def named(arguments: Sequence[str], option: str, value: str) -> bool:
+def has_value(arguments: Sequence[str], option: str, value: str) -> bool:
     """Return whether an option has a value among some arguments."""
     return f'{option}={value}' in arguments or (option, value) in [
         *itertools.pairwise(arguments),

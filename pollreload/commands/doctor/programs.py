@@ -5,14 +5,14 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 
-from pollreload.commands.doctor.paths import PATIENCE
+from pollreload.commands.doctor.paths import READ_TIMEOUT
 from pollreload.commands.doctor.rows import Row
 from pollreload.core import actions
 from pollreload.errors import UsageError
 from pollreload.runtime import guard, runner
 from pollreload.settings import Settings, bare
 from pollreload.system import children
-from pollreload.system.command import missing
+from pollreload.system.command import program_trouble
 
 OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
 
@@ -34,12 +34,12 @@ def port(host: str, number: int) -> Row:
     return Row('listen', 'ok', about, 'can be listened at')
 
 
-def commands(settings: Settings) -> Iterator[Row]:
+def check_programs(settings: Settings) -> Iterator[Row]:
     """Say whether the programs of --validate, --exec and --verify are found."""
     for option, command, name in (
             ('validate', settings.validate, ''),
             *(
-                ('exec', command, actions.program(settings, place))
+                ('exec', command, actions.program_name(settings, place))
                 for place, command in enumerate(settings.exec)
             ),
             ('verify', settings.verify, ''),
@@ -96,10 +96,10 @@ def unreached(url: str, authorities: str | None) -> str:
     """Return why no connection to the host of a URL can be had, or ''."""
     def reach() -> str:
         from pollreload.system import http_request
-        return http_request.reach(url, PATIENCE, authorities)
+        return http_request.reach(url, READ_TIMEOUT, authorities)
 
     try:
-        return str(children.within(reach, PATIENCE, guard.stopping))
+        return str(children.within(reach, READ_TIMEOUT, guard.stopping))
     except OSError as error:
         return f'{error.strerror}'
 
@@ -109,7 +109,7 @@ def lacking(command: Sequence[str]) -> str:
     search = os.environ.get('PATH', os.defpath)
     try:
         return str(guard.carefully(
-            lambda: missing(command, search), *runner.searched(command),
+            lambda: program_trouble(command, search), *runner.find_program(command),
         ))
     except OSError as error:
         return f'{command[0]} {error.strerror}'

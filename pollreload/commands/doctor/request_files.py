@@ -4,32 +4,32 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from pollreload.commands.doctor.rows import Row, parted
+from pollreload.commands.doctor.rows import Row, split_message
 from pollreload.runtime import advice, guard, request_files
 from pollreload.settings import Settings
 from pollreload.system import http_headers, http_request
 
-SOON = 30 * 86400.0  # s in which an authority has to be replaced
+EXPIRES_SOON = 30 * 86400.0  # s in which an authority has to be replaced
 DAY = len('2027-01-31')
-REMEDIES = {
+REQUEST_REMEDIES = {
     'no such file or directory': 'create it or mount it there; no request is sent '
     'without it',
     'permission denied': advice.FORBIDDEN,
 }
 
 
-def rows(settings: Settings) -> Iterator[Row]:
+def check_files(settings: Settings) -> Iterator[Row]:
     """Check the files that requests need."""
     if settings.url_ca is not None and not request_files.https(settings):
         yield Row('url-ca', 'warn', settings.url_ca, 'not used: no --url is https',
                   'write https://, or leave it out')
     for option, path, read in request_files.files(settings):
-        _, why = request_files.trouble(path, read)
+        _, why = request_files.file_trouble(path, read)
         if why:
-            says, remedy = parted(why)
+            says, remedy = split_message(why)
             yield Row(
                 option, 'fail', path, says,
-                remedy or REMEDIES.get(says, 'name a file that can be read'),
+                remedy or REQUEST_REMEDIES.get(says, 'name a file that can be read'),
             )
         elif option == 'url-ca':
             yield authorities(path)
@@ -47,7 +47,7 @@ def headers(path: str) -> Row:
             'url-header-file', 'warn', path, 'other users may read it',
             request_files.PROTECT,
         )
-    count = len(guard.carefully(lambda: http_headers.load(path), path))
+    count = len(guard.carefully(lambda: http_headers.load_headers(path), path))
     return Row(
         'url-header-file', 'ok', path, '1 header' if count == 1 else f'{count} headers',
     )
@@ -64,7 +64,7 @@ def authorities(path: str) -> Row:
             'url-ca', 'fail', path, f'expired on {ends[-1][:DAY]}',
             'put the present certificate of the authority there',
         )
-    if ends[0] <= date(SOON):
+    if ends[0] <= date(EXPIRES_SOON):
         says = 'expired' if ends[0] <= date(0.0) else 'expires'
         return Row(
             'url-ca', 'warn', path, f'a certificate {says} on {ends[0][:DAY]}',

@@ -34,14 +34,14 @@ def json_of(
     return log.json_object({
         'status': worst, 'rows': [row._asdict() for row in more], 'watches': [
             {
-                'watch': settings.name, 'status': status(each),
+                'watch': settings.name, 'status': exit_status(each),
                 'rows': [row._asdict() for row in each],
             } for settings, each in zip(plan.watches, found, strict=True)
         ],
     })
 
 
-def status(found: Sequence[Row]) -> int:
+def exit_status(found: Sequence[Row]) -> int:
     """Return the exit status that rows stand for."""
     return int(any(row.verdict == 'fail' for row in found))
 
@@ -53,7 +53,7 @@ def json(found: Sequence[Row]) -> str:
 
 def json_rows(found: Sequence[Row]) -> dict[str, object]:
     """Return the exit status and the rows, for a JSON object."""
-    return {'status': status(found), 'rows': [row._asdict() for row in found]}
+    return {'status': exit_status(found), 'rows': [row._asdict() for row in found]}
 
 
 def first(row: Row) -> str:
@@ -61,13 +61,13 @@ def first(row: Row) -> str:
     return log.printable(f'{row.check} {row.about}'.rstrip())
 
 
-def width(found: Sequence[Row]) -> int:
+def column_width(found: Sequence[Row]) -> int:
     """Return how wide the first column is; what is longer than WIDEST sticks out."""
     widths = [len(first(row)) for row in found]
     return max((each for each in widths if each <= WIDEST), default=0)
 
 
-def text(found: Sequence[Row], width: int) -> str:
+def format_rows(found: Sequence[Row], width: int) -> str:
     """Return rows as lines, with a first column of a width."""
     return '\n'.join(
         f'{row.verdict:4}  {first(row):{width}}  ' + log.printable(
@@ -76,7 +76,7 @@ def text(found: Sequence[Row], width: int) -> str:
     )
 
 
-def parted(words: str) -> tuple[str, str]:
+def split_message(words: str) -> tuple[str, str]:
     """Split a message into what was seen and what to do."""
     says, _, remedy = words.partition('; ')
     return says, remedy

@@ -4,7 +4,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pollreload.commands.doctor.rows import Row, parted
+from pollreload.commands.doctor.rows import Row, split_message
 from pollreload.core.process import (
     COMM_LENGTH,
     ENDING,
@@ -48,12 +48,12 @@ WHY = {
 }
 
 
-def target(settings: Settings) -> Iterator[Row]:
+def check_target(settings: Settings) -> Iterator[Row]:
     """Yield the rows about the target."""
-    choice = targets.targets(settings)
-    yield table()
-    yield from names(settings)
-    yield from processes(settings, choice)
+    choice = targets.find_targets(settings)
+    yield check_visibility()
+    yield from explain_cut_names(settings)
+    yield from list_matches(settings, choice)
     yield from above(settings, choice)
     yield from nested(settings, choice)
     yield from dispositions(settings, choice)
@@ -61,9 +61,9 @@ def target(settings: Settings) -> Iterator[Row]:
     yield way()
 
 
-def table() -> Row:
+def check_visibility() -> Row:
     """Check whether other processes are visible at all."""
-    trouble, remedy = parted(visibility.trouble())
+    trouble, remedy = split_message(visibility.why_hidden())
     if trouble:
         return Row('proc', 'fail', '', trouble, remedy)
     others = process_table.others()
@@ -79,7 +79,7 @@ def table() -> Row:
     return Row('proc', 'ok', '', f'{says} visible')
 
 
-def names(settings: Settings) -> Iterator[Row]:
+def explain_cut_names(settings: Settings) -> Iterator[Row]:
     """Say how a name is matched that the kernel cuts."""
     name = settings.process
     if name is None or short(name) == name:
@@ -90,13 +90,13 @@ def names(settings: Settings) -> Iterator[Row]:
     )
 
 
-def processes(settings: Settings, choice: Choice) -> Iterator[Row]:
+def list_matches(settings: Settings, choice: Choice) -> Iterator[Row]:
     """List the processes that match, the chosen target, or why there is none."""
     if choice.reason == 'proc':
         yield Row('process', 'skip', '', 'target unknown: /proc does not show it')
         return
     if choice.reason:
-        says, remedy = parted(choice.says or targets.absent(settings))
+        says, remedy = split_message(choice.says or targets.absent(settings))
         yield Row('process', 'fail', '', says, remedy)
     top = roots(choice.matches)
     others = tuple(each for each in choice.matches if each not in choice.targets)
@@ -122,7 +122,7 @@ def described(process: Process) -> str:
     """Return whose a process is and since when it runs."""
     seconds = max(0.0, procfs.now() - process.started / procfs.ticks())
     inner = ', in a nested pid namespace' if process.nested else ''
-    return f'{user(process)}, up {age(seconds)}{inner}'
+    return f'{user(process)}, up {format_age(seconds)}{inner}'
 
 
 def user(process: Process) -> str:
@@ -130,7 +130,7 @@ def user(process: Process) -> str:
     return 'uid unknown' if process.uid is None else f'uid {process.uid}'
 
 
-def age(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """Return '12 s', '3 min', '5 h' or '40 d'."""
     for unit, size, most in (('s', 1, 120), ('min', 60, 7200), ('h', 3600, 172800)):
         if seconds < most:
@@ -166,7 +166,7 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
                 f'not checked: {name} is meant to end it, and its end is the success',
             )
             continue
-        is_so = targets.disposed(settings, process)
+        is_so = targets.disposition_of(settings, process)
         says = DOES[is_so].format(name)
         if verdict(mode, is_so) == 'hold':
             yield Row(
@@ -190,14 +190,14 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 def instead(settings: Settings, process: Process) -> str:
     """Return the signals that a process handles instead of the one to send, or ''."""
-    handled = targets.handles(process)
+    handled = targets.handled_signals(process)
     name = settings.signal.name.removeprefix('SIG')
     return f'; it handles {" and ".join(handled)}, not {name}' if handled else ''
 
 
 def remedy(settings: Settings, process: Process, disposition: str) -> str:
     """Return the remedy for a process that does not handle the signal."""
-    child = targets.below(settings, process)
+    child = targets.handling_descendant(settings, process)
     if child is not None:
         return (
             f'its child {child} handles {settings.signal.name}: '

@@ -187,8 +187,8 @@ def test_ledger_that_fails_after_the_signal_is_4(
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         told = target.read()
 
-    assert children.ended(pid) == 0
-    assert children.value(fd) == 4
+    assert children.poll_child(pid) == 0
+    assert children.read_value(fd) == 4
     assert told == 'HUP'
     assert capfd.readouterr().err.count('No space left on device') == 1
 

@@ -436,7 +436,7 @@ def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
         *(State(waiting=each) for each in ('act', 'poll', 'splay', 'uptime')),
         *(State(Memory(waiting=each)) for each in ('doubt', 'recheck', 'settle')),
     ]
-    said = {step.awaited(each): command.waits(settings, each) for each in waited}
+    said = {step.awaited(each): command.wait_phrase(settings, each) for each in waited}
 
     assert {*said} == {*command.WAITS, 'act'}
     assert said['act'] == 'for --exec sleep'
@@ -570,4 +570,4 @@ def test_content_is_delivered_once_settled(watched: Watched) -> None:
 ])
 def test_verdict_of_a_state(state: State, status: int) -> None:
     """Nothing seen: 3; due and not done: 1; done: 0, or 3 with a path missing."""
-    assert command.verdict(state) == status
+    assert command.answer_status(state) == status

@@ -170,7 +170,7 @@ def test_a_stop_signal_ends_it_while_clients_hang(
         'import sys\n'
         'from pollreload.monitoring import http\n'
         'from pollreload.__main__ import main\n'
-        'http.PATIENCE = 1e6\n'
+        'http.CLIENT_TIMEOUT = 1e6\n'
         'sys.exit(main())\n'
     )
     args = ('--listen', f'127.0.0.1:{port}', '--process', unique(), conf)

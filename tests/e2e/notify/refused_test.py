@@ -251,7 +251,7 @@ def test_doctor_does_not_wait_for_a_host_that_says_nothing(
 ) -> None:
     """A few seconds at most."""
     from pollreload.commands.doctor import paths, programs
-    monkeypatch.setattr(paths, 'PATIENCE', 0.2)
+    monkeypatch.setattr(paths, 'READ_TIMEOUT', 0.2)
     with listening() as listener:
         # Once as many wait as there is room for, the next one gets no answer.
         listener.listen(0)

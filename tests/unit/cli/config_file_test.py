@@ -814,7 +814,7 @@ def test_a_file_that_is_too_long_is_refused(
         capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A mistake for a file of something else; up to there it is read."""
-    text = WATCH + '#' * (config_watches.LARGEST - len(WATCH) - 1) + '\n'
+    text = WATCH + '#' * (config_watches.LARGEST_CONFIG - len(WATCH) - 1) + '\n'
     assert len(plan(text).watches) == 1
 
     put(text + '\n')
@@ -940,7 +940,7 @@ def test_reread_is_the_plan_as_plain_types() -> None:
     """A child hands it over, as at the start."""
     words = ['watch', '--config', put(f'listen = ":1"\n{WATCH}{SECOND}')]
 
-    got: Any = main.reread(words)
+    got: Any = main.packed_plan(words)
 
     assert got == main.run_packed(words)
     assert type(got) is tuple
@@ -957,7 +957,7 @@ def test_reread_is_the_plan_as_plain_types() -> None:
 ])
 def test_reread_says_what_is_wrong(text: str, says: str) -> None:
     """In one line, and without an exit."""
-    got = main.reread(['watch', '--config', put(text)])
+    got = main.packed_plan(['watch', '--config', put(text)])
 
     assert isinstance(got, str)
     assert got.startswith(says)
@@ -970,7 +970,7 @@ def test_reread_says_what_is_wrong_with_the_words(
     put(WATCH)
     monkeypatch.setenv('POLLRELOAD_SETTLE', '5s')
 
-    got = main.reread(['watch', '--config', 'w.toml'])
+    got = main.packed_plan(['watch', '--config', 'w.toml'])
 
     assert got == (
         'the variable POLLRELOAD_SETTLE cannot be combined with --config; unset it, '

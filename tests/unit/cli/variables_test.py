@@ -16,7 +16,7 @@ from pollreload.settings import Note
 ])
 def test_variable_that_means_something_else_is_no_mistake(name: str) -> None:
     """Options of any command, what Kubernetes injects, and what is not ours."""
-    assert variables.notes('', {name: 'x'}) == ()
+    assert variables.variable_warnings('', {name: 'x'}) == ()
 
 
 @pytest.mark.parametrize(('name', 'says'), [
@@ -27,9 +27,9 @@ def test_variable_that_means_something_else_is_no_mistake(name: str) -> None:
 ])
 def test_variable_that_is_no_option_is_noted(name: str, says: str) -> None:
     """With the nearest name; an empty one counts as unset, as for options."""
-    noted = variables.notes('web', {name: '1', 'POLLRELOAD_FILE': '/a'})
+    noted = variables.variable_warnings('web', {name: '1', 'POLLRELOAD_FILE': '/a'})
 
     assert noted == (
         Note('web', 'unknown variable', name, f'{name} is not an option{says}'),
     )
-    assert variables.notes('', {name: ''}) == ()
+    assert variables.variable_warnings('', {name: ''}) == ()

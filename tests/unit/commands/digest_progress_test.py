@@ -33,7 +33,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in a child, and show the bar with the first update."""
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     # SIGCHLD may go to a thread of the test runner that does not wait for it.
-    monkeypatch.setattr(digest, 'PATIENCE', 0.05)
+    monkeypatch.setattr(digest, 'CHILD_POLL', 0.05)
     monkeypatch.setattr(digest_progress, 'DELAY', 0.0)
 
 
@@ -162,10 +162,10 @@ def test_size_is_that_of_the_files_that_are_read(tmp_path: Path) -> None:
     (tmp_path / 'c~').write_bytes(bytes(5))
     os.mkfifo(tmp_path / 'fifo')
 
-    assert digest_progress.size(str(tmp_path), ('*~',)) == 1020
-    assert digest_progress.size(str(tmp_path / 'a'), ()) == 1000
-    assert digest_progress.size(f'{tmp_path}/[ab]', ()) == 1020
-    assert digest_progress.size(f'{tmp_path}/none', ()) == 0
+    assert digest_progress.total_size(str(tmp_path), ('*~',)) == 1020
+    assert digest_progress.total_size(str(tmp_path / 'a'), ()) == 1000
+    assert digest_progress.total_size(f'{tmp_path}/[ab]', ()) == 1020
+    assert digest_progress.total_size(f'{tmp_path}/none', ()) == 0
 
 
 def test_position_is_what_a_process_has_read() -> None:

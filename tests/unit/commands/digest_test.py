@@ -164,6 +164,6 @@ def test_what_may_hang_is_read_by_a_child(tmp_path, monkeypatch):
     here = run(path)
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     # SIGCHLD may go to a thread of the test runner that does not wait for it.
-    monkeypatch.setattr(digest, 'PATIENCE', 0.05)
+    monkeypatch.setattr(digest, 'CHILD_POLL', 0.05)
 
     assert run(path) == here

@@ -100,12 +100,12 @@ def rows(**given: object) -> list[Row]:
     """Return what a doctor finds that is no parent of the targets of a test."""
     pid, fd = children.fork(lambda: [tuple(row) for row in here(**given)])
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    return [Row(*row) for row in cast(Any, children.value(fd))]
+    return [Row(*row) for row in cast(Any, children.read_value(fd))]
 
 
 def here(**given: Any) -> list[Row]:
     with doctor.signals_blocked():
-        return doctor.rows(Settings(**given))
+        return doctor.all_rows(Settings(**given))
 
 
 def of(found: list[Row], check: str) -> list[Row]:
@@ -131,7 +131,7 @@ def test_all_is_well_where_it_would_work(comm, conf):
     with start('handler', name=comm) as target:
         found = rows(paths=(conf,), process=comm)
 
-    assert rows_module.status(found) == 0
+    assert rows_module.exit_status(found) == 0
     assert {row.verdict for row in found} == {'ok'}
     assert one(found, 'path').says.startswith('1 file, ')
     assert 'chosen: the only match' in one(found, 'process').says
@@ -190,10 +190,10 @@ def test_a_long_name_sticks_out_alone():
     """One long path does not push all other rows to the right, nor break a line."""
     found = [Row('path', 'ok', 'x' * 90, '1 file'), Row('proc', 'ok', '', 'a\nb')]
 
-    lines = rows_module.text(found, rows_module.width(found)).splitlines()
+    lines = rows_module.format_rows(found, rows_module.column_width(found)).splitlines()
 
     assert lines == ['ok    path ' + 'x' * 90 + '  1 file', r'ok    proc  a\nb']
-    assert rows_module.text([], rows_module.width([])) == ''
+    assert rows_module.format_rows([], rows_module.column_width([])) == ''
 
 
 @pytest.mark.parametrize(('name', 'make', 'says', 'remedy'), [
@@ -233,7 +233,7 @@ def test_suggestion_that_hangs_is_left_out(at, monkeypatch):
 
     monkeypatch.setattr(guard, 'carefully', carefully)
 
-    assert paths_module.meant(f'{at}/none') == ''
+    assert paths_module.suggested_path(f'{at}/none') == ''
 
 
 def test_a_refused_directory_names_us(at, as_nobody):
@@ -367,7 +367,7 @@ def hanging(monkeypatch):
     """Looks that never end, in a child that has to be ended."""
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     monkeypatch.setattr(reader, 'poll', lambda *_, **__: signal.pause())
-    monkeypatch.setattr(paths_module, 'PATIENCE', 0.05)
+    monkeypatch.setattr(paths_module, 'READ_TIMEOUT', 0.05)
     yield
     # Were one of them alive, this would wait for ever.
     with contextlib.suppress(ChildProcessError):
@@ -386,12 +386,12 @@ def test_a_path_that_hangs_does_not_hang_the_doctor(conf, hanging):
 
 def test_term_ends_a_doctor_that_waits(conf, hanging, monkeypatch):
     """It exits as a shell names an end by TERM, and leaves no child."""
-    monkeypatch.setattr(paths_module, 'PATIENCE', 60.0)
+    monkeypatch.setattr(paths_module, 'READ_TIMEOUT', 60.0)
     with doctor.signals_blocked():
         signal.raise_signal(signal.SIGTERM)
 
         with pytest.raises(interrupt.Ended) as ended:
-            doctor.rows(Settings(paths=(conf,), process='x'))
+            doctor.all_rows(Settings(paths=(conf,), process='x'))
 
     assert ended.value.number == signal.SIGTERM
 
@@ -452,7 +452,7 @@ def test_a_pidfile_among_several_matches_says_so(conf):
     """The words for the choice name the file."""
     process = Process(reaped(), 1, 1, 'app')
 
-    row, = target_module.processes(
+    row, = target_module.list_matches(
         Settings(pidfile='/run/app.pid'), Choice((process,), matches=(process,)),
     )
 
@@ -520,7 +520,7 @@ def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch)
     assert row.verdict == 'warn'
     assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM, bash')
     assert '--deliver' in row.remedy
-    assert rows_module.status(found) == 0
+    assert rows_module.exit_status(found) == 0
 
 
 def test_every_disposition_has_its_sentence():
@@ -541,7 +541,7 @@ def test_child_that_handles_the_signal_is_the_remedy(monkeypatch):
     child = Process(9, 1, 1, 'my app')
     parent = Process(1, 0, 1, 'tini')
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(0, 0, 0, 0))
-    monkeypatch.setattr(targets_module, 'below', lambda *_: child)
+    monkeypatch.setattr(targets_module, 'handling_descendant', lambda *_: child)
 
     row, = target_module.dispositions(Settings(), Choice((parent,)))
 
@@ -595,7 +595,7 @@ def test_who_may_not_signal_whom_is_said(
 def test_a_proc_that_is_not_ours_fails_and_skips_the_rest(conf, monkeypatch):
     """Nothing is said of processes on the strength of another namespace's /proc."""
     foreign = '/proc is foreign; mount a new one'
-    monkeypatch.setattr(visibility, 'trouble', lambda: foreign)
+    monkeypatch.setattr(visibility, 'why_hidden', lambda: foreign)
 
     found = rows(paths=(conf,), process='x')
 
@@ -725,7 +725,7 @@ def test_commands_are_looked_for_and_not_run(at, conf):
 ])
 def test_an_age_is_told_in_a_unit_of_its_size(seconds, says):
     """A person reads '3 min', not '187.2'."""
-    assert target_module.age(seconds) == says
+    assert target_module.format_age(seconds) == says
 
 
 def test_a_uid_that_is_not_known_is_said_so():
@@ -789,7 +789,7 @@ def test_a_ledger_that_does_not_answer_fails(conf, monkeypatch):
     def kept(function, path):
         raise LedgerError(f'the ledger {path}: does not answer')
 
-    monkeypatch.setattr(ledger, 'kept', kept)
+    monkeypatch.setattr(ledger, 'call_limited', kept)
 
     row = one(rows(paths=(conf,), process='x', state_file='/mnt/ledger'), 'ledger')
 
@@ -807,7 +807,7 @@ def test_a_ledger_that_does_not_answer_fails(conf, monkeypatch):
 def test_what_only_a_shell_understands_is_warned_of(words, meant):
     """It is an argument, and the command does something else than was meant."""
     command = tuple(shlex.split(words))
-    found = [*programs.commands(Settings(
+    found = [*programs.check_programs(Settings(
         exec=(command,), validate=command, verify=command,
     ))]
 
@@ -822,9 +822,9 @@ def test_commands_of_one_program_are_told_apart_by_a_number():
     """As in the log, for their arguments may be secret; one alone has none."""
     settings = Settings(exec=(('sh', 'a'), ('true',), ('sh', 'b')), verify=('sh',))
 
-    assert [row.about for row in programs.commands(settings)] == [
+    assert [row.about for row in programs.check_programs(settings)] == [
         'sh (1 of 2)', 'true', 'sh (2 of 2)', 'sh',
     ]
-    assert [actions.named(settings, each) for each in range(3)] == [
+    assert [actions.loggable(settings, each) for each in range(3)] == [
         '--exec sh (1 of 2)', '--exec true', '--exec sh (2 of 2)',
     ]

@@ -252,7 +252,7 @@ def versions(prefix: Path, volume: Path) -> None:
 
 STEPS = (
     (os, 'mkdir'), (os, 'symlink'), (os, 'fchmod'), (os, 'replace'), (os, 'unlink'),
-    (os, 'rmdir'), (install_to, 'write'),
+    (os, 'rmdir'), (install_to, 'write_new_file'),
 )
 
 

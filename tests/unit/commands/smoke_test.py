@@ -77,7 +77,7 @@ def test_the_environment_does_not_reach_the_watch(temporary, monkeypatch, capsys
     monkeypatch.setenv('PYTHONPATH', '/nonexistent')
 
     assert cli.main(['smoke']) == 0
-    assert smoke_setup.environment()['PYTHONPATH'].endswith(':/nonexistent')
+    assert smoke_setup.child_environment()['PYTHONPATH'].endswith(':/nonexistent')
     capsys.readouterr()
 
 
@@ -95,7 +95,7 @@ def test_a_failure_says_what_was_seen_and_what_the_watch_logged(
     def fail(setup):
         raise smoke_setup.Failed('seen')
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, fail, smoke.stop)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, fail, smoke.stop)
 
     assert verdicts == ['ok', 'fail']
     assert 'fail  step 2: seen\nwhat the watch logged:\n    {"time"' in out
@@ -124,7 +124,7 @@ def test_a_second_signal_for_one_content_is_seen(temporary, monkeypatch, capsys)
         ))
         smoke.change(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, twice)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, twice)
 
     assert verdicts == ['ok', 'fail']
     assert "the target did not get exactly one signal: it wrote 'signal'" in out
@@ -140,7 +140,7 @@ def test_a_swap_that_is_told_is_seen(temporary, monkeypatch, capsys):
         )
         smoke.identical(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, different)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, different)
 
     assert verdicts == ['ok', 'fail']
     assert 'the watch took it for a change: ' in out
@@ -159,7 +159,7 @@ def test_a_look_in_a_child_is_waited_for(temporary, monkeypatch, capsys):
         monkeypatch.setattr(smoke, 'wait_for', logged)
         smoke.identical(setup)
 
-    verdicts, _ = play(monkeypatch, capsys, smoke.baseline, slow)
+    verdicts, _ = play(monkeypatch, capsys, smoke.first_poll, slow)
 
     assert verdicts == ['ok', 'ok']
     assert asked == ['status', 'polled', 'status']
@@ -169,7 +169,7 @@ def test_what_a_kernel_does_not_say_is_skipped(temporary, monkeypatch, capsys):
     """In gVisor nobody knows who has a handler: that is no failure, and is said."""
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: None)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.unhandled, smoke.baseline)
+    verdicts, out = play(monkeypatch, capsys, smoke.unhandled, smoke.first_poll)
 
     assert verdicts == ['skip', 'ok']
     assert 'this kernel does not show' in out
@@ -205,7 +205,7 @@ def test_the_interpreter_is_started_as_we_were(monkeypatch):
 def test_a_target_that_gets_nothing_is_seen(temporary, monkeypatch, capsys):
     """The wait for a signal ends."""
     def nothing(setup):
-        monkeypatch.setattr(smoke_setup, 'PATIENCE', 0.05)
+        monkeypatch.setattr(smoke_setup, 'STEP_TIMEOUT', 0.05)
         smoke_setup.expect(setup.target, 'signal', 'the target got no signal')
 
     verdicts, out = play(monkeypatch, capsys, nothing)
@@ -217,10 +217,10 @@ def test_a_target_that_gets_nothing_is_seen(temporary, monkeypatch, capsys):
 def test_a_watch_that_does_not_log_is_seen(temporary, monkeypatch, capsys):
     """The wait for an event ends."""
     def silent(setup):
-        monkeypatch.setattr(smoke_setup, 'PATIENCE', 0.05)
+        monkeypatch.setattr(smoke_setup, 'STEP_TIMEOUT', 0.05)
         smoke.wait_for(setup.watch, 'verified')
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, silent)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, silent)
 
     assert verdicts == ['ok', 'fail']
     assert "the watch logged no 'verified' within 0.05 s" in out
@@ -233,7 +233,7 @@ def test_a_target_that_died_is_seen(temporary, monkeypatch, capsys):
         setup.target.process.wait()
         smoke.unhandled(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, dead)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, dead)
 
     assert verdicts == ['ok', 'fail']
     assert 'the target did not drop its handler: it ended' in out
@@ -245,7 +245,7 @@ def test_a_hold_for_another_reason_is_seen(temporary, monkeypatch, capsys):
         monkeypatch.setattr(smoke, 'wait_for', lambda *_: {'reason': 'ambiguous'})
         smoke.unhandled(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, other)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, other)
 
     assert verdicts == ['ok', 'fail']
     assert 'the watch held it for another reason: ambiguous' in out
@@ -258,7 +258,7 @@ def test_a_watch_that_does_not_stop_is_seen_and_killed(temporary, monkeypatch, c
         setup.watch.process.send_signal(signal.SIGSTOP)
         smoke.stop(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, stopped)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, stopped)
 
     assert verdicts == ['ok', 'fail']
     assert 'the watch still runs 0.05 s after TERM' in out
@@ -270,7 +270,7 @@ def test_a_watch_that_ends_badly_is_seen(temporary, monkeypatch, capsys):
         setup.watch.process.kill()
         smoke.stop(setup)
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline, killed)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll, killed)
 
     assert verdicts == ['ok', 'fail']
     assert 'the watch ended with status -9' in out
@@ -281,7 +281,7 @@ def test_no_room_for_a_temporary_file_is_a_failed_step(monkeypatch, capsys):
     monkeypatch.setattr(tempfile, 'tempdir', '/nonexistent')
     monkeypatch.setattr(smoke_setup, 'SHARED', '/nonexistent')
 
-    verdicts, out = play(monkeypatch, capsys, smoke.baseline)
+    verdicts, out = play(monkeypatch, capsys, smoke.first_poll)
 
     assert verdicts == ['fail']
     assert 'no directory is writable; mount a tmpfs' in out
@@ -353,5 +353,6 @@ def test_verdict_has_the_colour_of_what_it_means(verdict: str, code: str) -> Non
     """The rest of the line has none, and without a terminal there is none at all."""
     step = smoke.Step('a step', verdict, 5, 'why')
 
-    assert smoke.line(step) == f'{verdict:4}  a step: why'
-    assert smoke.line(step, True) == f'\x1b[{code}m{verdict:4}\x1b[0m  a step: why'
+    assert smoke.verdict_line(step) == f'{verdict:4}  a step: why'
+    coloured = f'\x1b[{code}m{verdict:4}\x1b[0m  a step: why'
+    assert smoke.verdict_line(step, True) == coloured

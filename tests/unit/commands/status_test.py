@@ -41,7 +41,7 @@ def test_age_is_by_the_clock_of_the_boot_where_it_is_the_same(
         boot: str, seconds: float,
 ) -> None:
     """Nobody can set that one."""
-    assert status.age({**SHOWN, 'boot': boot}) == seconds
+    assert status.poll_age({**SHOWN, 'boot': boot}) == seconds
 
 
 @pytest.mark.usefixtures('clocks')

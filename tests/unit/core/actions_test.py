@@ -730,7 +730,7 @@ def test_ledger_keeps_the_progress_of_the_actions(acted, how):
         acted_at=world.acts[0].at, doubted=2,
     )
     assert back.version.delivered == ''
-    assert ledger_format.latest(back) >= back.attempt.acted_at
+    assert ledger_format.latest_time(back) >= back.attempt.acted_at
 
 
 def revived(state: State, here: ledger_format.Here = HERE, **changes: Any) -> State:
@@ -788,10 +788,10 @@ def test_no_secret_is_logged():
     world.put('B')
     world.run(200.0)
 
-    assert [actions.named(watch, each) for each in (0, 1)] == [
+    assert [actions.loggable(watch, each) for each in (0, 1)] == [
         '--exec /bin/one', 'PUT http://host:81/three',
     ]
-    assert [actions.fields(watch, each) for each in (0, 1)] == [
+    assert [actions.action_fields(watch, each) for each in (0, 1)] == [
         {'exec': '/bin/one'}, {'url': 'http://host:81/three'},
     ]
     assert world.state.version.delivered == '=B'
@@ -827,7 +827,7 @@ def test_check_waits_for_actions_and_verify_but_for_no_retry():
             awaited.add(step.awaited(world.state))
 
     assert awaited == {'', 'act', 'verify'} | awaited & {'poll', 'confirm'}
-    assert 'under way: act' in step.status(State(stage=Acting(9.0)), 0.0)
+    assert 'under way: act' in step.status_line(State(stage=Acting(9.0)), 0.0)
 
 
 # Histories

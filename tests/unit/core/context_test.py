@@ -112,8 +112,8 @@ def test_names_are_whole_and_bounded(names):
 
 def test_name_is_noted_once_over_several_attempts():
     """A file that changes again is named once; the omitted ones are added up."""
-    state = context.note(State(changed=(('/a',), 2)), ['/a', '/b', '/n\n'])
+    state = context.note_changes(State(changed=(('/a',), 2)), ['/a', '/b', '/n\n'])
 
-    state = context.begun(state)
+    state = context.take_changes(state)
 
     assert (state.changed, state.later) == ((('/a', '/b'), 3), NO_NAMES)

@@ -133,7 +133,7 @@ def test_only_the_delivered_version_is_kept_over_a_boot(here):
     assert (back.version.seen, back.version.left, back.version.doubts) == ('', 0.0, {})
     assert back.attempt == Attempt()
     assert back.version.known == STATE.version.known
-    assert ledger_format.latest(back) <= 0.0
+    assert ledger_format.latest_time(back) <= 0.0
 
 
 @pytest.mark.parametrize(('then', 'now'), [('pid:[1]', 'pid:[2]'), ('', '')])
@@ -229,7 +229,7 @@ def test_ledger_without_an_entry_is_damaged():
 def test_count_is_a_whole_number_from_0(value):
     """No sign, fraction or truth value is one."""
     with pytest.raises(ValueError, match='is not a count'):
-        ledger_format.count(value)
+        ledger_format.as_count(value)
 
 
 def test_ledger_without_a_path_is_damaged():
@@ -262,11 +262,11 @@ def test_ledger_with_an_unknown_phase_is_damaged(phase):
 ])
 def test_latest_time_of_a_state(state, at):
     """No time in a ledger is left out: any of them may be in the future."""
-    assert ledger_format.latest(state) == at
+    assert ledger_format.latest_time(state) == at
 
 
 @pytest.mark.parametrize('value', [0, None, b'x', ['x']])
 def test_name_is_text(value):
     """Any other type is an error."""
     with pytest.raises(TypeError, match='is not text'):
-        ledger_format.text(value)
+        ledger_format.as_text(value)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from pollreload.core.observation import named
+from pollreload.core.observation import member_path
 from pollreload.core.reading import Reading
 from pollreload.settings import Settings
 
@@ -18,4 +18,4 @@ def test_changed_file_is_named_by_its_real_path(path, kind, name, shown):
     """The pattern of a glob is not the name of a file."""
     reading = Reading(kind, {name: b''}, {})
 
-    assert named(Settings(paths=(path,)), 0, name, [reading]) == shown
+    assert member_path(Settings(paths=(path,)), 0, name, [reading]) == shown

@@ -121,7 +121,7 @@ def process_with(comm: str, *cmdline: str) -> Process:
 ])
 def test_name_matches(comm, cmdline, name, answer):
     """A name over 15 bytes is confirmed by argv[0], or by the script that it runs."""
-    assert process.named(process_with(comm, *cmdline), name) is answer
+    assert process.goes_by(process_with(comm, *cmdline), name) is answer
 
 
 @pytest.mark.parametrize(('cmdline', 'answer'), [

@@ -76,7 +76,7 @@ def test_awaited(state, word):
 ])
 def test_status(state, texts):
     """The status is one line with everything that is under way."""
-    line = step.status(state, 7.5)
+    line = step.status_line(state, 7.5)
 
     assert all(word in line for word in texts)
     assert '\n' not in line
@@ -84,7 +84,7 @@ def test_status(state, texts):
 
 def test_status_of_a_blank_watch_is_short():
     """Nothing is under way, held or failed."""
-    assert step.status(State(), 7.5) == 'content blank, seen nothing, done unknown'
+    assert step.status_line(State(), 7.5) == 'content blank, seen nothing, done unknown'
 
 
 def test_first_poll_is_at_once_and_the_second_after_a_random_time():

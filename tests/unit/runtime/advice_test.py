@@ -25,7 +25,7 @@ def conf(tmp_path: Path) -> str:
 
 def found(*paths: str) -> list[tuple[str, str]]:
     """Return the reason and the message of each note about some paths."""
-    notes = advice.notes((Settings(paths, name='web'),))
+    notes = advice.path_warnings((Settings(paths, name='web'),))
     assert {note.watch for note in notes} <= {'web'}
     assert {note.about for note in notes} <= {*paths}
     return [(note.reason, note.message) for note in notes]
@@ -45,10 +45,10 @@ def test_nearest_spelling_of_a_missing_path(
     write(tmp_path / 'nginx' / 'app.conf', '')
     monkeypatch.chdir(tmp_path)
 
-    assert advice.nearest(f'{tmp_path}/{written}') == (
+    assert advice.nearest_path(f'{tmp_path}/{written}') == (
         f'{tmp_path}/{meant}' if meant else ''
     )
-    assert advice.nearest(written) == meant
+    assert advice.nearest_path(written) == meant
 
 
 def test_missing_path_is_noted_with_its_nearest_name(conf: str) -> None:
@@ -149,7 +149,7 @@ def test_directory_that_may_not_be_listed_has_no_nearest_name(
 
     monkeypatch.setattr(os, 'listdir', listdir)
 
-    assert advice.nearest(f'{conf}x') == ''
+    assert advice.nearest_path(f'{conf}x') == ''
 
 
 def test_watch_warns_once_at_its_start(conf: str) -> None:

@@ -31,7 +31,7 @@ def elsewhere(
     """
     monkeypatch.setattr(guard, 'STUCK', {})
     if 'mounted' not in request.fixturenames:
-        kinds = {mount.kind for mount in mounts.rows(mounts.MOUNTINFO)}
+        kinds = {mount.kind for mount in mounts.read_mounts(mounts.MOUNTINFO)}
         monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
         mounts.watched.cache_clear()
     yield

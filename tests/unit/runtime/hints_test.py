@@ -137,9 +137,9 @@ def test_hidden_processes_are_named_for_a_pidfile_too(
 ) -> None:
     """The process that it names may well be there."""
     monkeypatch.setattr(visibility, 'hidden', lambda: 'unhide them')
-    says = hints.absent(Settings(pidfile='/run/a.pid'))
+    says = hints.explain_no_match(Settings(pidfile='/run/a.pid'))
 
-    named = hints.absent(Settings(process='app'))
+    named = hints.explain_no_match(Settings(process='app'))
 
     assert says == (
         f'{visibility.HIDDEN}, so one may meet --pidfile /run/a.pid; unhide them'
@@ -156,14 +156,14 @@ def test_absent_target_is_described_by_its_conditions(
         settings: Settings, says: str,
 ) -> None:
     """So that the user sees which of them fails."""
-    assert hints.absent(settings).startswith(says)
+    assert hints.explain_no_match(settings).startswith(says)
 
 
 def test_absent_target_whose_name_is_there() -> None:
     """The name is right, and another condition is not met."""
     name = unique()
     with targets.start('handler', name=name):
-        got = beside(lambda: hints.absent(Settings(process=name, uid=4321)))
+        got = beside(lambda: hints.explain_no_match(Settings(process=name, uid=4321)))
 
     assert got == f"no process called '{name}' meets --uid 4321"
 
@@ -172,7 +172,7 @@ def test_absent_target_that_is_our_child() -> None:
     """It is never signalled, and that is why, whatever else is asked for."""
     name = unique()
     with targets.start('handler', name=name):
-        got = hints.absent(Settings(process=name, uid=4321))
+        got = hints.explain_no_match(Settings(process=name, uid=4321))
 
     assert 'was started below pollreload' in got
 
@@ -181,7 +181,7 @@ def test_absent_target_that_runs_in_a_container() -> None:
     """A process in a nested pid namespace is left out by default."""
     name = unique()
     with targets.start('handler', name=name, namespace=True) as target:
-        says = beside(lambda: hints.absent(Settings(process=name)))
+        says = beside(lambda: hints.explain_no_match(Settings(process=name)))
         pid = target.pid
 
     assert says == (

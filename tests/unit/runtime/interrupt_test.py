@@ -15,7 +15,7 @@ def interrupted(number: int) -> Callable[[], int]:
     """Return a function that waits after it sent a signal to itself."""
     def run() -> int:
         os.kill(os.getpid(), number)
-        interrupt.ended(60.0)
+        interrupt.wait_for_child(60.0)
         return 7
     return run
 
@@ -43,7 +43,7 @@ def test_ignored_signal_is_not_waited_for() -> None:
 def test_wait_is_limited() -> None:
     """Nothing happened: the command goes on."""
     def wait() -> int:
-        interrupt.ended(0.0)
+        interrupt.wait_for_child(0.0)
         return 3
 
     assert as_child(lambda: interrupt.answering(wait)) == 3

@@ -49,7 +49,7 @@ def test_a_stamp_is_rfc_3339_in_utc(seconds, stamp, monkeypatch):
     """Milliseconds are cut, never rounded up to the next second."""
     monkeypatch.setenv('TZ', 'Asia/Tokyo')
 
-    assert log.stamp(seconds) == stamp
+    assert log.timestamp(seconds) == stamp
 
 
 def test_a_text_line():
@@ -61,7 +61,7 @@ def test_a_text_line():
 def test_a_line_is_bytes_of_one_line(message):
     """Each form is one line of UTF-8, whatever the message holds."""
     for form in ('text', 'journal', 'json', 'logfmt'):
-        line = log.line(form, 0.0, 'held', message, {'target_pid': 41})
+        line = log.event_line(form, 0.0, 'held', message, {'target_pid': 41})
 
         assert b'\n' not in line
         assert line.decode('utf-8').isprintable()
@@ -80,13 +80,13 @@ def test_a_form_of_a_line(form, line, monkeypatch):
     """Text is for a person, with the message; JSON and logfmt have the fields too."""
     monkeypatch.setattr(os, 'getpid', lambda: 7)
 
-    assert log.line(form, 0.0, 'held', 'é', {'target_pid': 41}) == line
+    assert log.event_line(form, 0.0, 'held', 'é', {'target_pid': 41}) == line
 
 
 @pytest.mark.parametrize('form', ['text', 'journal'])
 def test_text_line_names_its_watch(form):
     """Of several watches, before the message."""
-    line = log.line(form, 0.0, 'failed', 'says', {}, 'web')
+    line = log.event_line(form, 0.0, 'failed', 'says', {}, 'web')
 
     assert line.decode().endswith('failed: web: says')
 
@@ -100,7 +100,7 @@ def test_text_line_names_its_watch(form):
 def test_level_is_also_the_priority_in_the_journal(event, level, start):
     """What needs a person is above the rest, in JSON as in journalctl -p."""
     assert log.level(event) == level
-    assert log.line('journal', 0.0, event, 'says', {}).decode().startswith(start)
+    assert log.event_line('journal', 0.0, event, 'says', {}).decode().startswith(start)
 
 
 @given(st.dictionaries(
@@ -135,7 +135,7 @@ def test_journal_is_recognised_by_the_file_of_stderr(named, journal, monkeypatch
 @given(TEXTS, TEXTS)
 def test_a_json_line(message, name):
     """One object on one line of ASCII, from which everything can be had back."""
-    line = log.line('json', 0.0, 'held', message, {'file': name}, 'web')
+    line = log.event_line('json', 0.0, 'held', message, {'file': name}, 'web')
 
     assert line.isascii()
     assert line.decode().isprintable()

@@ -21,7 +21,7 @@ from tests.support.sidecar import unique
 def chosen(settings: Settings) -> tuple[tuple[int, ...], str, str]:
     """Return the pids of the targets, the reason and its message."""
     def choose() -> object:
-        choice = targets.targets(settings)
+        choice = targets.find_targets(settings)
         return tuple(each.pid for each in choice.targets), choice.reason, choice.says
 
     got: tuple[tuple[int, ...], str, str] = beside(choose)
@@ -38,9 +38,9 @@ def test_pidfile_that_cannot_be_reached_holds(monkeypatch: pytest.MonkeyPatch) -
     """It is named, and the loop goes on."""
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     monkeypatch.setattr(guard, 'STUCK', {})
-    monkeypatch.setattr(guard, 'PATIENCE', 0.05)
+    monkeypatch.setattr(guard, 'ACCESS_TIMEOUT', 0.05)
     monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
-    got = targets.targets(Settings(pidfile='/a'))
+    got = targets.find_targets(Settings(pidfile='/a'))
 
     assert (got.targets, got.reason) == ((), 'pidfile')
     assert got.says.startswith('/a ')
@@ -49,7 +49,7 @@ def test_pidfile_that_cannot_be_reached_holds(monkeypatch: pytest.MonkeyPatch) -
 def test_missing_pidfile_is_a_missing_target(tmp_path: Path) -> None:
     """The program has not started yet."""
     path = str(tmp_path / 'none')
-    got = targets.targets(Settings(pidfile=path))
+    got = targets.find_targets(Settings(pidfile=path))
 
     assert (got.targets, got.reason) == ((), 'no target')
     assert path in got.says
@@ -59,7 +59,7 @@ def test_pidfile_with_rubbish_holds(tmp_path: Path) -> None:
     """It is named, with what is wrong with it."""
     path = tmp_path / 'app.pid'
     path.write_text('rubbish')
-    got = targets.targets(Settings(pidfile=str(path)))
+    got = targets.find_targets(Settings(pidfile=str(path)))
 
     assert got == Choice((), 'pidfile', f'{path} does not hold a pid')
 
@@ -74,9 +74,9 @@ def test_pidfile_of_a_process_that_ended_is_a_missing_target(
     pid = os.posix_spawn('/bin/true', ['true'], {})
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     path.write_text(f'{pid}\n')
-    zombie = targets.targets(settings)
+    zombie = targets.find_targets(settings)
     os.waitpid(pid, 0)
-    got = targets.targets(settings)
+    got = targets.find_targets(settings)
 
     assert zombie == got == Choice(
         (), 'no target', f'{path} names pid {pid}, which does not run; start the '
@@ -94,7 +94,7 @@ def test_pidfile_of_a_process_that_is_hidden_is_not_said_to_be_old(
     monkeypatch.setattr(procfs, 'started', lambda pid: None)
     monkeypatch.setattr(visibility, 'hidden', lambda: 'unhide them')
 
-    assert targets.targets(Settings(pidfile=str(path))) == Choice((), 'no target')
+    assert targets.find_targets(Settings(pidfile=str(path))) == Choice((), 'no target')
 
 
 def test_pidfile_of_a_stranger_holds(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None
             other = Process(inner.pid + 1, 1, 1, 'x', uid=0)
             found = (inner.pid,)
             monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter(found))
-            return pidfile_target.foreign(other), pidfile_target.missing(1)
+            return pidfile_target.foreign(other), pidfile_target.explain_hidden(1)
 
         with pytest.MonkeyPatch.context() as patch:
             says = beside(lambda: twin(patch))
@@ -290,10 +290,10 @@ def test_number_of_pollreload_itself_is_of_another_namespace(tmp_path: Path) -> 
     path = tmp_path / 'app.pid'
     settings = Settings(pidfile=str(path))
     path.write_text(f'{os.getpid()}\n')
-    itself = targets.targets(settings)
+    itself = targets.find_targets(settings)
     with processes.start('handler', name=unique()) as child:
         path.write_text(f'{child.pid}\n')
-        ours = targets.targets(settings)
+        ours = targets.find_targets(settings)
 
     assert (itself.targets, itself.reason) == ((), 'pidfile')
     assert 'is pollreload itself' in itself.says
@@ -325,7 +325,7 @@ def test_alone_in_a_pid_namespace_sharing_it_is_named(
     monkeypatch.setattr(visibility, 'alone', lambda others: True)
     monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter(()))
 
-    assert 'shareProcessNamespace' in pidfile_target.missing(7)
+    assert 'shareProcessNamespace' in pidfile_target.explain_hidden(7)
     assert 'shareProcessNamespace' in doubt(
         pidfile.Pidfile(1, written=BORN), Process(1, 0, 1, 'sh', uid=0),
     )
@@ -338,7 +338,7 @@ def test_process_in_a_container_that_ends_is_no_evidence(
     """It is gone between two reads of the table."""
     monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter((pid,)))
     monkeypatch.setattr(visibility, 'alone', lambda others: False)
-    monkeypatch.setattr(process_table, 'read', lambda pid: None)
+    monkeypatch.setattr(process_table, 'find', lambda pid: None)
 
-    assert pidfile_target.missing(7).startswith('which does not run;')
+    assert pidfile_target.explain_hidden(7).startswith('which does not run;')
     assert pidfile_target.foreign(Process(7, 0, 1, 'app', uid=0)) == ''

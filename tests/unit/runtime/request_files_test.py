@@ -23,7 +23,7 @@ def headers(tmp_path: Path, text: str = 'A: b', mode: int = 0o600) -> Settings:
 
 def noted(settings: Settings) -> list[tuple[str, str, str]]:
     """Return the name, the reason and the message of each warning."""
-    notes = advice.notes((settings,))
+    notes = advice.path_warnings((settings,))
     return [(each.watch, each.reason, each.message) for each in notes]
 
 
@@ -31,7 +31,7 @@ def test_good_file_is_no_news(tmp_path: Path) -> None:
     """Neither refused nor warned about."""
     settings = headers(tmp_path)
 
-    assert request_files.refused(settings) is None
+    assert request_files.malformed_option(settings) is None
     assert noted(settings) == []
 
 
@@ -60,7 +60,7 @@ def test_missing_file_is_a_warning(tmp_path: Path) -> None:
     """A mounted secret may come later."""
     settings = headers(tmp_path)._replace(url_ca=f'{tmp_path}/none')
 
-    assert request_files.refused(settings) is None
+    assert request_files.malformed_option(settings) is None
     assert noted(settings) == [(
         'web', 'no such file', f'{tmp_path}/none: no such file or directory '
         f'(--url-ca); it is read again for each request',
@@ -76,7 +76,7 @@ def test_file_that_we_may_not_read_is_a_warning(
     def forbidden(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr('pollreload.system.http_headers.load', forbidden)
+    monkeypatch.setattr('pollreload.system.http_headers.load_headers', forbidden)
 
     assert [reason for _, reason, _ in noted(settings)] == ['permission denied']
 

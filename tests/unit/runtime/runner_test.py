@@ -53,5 +53,5 @@ def test_program_is_searched_in_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty entry is the working directory; a name with a slash is its own place."""
     monkeypatch.setenv('PATH', '/a::/b')
 
-    assert runner.searched(('true',)) == ['/a', '.', '/b']
-    assert runner.searched(('./true',)) == ['./true']
+    assert runner.find_program(('true',)) == ['/a', '.', '/b']
+    assert runner.find_program(('./true',)) == ['./true']

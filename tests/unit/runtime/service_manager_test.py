@@ -151,9 +151,9 @@ def test_watchdog_shorter_than_two_polls_is_refused(tmp_path):
     with pytest.raises(UsageError, match=re.escape(
             'waits 9 s (WatchdogSec), which is less than two polls (--interval 5s)',
     )):
-        service_manager.connected(variables, [Settings(), Settings(interval=1.0)])
+        service_manager.connect_manager(variables, [Settings(), Settings(interval=1.0)])
 
-    assert service_manager.connected(
+    assert service_manager.connect_manager(
         variables, [Settings(interval=4.5)],
     ).watchdog
 

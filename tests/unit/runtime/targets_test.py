@@ -25,9 +25,9 @@ def test_nothing_is_sent_once_a_stop_was_asked_for(
     """The result would not be seen."""
     monkeypatch.setattr(targets, 'stopping', lambda: True)
     with processes.start('handler') as target:
-        process = process_table.read(target.pid)
+        process = process_table.find(target.pid)
         assert process is not None
-        how = targets.send(process, signal.SIGHUP)
+        how = targets.send_signal(process, signal.SIGHUP)
         target.signal(signal.SIGUSR1)
 
         assert target.read() == 'USR1'
@@ -68,9 +68,9 @@ def test_proc_of_another_namespace_has_no_target(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Rule 9: what another namespace's /proc says is about other processes."""
-    monkeypatch.setattr(visibility, 'trouble', lambda: 'it is not ours')
+    monkeypatch.setattr(visibility, 'why_hidden', lambda: 'it is not ours')
 
-    choice = targets.targets(Settings(process='x'))
+    choice = targets.find_targets(Settings(process='x'))
 
     assert choice == Choice((), 'proc', 'it is not ours')
 
@@ -101,17 +101,18 @@ def test_init_of_a_namespace_ignores_what_it_has_no_handler_for(
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(0, 0, 0, 0))
     settings = Settings()
 
-    assert targets.disposed(settings, Process(1, 0, 0, 'x', init=True)) == 'ignored'
-    assert targets.disposed(settings, Process(2, 0, 0, 'x')) == 'default'
+    init = Process(1, 0, 0, 'x', init=True)
+    assert targets.disposition_of(settings, init) == 'ignored'
+    assert targets.disposition_of(settings, Process(2, 0, 0, 'x')) == 'default'
 
 
 def test_program_of_a_process_is_its_file() -> None:
     """The same for two processes of one file; '' once it has exited."""
     with processes.start('handler') as one, processes.start('handler') as other:
-        first, second = process_table.read(one.pid), process_table.read(other.pid)
+        first, second = process_table.find(one.pid), process_table.find(other.pid)
         assert first is not None
         assert second is not None
-        files = targets.program(first), targets.program(second)
+        files = targets.program_id(first), targets.program_id(second)
 
     assert files[0] == files[1] != ''
-    assert targets.program(first) == ''
+    assert targets.program_id(first) == ''

@@ -116,7 +116,7 @@ def test_missing(tmp_path: Path, command: Sequence[str], says: str) -> None:
         (tmp_path / name).touch(mode)
     path = f'{tmp_path}/a:{tmp_path}/b'
 
-    said = command_of.missing([word.format(tmp_path) for word in command], path)
+    said = command_of.program_trouble([word.format(tmp_path) for word in command], path)
 
     assert said == says.format(tmp_path)
 
@@ -128,9 +128,9 @@ def test_missing_in_the_working_directory(
     (tmp_path / 'good').touch(0o755)
     monkeypatch.chdir(tmp_path)
 
-    assert command_of.missing(['good'], '/nowhere:') == ''
-    assert command_of.missing(['./good'], '/nowhere') == ''
-    assert command_of.missing(['good'], '/nowhere') != ''
+    assert command_of.program_trouble(['good'], '/nowhere:') == ''
+    assert command_of.program_trouble(['./good'], '/nowhere') == ''
+    assert command_of.program_trouble(['good'], '/nowhere') != ''
 
 
 def test_program_that_is_not_loaded_in_time_is_running(
@@ -148,7 +148,7 @@ def test_program_that_is_not_loaded_in_time_is_running(
     ours, theirs = command_of.pipe()
     pid = command_of.spawn(['app'], {}, theirs)
     os.close(theirs)
-    running = children.ended(pid)
+    running = children.poll_child(pid)
     os.write(opened, b'x')
     status = wait(pid)
     said = command_of.drained(ours, b'', 100)

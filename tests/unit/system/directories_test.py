@@ -24,8 +24,8 @@ def test_trouble_names_the_directory_that_is_in_the_way(tmp_path: Path) -> None:
     """A missing one is none; nothing is made."""
     (tmp_path / 'file').touch()
 
-    assert directories.trouble(f'{tmp_path}/a/b/c') == ''
-    assert directories.trouble(f'{tmp_path}/file/c') == (
+    assert directories.write_trouble(f'{tmp_path}/a/b/c') == ''
+    assert directories.write_trouble(f'{tmp_path}/file/c') == (
         f'{tmp_path}/file is not a directory'
     )
     assert os.listdir(tmp_path) == ['file']

@@ -305,7 +305,7 @@ def test_a_ledger_is_private_and_says_its_version(path):
     finally:
         os.umask(mask)
 
-    assert json.loads(content(path)) == {'version': ledger_file.VERSION, 'seen': 'a'}
+    assert json.loads(content(path)) == {'version': ledger_file.FORMAT, 'seen': 'a'}
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
@@ -413,7 +413,7 @@ def test_what_is_no_regular_file_is_left_alone(path, make, kind):
     ]
 
     expected = f'the ledger {path} is {kind}; remove it, or {ledger_file.ELSEWHERE}'
-    assert [*said, ledger_file.writable(path)] == [expected] * 4
+    assert [*said, ledger_file.ledger_trouble(path)] == [expected] * 4
     assert (names(path), os.lstat(path)) == before
 
 
@@ -494,7 +494,7 @@ for act in (ledger.lock, lambda path: ledger.save(path, {})):
         act(path)
     except LedgerError as error:
         print(error)
-print(ledger.writable(path), ledger.load(path))
+print(ledger.ledger_trouble(path), ledger.load(path))
 '''
 
 
@@ -597,7 +597,7 @@ def test_what_json_cannot_hold_is_our_own_fault(path):
 
 def test_writable_creates_nothing(tmp_path):
     """Directories that would have to be made are no obstacle and are not made."""
-    assert ledger_file.writable(str(tmp_path / 'a' / 'b' / 'app.json')) == ''
+    assert ledger_file.ledger_trouble(str(tmp_path / 'a' / 'b' / 'app.json')) == ''
     assert os.listdir(tmp_path) == []
 
 
@@ -606,14 +606,14 @@ def test_a_ledger_in_use_is_writable(path):
     os.close(ledger_file.lock(path))
     ledger_file.save(path, {})
 
-    assert ledger_file.writable(path) == ''
+    assert ledger_file.ledger_trouble(path) == ''
 
 
 def test_writable_sees_a_file_in_the_way(path):
     """A file in the place of a directory is named."""
     put(path, b'')
 
-    said = ledger_file.writable(os.path.join(path, 'a', 'app.json'))
+    said = ledger_file.ledger_trouble(os.path.join(path, 'a', 'app.json'))
 
     assert said == f'{path} is not a directory; {ledger_file.ELSEWHERE}'
 
@@ -622,14 +622,15 @@ def test_writable_asks_for_the_effective_uid(open_tmp):
     """The directory's permissions and the files' count for the effective uid."""
     path = os.path.join(open_tmp, 'app.json')
     os.chmod(open_tmp, 0o555)
-    before = as_nobody(lambda: ledger_file.writable(os.path.join(open_tmp, 'a', 'b')))
+    below = os.path.join(open_tmp, 'a', 'b')
+    before = as_nobody(lambda: ledger_file.ledger_trouble(below))
     os.chmod(open_tmp, 0o777)
     os.close(ledger_file.lock(path))
     os.chmod(f'{path}.lock', 0o400)
-    locked = as_nobody(lambda: ledger_file.writable(path))
+    locked = as_nobody(lambda: ledger_file.ledger_trouble(path))
     ledger_file.save(path, {})
     os.chmod(path, 0)
-    saved = as_nobody(lambda: ledger_file.writable(path))
+    saved = as_nobody(lambda: ledger_file.ledger_trouble(path))
 
     assert before == f'no permission to write in {open_tmp}; {ledger_file.ELSEWHERE}'
     assert locked == f'no permission to use {path}.lock; {ledger_file.ELSEWHERE}'
@@ -640,7 +641,7 @@ def test_writable_says_what_the_kernel_says(path):
     """A name that the kernel refuses is an answer, not an accident."""
     long = path + 'x' * 255
 
-    said = ledger_file.writable(long)
+    said = ledger_file.ledger_trouble(long)
 
     assert said == (
         f'cannot write the ledger {long}: file name too long; {ledger_file.ELSEWHERE}'
@@ -701,7 +702,7 @@ def test_ledger_that_would_be_too_large_is_not_written(
 ) -> None:
     """What is written can be read again; a huge file is refused, and is not corrupt."""
     path = tmp_path / 'app.json'
-    monkeypatch.setattr(ledger_file, 'LARGEST', 1 << 20)
+    monkeypatch.setattr(ledger_file, 'LARGEST_LEDGER', 1 << 20)
     ledger_file.save(str(path), {'a': 1})
     with pytest.raises(LedgerError, match='larger than 1 MiB; watch fewer files'):
         ledger_file.save(str(path), {'a': 'x' * (1 << 20)})

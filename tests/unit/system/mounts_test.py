@@ -170,14 +170,14 @@ def test_every_line_that_kernels_print_is_parsed(at, monkeypatch):
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
     mounts.watched.cache_clear()
 
-    found = {mount.point: mount.kind for mount in mounts.rows(f'{at}/mountinfo')}
+    found = {mount.point: mount.kind for mount in mounts.read_mounts(f'{at}/mountinfo')}
 
     assert found == {
         '/mnt/c': '9p', '/mnt/d e': '9p', '/': '9p', '/dev': 'tmpfs', '/host': '9p',
         '/m': r'fuse.a\b', '/n': '9p', '/o': 'btrfs', '/run/netns/a': 'nsfs',
         '/p - q': 'ext4', '/deleted//deleted': 'unknown',
     }
-    known = mounts.table()
+    known = mounts.mount_table()
     assert known is not None
     assert known.risky == {
         '/', '/mnt/c', '/mnt/d e', '/host', '/m', '/n', '/deleted//deleted',
@@ -196,10 +196,10 @@ def test_a_table_that_cannot_be_parsed_is_unknown(at, monkeypatch, line):
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
     mounts.watched.cache_clear()
 
-    assert mounts.table() is None
+    assert mounts.mount_table() is None
     assert can_hang(('/etc/passwd',))
     with pytest.raises(OSError, match='line 2 cannot be parsed'):
-        list(mounts.rows(f'{at}/mountinfo'))
+        list(mounts.read_mounts(f'{at}/mountinfo'))
 
 
 def test_an_empty_table_is_one_of_a_root_that_is_unknown(at, monkeypatch):
@@ -225,7 +225,7 @@ def test_no_table_of_the_kernel_is_a_fault(lines):
         file.flush()
         patch.setattr(mounts, 'MOUNTINFO', file.name)
         mounts.watched.cache_clear()
-        known = mounts.table()
+        known = mounts.mount_table()
         assert known is None or isinstance(known, mounts.Table)
         can_hang(('/etc/passwd', '/etc'))
     mounts.watched.cache_clear()
@@ -270,7 +270,7 @@ def test_what_cannot_be_known_can_hang(at, monkeypatch):
 def test_the_mounts_of_this_machine_can_be_read():
     """Whatever it is, there is an answer."""
     assert can_hang(('/etc/passwd',)) in (True, False)
-    known = mounts.table()
+    known = mounts.mount_table()
     assert known is not None
     assert '/proc' not in known.risky
 
@@ -324,19 +324,19 @@ def inexact(table: mounts.Table | None) -> frozenset[int]:
 
 def test_the_table_is_the_same_object_while_nothing_changes():
     """So that whoever goes by it sees at a glance that nothing has."""
-    first = mounts.table()
+    first = mounts.mount_table()
 
     assert first is not None
-    assert all(mounts.table() is first for _ in range(5))
+    assert all(mounts.mount_table() is first for _ in range(5))
 
 
 def test_a_mount_makes_another_table_and_so_does_its_end(at):
     """At the next question, whatever the mount is; it is in none but the one."""
     def tables():
-        asked = [mounts.table()]
+        asked = [mounts.mount_table()]
         for change in (lambda: mount('proc', at), lambda: unmount(at)):
             assert not change()
-            asked.extend((mounts.table(), mounts.table()))
+            asked.extend((mounts.mount_table(), mounts.mount_table()))
         device = inexact(asked[1]) - inexact(asked[0])
         same = [one is other for one, other in itertools.pairwise(asked)]
         return same, len(device), asked[0] == asked[-1]
@@ -347,15 +347,16 @@ def test_a_mount_makes_another_table_and_so_does_its_end(at):
 def test_a_mount_that_could_not_be_read_is_read_at_the_next_question(at):
     """The kernel says only once that there is news."""
     def tables():
-        before = mounts.table()
+        before = mounts.mount_table()
         assert not mount('proc', at)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         # No descriptor should be had; poll(2) itself must have one at least.
         resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
-        asked = [mounts.table(), mounts.table()]
+        asked = [mounts.mount_table(), mounts.mount_table()]
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        after = mounts.table()
-        return asked, len(inexact(after) - inexact(before)), mounts.table() is after
+        after = mounts.mount_table()
+        again = mounts.mount_table()
+        return asked, len(inexact(after) - inexact(before)), again is after
 
     assert apart(tables) == ([None, None], 1, True)
 
@@ -363,21 +364,21 @@ def test_a_mount_that_could_not_be_read_is_read_at_the_next_question(at):
 def test_a_device_is_inexact_where_its_file_system_is(mounted):
     """One that cannot hang may be so as well."""
     mounted(**{'/': 'ext4'})
-    assert mounts.table() == mounts.Table(frozenset(), False, frozenset())
+    assert mounts.mount_table() == mounts.Table(frozenset(), False, frozenset())
 
     for kind in ('vfat', 'proc', 'nfs4', 'new'):
         mounted(**{'/': 'ext4', '/mnt': kind})
-        assert inexact(mounts.table()) == {os.makedev(98, 0)}, kind
+        assert inexact(mounts.mount_table()) == {os.makedev(98, 0)}, kind
 
 
 def test_a_table_that_is_no_more_needed_is_closed(at, mounted):
     """And opened once, however often it is asked for."""
     mounted(**{'/': 'ext4'})
-    mounts.table()
+    mounts.mount_table()
     before = os.listdir('/proc/self/fd')
     for _ in range(5):
         mounted(**{'/': 'ext4'})
-        mounts.table()
+        mounts.mount_table()
 
     assert os.listdir('/proc/self/fd') == before
 
@@ -389,7 +390,7 @@ def test_a_table_that_cannot_be_read_leaves_nothing_open(at, monkeypatch):
 
     mounts.watched.cache_clear()
     before = os.listdir('/proc/self/fd')
-    monkeypatch.setattr(mounts, 'rows', rows)
+    monkeypatch.setattr(mounts, 'read_mounts', rows)
 
-    assert mounts.table() is None
+    assert mounts.mount_table() is None
     assert os.listdir('/proc/self/fd') == before

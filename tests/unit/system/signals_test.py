@@ -245,20 +245,20 @@ def test_pidfd_names_its_pid() -> None:
     """fdinfo says the pid, -1 once it was reaped, and nothing of other files."""
     with targets.start('handler') as target:
         fd = os.pidfd_open(target.pid)
-        alive = signals.named(fd)
-    reaped = signals.named(fd)
+        alive = signals.pidfd_pid(fd)
+    reaped = signals.pidfd_pid(fd)
     os.close(fd)
-    closed = signals.named(fd)
+    closed = signals.pidfd_pid(fd)
 
     assert (alive, reaped, closed) == (target.pid, -1, None)
-    assert signals.named(0) is None
+    assert signals.pidfd_pid(0) is None
 
 
 def test_no_evidence_in_fdinfo_is_no_reason_not_to_send(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not every kernel prints the line."""
-    monkeypatch.setattr(signals, 'named', lambda fd: None)
+    monkeypatch.setattr(signals, 'pidfd_pid', lambda fd: None)
     with targets.start('handler') as target:
         sent = tell(target)
 
@@ -317,7 +317,7 @@ def test_descriptor_whose_pid_cannot_be_parsed_is_unknown(
         'builtins.open', lambda path, *rest: real(tmp_path / 'info', *rest),
     )
 
-    assert signals.named(5) is None
+    assert signals.pidfd_pid(5) is None
 
 
 def test_has_pidfd() -> None:

@@ -86,7 +86,7 @@ def test_whether_it_can_be_written_is_said_and_not_tried(
     """As write would find it."""
     before = sorted(os.listdir(as_nobody))
 
-    said = status_file.writable(f'{as_nobody}/{path}')
+    said = status_file.status_file_trouble(f'{as_nobody}/{path}')
 
     assert said.startswith(says.format(as_nobody))
     assert bool(said) == bool(says)
@@ -117,7 +117,7 @@ def test_a_read_only_file_system_is_said(
     kind = SimpleNamespace(f_flag=os.ST_RDONLY)
     monkeypatch.setattr(os, 'statvfs', lambda _: kind)
 
-    said = status_file.writable(f'{tmp_path}/status')
+    said = status_file.status_file_trouble(f'{tmp_path}/status')
 
     assert said.startswith(f'{tmp_path} is on a read-only file system; name another')
 

@@ -15,12 +15,12 @@ from tests.support.proc_tree import beside, plant
 
 def test_no_trouble_here() -> None:
     """The /proc of this machine names us."""
-    assert visibility.trouble() == ''
+    assert visibility.why_hidden() == ''
 
 
 def test_trouble_with_a_proc_that_is_not_ours(tmp_path: Path) -> None:
     """Not mounted, another's, or that of a pid namespace above ours."""
-    assert visibility.trouble(str(tmp_path)) == f'{tmp_path} is not mounted'
+    assert visibility.why_hidden(str(tmp_path)) == f'{tmp_path} is not mounted'
     us = os.getpid()
     plant(tmp_path, us + 1)
     place = plant(tmp_path, us, lines=[f'NSpid:\t{us}'])
@@ -28,20 +28,20 @@ def test_trouble_with_a_proc_that_is_not_ours(tmp_path: Path) -> None:
     other = f'{tmp_path} is of another pid namespace; mount a new one there'
 
     link.symlink_to('nobody')
-    assert visibility.trouble(str(tmp_path)) == other
+    assert visibility.why_hidden(str(tmp_path)) == other
     link.unlink()
     link.symlink_to(str(us + 1))
-    assert visibility.trouble(str(tmp_path)) == other
+    assert visibility.why_hidden(str(tmp_path)) == other
     link.unlink()
     link.symlink_to(str(us))
-    assert visibility.trouble(str(tmp_path)) == ''
+    assert visibility.why_hidden(str(tmp_path)) == ''
     (place / 'status').write_text(f'NSpid:\t{us}\t{us}\n')
-    assert visibility.trouble(str(tmp_path)) == other
+    assert visibility.why_hidden(str(tmp_path)) == other
 
 
 def test_real_proc_of_another_namespace() -> None:
     """In a new pid namespace with the old /proc everything is in doubt."""
-    code = 'from pollreload.system import visibility; print(visibility.trouble())'
+    code = 'from pollreload.system import visibility; print(visibility.why_hidden())'
     said = subprocess.run(
         ['unshare', '--pid', '--fork', sys.executable, '-c', code],
         check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3],
@@ -64,7 +64,7 @@ def test_real_loneliness() -> None:
     """In a pid namespace of our own we are alone; here we are not."""
     code = (
         'from pollreload.system import process_table, visibility; '
-        'print(visibility.alone(process_table.others()), visibility.trouble())'
+        'print(visibility.alone(process_table.others()), visibility.why_hidden())'
     )
     said = subprocess.run(
         ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', code],

@@ -72,7 +72,7 @@ def test_steps_that_are_remembered_are_limited(times: Times) -> None:
         clock.time()
         times.pass_by(1.0, 60.0)
 
-    assert len(clock.offsets) == wall_clock.MOST + 1
+    assert len(clock.offsets) == wall_clock.MOST_OFFSETS + 1
 
 
 @pytest.mark.parametrize(('started', 'date', 'shows', 'earliest'), [

@@ -211,7 +211,7 @@ def test_stop_signal_ends_a_delivery(
         signal.raise_signal(signal.SIGTERM)
         return []
 
-    monkeypatch.setattr(main, 'rows', rows)
+    monkeypatch.setattr(main, 'all_rows', rows)
 
     with pytest.raises(SystemExit) as ended:
         main.run(Plan((
@@ -219,4 +219,4 @@ def test_stop_signal_ends_a_delivery(
         )), True)
 
     assert ended.value.code == 128 + signal.SIGTERM
-    assert interrupt.ENDING.isdisjoint(signal.sigpending())
+    assert interrupt.STOP_SIGNALS.isdisjoint(signal.sigpending())

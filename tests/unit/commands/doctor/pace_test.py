@@ -13,7 +13,7 @@ def found(**given: Any) -> list[tuple[str, str, str]]:
     """Return the verdict, what was checked and the remedy of each row."""
     return [
         (row.verdict, f'{row.check} {row.about}', row.remedy)
-        for row in pace.rows(Settings(**given))
+        for row in pace.check_pace(Settings(**given))
     ]
 
 
@@ -39,7 +39,7 @@ def test_options_that_go_together_are_stated() -> None:
 def test_what_makes_max_wait_longer_is_a_warning(option: str, remedy: str) -> None:
     """With the value of the other option, and what to change."""
     given: dict[str, Any] = {option: 600.0}
-    rows = list(pace.rows(Settings(max_wait=30.0, **given)))
+    rows = list(pace.check_pace(Settings(max_wait=30.0, **given)))
     warned = [row for row in rows if row.verdict == 'warn']
 
     assert [(row.check, row.about, row.remedy) for row in warned] == [
@@ -52,6 +52,6 @@ def test_what_makes_max_wait_longer_is_a_warning(option: str, remedy: str) -> No
 def test_doctor_has_these_rows() -> None:
     """After those about the paths and the target."""
     with main.signals_blocked():
-        rows = main.rows(Settings(('/',), exec=(('true',),), min_interval=5.0))
+        rows = main.all_rows(Settings(('/',), exec=(('true',),), min_interval=5.0))
 
     assert rows[-1].check == 'min-interval'

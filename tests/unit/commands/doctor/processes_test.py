@@ -87,7 +87,7 @@ def test_proc_of_another_namespace_fails(
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its pids mean nothing here."""
-    monkeypatch.setattr(visibility, 'trouble', lambda: '/proc is foreign; mount it')
+    monkeypatch.setattr(visibility, 'why_hidden', lambda: '/proc is foreign; mount it')
 
     assert cli.main(('doctor',)) == 1
     assert capsys.readouterr().out.startswith('fail  proc  /proc is foreign -- mount')
@@ -125,10 +125,10 @@ def test_signal_to_reload_on_is_one_that_it_handles(
     """What cannot be seen is named, and HUP is tried."""
     this = process(7)
     monkeypatch.setattr(process_table, 'others', lambda: [this])
-    monkeypatch.setattr(process_table, 'read', lambda pid: this)
+    monkeypatch.setattr(process_table, 'find', lambda pid: this)
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: masks)
 
-    one, = processes.seen(('/a',))
+    one, = processes.visible_processes(('/a',))
 
     assert processes.columns(one)[:4] == ('7', '?', handles, 'app')
     if signal is None:

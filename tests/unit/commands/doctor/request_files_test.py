@@ -18,7 +18,8 @@ DAY = 86400.0
 
 def one(**given: Any) -> Row:
     """Return the only row of a watch that sends a request."""
-    row, = request_files.rows(Settings(('/',), **{'url': ('https://h/',), **given}))
+    settings = Settings(('/',), **{'url': ('https://h/',), **given})
+    row, = request_files.check_files(settings)
     return row
 
 
@@ -33,7 +34,7 @@ def headers(tmp_path: Path) -> Path:
 
 def test_a_watch_without_these_files_has_no_row() -> None:
     """With a URL or without one."""
-    assert list(request_files.rows(Settings(('/',), url=('https://h/',)))) == []
+    assert list(request_files.check_files(Settings(('/',), url=('https://h/',)))) == []
 
 
 def test_number_of_headers_is_shown_and_no_value(headers: Path) -> None:
@@ -134,6 +135,6 @@ def test_doctor_has_these_rows(headers: Path) -> None:
         ('/',), url=('http://127.0.0.1:1/',), url_header_file=str(headers),
     )
     with main.signals_blocked():
-        checks = [row.check for row in main.rows(settings)]
+        checks = [row.check for row in main.all_rows(settings)]
 
     assert checks[-2:] == ['url-header-file', 'url']

@@ -183,7 +183,8 @@ def test_what_is_no_address_is_not_shown(text: str) -> None:
 
 
 @pytest.mark.parametrize(('number', 'pauses'), [
-    (errno.EMFILE, [http_module.PAUSE]), (errno.ENFILE, [http_module.PAUSE]),
+    (errno.EMFILE, [http_module.ACCEPT_PAUSE]),
+    (errno.ENFILE, [http_module.ACCEPT_PAUSE]),
     (errno.ECONNABORTED, []),
 ])
 def test_without_a_free_descriptor_there_is_a_pause(

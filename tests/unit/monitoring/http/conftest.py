@@ -20,4 +20,4 @@ def served() -> Iterator[Served]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client has a quarter of a second."""
-    monkeypatch.setattr(http_module, 'PATIENCE', 0.25)
+    monkeypatch.setattr(http_module, 'CLIENT_TIMEOUT', 0.25)

@@ -42,12 +42,14 @@ def test_a_client_that_hangs_up_is_no_event(
 def test_who_says_nothing_is_hung_up_on(served: Served) -> None:
     """And gives its place to another."""
     with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(served.call()) for _ in range(http_module.MOST)]
+        callers = [
+            stack.enter_context(served.call()) for _ in range(http_module.CLIENTS)
+        ]
         until(served.full, 'all places are taken')
 
         until(served.answers, 'a probe is answered')
 
-        assert [caller.recv(1) for caller in callers] == [b''] * http_module.MOST
+        assert [caller.recv(1) for caller in callers] == [b''] * http_module.CLIENTS
 
 
 @pytest.mark.usefixtures('impatient')
@@ -61,7 +63,9 @@ def test_who_sends_a_byte_now_and_then_is_hung_up_on(served: Served) -> None:
                 caller.sendall(b'a')
 
     with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(served.call()) for _ in range(http_module.MOST)]
+        callers = [
+            stack.enter_context(served.call()) for _ in range(http_module.CLIENTS)
+        ]
         for caller in callers:
             caller.sendall(b'GET /')
         until(served.full, 'all places are taken')
@@ -94,7 +98,9 @@ def test_who_does_not_read_is_hung_up_on(served: Served) -> None:
 def test_who_comes_when_all_places_are_taken_is_hung_up_on(served: Served) -> None:
     """At once, and the others are not disturbed."""
     with contextlib.ExitStack() as stack:
-        callers = [stack.enter_context(served.call()) for _ in range(http_module.MOST)]
+        callers = [
+            stack.enter_context(served.call()) for _ in range(http_module.CLIENTS)
+        ]
         until(served.full, 'all places are taken')
 
         late = served.send(b'GET /healthz HTTP/1.0\r\n\r\n')
@@ -108,21 +114,21 @@ def test_who_comes_when_all_places_are_taken_is_hung_up_on(served: Served) -> No
 
 def test_many_at_once_are_all_answered(served: Served) -> None:
     """As many as there are places, each its own answer."""
-    gate = threading.Barrier(http_module.MOST)
+    gate = threading.Barrier(http_module.CLIENTS)
     got: list[int] = []
 
     def ask(path: str) -> None:
         gate.wait(DEADLINE)
         got.append(served.ask(path).status)
 
-    paths = itertools.islice(itertools.cycle(PATHS), http_module.MOST)
+    paths = itertools.islice(itertools.cycle(PATHS), http_module.CLIENTS)
     askers = [threading.Thread(target=ask, args=(path,)) for path in paths]
     for each in askers:
         each.start()
     for each in askers:
         each.join()
 
-    assert got == [200] * http_module.MOST
+    assert got == [200] * http_module.CLIENTS
 
 
 def test_answer_to_a_client_that_has_shut_down_its_sending_side(

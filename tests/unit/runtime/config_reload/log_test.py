@@ -48,7 +48,7 @@ def test_it_is_looked_at_as_often_as_any(
         for each, seconds, least in zip((1, 2), intervals, settles, strict=True)
     ), conf)
 
-    itself, reader = config_reload.watch(plan, lambda: '', [], begun(Log()))
+    itself, reader = config_reload.watch_config(plan, lambda: '', [], begun(Log()))
 
     assert itself.runner is reader
     assert itself.asked.paths == (conf,)
@@ -66,7 +66,7 @@ def test_its_own_lines_have_the_new_format(
     plan = Plan((first,), conf)
     new = [Plan((first._replace(interval=0.2, log_format=form),), conf)]
     watches = [Watch(first, Log())]
-    itself, reader = config_reload.watch(
+    itself, reader = config_reload.watch_config(
         plan, lambda: pack(new[0]) if new else 'c:1: no', watches, begun(Log()),
     )
     watches.append(itself)
@@ -95,7 +95,7 @@ def test_it_is_read_once_more_at_the_start(
     first, second = made(conf, 'a'), made(conf, 'b')
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf)
-    itself, reader = config_reload.watch(
+    itself, reader = config_reload.watch_config(
         plan, lambda: pack(Plan((second,), conf)), watches, begun(Log()),
     )
     watches.append(itself)
@@ -122,7 +122,7 @@ def test_another_port_is_refused(
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf, ('', 1))
     new = plan._replace(listen=listen, where=where, watches=())
-    itself, reader = config_reload.watch(
+    itself, reader = config_reload.watch_config(
         plan, lambda: pack(new), watches, begun(Log()),
     )
 

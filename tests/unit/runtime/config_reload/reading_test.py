@@ -80,4 +80,4 @@ def test_a_reading_that_takes_too_long_is_a_failure() -> None:
 
     assert reader.trouble == 'the config file could not be read in time'
     assert (reader.pid, reader.answer) == (0, -1)
-    until(lambda: children.ended(pid) == children.LOST, 'it has ended')
+    until(lambda: children.poll_child(pid) == children.LOST, 'it has ended')

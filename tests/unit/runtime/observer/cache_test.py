@@ -281,7 +281,7 @@ def test_mounts_that_are_not_known_make_a_child_of_each_poll(
     observer = Observer(Settings((str(tmp_path / 'a'),)))
     before = saw(observer)
     with monkeypatch.context() as patch:
-        patch.setattr(mounts, 'table', lambda: None)
+        patch.setattr(mounts, 'mount_table', lambda: None)
         places = [saw(observer), saw(observer)]
 
     assert before == 'here'

@@ -24,8 +24,8 @@ def in_child(function: Callable[[], Any]) -> Any:
     """Return the value of a function from a child."""
     pid, fd = children.fork(function)
     ended(pid)
-    assert children.ended(pid) == 0
-    return children.value(fd)
+    assert children.poll_child(pid) == 0
+    return children.read_value(fd)
 
 
 def test_look_where_nothing_can_hang_is_made_at_once(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_what_knows_nothing_hands_on_nothing(
     after = Watch(settings._replace(**more), log, before=before)
 
     assert after.state == shown.keyed(State())
-    assert after.ledger.save is not ledger.nowhere
+    assert after.ledger.save is not ledger.save_nothing
     assert not log.events
     assert ledger_file.busy(f'{tmp_path}/ledger')
     after.ledger.let_go()
@@ -168,7 +168,7 @@ def test_work_under_way_is_ended_by_other_settings(
     after = Watch(settings._replace(**more), log, before=before)
 
     assert (after.runner.pid, after.state.stage) == (0, None)
-    until(lambda: children.ended(pid) == children.LOST, 'the command has ended')
+    until(lambda: children.poll_child(pid) == children.LOST, 'the command has ended')
     sent = [told.sends for told in after.state.attempt.targets]
     same = not {'process', 'paths'} & {*more}
     assert sent == ([told.sends for told in attempt.targets] if same else [])
@@ -192,7 +192,7 @@ def test_a_poll_that_hangs_is_begun_again(
     assert 'polled' in [event for event, _ in log.events]
     assert not log.named('readable')
     assert after.state.version.read_at > began
-    until(lambda: children.ended(pid) == children.LOST, 'it has ended')
+    until(lambda: children.poll_child(pid) == children.LOST, 'it has ended')
 
 
 @pytest.mark.parametrize(('begin', 'on_start', 'told'), [

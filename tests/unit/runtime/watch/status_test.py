@@ -26,7 +26,7 @@ def test_the_status_file_is_written_for_what_is_new(
     """After each poll that ended, and not before the first."""
     written: list[dict[str, Any]] = []
     monkeypatch.setattr(status_file, 'write', lambda _, it: written.append(it))
-    show = describe.showing(settings, f'{tmp_path}/status', log)
+    show = describe.status_writer(settings, f'{tmp_path}/status', log)
     watch = Watch(settings, log)
 
     show(watch.state)
@@ -80,16 +80,16 @@ def test_who_is_notified_is_said_in_order() -> None:
     assert describe.audience(Settings(pidfile='/p', signal=Signal(10, 'SIGUSR1'))) == (
         '/p and SIGUSR1'
     )
-    assert describe.targets(settings) == {
+    assert describe.log_fields(settings) == {
         'paths': (), 'process': 'x', 'pidfile': None, 'signal': 'SIGHUP',
         'exec': ['a'], 'url': ['http://host/a'],
     }
-    assert describe.targets(settings._replace(process=None))['signal'] is None
+    assert describe.log_fields(settings._replace(process=None))['signal'] is None
 
 
 def test_nothing_holds_nothing() -> None:
     """What stands for a ledger if there is none."""
-    assert ledger.nowhere(State())
+    assert ledger.save_nothing(State())
 
 
 @pytest.mark.parametrize('spelt', ['{}/', '{}/.', '{}/../d', './d'])

@@ -108,7 +108,7 @@ def test_a_ledger_that_is_of_no_use_ends_nothing(
     (failed,) = log.named('failed')
     assert failed['reason'] == 'ledger'
     assert str(failed['message']).endswith(says)
-    assert (watch.ledger.save is not ledger.nowhere) is saves
+    assert (watch.ledger.save is not ledger.save_nothing) is saves
     assert watch.settings.on_start == on_start
     assert watch.asked == settings
     # If it is not used, another may have it.

@@ -22,9 +22,9 @@ from tests.support.world import recalled
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
     """What is read or written on a file system that can hang does hang."""
-    monkeypatch.setattr(guard, 'PATIENCE', 0.05)
+    monkeypatch.setattr(guard, 'ACCESS_TIMEOUT', 0.05)
     monkeypatch.setattr(pidfile, 'read', lambda path: signal.pause())
-    monkeypatch.setattr(ledger_file, 'read', lambda path: signal.pause())
+    monkeypatch.setattr(ledger_file, 'read_ledger', lambda path: signal.pause())
     monkeypatch.setattr(ledger_file, 'save', lambda path, kept: signal.pause())
     monkeypatch.setattr(ledger_file, 'lock', lambda path: signal.pause())
 

@@ -22,7 +22,7 @@ def test_status_of_a_command() -> None:
 def test_no_status_while_it_runs() -> None:
     """None, without waiting."""
     pid = command_of.spawn(['sleep', '1000'], {})
-    running = children.ended(pid)
+    running = children.poll_child(pid)
     children.end(pid)
 
     assert running is None
@@ -33,7 +33,7 @@ def test_status_of_one_that_others_reaped() -> None:
     pid = command_of.spawn(['true'], {})
     os.waitpid(pid, 0)
 
-    assert children.ended(pid) == 255
+    assert children.poll_child(pid) == 255
 
 
 def closed(reader: int) -> bool:
@@ -64,7 +64,7 @@ def test_end_kills_the_whole_group(script: str) -> None:
     os.close(reader)
     # Reaped at once if it was dead; else by the next call.
     status = 255 if 'exit' in script else wait(pid)
-    assert (children.ended(pid), status) == (255, 255 if 'exit' in script else -9)
+    assert (children.poll_child(pid), status) == (255, 255 if 'exit' in script else -9)
 
 
 def test_end_of_what_is_gone() -> None:
@@ -86,7 +86,7 @@ def test_end_of_what_became_another_user() -> None:
         os.waitid(os.P_PID, pid, os.WSTOPPED)
         os.seteuid(65534)
         children.end(pid)
-        alive = children.ended(pid)
+        alive = children.poll_child(pid)
         os.seteuid(0)
         children.end(pid)
         return alive
@@ -100,13 +100,13 @@ def test_reap_buries_the_unwaited_for_alone() -> None:
         dead = command_of.spawn(['true'], {})
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
         children.reap({dead})
-        kept = children.ended(dead)
+        kept = children.poll_child(dead)
         children.reap(())  # no child at all
         dead = command_of.spawn(['true'], {})
         os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
         alive = command_of.spawn(['sleep', '1000'], {})
         children.reap({alive})
-        lost, running = children.ended(dead), children.ended(alive)
+        lost, running = children.poll_child(dead), children.poll_child(alive)
         children.end(alive)
         return [kept, lost, running]
 

@@ -58,7 +58,7 @@ def test_child_keeps_none_of_our_files() -> None:
 
     assert wait(pid) == 0
     # Its three, its value, and the one that lists.
-    assert len(children.value(fd)) == 5  # type: ignore[arg-type]
+    assert len(children.read_value(fd)) == 5  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures('blocked')
@@ -72,7 +72,7 @@ def test_forked_child_can_be_ended() -> None:
 
     pid, fd = children.fork(look)
     assert wait(pid) == 0
-    assert children.value(fd) == (0, [True] * len(children.CLEARED))
+    assert children.read_value(fd) == (0, [True] * len(children.CLEARED))
 
     pid, fd = children.fork(signal.pause)
     os.close(fd)
@@ -112,7 +112,7 @@ def test_memfd_may_be_refused(error: int) -> None:
     """Then a file without a name in /tmp carries the value."""
     def look() -> tuple[object, str]:
         seccomp.refuse(['memfd_create'], error)
-        fd = children.memory()
+        fd = children.anonymous_file()
         place = os.readlink(f'/proc/self/fd/{fd}')
         os.close(fd)
         return beside(lambda: 41), place
@@ -130,7 +130,7 @@ def test_value_is_not_inherited_by_commands() -> None:
     assert not os.get_inheritable(fd)
     assert wait(pid) == 0
 
-    assert children.value(fd) == 0
+    assert children.read_value(fd) == 0
     with pytest.raises(OSError, match='Bad file descriptor'):
         os.fstat(fd)
 
@@ -147,7 +147,7 @@ def test_work_in_a_child_is_given_up_when_a_stop_is_asked_for():
         children.within(signal.pause, 20.0, lambda: True)
 
 
-@pytest.mark.parametrize('wait', [children.within, children.keep])
+@pytest.mark.parametrize('wait', [children.within, children.call_in_child])
 def test_a_stop_is_noticed_within_a_second(
         wait: Callable[..., object], monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -25,7 +25,7 @@ def test_a_kept_child_keeps_what_it_has_opened(tmp_path: Path) -> None:
         def locked() -> str:
             fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
             return 'locked'
-        os.write(tell, children.keep(locked, 20.0, lambda: False)[0].encode())
+        os.write(tell, children.call_in_child(locked, 20.0, lambda: False)[0].encode())
         signal.pause()
     said = os.read(told, 9)
     with open(lock, 'rb') as file:
@@ -44,13 +44,13 @@ def test_a_child_that_hangs_is_not_kept(stop: bool) -> None:
     """It is killed when the time is over, or when we are to stop."""
     seconds = 20.0 if stop else 0.05
     with pytest.raises(TimeoutError):
-        children.keep(signal.pause, seconds, lambda: stop)
+        children.call_in_child(signal.pause, seconds, lambda: stop)
 
 
 def test_a_child_that_fails_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
     """What it cannot answer is our error, and it is gone."""
     with pytest.raises(OSError, match='ended without an answer'):
-        children.keep(lambda: 1 // 0, 20.0, lambda: False)
+        children.call_in_child(lambda: 1 // 0, 20.0, lambda: False)
 
 
 @pytest.mark.parametrize('function', [lambda: 'x', lambda: 1 // 0])
@@ -65,7 +65,7 @@ def test_a_kept_child_ends_by_kill(
     answer, answers = os.pipe()
     os.close(alive)
     with contextlib.suppress(ZeroDivisionError):
-        children.hold(function, answers, life)
+        children.run_until_killed(function, answers, life)
     for fd in (life, answer, answers):
         os.close(fd)
 
@@ -78,7 +78,7 @@ def test_a_kept_child_does_not_keep_our_output() -> None:
     pid = os.fork()
     if not pid:
         os.dup2(theirs, 1)
-        children.keep(lambda: 'x', 20.0, lambda: False)
+        children.call_in_child(lambda: 'x', 20.0, lambda: False)
         os.write(1, b'said')
         # Neither one is to end: only what they have open counts.
         os.close(theirs)
@@ -107,7 +107,7 @@ def test_files_are_closed_without_a_proc(monkeypatch: pytest.MonkeyPatch) -> Non
     os.close(ours)
 
     assert wait(pid) == 0
-    assert children.value(fd) == 'x'
+    assert children.read_value(fd) == 'x'
 
 
 def test_group_is_killed_before_its_leader_is_reaped(
@@ -125,7 +125,7 @@ def test_group_is_killed_before_its_leader_is_reaped(
         monkeypatch.setattr(os, name, call)
     pid = command_of.spawn(['sh', '-c', 'sleep 1000 & exit 3'], dict(os.environ))
     status = wait(pid)
-    again = children.ended(pid)
+    again = children.poll_child(pid)
 
     assert (status, again) == (3, children.LOST)
     assert calls == ['killpg', 'waitpid']
@@ -156,7 +156,7 @@ def test_child_that_hangs_is_known_until_it_is_reaped(
 def test_nowhere_is_a_file_without_a_dev_null(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare mount namespace has none: what is read is empty, and all is accepted."""
     monkeypatch.setattr(os, 'devnull', '/nowhere/null')
-    fd = children.nowhere()
+    fd = children.open_null()
     try:
         assert os.read(fd, 10) == b''
         assert os.write(fd, b'x') == 1

@@ -158,7 +158,7 @@ def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:
     (f'A: {TOKEN}é', 'line 1 is not a header'),
     (f'A: b\rB: {TOKEN}', 'line 1 is not a header'),
     (f'content-LENGTH: 4{TOKEN}', 'line 1 has a header that pollreload sets itself'),
-    ('A: ' + 'a' * http_headers.LARGEST, 'is larger than 65536 bytes'),
+    ('A: ' + 'a' * http_headers.LARGEST_HEADERS, 'is larger than 65536 bytes'),
 ])
 def test_malformed_file_is_refused_without_a_word_of_it(
         tmp_path: Path, text: str, reason: str,
@@ -168,7 +168,7 @@ def test_malformed_file_is_refused_without_a_word_of_it(
     file.write_bytes(text.encode())
 
     with pytest.raises(ValueError, match=reason) as raised:
-        http_headers.load(str(file))
+        http_headers.load_headers(str(file))
 
     assert TOKEN not in str(raised.value)
 
@@ -179,7 +179,7 @@ def test_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
     for path in f'{tmp_path}/fifo', str(tmp_path):
         with pytest.raises(ValueError, match='is not a regular file'):
-            http_headers.load(path)
+            http_headers.load_headers(path)
 
 
 @pytest.mark.parametrize(('option', 'text', 'says'), [
@@ -198,7 +198,7 @@ def test_request_without_its_file_is_not_sent(
         (tmp_path / 'file').write_text(text)
     headers, authorities = (path, None) if option != '--url-ca' else (None, path)
 
-    outcome = http_request.send(
+    outcome = http_request.perform(
         'https://127.0.0.1:9/', 'POST', GOOD, 1.0, headers, authorities,
     )
 

@@ -79,7 +79,7 @@ def test_the_port_of_the_scheme_is_the_default(
     with listening(host.strip('[]')) as listener:
         monkeypatch.setattr(http.client, 'HTTP_PORT', listener.getsockname()[1])
         pid, fd = children.fork(
-            lambda: http_request.send(f'http://{host}/x', 'POST', GOOD, DEADLINE),
+            lambda: http_request.perform(f'http://{host}/x', 'POST', GOOD, DEADLINE),
         )
         with accepted(listener) as client:
             answer('200 OK')(client)
@@ -244,7 +244,7 @@ def test_an_endless_answer_is_not_read_to_its_end(status: int) -> None:
     good, text = asked(serve)
 
     assert good == (status == 200)
-    assert len(text) < http_request.MOST + 20
+    assert len(text) < http_request.MOST_LETTERS + 20
 
 
 def test_head_has_no_body() -> None:
@@ -294,7 +294,7 @@ def test_no_connection_is_said(host: str, text: str) -> None:
     """As the system names them, and the same by a check without a request."""
     url = f'http://user:secret@{host.format(closed_port())}/'
 
-    good, says = http_request.send(url, 'POST', GOOD, DEADLINE)
+    good, says = http_request.perform(url, 'POST', GOOD, DEADLINE)
     reach = http_request.reach(url, DEADLINE)
 
     assert not good
@@ -321,7 +321,7 @@ def test_reasons_for_a_user(
     monkeypatch.setattr(socket, 'create_connection', connect)
 
     assert http_request.reach('http://host/', 1.0) == text
-    assert http_request.send('http://host/', 'POST', GOOD, 1.0) == (
+    assert http_request.perform('http://host/', 'POST', GOOD, 1.0) == (
         False, f'failed: {text}',
     )
 
@@ -340,4 +340,4 @@ def test_reach_connects_and_sends_nothing() -> None:
 ])
 def test_port_is_that_of_the_scheme_if_there_is_none(url: str, port: int) -> None:
     """Port 80 for http, 443 for https."""
-    assert http_request.place(urlsplit(url)) == ('h', port)
+    assert http_request.host_and_port(urlsplit(url)) == ('h', port)

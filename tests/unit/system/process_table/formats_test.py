@@ -46,12 +46,12 @@ def test_real_setuid_program_of_another_user_does_not_match_root() -> None:
     with targets.start('handler') as target:
         def forge() -> list[bool]:
             os.setresuid(65534, 0, 0)
-            mine = process_table.read(os.getpid(), uid=0)
+            mine = process_table.find(os.getpid(), uid=0)
             os.setresuid(0, 0, 0)
-            return [mine is None, process_table.read(os.getpid(), uid=0) is not None]
+            return [mine is None, process_table.find(os.getpid(), uid=0) is not None]
 
         both = beside(forge)
-        other = process_table.read(target.pid, uid=0)
+        other = process_table.find(target.pid, uid=0)
 
     assert both == [True, True]
     assert other is not None
@@ -100,7 +100,7 @@ def test_line_that_cannot_be_parsed_is_an_observation(
     process_table.family(1, root)
     procfs.boot(root)
     masks_of(60, root)
-    visibility.trouble(root)
+    visibility.why_hidden(root)
     visibility.hidden(root)
     visibility.lacks(5, root)
     list(visibility.inner_pids(60, root))

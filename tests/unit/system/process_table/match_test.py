@@ -235,7 +235,7 @@ def test_what_vanishes_or_is_refused_does_not_match(
         patch.setattr(os, 'open', opened)
         patch.setattr(os, 'read', got)
         matches = process_table.matches('app', None, None, False, root)
-        unread = process_table.read(61, root)
+        unread = process_table.find(61, root)
 
     assert [each.pid for each in matches] == [62]
     assert unread is None
@@ -253,7 +253,7 @@ def test_real_names_of_any_bytes_match() -> None:
     """Spaces, parentheses and newlines are letters like any other."""
     for name in ('a) R (b', ' a b ', '(', 'a\nb', 'x\udcff'):
         with targets.start('handler', name=name) as target:
-            process = process_table.read(target.pid)
+            process = process_table.find(target.pid)
             matched = found(name, None, None, False)
 
         assert process is not None
@@ -314,11 +314,11 @@ def test_real_pid_namespace() -> None:
     """The pid 1 of an inner namespace is nested and an init, its child no init."""
     name = unique('nest')
     with targets.start('forking', name=name, namespace=True, workers=1) as target:
-        init = process_table.read(target.pid)
+        init = process_table.find(target.pid)
         worker = process_table.family(target.pid)[1][0]
         here = found(name, None, None, False)
         everywhere = found(name, None, None, True)
-        child = process_table.read(worker or 0)
+        child = process_table.find(worker or 0)
 
     assert init is not None
     assert (init.nested, init.init) == (True, True)
@@ -330,9 +330,9 @@ def test_real_pid_namespace() -> None:
 
 def test_we_descend_from_our_parent() -> None:
     """ancestor is true up the chain, and of no other process."""
-    parent = process_table.read(os.getppid())
+    parent = process_table.find(os.getppid())
     with targets.start('handler') as target:
-        child = process_table.read(target.pid)
+        child = process_table.find(target.pid)
 
     assert parent is not None
     assert child is not None
@@ -349,7 +349,7 @@ def test_zombies_are_not_there(root: str) -> None:
         (place / 'task' / '999').mkdir()
 
     for pid in (60, 61, 62, 63):
-        assert process_table.read(pid, root) is None
+        assert process_table.find(pid, root) is None
         assert procfs.started(pid, root) is None
         assert masks_of(pid, root) is None
 
@@ -363,7 +363,7 @@ def test_leader_may_exit_before_its_threads(root: str) -> None:
         masks={**MASKS, 'SigBlk': 1},
     )
 
-    process = process_table.read(60, root)
+    process = process_table.find(60, root)
     masks = masks_of(60, root)
 
     assert process is not None
@@ -376,7 +376,7 @@ def test_gone_between_stat_and_comm(root: str) -> None:
     """Half a process is none."""
     (plant(Path(root), 60) / 'comm').unlink()
 
-    assert process_table.read(60, root) is None
+    assert process_table.find(60, root) is None
 
 
 def test_real_zombie() -> None:
@@ -388,7 +388,7 @@ def test_real_zombie() -> None:
 
         assert before is not None
         assert procfs.started(target.pid) is None
-        assert process_table.read(target.pid) is None
+        assert process_table.find(target.pid) is None
         assert masks_of(target.pid) is None
 
 

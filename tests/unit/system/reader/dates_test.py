@@ -69,7 +69,7 @@ def test_a_rename_of_the_directory_of_a_file_counts(
     ])
     monkeypatch.setattr(os, 'stat', {at: info}.get)
 
-    assert walk.moved(at, file) == found
+    assert walk.renamed_at(at, file) == found
 
 
 def test_a_directory_that_is_renamed_into_place_is_new(at):
@@ -99,4 +99,4 @@ def test_newest_counts_every_link_on_the_way(at, path):
 
 def test_a_link_that_is_gone_has_no_date(at):
     """It may vanish between two system calls."""
-    assert walk.latest(f'{at}/none') == 0.0
+    assert walk.link_date(f'{at}/none') == 0.0

@@ -211,4 +211,4 @@ def test_a_file_that_is_swapped_after_stat_is_not_opened(at):
     progress = Progress(reader.never, [0, 0], None)
 
     with pytest.raises(OSError, match='is a FIFO'):
-        file_digest.read(f'{at}/app.conf', before, progress)
+        file_digest.digest_file(f'{at}/app.conf', before, progress)

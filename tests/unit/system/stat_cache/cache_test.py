@@ -47,7 +47,7 @@ def test_what_was_not_seen_whole_is_never_unchanged() -> None:
     partial.complete = False
     trouble = filled(READING._replace(unreadable={'c': 'why'}), 4, 5)
     for cache in (partial, trouble, Cache()):
-        assert stat_cache.unchanged(cache, LATER, never, never, never) is None
+        assert stat_cache.unchanged_reading(cache, LATER, never, never, never) is None
 
 
 def test_names_are_kept_once_and_those_of_the_last_poll_count() -> None:
@@ -73,7 +73,7 @@ def test_a_cache_can_go_through_marshal() -> None:
     cache.listed = {'/d/': 7}
 
     plain = marshal.loads(marshal.dumps(cast(Any, cache.plain())))
-    again = stat_cache.revived(READING, plain)
+    again = stat_cache.revive_cache(READING, plain)
 
     for name in Cache.__slots__:
         assert getattr(again, name) == getattr(cache, name)
@@ -153,7 +153,7 @@ def test_on_an_inexact_device_each_poll_reads(at: str, reads: list[str]) -> None
 
 def test_the_file_systems_of_the_kernel_itself_are_inexact() -> None:
     """A file in /proc is another at each read, and stat says nothing of it."""
-    known = mounts.table()
+    known = mounts.mount_table()
     assert known is not None
     eye = Eye('/proc/sys/kernel/random/uuid')
     seen = {

@@ -19,7 +19,7 @@ from tests.support.cached_polls import Eye, put
 
 def trusted(eye: Eye) -> bool:
     """Return whether a poll of one path leaves nothing but what stat answers for."""
-    known = mounts.table()
+    known = mounts.mount_table()
     assert known is not None
     seen = eye.look(GRAIN, inexact=known.inexact)
     assert seen == eye.plain()

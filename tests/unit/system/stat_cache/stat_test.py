@@ -134,7 +134,7 @@ def test_stamps_are_compared_one_by_one(at: str) -> None:
     each = [stat_cache.worth(os.stat(path), terms) for path in paths]
 
     def same(paths: Sequence[str], *each: int) -> bool:
-        return stat_cache.same(paths, list(each), lambda count: None)
+        return stat_cache.stamps_match(paths, list(each), lambda count: None)
 
     assert same(paths, *each)
     assert same(())
@@ -161,5 +161,5 @@ def test_comparison_can_be_stopped_between_parts(
     each = [UNSURE if number == odd else one for number in range(count)]
     asked: list[int] = []
 
-    assert stat_cache.same([path] * count, each, asked.append) == (odd >= count)
+    assert stat_cache.stamps_match([path] * count, each, asked.append) == (odd >= count)
     assert asked == [2] * (min(odd, count) // 2)

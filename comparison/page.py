@@ -36,7 +36,7 @@ NOT_RUN = {
     ),
 }
 
-RIGHT, WRONG = '🟢', '🔴'
+RIGHT, WRONG = '✓', '✗'
 
 
 class Seen(NamedTuple):

@@ -70,6 +70,10 @@ def check_written_files(
     watching = {
         name: number for number, each in enumerate(files) for name in each.watched
     }
+    needing = {
+        name: (number, option) for number, each in enumerate(files)
+        for option, names in each.needed.items() for name in names
+    }
     writing: dict[str, int] = {}
     for number, (settings, mine) in enumerate(zip(watches, files, strict=True)):
         trouble = overwritten(settings, mine)
@@ -83,6 +87,12 @@ def check_written_files(
                 other = identified(source, watches, watching[name])
                 raise source.error(
                     f'is a path that {other} watches; it would be overwritten', *at,
+                )
+            for name in names & {*needing}:
+                other = identified(source, watches, needing[name][0])
+                raise source.error(
+                    f'is the {needing[name][1]} of {other}; it would be overwritten',
+                    *at,
                 )
             for other_number, theirs in enumerate(files):
                 if theirs.reads(names):

@@ -17,7 +17,7 @@ WRITTEN = '', '.lock', '.1.new', '.kept-20260101T000000Z'
 class Files(NamedTuple):
     """The files that a watch reads and writes, each by all of its names.
 
-    written: option -> the file that it names. watched: all paths.
+    written, needed: option -> the file that it names. watched: all paths.
     trees: the names of each path up to its first wildcard, and the patterns after it.
     ignore: patterns of names that are left out below.
     """
@@ -26,6 +26,7 @@ class Files(NamedTuple):
     watched: frozenset[str]
     trees: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
     ignore: tuple[str, ...]
+    needed: Mapping[str, frozenset[str]]
 
     def reads(self, names: frozenset[str]) -> bool:
         """Return whether the watch would read a written file, by one of its names."""
@@ -44,13 +45,15 @@ def touched(watches: Sequence[Settings]) -> list[Files]:
     given = [
         (
             written(each), each.paths,
-            [split_at_wildcard(path) for path in each.paths], each.ignore,
+            [split_at_wildcard(path) for path in each.paths], each.ignore, needed(each),
         )
         for each in watches
     ]
     found = iter(names_of_each([
-        path for options, paths, trees, _ in given
-        for path in (*options.values(), *paths, *(top for top, _ in trees))
+        path for options, paths, trees, _, others in given
+        for path in (
+            *options.values(), *paths, *(top for top, _ in trees), *others.values(),
+        )
     ]))
     return [
         Files(
@@ -58,13 +61,23 @@ def touched(watches: Sequence[Settings]) -> list[Files]:
             frozenset().union(*(next(found) for _ in paths)),
             tuple((next(found), patterns) for _, patterns in trees),
             ignore,
-        ) for options, paths, trees, ignore in given
+            {option: next(found) for option in others},
+        ) for options, paths, trees, ignore, others in given
     ]
 
 
 def written(settings: Settings) -> dict[str, str]:
     """Return the files that a watch writes, by their options."""
     files = ('state-file', settings.state_file), ('status-file', settings.status_file)
+    return {option: file for option, file in files if file}
+
+
+def needed(settings: Settings) -> dict[str, str]:
+    """Return the files that a watch needs besides its paths, by their options."""
+    files = (
+        ('pidfile', settings.pidfile), ('url-header-file', settings.url_header_file),
+        ('url-ca', settings.url_ca),
+    )
     return {option: file for option, file in files if file}
 
 
@@ -91,6 +104,10 @@ def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
         if names & files.watched:
             file = written(settings)[option]
             return option, f'{file} is a path to watch; it would be overwritten'
+        for other, its in files.needed.items():
+            if names & its:
+                file = written(settings)[option]
+                return option, f'{file} is the {other} too; it would be overwritten'
         if files.reads(names):
             file = written(settings)[option]
             return option, (

@@ -49,6 +49,8 @@ def parse_headers(text: str) -> dict[str, str]:
             raise ValueError(f'line {number} is not a header; {ACCEPTED}')
         if name.lower() in OWN:
             raise ValueError(f'line {number} has a header that pollreload sets itself')
+        if any(name.lower() == other.lower() for other in found):
+            raise ValueError(f'line {number} repeats a header; {ACCEPTED}')
         found[name] = value
     if not found:
         raise ValueError(f'has no header; {ACCEPTED}')

@@ -51,9 +51,13 @@ def perform(
     if header_file is not None:
         from pollreload.system import http_headers
         try:
-            headers.update(http_headers.load_headers(header_file))
+            given = http_headers.load_headers(header_file)
         except (OSError, ValueError) as error:
             return False, f'was not sent: {unusable(HEADERS, header_file, error)}'
+        # Names are the same in any case: that of the file alone is sent.
+        names = {name.lower() for name in given}
+        headers = {name: headers[name] for name in headers if name.lower() not in names}
+        headers.update(given)
     target = (parts.path or '/') + (f'?{parts.query}' if parts.query else '')
     try:
         connection = connected(parts, seconds, authorities)

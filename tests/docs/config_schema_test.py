@@ -46,6 +46,7 @@ UNSAID = {
     'one watch twice': 'its paths and its target are that of watch',
     'one file for two uses': (
         'two would overwrite it|is the state-file too|is this very file'
+        '|is the (pidfile|url-ca|url-header-file) (too|of watch)'
         '|is a path to watch; it would be overwritten'
         '|is a path that watch .* watches; it would be overwritten'
     ),

@@ -466,6 +466,11 @@ def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
     (f'[[watch]]\npath = "s"\nprocess = "x"\n{SECOND}status-file = "link/t"',
      "8: status-file: is a path that watch 'x' (line 1) watches; it would be "
      'overwritten'),
+    # What another one needs besides its paths.
+    (f'{WATCH}pidfile = "s"\nstatus-file = "link/t"', '5: status-file: link/t is the '
+     'pidfile too; it would be overwritten'),
+    (f'{WATCH}status-file = "link/t"\n{SECOND}pidfile = "s"', '4: status-file: is the '
+     "pidfile of watch 'x-2' (line 6); it would be overwritten"),
     (f'{WATCH}state-file = "w.toml"', '4: state-file: is this very file'),
     (f'{WATCH}status-file = "HERE/./w.toml"', '4: status-file: is this very file'),
 ])

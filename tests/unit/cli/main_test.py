@@ -456,6 +456,25 @@ def test_one_file_is_not_written_for_two_uses(
     )
 
 
+@pytest.mark.parametrize('option', ['--pidfile', '--url-header-file', '--url-ca'])
+@pytest.mark.parametrize('written', ['--state-file', '--status-file'])
+def test_file_that_another_option_reads_is_not_written(
+        option: str, written: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:
+    """A secret would be replaced by the memory of the watch."""
+    (tmp_path / 'link').symlink_to(tmp_path)
+    words = (
+        '--url', 'http://h/', '/a', option, f'{tmp_path}/s', written,
+        f'{tmp_path}/link/s',
+    )
+
+    assert cli.main(('watch', *words)) == 2
+    assert capsys.readouterr().err == (
+        f'pollreload: {written} {tmp_path}/link/s is the {option[2:]} too; it would be '
+        f'overwritten\n'
+    )
+
+
 @pytest.mark.parametrize(('words', 'variables', 'says'), [
     (('watch',), {'SIGNAL': 'x'}, 'invalid value for SIGNAL: '),
     (('watch',), {'PROCESS': 'a/b'}, 'invalid value for PROCESS: '),

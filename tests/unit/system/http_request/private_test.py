@@ -128,10 +128,11 @@ def test_dates_can_be_compared(
     assert http_request.expiries('ca') == [date]
 
 
-def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize('name', ['Authorization', 'authorization'])
+def test_headers_are_sent_and_never_shown(tmp_path: Path, name: str) -> None:
     """A server that repeats the token in its answer does not bring it into the log."""
     file = tmp_path / 'headers'
-    file.write_text(f'Authorization: Bearer {TOKEN}\n\nX-One:\ttwo \n')
+    file.write_text(f'{name}: Bearer {TOKEN}\n\nX-One:\ttwo \nuser-agent: x\n')
     got = []
 
     def serve(client: socket.socket) -> None:
@@ -144,9 +145,10 @@ def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:
 
     assert outcome == (False, 'answered 403')
     lines = got[0].split('\r\n')
-    assert f'Authorization: Bearer {TOKEN}' in lines
+    assert f'{name}: Bearer {TOKEN}' in lines
     assert 'X-One: two' in lines
-    assert sum(each.startswith('Authorization') for each in lines) == 1
+    for own in 'authorization', 'user-agent':
+        assert sum(each.lower().startswith(own) for each in lines) == 1
 
 
 @pytest.mark.parametrize(('text', 'reason'), [
@@ -157,6 +159,7 @@ def test_headers_are_sent_and_never_shown(tmp_path: Path) -> None:
     (f'A: {TOKEN}\x00', 'line 1 is not a header'),
     (f'A: {TOKEN}é', 'line 1 is not a header'),
     (f'A: b\rB: {TOKEN}', 'line 1 is not a header'),
+    (f'A: b\n\na: {TOKEN}', 'line 3 repeats a header'),
     (f'content-LENGTH: 4{TOKEN}', 'line 1 has a header that pollreload sets itself'),
     ('A: ' + 'a' * http_headers.LARGEST_HEADERS, 'is larger than 65536 bytes'),
 ])

@@ -26,6 +26,7 @@ REMEDIES = {
     'too many levels of symbolic links': 'fix the link: it leads to itself',
     'stale file handle': 'mount it again',
 }
+TOO_LARGE = 'raise --max-file-size, or name a smaller file'
 NAME_ANOTHER = 'name a file, a directory or a quoted glob that can be read'
 # The kind of a file system -> what that means for polling, and what to do.
 MEANINGS = {
@@ -117,6 +118,8 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
     if trouble:
         who = f' as {targets.us()}' if trouble == 'permission denied' else ''
         remedy = REMEDIES.get(trouble, NAME_ANOTHER)
+        if '--max-file-size' in trouble:
+            remedy = TOO_LARGE
         if trouble in ('no such file', 'matches nothing', 'not a directory'):
             remedy = suggested_path(path) or remedy
         return Row('path', 'fail', path, trouble + who, remedy)

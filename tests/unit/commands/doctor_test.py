@@ -196,6 +196,12 @@ def test_a_long_name_sticks_out_alone():
     assert rows_module.format_rows([], rows_module.column_width([])) == ''
 
 
+def sparse(path: str, size: int) -> None:
+    """Make a file of that many bytes without a block."""
+    with open(path, 'wb') as file:
+        file.truncate(size)
+
+
 @pytest.mark.parametrize(('name', 'make', 'says', 'remedy'), [
     ('none', lambda path: None, 'no such file', 'spelling'),
     ('*.none', lambda path: None, 'matches nothing', 'pattern'),
@@ -203,6 +209,7 @@ def test_a_long_name_sticks_out_alone():
     ('loop', lambda path: os.symlink(path, path), 'too many levels', 'fix the link'),
     ('dangling', lambda path: os.symlink('nowhere', path), 'no such file', 'spelling'),
     ('app.conf/x', lambda path: None, 'not a directory', 'spelling'),
+    ('huge', lambda path: sparse(path, 1 << 33), 'larger than', '--max-file-size'),
 ])
 def test_what_cannot_be_watched_fails_with_a_remedy(at, conf, name, make, says, remedy):
     """Whatever a path is, the answer is a row and no traceback."""

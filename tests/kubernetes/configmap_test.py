@@ -1,4 +1,4 @@
-"""What a kubelet does to the files of a ConfigMap, and what the app is told of it."""
+"""How a kubelet updates the files of a ConfigMap, and what is delivered to the app."""
 from __future__ import annotations
 
 import pytest
@@ -18,7 +18,7 @@ from tests.kubernetes.harness import (
 pytestmark = in_cluster()
 
 OTHERS = 1000  # keys
-# Say each time that the file could not be read for a moment, and how long that was.
+# Print each time that the file could not be read for a moment, and for how long.
 READS = f"""\
 import time
 began = 0.0
@@ -38,107 +38,107 @@ while True:
 """
 
 
-def test_ten_updates_are_told_once_each(namespace: str, name: str) -> None:
-    """Each update is told, with its own content, and none of them twice."""
+def test_ten_updates_are_delivered_once_each(namespace: str, name: str) -> None:
+    """Each with its own version."""
     with pod(namespace, name, {'app.conf': 'text 0\n'}) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         for number in range(1, 11):
             made.configure({'app.conf': f'text {number}\n'})
-            assert told.read(DEADLINE) == f'told | text {number}', told.seen
+            assert log.read(DEADLINE) == f'reloaded | text {number}', log.seen
             made.poll(watching)
-        made.quiet(told, watching)
+        made.quiet(log, watching)
         assert len(watching.events('signalled')) == 10
 
 
-def test_an_update_of_another_key_is_told_to_nobody(namespace: str, name: str) -> None:
-    """The kubelet swaps the whole directory, but the file says what it said."""
+def test_update_of_another_key_is_not_delivered(namespace: str, name: str) -> None:
+    """The kubelet swaps the whole directory, but the file has the same bytes."""
     data = {'app.conf': 'mine\n', 'other.conf': 'one\n'}
     with pod(namespace, name, data) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         led = made.run('app', 'readlink', f'{DIRECTORY}/..data')
         made.configure({**data, 'other.conf': 'two\n'})
         made.shows('two', f'{DIRECTORY}/other.conf')
         assert made.run('app', 'readlink', f'{DIRECTORY}/..data') != led
-        made.quiet(told, watching)
+        made.quiet(log, watching)
         assert not watching.events('changed', 'unreadable')
-        made.configure({'app.conf': 'mine anew\n', 'other.conf': 'two\n'})
-        assert told.read(DEADLINE) == 'told | mine anew'
-        made.quiet(told, watching)
+        made.configure({'app.conf': 'mine again\n', 'other.conf': 'two\n'})
+        assert log.read(DEADLINE) == 'reloaded | mine again'
+        made.quiet(log, watching)
 
 
-def test_a_key_that_comes_back_is_told_only_with_other_bytes(
+def test_key_that_comes_back_is_delivered_only_with_other_bytes(
         namespace: str, name: str,
 ) -> None:
-    """Gone is no change, and back with the same bytes neither; with others it is."""
+    """A missing key is no change, and neither is its return with the same bytes."""
     with pod(namespace, name, {'app.conf': 'one\n', 'other.conf': ''}) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         for text in ('one', 'two', 'two'):
             made.configure({'other.conf': ''})
             watching.event('unreadable')
-            made.quiet(told, watching)
+            made.quiet(log, watching)
             made.configure({'app.conf': f'{text}\n', 'other.conf': ''})
             watching.event('readable')
             if text == 'two' and len(watching.events('signalled')) == 0:
-                assert told.read(DEADLINE) == 'told | two'
-            made.quiet(told, watching)
+                assert log.read(DEADLINE) == 'reloaded | two'
+            made.quiet(log, watching)
         assert len(watching.events('signalled')) == 1
 
 
 def test_items_with_a_path_of_their_own_are_followed(namespace: str, name: str) -> None:
-    """There sub leads to ..data/sub, and the file below it is no link at all."""
+    """Here sub is a link to ..data/sub, and the file in it is no link at all."""
     path = f'{DIRECTORY}/sub/app.conf'
     volume = config(name, items=[{'key': 'app.conf', 'path': 'sub/app.conf'}])
     containers = app(path), sidecar(env={'FILE': path})
     data = {'app.conf': 'one\n', 'other.conf': 'one\n'}
     with pod(namespace, name, data, containers, [volume]) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         for text in ('two', 'three'):
             made.configure({'app.conf': f'{text}\n', 'other.conf': 'one\n'})
-            assert told.read(DEADLINE) == f'told | {text}'
-        made.quiet(told, watching)
+            assert log.read(DEADLINE) == f'reloaded | {text}'
+        made.quiet(log, watching)
 
 
-def test_a_file_that_is_not_ours_for_a_moment_is_not_unreadable(
+def test_file_that_is_denied_for_a_moment_is_not_unreadable(
         namespace: str, name: str,
 ) -> None:
     """With fsGroup the kubelet gives a file to the group some ms after the swap.
 
-    Until then it is EACCES for who is not root, which is no news: it is looked at
-    again before that is reported. That this happens at all is seen by another
-    container; a newer kubelet may do it the other way round, and the test is skipped.
+    Until then other users than root get EACCES, which is not reported at the first
+    poll. Another container records that it happens; if a newer kubelet does it in
+    another order, the test is skipped.
     """
     user = {'runAsUser': 1000, 'runAsGroup': 1000, 'fsGroup': 2000}
-    # With fsGroup the ctime of a file says nothing, see docs/kubernetes.md.
+    # With fsGroup the ctime of a file proves nothing, see docs/kubernetes.md.
     containers = app(), sidecar(env={
         'POLLRELOAD_INTERVAL': '10ms', 'POLLRELOAD_ON_START': 'never',
     }), app(name='reads', command=['python3', '-c', READS])
-    # It goes from name to name: with these before ours the moment is a long one.
+    # The kubelet works in the order of names: these make the moment longer.
     many = {f'a{number:04}': '' for number in range(OTHERS)}
     with pod(
             namespace, name, {**many, 'app.conf': 'text 0\n'}, containers,
             [config(name, defaultMode=0o440)], securityContext=user,
     ) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         assert made.run('app', 'stat', '-L', '-c', '%a %g', FILE) == '440 2000\n'
         for number in range(1, 11):
             made.configure({**many, 'app.conf': f'text {number}\n'})
-            assert told.read(DEADLINE) == f'told | text {number}', told.seen
+            assert log.read(DEADLINE) == f'reloaded | text {number}', log.seen
             made.poll(watching)
-        made.quiet(told, watching)
+        made.quiet(log, watching)
         assert not watching.events('unreadable', 'readable', 'failed', 'held')
         assert len(watching.events('signalled')) == 10
         denied = made.kubectl('logs', made.name, '-c', 'reads').splitlines()
     if not denied:
         pytest.skip(
-            'told each time, but this kubelet denied the file to nobody in 10 swaps: '
-            'what that is like was not tested',
+            'delivered each time, but this kubelet never denied the file in 10 swaps: '
+            'that case was not tested',
         )
 
 
 def test_doctor_says_that_a_subpath_never_gets_an_update(
         namespace: str, name: str,
 ) -> None:
-    """The directory of the same ConfigMap gets it, the subPath does not."""
+    """The directory of the same ConfigMap is updated, the subPath is not."""
     whole = '/etc/whole'
     mounts = [
         {'name': 'config', 'mountPath': FILE, 'subPath': 'app.conf'},
@@ -148,12 +148,12 @@ def test_doctor_says_that_a_subpath_never_gets_an_update(
         app(volumeMounts=[*mounts, *mounted(code='/code')]),
         sidecar(volumeMounts=mounts),
     )
-    asked = 'pollreload', 'doctor', '--process', 'told-app'
+    asked = 'pollreload', 'doctor', '--process', 'test-app'
     with pod(namespace, name, {'app.conf': 'one\n'}, containers) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         made.configure({'app.conf': 'two\n'})
         made.shows('two', f'{whole}/app.conf')
-        made.quiet(told, watching)
+        made.quiet(log, watching)
         assert made.run('app', 'cat', FILE) == 'one\n'
         status, said = made.tried('pollreload', *asked, FILE)
         assert status == 1

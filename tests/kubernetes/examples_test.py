@@ -1,7 +1,7 @@
 """The manifests of examples/kubernetes, applied to a real cluster.
 
-Changed in them are the images alone, and the namespace of the one that makes its own.
-nginx is laid out as in nginxinc/nginx-unprivileged, see get-apps.sh.
+Only the images are replaced, and the namespace of the manifest that creates its own.
+nginx is set up as in nginxinc/nginx-unprivileged, see get-apps.sh.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.kubernetes.harness import (
     Pod,
 )
 from tests.servers.harness import until
-from tests.support.examples import IMAGE as THEIRS
+from tests.support.examples import IMAGE as PUBLISHED
 from tests.support.examples import (
     NATIVE,
     Object,
@@ -37,22 +37,22 @@ from tests.support.examples import (
 
 pytestmark = harness.in_cluster()
 
-IMAGES = {'docker.io/nginxinc/nginx-unprivileged:stable': APPS, THEIRS: IMAGE}
-TELLING = ('kubernetes/plain-sidecar.yaml', 'kubernetes/restricted.yaml', 'overlay')
+IMAGES = {'docker.io/nginxinc/nginx-unprivileged:stable': APPS, PUBLISHED: IMAGE}
+ONE_SIDECAR = ('kubernetes/plain-sidecar.yaml', 'kubernetes/restricted.yaml', 'overlay')
 APP_IMAGE = 'kubernetes/app-image.yaml'
 GVISOR = 'kubernetes/gvisor.yaml'
 
 
 @pytest.fixture(scope='module')
 def places() -> Iterator[contextlib.ExitStack]:
-    """Return what ends after all tests: it takes a minute until a namespace is gone."""
+    """Keep the namespaces until all tests are done: deleting one takes a minute."""
     with contextlib.ExitStack() as made:
         yield made
 
 
 @pytest.fixture
 def place(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
-    """Return a namespace for one manifest, for they all use the same names."""
+    """Create a namespace for one manifest, because they all use the same names."""
     made = harness.namespace(f'{namespace}-{next(NUMBERS)}')
     name = places.enter_context(made)
     yield name
@@ -62,14 +62,14 @@ def place(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
 
 @pytest.fixture
 def stack(place: str) -> Iterator[contextlib.ExitStack]:
-    """Return what ends before the pods do."""
+    """Provide a stack that is closed before the pods are deleted."""
     with contextlib.ExitStack() as made:
         yield made
 
 
-def here(where: str, place: str) -> list[Object]:
+def here(manifest: str, place: str) -> list[Object]:
     """Return the objects of a manifest for this cluster."""
-    found = objects(where)
+    found = objects(manifest)
     for each in found:
         if each['kind'] == 'Namespace':
             each['metadata']['name'] = place
@@ -82,7 +82,7 @@ def here(where: str, place: str) -> list[Object]:
 
 
 def kind(found: Sequence[Object], name: str) -> Object:
-    """Return the object called web of a kind."""
+    """Return the object of a kind that is called web."""
     (one,) = (
         each for each in found
         if each['kind'] == name and each['metadata']['name'] == 'web'
@@ -91,13 +91,14 @@ def kind(found: Sequence[Object], name: str) -> Object:
 
 
 def apply(place: str, found: Sequence[Object]) -> None:
-    """Apply objects, as one does with a file."""
+    """Apply objects, as kubectl does with a file."""
     text = yaml.safe_dump_all(found)
     harness.kubectl('-n', place, 'apply', '-f', '-', stdin=text)
 
 
 def tried(found: Sequence[Object], place: str) -> tuple[int, str]:
-    """Return the exit status of kubectl, and what the API server says to objects."""
+    """Return the exit status of kubectl, and the answer of the API server to objects.
+    """
     done = subprocess.run(
         [*KUBECTL, '-n', place, 'apply', '--dry-run=server', '-f', '-'],
         input=yaml.safe_dump_all(found), capture_output=True, text=True,
@@ -107,7 +108,7 @@ def tried(found: Sequence[Object], place: str) -> tuple[int, str]:
 
 
 class Site:
-    """The nginx of a manifest that runs, its ConfigMap, and the log of its sidecar."""
+    """The running nginx of a manifest, its ConfigMap, and the log of its sidecar."""
 
     def __init__(self, where: str, place: str, stack: contextlib.ExitStack) -> None:
         self.place = place
@@ -116,14 +117,14 @@ class Site:
         apply(place, self.found)
         wait = f'--timeout={DEADLINE}s'
         harness.kubectl('-n', place, 'rollout', 'status', 'deployment/web', wait)
-        words = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'name'
-        (name,) = harness.kubectl(*words).split()
+        options = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'name'
+        (name,) = harness.kubectl(*options).split()
         self.pod = Pod(place, name.removeprefix('pod/'), stack)
         self.log: Follow = self.pod.follow('pollreload')
         self.log.until(' baseline: ', DEADLINE)
 
     def change(self, text: str) -> None:
-        """Have the whole manifest applied again with another configuration in it."""
+        """Apply the whole manifest again, with another configuration."""
         self.map['data']['site.conf'] = text
         apply(self.place, self.found)
         self.pod.nudge()
@@ -138,17 +139,17 @@ class Site:
         """Wait until nginx answers with a word."""
         self.pod.serves(f'{word} from nginx', 8080)
 
-    def look(self) -> None:
-        """Have the sidecar look once more, and wait until it has said what of.
+    def poll(self) -> None:
+        """Make the sidecar poll, and wait for its status line.
 
-        nginx's container sends the signals, for the sidecar's may have no shell.
+        The signals come from the container of nginx: the sidecar's may have no shell.
         """
         pid, = self.pod.pids('pollreload', 'nginx')
         self.pod.send('HUP', 'USR1', pid=pid, container='nginx')
         self.log.until(' status: ', DEADLINE)
 
     def events(self) -> list[str]:
-        """Return the events so far, without those that the test asked for.
+        """Return the events so far, without those that the test requested.
 
         nginx -t writes lines of its own.
         """
@@ -157,62 +158,62 @@ class Site:
         return [each[1] for each in found if each and each[1] not in asked]
 
     def unbroken(self) -> None:
-        """Check that it is still the same pod, and that all its containers are."""
+        """Check that no container of the pod was restarted."""
         for name in ('nginx', 'pollreload'):
             assert self.pod.status(name)['restartCount'] == 0
 
 
-def told(where: str) -> list[str]:
-    """Return the events of one change, as the sidecar of a manifest was asked."""
+def change_events(where: str) -> list[str]:
+    """Return the events of one change, by the options of the sidecar."""
     template = kind(objects(where), 'Deployment')['spec']['template']
     (sidecar,) = sidecars(template['spec'])
     verified = ['verified'] if '--verify-workers' in (command(sidecar) or []) else []
     return ['changed', 'signalled', 'delivered', *verified]
 
 
-@pytest.mark.parametrize('where', TELLING)
-def test_a_change_is_told_once(
+@pytest.mark.parametrize('where', ONE_SIDECAR)
+def test_change_is_delivered_once(
         where: str, place: str, stack: contextlib.ExitStack,
 ) -> None:
-    """Each change of the ConfigMap is told once, and nginx serves what it says."""
-    site, events = Site(where, place, stack), told(where)
+    """And nginx serves the new configuration."""
+    site, events = Site(where, place, stack), change_events(where)
     site.serves('hello')
-    # The annotation for another signal, which the component looks for, is not there.
+    # There is no annotation for another signal, which the component supports.
     assert ', for nginx and SIGHUP' in site.log.seen[0], site.log.seen
 
     for number, word in enumerate(('bye', 'again'), 1):
         site.change(site.greets(word))
         site.log.until(f' {events[-1]}: ', DEADLINE)
         site.serves(word)
-        site.look()
+        site.poll()
         assert site.events() == ['started', 'baseline', *events * number]
 
     site.unbroken()
 
 
-def test_only_the_labelled_one_gets_a_sidecar(place: str) -> None:
-    """The other Deployment of the overlay runs as it was, with its own container."""
+def test_only_the_labelled_deployment_gets_a_sidecar(place: str) -> None:
+    """The other Deployment of the overlay keeps its single container."""
     apply(place, here('overlay', place))
 
     wait = f'--timeout={DEADLINE}s'
     harness.kubectl('-n', place, 'rollout', 'status', 'deployment/other', wait)
-    words = '-n', place, 'get', 'pods', '-l', 'app=other', '-o', 'json'
-    (pod,) = json.loads(harness.kubectl(*words))['items']
+    options = '-n', place, 'get', 'pods', '-l', 'app=other', '-o', 'json'
+    (pod,) = json.loads(harness.kubectl(*options))['items']
     assert [each['name'] for each in pod['status']['containerStatuses']] == ['nginx']
 
 
 def test_the_component_needs_its_annotation(
         place: str, stack: contextlib.ExitStack,
 ) -> None:
-    """Without one the variable is empty: the sidecar ends and says what it needs."""
+    """Without it the variable is empty: the sidecar ends and says what it needs."""
     found = here('overlay', place)
     template = kind(found, 'Deployment')['spec']['template']
     del template['metadata']['annotations']
     apply(place, found)
 
     def state() -> tuple[str, Object]:
-        words = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'json'
-        for pod in json.loads(harness.kubectl(*words))['items']:
+        options = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'json'
+        for pod in json.loads(harness.kubectl(*options))['items']:
             for each in pod['status'].get('containerStatuses', ()):
                 if each['name'] == 'pollreload':
                     ended = {**each['lastState'], **each['state']}.get('terminated', {})
@@ -226,7 +227,7 @@ def test_the_component_needs_its_annotation(
 
 
 def test_the_component_needs_its_volume(place: str) -> None:
-    """A pod with other volumes alone is refused: the line names the one it lacks."""
+    """A pod without that volume is refused, and the line names it."""
     found = here('overlay', place)
     spec = kind(found, 'Deployment')['spec']['template']['spec']
     spec['volumes'] = [each for each in spec['volumes'] if each['name'] != 'config']
@@ -237,8 +238,8 @@ def test_the_component_needs_its_volume(place: str) -> None:
 
 
 def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
-    """What nginx -t refuses is held until a good one comes, which is told once."""
-    site, events = Site(APP_IMAGE, place, stack), told(APP_IMAGE)
+    """A version that nginx -t refuses is held; the next good one is delivered once."""
+    site, events = Site(APP_IMAGE, place, stack), change_events(APP_IMAGE)
     assert events[-1] == 'verified'
     good = site.greets('bye')
 
@@ -251,13 +252,13 @@ def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
     site.log.until(' verified: ', DEADLINE)
 
     site.serves('bye')
-    site.look()
+    site.poll()
     assert site.events() == ['started', 'baseline', 'changed', 'held', *events]
     site.unbroken()
 
 
 def test_gvisor_is_admitted(place: str) -> None:
-    """By the API server alone, with the RuntimeClass; no node here need have runsc."""
+    """By the API server alone, with the RuntimeClass: no node needs runsc."""
     status, said = tried(here(GVISOR, place), place)
 
     assert not status, said
@@ -280,10 +281,10 @@ def test_native_sidecar_runs_or_is_refused(
         assert 'restartPolicy' in said, said
         return
 
-    site, events = Site(NATIVE, place, stack), told(NATIVE)
+    site, events = Site(NATIVE, place, stack), change_events(NATIVE)
     site.change(site.greets('bye'))
     site.log.until(f' {events[-1]}: ', DEADLINE)
 
     site.serves('bye')
-    site.look()
+    site.poll()
     assert site.events() == ['started', 'baseline', *events]

@@ -1,8 +1,8 @@
-"""A pod in a real cluster, its ConfigMap, and what its containers say.
+"""A pod in a real cluster, its ConfigMap, and the output of its containers.
 
-All goes through kubectl, so that any cluster will do. A Pod is gone after its
-`with`, and so is all that follows its logs. What did not happen is proved by
-order: an app that is marked says so after whatever it was told before.
+Everything goes through kubectl, so that any cluster will do. A Pod is deleted after its
+`with`, and nothing follows its logs any longer. That something did not happen is proved
+by the order of lines: a marked app prints that after all earlier reloads.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ APPS = os.environ.get('POLLRELOAD_TEST_APPS', '')
 DEADLINE = 150.0
 DIRECTORY = '/etc/app'
 FILE = f'{DIRECTORY}/app.conf'
-NAME = 'told-app'  # the comm of the app
+NAME = 'test-app'  # the comm of the app
 NUMBERS = itertools.count(1)
 
 Json = dict[str, Any]
@@ -43,23 +43,23 @@ PIDS = (
 )
 
 
-def kubectl(*words: str, stdin: str = '', deadline: float = DEADLINE) -> str:
-    """Return what kubectl prints. Raises AssertionError where it fails."""
+def kubectl(*arguments: str, stdin: str = '', deadline: float = DEADLINE) -> str:
+    """Return the output of kubectl. Raises AssertionError if it fails."""
     done = subprocess.run(
-        [*KUBECTL, *words], input=stdin, capture_output=True, text=True,
+        [*KUBECTL, *arguments], input=stdin, capture_output=True, text=True,
         timeout=deadline, check=False,
     )
-    assert not done.returncode, f'kubectl {" ".join(words)}: {done.stderr}'
+    assert not done.returncode, f'kubectl {" ".join(arguments)}: {done.stderr}'
     return done.stdout
 
 
 @functools.cache
 def absent() -> str:
-    """Return what is missing for these tests; '' where nothing is."""
+    """Return what is missing for these tests, or ''."""
     needs = 'no cluster to test in (see tests/kubernetes/README.md): '
     for name in ('POLLRELOAD_TEST_IMAGE', 'POLLRELOAD_TEST_APPS'):
         if not os.environ.get(name):
-            # kubectl alone may well lead to a cluster that is no place for tests.
+            # kubectl alone may reach a cluster that is not meant for tests.
             return f'{needs}{name} is not set'
     if shutil.which(KUBECTL[0]) is None:
         return f'{needs}there is no {KUBECTL[0]}'
@@ -71,10 +71,10 @@ def absent() -> str:
 
 
 def in_cluster() -> pytest.MarkDecorator:
-    """Return the mark of all tests of a module; skip it where there is no cluster.
+    """Return the mark of all tests of a module; skip the module without a cluster.
 
-    In CI too: unlike a server, a cluster is nothing that it could install. At
-    collection and from here, so that it is one line for all of them.
+    In CI as well: unlike a server, a cluster cannot simply be installed. It is done at
+    collection, so that there is one line for all of the tests.
     """
     trouble = absent()
     if trouble:
@@ -83,7 +83,7 @@ def in_cluster() -> pytest.MarkDecorator:
 
 
 class Follow(Lines):
-    """What a container says, from its start to its end."""
+    """The output of a container, from its start to its end."""
 
     def __init__(self, namespace: str, pod: str, container: str) -> None:
         # A group of its own: KUBECTL may be a script, and kubectl its grandchild.
@@ -99,7 +99,7 @@ class Follow(Lines):
     def event(self, name: str, deadline: float = DEADLINE, **fields: object) -> Json:
         """Return the next event of a sidecar with a name and such fields.
 
-        Raises AssertionError when there is none for the deadline, in seconds.
+        Raises AssertionError if there is none within the deadline, in seconds.
         """
         end = time.monotonic() + deadline
         while True:
@@ -111,37 +111,39 @@ class Follow(Lines):
             assert self.read(left), f'it ended without {name}: {self.seen}'
 
     def events(self, *names: str) -> list[Json]:
-        """Return the events that a sidecar has said so far, or those of some names."""
+        """Return the events that a sidecar has logged so far, or those of some names.
+        """
         every = [json.loads(line) for line in self.seen if line.startswith('{')]
         return [event for event in every if not names or event['event'] in names]
 
     def rest(self) -> list[str]:
-        """Return all the lines once there will be no more."""
+        """Return all lines once the container has ended."""
         while self.read(DEADLINE):
             pass
         return self.seen
 
     def end(self) -> None:
-        """End what follows, and forget what is unread."""
+        """Stop following the log, and drop the unread lines."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.communicate()
 
 
 class Pod:
-    """A pod of a name, and the ConfigMap of that name."""
+    """A pod, and the ConfigMap of the same name."""
 
     def __init__(self, namespace: str, name: str, stack: contextlib.ExitStack) -> None:
         self.namespace = namespace
         self.name = name
         self.stack = stack
 
-    def kubectl(self, *words: str, stdin: str = '') -> str:
-        """Return what kubectl prints in the namespace."""
-        return kubectl('-n', self.namespace, *words, stdin=stdin)
+    def kubectl(self, *arguments: str, stdin: str = '') -> str:
+        """Return the output of kubectl. Raises AssertionError if it fails."""
+        return kubectl('-n', self.namespace, *arguments, stdin=stdin)
 
     def configure(self, data: Mapping[str, str], nudge: bool = True) -> None:
-        """Replace the ConfigMap, and have the kubelet bring it soon, or in its time."""
+        """Replace the ConfigMap; nudge: and let the kubelet update its files at once.
+        """
         self.apply(data, 'replace')
         if nudge:
             self.nudge()
@@ -154,36 +156,36 @@ class Pod:
         }))
 
     def nudge(self) -> None:
-        """Have the kubelet look at the pod: a change of its own does that."""
+        """Make the kubelet update the pod at once, by changing an annotation of it."""
         self.kubectl('annotate', '--overwrite', 'pod', self.name, f'n={next(NUMBERS)}')
 
     def follow(self, container: str) -> Follow:
-        """Return what a container says, which is followed up to the pod's end."""
+        """Follow the output of a container until the pod is deleted."""
         follow = Follow(self.namespace, self.name, container)
         self.stack.callback(follow.end)
         return follow
 
-    def told(self, container: str = 'app') -> Follow:
-        """Return what an app says from when it is ready."""
+    def app_log(self, container: str = 'app') -> Follow:
+        """Return the output of an app that is ready."""
         follow = self.follow(container)
         follow.until('ready', DEADLINE)
         return follow
 
     def watching(self, container: str = 'pollreload') -> Follow:
-        """Return what a sidecar says from when it has looked at the file."""
+        """Return the output of a sidecar that has taken its baseline."""
         follow = self.follow(container)
         follow.event('baseline')
         return follow
 
-    def run(self, container: str, *words: str) -> str:
-        """Return what a command prints in a container."""
-        return self.kubectl('exec', self.name, '-c', container, '--', *words)
+    def run(self, container: str, *arguments: str) -> str:
+        """Return the output of a command in a container."""
+        return self.kubectl('exec', self.name, '-c', container, '--', *arguments)
 
-    def tried(self, container: str, *words: str) -> tuple[int, str]:
-        """Return the exit status of a command in a container, and what it prints."""
+    def tried(self, container: str, *arguments: str) -> tuple[int, str]:
+        """Return the exit status and the output of a command in a container."""
         done = subprocess.run(
             [*KUBECTL, '-n', self.namespace, 'exec', self.name, '-c', container, '--',
-             *words],
+             *arguments],
             capture_output=True, text=True, timeout=DEADLINE, check=False,
         )
         return done.returncode, done.stdout
@@ -198,14 +200,14 @@ class Pod:
         self.run(container, 'sh', '-c', kills)
 
     def poll(self, sidecar: Follow) -> None:
-        """Have a sidecar poll, so that quick updates are no feedback loop."""
+        """Make a sidecar poll, so that quick updates are no feedback loop."""
         started, = sidecar.events('started')
         self.send('HUP', pid=str(started['pid']))
 
     def quiet(self, app: Follow, sidecar: Follow, comm: str = NAME) -> None:
-        """Let a sidecar poll, and prove that its app is told nothing by that.
+        """Make a sidecar poll, and prove that it does not signal its app.
 
-        The sidecar has to act on first sight (--settle 0).
+        The sidecar must deliver at the first poll (--settle 0).
         """
         started, = sidecar.events('started')
         self.send('HUP', 'USR1', pid=str(started['pid']))
@@ -215,14 +217,14 @@ class Pod:
         assert app.read(DEADLINE) == 'marked', app.seen
 
     def shows(self, text: str, path: str, container: str = 'app') -> None:
-        """Wait until a container sees that a file says something."""
+        """Wait until a container reads that text from a file."""
         def seen() -> bool:
             status, said = self.tried(container, 'cat', path)
             return (said.strip() if not status else '') == text
         until(seen, f'{path} says {text!r}', DEADLINE)
 
     def serves(self, text: str, port: int) -> None:
-        """Wait until the server of the pod answers a text."""
+        """Wait until the server of the pod answers with a text."""
         path = f'/api/v1/namespaces/{self.namespace}/pods/{self.name}:{port}/proxy/'
 
         def answers() -> bool:
@@ -238,17 +240,18 @@ class Pod:
         return container_status(pod, container)
 
     def restarted(self, container: str, times: int) -> None:
-        """Wait until a container runs again, after so many restarts in all."""
+        """Wait until a container runs again, after that many restarts in all."""
         def runs() -> bool:
             status = self.status(container)
             return status['restartCount'] == times and 'running' in status['state']
         until(runs, f'{container} runs again', DEADLINE)
 
     def ready(self) -> None:
-        """Wait until all its containers run; else say how the pod is."""
-        words = '--for=condition=Ready', f'--timeout={DEADLINE - 10}s'
+        """Wait until all its containers run, or fail with the description of the pod.
+        """
+        options = '--for=condition=Ready', f'--timeout={DEADLINE - 10}s'
         try:
-            self.kubectl('wait', *words, f'pod/{self.name}')
+            self.kubectl('wait', *options, f'pod/{self.name}')
         except AssertionError as error:
             raise AssertionError(self.kubectl('describe', 'pod', self.name)) from error
 
@@ -268,12 +271,12 @@ def config(name: str, **more: object) -> Json:
 
 
 def mounted(**volumes: str) -> list[Json]:
-    """Return volume mounts: name of the volume -> where."""
+    """Return volume mounts; volumes: name of the volume -> path."""
     return [{'name': name, 'mountPath': path} for name, path in volumes.items()]
 
 
 def app(*files: str, name: str = 'app', comm: str = NAME, **more: object) -> Json:
-    """Return a container of the app that says what it is told."""
+    """Return a container of the app that prints each reload."""
     return {
         'name': name, 'image': APPS, 'imagePullPolicy': 'IfNotPresent',
         'command': ['python3', '/code/app.py', comm, *(files or (FILE,))],
@@ -286,7 +289,7 @@ def sidecar(
 ) -> Json:
     """Return a container of pollreload that watches the file for the app.
 
-    It acts on first sight and logs JSON, where env does not say otherwise.
+    It delivers at the first poll and logs JSON, unless env sets something else.
     """
     variables = {
         'FILE': FILE, 'PROCESS': NAME, 'SIGNAL': 'HUP', 'POLLRELOAD_SETTLE': '0',
@@ -306,11 +309,10 @@ def pod(
         containers: Sequence[Json] = (), volumes: Sequence[Json] = (),
         wait: bool = True, **spec: object,
 ) -> Iterator[Pod]:
-    """Give a pod whose ConfigMap says something; it is gone after this.
+    """Create a pod with a ConfigMap of some data; it is deleted afterwards.
 
-    containers: an app and a sidecar, where none are named. volumes: besides the
-    code of the app; the ConfigMap, where none are named. wait: until all its
-    containers run.
+    containers: an app and a sidecar by default. volumes: in addition to the code of the
+    app; the ConfigMap by default. wait: until all its containers run.
     """
     body = {
         'shareProcessNamespace': True, 'terminationGracePeriodSeconds': 5,
@@ -331,14 +333,14 @@ def applied(
         namespace: str, name: str, data: Mapping[str, str], manifest: str,
         wait: bool = True,
 ) -> Iterator[Pod]:
-    """Give the pod of a manifest, beside a ConfigMap of its name; as pod."""
+    """Create the pod of a manifest, and a ConfigMap of its name; see pod()."""
     with contextlib.ExitStack() as stack:
         made = Pod(namespace, name, stack)
         made.apply(data, 'create')
         stack.callback(made.kubectl, 'delete', 'configmap', name)
         made.kubectl('create', '-f', '-', stdin=manifest)
-        # Its containers end now. The namespace is gone only once it is, which an
-        # old kubelet sees to half a minute later.
+        # Its containers end now. The namespace can be deleted only after the pod,
+        # which an old kubelet removes half a minute later.
         stack.callback(made.kubectl, 'delete', 'pod', name, '--wait=false')
         if wait:
             made.ready()
@@ -347,7 +349,7 @@ def applied(
 
 @contextlib.contextmanager
 def namespace(name: str, *labels: str) -> Iterator[str]:
-    """Give a new namespace, with the code of the app in it; it is gone after this."""
+    """Create a namespace with the code of the app; it is deleted afterwards."""
     kubectl('create', 'namespace', name)
     try:
         if labels:

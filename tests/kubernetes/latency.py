@@ -1,18 +1,18 @@
-"""Measure how long an update of a ConfigMap takes to be told, and which part is whose.
+"""Measure how long an update of a ConfigMap takes to reach the app, part by part.
 
     python -m tests.kubernetes.latency [OPTIONS] UPDATES [NAME=VALUE]...
 
-UPDATES: how many; NAME=VALUE: a variable for the sidecar, which else has its
-defaults. --annotate: change an annotation of the pod after each, which has the
-kubelet look at once. --pause: wait a random time up to this before each, so that
-they come at any point of the kubelet's period and of the sidecar's (5 s).
+UPDATES: how many; NAME=VALUE: a variable for the sidecar, which has its defaults
+otherwise. --annotate: change an annotation of the pod after each update, so that the
+kubelet acts at once. --pause: wait a random time up to this before each update, so that
+updates come at any point of the intervals of kubelet and sidecar (5 s).
 
-The row: updates, seconds that kubectl took, from there to the swap of ..data, from
-there to the app, and in all; each the median, and the least and the most.
+The row: updates, seconds that kubectl took, from then to the swap of ..data, from then
+to the app, and in all; each as median, minimum and maximum.
 
-The pod has a third container that looks at ..data every 10 ms. The times of its
-lines and of the app's are those of the node, those of kubectl this machine's:
-their clocks have to agree. See README.md for what it needs.
+The pod has a third container that reads ..data every 10 ms. The times of its lines and
+of the app's are those of the node, and those of kubectl are this machine's: their
+clocks have to agree. See README.md for the requirements.
 """
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.kubernetes.harness import (
     sidecar,
 )
 
-LOOKS = f"""\
+LINK_READER = f"""\
 import os, time
 was = ''
 while True:
@@ -52,18 +52,18 @@ while True:
 QUICK = ('POLLRELOAD_SETTLE', 'POLLRELOAD_INTERVAL', 'POLLRELOAD_SURVIVE')
 
 
-def moments(made: Pod, container: str, word: str) -> list[float]:
-    """Return when a container said a word, in seconds since the epoch."""
+def moments(made: Pod, container: str, start: str) -> list[float]:
+    """Return when a container printed a word, in seconds since the epoch."""
     said = made.kubectl('logs', '--timestamps', made.name, '-c', container)
     return [
         datetime.datetime.fromisoformat(when).timestamp()
         for when, line in (each.split(' ', 1) for each in said.splitlines())
-        if line.startswith(word)
+        if line.startswith(start)
     ]
 
 
 def spread(seconds: list[float]) -> str:
-    """Return the median of some times, and the least and the most."""
+    """Return the median, the minimum and the maximum of some times."""
     return (
         f'{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})'
     )
@@ -71,12 +71,12 @@ def spread(seconds: list[float]) -> str:
 
 def main() -> int:
     """Print one row of a table, and the times of each update on stderr."""
-    words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument('--annotate', action='store_true')
-    words.add_argument('--pause', type=float, default=5.0)
-    words.add_argument('updates', type=int)
-    words.add_argument('variables', nargs='*')
-    given = words.parse_args()
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument('--annotate', action='store_true')
+    options.add_argument('--pause', type=float, default=5.0)
+    options.add_argument('updates', type=int)
+    options.add_argument('variables', nargs='*')
+    given = options.parse_args()
     trouble = absent()
     if trouble:
         print(f'latency: {trouble}', file=sys.stderr)
@@ -84,27 +84,28 @@ def main() -> int:
     variables = dict(each.split('=', 1) for each in given.variables)
     # An empty variable is an unset one.
     watching = sidecar(env={**dict.fromkeys(QUICK, ''), **variables})
-    looking = {
-        'name': 'looks', 'image': APPS, 'imagePullPolicy': 'IfNotPresent',
-        'command': ['python3', '-c', LOOKS], 'volumeMounts': mounted(config=DIRECTORY),
+    reader = {
+        'name': 'link-reader', 'image': APPS, 'imagePullPolicy': 'IfNotPresent',
+        'command': ['python3', '-c', LINK_READER],
+        'volumeMounts': mounted(config=DIRECTORY),
     }
     name = f'latency-{uuid.uuid4().hex[:8]}'
     began, ended = [], []
     with (
             namespace(name) as place,
-            pod(place, name, {'app.conf': 'text 0\n'}, [app(), watching, looking],
+            pod(place, name, {'app.conf': 'text 0\n'}, [app(), watching, reader],
                 [config(name)]) as made,
     ):
-        told = made.told()
+        log = made.app_log()
         made.watching()
         for number in range(1, given.updates + 1):
             time.sleep(random.uniform(0, given.pause))
             began.append(time.time())
             made.configure({'app.conf': f'text {number}\n'}, nudge=given.annotate)
             ended.append(time.time())
-            assert told.read(DEADLINE) == f'told | text {number}', told.seen
-        swapped = moments(made, 'looks', 'swapped')[1:]
-        reloaded = moments(made, 'app', 'told')
+            assert log.read(DEADLINE) == f'reloaded | text {number}', log.seen
+        swapped = moments(made, 'link-reader', 'swapped')[1:]
+        reloaded = moments(made, 'app', 'reloaded')
     assert len(swapped) == len(reloaded) == given.updates, (swapped, reloaded)
     rows = list(zip(began, ended, swapped, reloaded, strict=True))
     for a, b, c, d in rows:

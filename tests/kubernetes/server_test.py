@@ -1,4 +1,4 @@
-"""Real servers in a pod: what they serve after their ConfigMap has changed."""
+"""Real servers in a pod: what they serve after a change of their ConfigMap."""
 from __future__ import annotations
 
 import contextlib
@@ -45,12 +45,12 @@ PLACE = '/etc/nginx/conf.d'
 def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
     """FILE, PROCESS and SIGNAL are enough, and Apache serves the new configuration."""
     manifest = MANIFEST.read_text('utf-8')
-    for theirs, ours in (
+    for theirs, image in (
             ('docker.io/library/httpd:2.4', APPS),
             ('registry.example/inotify-sidecar:1', IMAGE),
     ):
         assert manifest.count(theirs) == 1
-        manifest = manifest.replace(theirs, ours)
+        manifest = manifest.replace(theirs, image)
     answers = {'one.txt': 'one\n', 'two.txt': 'two\n', 'three.txt': 'three\n'}
     data = {**answers, 'httpd.conf': HTTPD.format('one')}
     with applied(namespace, 'apache', data, manifest) as made:
@@ -67,9 +67,9 @@ def test_an_apache_manifest_needs_only_another_image(namespace: str) -> None:
 
 @contextlib.contextmanager
 def nginx(namespace: str, name: str, *options: str) -> Iterator[tuple[Pod, Follow]]:
-    """Give a pod with nginx, and what a sidecar says that runs in nginx's image.
+    """Create a pod with nginx, and a sidecar that runs in the image of nginx.
 
-    An initContainer leaves pollreload in a volume of the pod.
+    An init container installs pollreload into a volume of the pod.
     """
     installed = mounted(tools='/pollreload')
     here = {'image': APPS, 'imagePullPolicy': 'IfNotPresent'}
@@ -95,7 +95,7 @@ def nginx(namespace: str, name: str, *options: str) -> Iterator[tuple[Pod, Follo
 
 
 def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> None:
-    """There is its nginx -t: a broken configuration is held, a good one is told."""
+    """nginx -t is there: a broken configuration is held, and a good one delivered."""
     asked = '--validate', 'nginx -t -q', '--verify-workers'
     with nginx(namespace, name, *asked) as (made, watching):
         assert made.pids('pollreload', 'nginx'), 'ps shows it by another name'
@@ -111,10 +111,10 @@ def test_validate_runs_in_the_image_of_the_app(namespace: str, name: str) -> Non
 
 
 def test_verify_runs_in_the_image_of_the_app(namespace: str, name: str) -> None:
-    """There is its curl: what nginx answers has to be what the ConfigMap says.
+    """curl is there: nginx must answer as the ConfigMap says.
 
-    nginx outlives a configuration that it refuses, and goes on with the one before:
-    without --verify the signal would be all that is known.
+    nginx survives a configuration that it refuses, and keeps the one before. Without
+    --verify pollreload could only claim that the signal was delivered.
     """
     agrees = f'grep -F "\\"$(curl -sS http://127.0.0.1:81/)\\"" {PLACE}/site.conf'
     asked = '--verify', f"sh -c '{agrees}'", '--command-timeout', '3s'

@@ -1,4 +1,4 @@
-"""What becomes of a sidecar, of its app, and of a pod that is not made for it."""
+"""Restarts of a sidecar and of its app, and pods that lack something."""
 from __future__ import annotations
 
 from tests.kubernetes.harness import (
@@ -18,29 +18,29 @@ from tests.servers.harness import until
 pytestmark = in_cluster()
 
 
-def test_an_app_that_came_back_is_told_of_the_next_change(
+def test_restarted_app_is_signalled_only_for_the_next_change(
         namespace: str, name: str,
 ) -> None:
-    """It has a new pid and has read the file: it is not told of what is in there."""
+    """It has a new pid and has read the current version."""
     with pod(namespace, name, {'app.conf': 'one\n'}) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         made.configure({'app.conf': 'two\n'})
-        assert told.read(DEADLINE) == 'told | two'
+        assert log.read(DEADLINE) == 'reloaded | two'
         watching.event('delivered')
         pid, = made.pids()
         made.send('KILL', pid=pid)
         made.restarted('app', 1)
-        told = made.told()
+        log = made.app_log()
         assert made.pids() != [pid]
-        made.quiet(told, watching)
+        made.quiet(log, watching)
         made.configure({'app.conf': 'three\n'})
-        assert told.read(DEADLINE) == 'told | three'
-        made.quiet(told, watching)
+        assert log.read(DEADLINE) == 'reloaded | three'
+        made.quiet(log, watching)
         assert len(watching.events('signalled')) == 2
 
 
-def test_a_sidecar_that_is_killed_tells_once_in_all(namespace: str, name: str) -> None:
-    """Its ledger outlives it on an emptyDir, before the signal and after it."""
+def test_killed_sidecar_signals_once_in_all(namespace: str, name: str) -> None:
+    """Its ledger is kept on an emptyDir, before the signal and after it."""
     containers = app(), sidecar(
         env={
             'POLLRELOAD_STATE_FILE': '/state/ledger', 'POLLRELOAD_SETTLE': '3s',
@@ -50,14 +50,14 @@ def test_a_sidecar_that_is_killed_tells_once_in_all(namespace: str, name: str) -
     )
     volumes = config(name), {'name': 'state', 'emptyDir': {}}
     with pod(namespace, name, {'app.conf': 'one\n'}, containers, volumes) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
 
         def kill(times: int) -> None:
             pid = str(watching.events('started')[0]['pid'])
             made.send('KILL', pid=pid)
             made.restarted('pollreload', times)
 
-        # Before it is told: the new content is there, and not yet settled.
+        # Before the signal: the new version is there, and has not settled yet.
         made.configure({'app.conf': 'two\n'})
         made.shows('two', FILE)
         kill(1)
@@ -65,10 +65,10 @@ def test_a_sidecar_that_is_killed_tells_once_in_all(namespace: str, name: str) -
         assert not watching.events('signalled')
         watching = made.follow('pollreload')
         watching.event('delivered')
-        assert told.read(DEADLINE) == 'told | two'
-        # After that, and before it is known that the app has survived it.
+        assert log.read(DEADLINE) == 'reloaded | two'
+        # After the signal, and before --survive is over.
         made.configure({'app.conf': 'three\n'})
-        assert told.read(DEADLINE) == 'told | three'
+        assert log.read(DEADLINE) == 'reloaded | three'
         kill(2)
         watching.rest()
         assert len(watching.events('signalled')) == 2
@@ -78,31 +78,31 @@ def test_a_sidecar_that_is_killed_tells_once_in_all(namespace: str, name: str) -
         assert not watching.events('signalled')
         pid, = made.pids()
         made.send('USR1', pid=pid)
-        assert told.read(DEADLINE) == 'marked'
+        assert log.read(DEADLINE) == 'marked'
         made.configure({'app.conf': 'four\n'})
-        assert told.read(DEADLINE) == 'told | four'
+        assert log.read(DEADLINE) == 'reloaded | four'
 
 
-def test_a_pod_without_a_shared_pid_namespace_is_named(
+def test_pod_without_a_shared_pid_namespace_is_explained(
         namespace: str, name: str,
 ) -> None:
-    """The app is not to be seen; the line says which field of the pod is missing."""
+    """The app is invisible; the line names the field of the pod that is missing."""
     data = {'app.conf': 'one\n'}
     with pod(namespace, name, data, shareProcessNamespace=False) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         made.configure({'app.conf': 'two\n'})
         held = watching.event('held')
         assert held['reason'] == 'no target'
         assert 'in Kubernetes set shareProcessNamespace: true' in held['message']
         pid, = made.pids()
         made.send('USR1', pid=pid)
-        assert told.read(DEADLINE) == 'marked'
+        assert log.read(DEADLINE) == 'marked'
 
 
-def test_an_image_that_is_told_nothing_says_what_it_needs(
+def test_image_without_arguments_names_the_variables_it_needs(
         namespace: str, name: str,
 ) -> None:
-    """No arguments and no FILE: status 2, and one line that shows the variables."""
+    """Neither arguments nor FILE: status 2, and one line."""
     containers = {**sidecar(), 'env': []},
     with pod(
             namespace, name, {}, containers, wait=False, restartPolicy='Never',
@@ -118,11 +118,11 @@ def test_an_image_that_is_told_nothing_says_what_it_needs(
             assert variable in line, line
 
 
-def test_a_restricted_pod_is_told(restricted: str, name: str) -> None:
-    """No root, no capability, nothing to write to but the ledger, seccomp's default.
+def test_restricted_pod_is_notified(restricted: str, name: str) -> None:
+    """Without root and capabilities, with a read-only root and the default seccomp.
 
-    The namespace enforces the profile `restricted`, where the cluster is not older
-    than that (1.23).
+    The namespace enforces the profile `restricted`, if the cluster is new enough
+    (1.23).
     """
     user = {
         'runAsNonRoot': True, 'runAsUser': 1000, 'runAsGroup': 1000,
@@ -142,21 +142,21 @@ def test_a_restricted_pod_is_told(restricted: str, name: str) -> None:
             restricted, name, {'app.conf': 'one\n'}, containers, volumes,
             securityContext=user,
     ) as made:
-        told, watching = made.told(), made.watching()
+        log, watching = made.app_log(), made.watching()
         status = made.run('app', 'cat', f'/proc/{made.pids("pollreload")[0]}/status')
         for line in ('Uid:\t1000', 'CapBnd:\t0000000000000000', 'NoNewPrivs:\t1',
                      'Seccomp:\t2'):
             assert line in status, status
         for text in ('two', 'three'):
             made.configure({'app.conf': f'{text}\n'})
-            assert told.read(DEADLINE) == f'told | {text}'
-        made.quiet(told, watching)
+            assert log.read(DEADLINE) == f'reloaded | {text}'
+        made.quiet(log, watching)
         assert not watching.events('failed', 'held', 'unreadable')
         assert len(watching.events('signalled')) == 2
 
 
 SIDECARS = {
-    # name: its uid, what its manifest says of capabilities, and whom it may signal
+    # name: its uid, its capabilities, and the users whose apps it may signal
     'root': (0, {}, {0, 1000}),
     'bare-root': (0, {'drop': ['ALL']}, {0}),
     'root-with-kill': (0, {'drop': ['ALL'], 'add': ['KILL']}, {0, 1000}),
@@ -166,26 +166,26 @@ SIDECARS = {
 }
 
 
-def test_who_may_signal_whom(namespace: str, name: str) -> None:
-    """The same uid, root's own, or CAP_KILL, which Kubernetes gives only to root.
+def test_signal_needs_the_same_uid_or_cap_kill(namespace: str, name: str) -> None:
+    """The same uid, or root with CAP_KILL, which Kubernetes gives only to root.
 
-    A user that is not root gets what `add` names in its bounding set alone, for
-    there is no ambient set. Whoever may not says so in one line, and what to do.
+    For another user, `add` changes only the bounding set, because there is no ambient
+    set. Without permission there is one line that says what to do.
     """
     users = 0, 1000
     containers = [
         app(
-            name=f'app-{user}', comm=f'told-{user}',
+            name=f'app-{user}', comm=f'test-{user}',
             securityContext={'runAsUser': user},
         ) for user in users
     ] + [
         sidecar(
-            f'{each}-to-{user}', {'PROCESS': f'told-{user}'},
+            f'{each}-to-{user}', {'PROCESS': f'test-{user}'},
             securityContext={'runAsUser': uid, 'capabilities': capabilities},
         ) for each, (uid, capabilities, _) in SIDECARS.items() for user in users
     ]
     with pod(namespace, name, {'app.conf': 'one\n'}, containers) as made:
-        told = {user: made.told(f'app-{user}') for user in users}
+        apps = {user: made.app_log(f'app-{user}') for user in users}
         watching = {
             (each, user): made.watching(f'{each}-to-{user}')
             for each in SIDECARS for user in users
@@ -198,12 +198,12 @@ def test_who_may_signal_whom(namespace: str, name: str) -> None:
                 assert not log.events('failed', 'held'), log.seen
                 continue
             failed = log.event('failed')['message']
-            assert failed.startswith(f'not permitted to send SIGHUP to told-{user} (')
+            assert failed.startswith(f'not permitted to send SIGHUP to test-{user} (')
             assert f'uid {user}) as uid {uid}; run as the same uid' in failed, failed
             assert not log.events('signalled', 'delivered'), log.seen
-        for user, log in told.items():
+        for user, log in apps.items():
             for _ in [each for each in SIDECARS if user in SIDECARS[each][2]]:
-                assert log.read(DEADLINE) == 'told | two'
-            pid, = made.pids(f'told-{user}', f'app-{user}')
+                assert log.read(DEADLINE) == 'reloaded | two'
+            pid, = made.pids(f'test-{user}', f'app-{user}')
             made.send('USR1', pid=pid, container=f'app-{user}')
             assert log.read(DEADLINE) == 'marked'

@@ -1,9 +1,9 @@
 """The program that is notified in a sandbox: app.py NAME FILE...
 
-It says on stdout, a line each: `ready`, for each HUP `told` and what the files say
-by then, and for each USR1 `marked`: that a HUP did not come is proved by sending USR1
-and reading that next. Only the standard library, for guests and other images run it as
-it is. It ends with its parent's end of its stdin, or by TERM.
+It prints lines: `ready`; `reloaded` with the text of the files for each HUP; and
+`marked` for each USR1. That no HUP arrived is proved by sending USR1 and reading
+`marked` next. It uses only the standard library, because guests and other images run it
+as it is. It ends at the end of its stdin, or by TERM.
 """
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def read(path: str) -> str:
 
 
 def say(line: str) -> None:
-    """Write a line to stdout at one blow."""
+    """Write a line to stdout in one write."""
     os.write(1, f'{line}\n'.encode())
 
 
 def main() -> None:
-    """Answer signals for ever."""
+    """Handle signals for ever."""
     comm, *paths = sys.argv[1:]
     name(comm)
     signal.signal(signal.SIGHUP, lambda *_: say(
-        ' | '.join(['told', *(read(path) for path in paths)]),
+        ' | '.join(['reloaded', *(read(path) for path in paths)]),
     ))
     signal.signal(signal.SIGUSR1, lambda *_: say('marked'))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -176,7 +176,7 @@ def events(lines: Sequence[str]) -> list[str]:
     return [line.split()[1].rstrip(':') for line in lines if ': ' in line]
 
 
-TOLD = ['changed', 'signalled', 'delivered', 'verified']
+DELIVERED = ['changed', 'signalled', 'delivered', 'verified']
 MANIFESTS = ('podman/pod.yaml', 'kubernetes/plain-sidecar.yaml',
              'kubernetes/restricted.yaml')
 
@@ -190,7 +190,7 @@ def test_pod_is_notified_once(name: str, machine: Machine) -> None:
         assert site.ask() == 'hello from nginx\n'
         site.change('bye')
         said.until(' verified: ', BOUND)
-        assert events(said.seen) == ['started', 'baseline', *TOLD]
+        assert events(said.seen) == ['started', 'baseline', *DELIVERED]
     assert site.ask() == 'bye from nginx\n'
 
     machine.run('restart', '--time=5', sidecar)
@@ -200,8 +200,8 @@ def test_pod_is_notified_once(name: str, machine: Machine) -> None:
         said.until(' started: ')
         site.change('again')
         said.until(' verified: ', BOUND)
-        once = ['started', 'baseline', *TOLD, 'stopped']
-        assert events(said.seen) == [*once, 'started', *TOLD]
+        once = ['started', 'baseline', *DELIVERED, 'stopped']
+        assert events(said.seen) == [*once, 'started', *DELIVERED]
     assert site.ask() == 'again from nginx\n'
 
 
@@ -275,7 +275,7 @@ def test_compose_is_notified_once(machine: Machine) -> None:
             said.until(' baseline: ')
             site.change('bye')
             said.until(' verified: ', BOUND)
-            assert events(said.seen) == ['started', 'baseline', *TOLD]
+            assert events(said.seen) == ['started', 'baseline', *DELIVERED]
         assert site.ask() == 'bye from nginx\n'
 
         compose('restart', '--timeout', '5', 'nginx')
@@ -285,7 +285,7 @@ def test_compose_is_notified_once(machine: Machine) -> None:
             said.until(' started: ')
             site.change('again')
             said.until(' verified: ', BOUND)
-            assert events(said.seen)[-4:] == TOLD
+            assert events(said.seen)[-4:] == DELIVERED
             assert events(said.seen).count('baseline') == 1
             assert events(said.seen).count('signalled') == 2
         assert site.ask() == 'again from nginx\n'

@@ -122,10 +122,10 @@ def rewrite(
             pass
         changes.in_place(str(made.source), text)
         end = time.monotonic() + BOUNDS['sshfs']['in-place']
-        while app.read(max(0.0, end - time.monotonic())) != f'told | {text}':
+        while app.read(max(0.0, end - time.monotonic())) != f'reloaded | {text}':
             pass
         rest(sidecar)
-        assert app.mark() == f'told | {text}'
+        assert app.mark() == f'reloaded | {text}'
         assert [
             event['fingerprint'] for event in sidecar.seen
             if event['event'] == 'changed'

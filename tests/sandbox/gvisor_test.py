@@ -45,13 +45,13 @@ def test_every_kind_of_change_is_delivered_once(pod: Pod) -> None:
     ):
         sidecar.until('baseline')
         polls = Polls(sidecar)
-        walk(pod.config, polls.told(app.lines.read), BOUND, polls.change)
+        walk(pod.config, polls.counting_lines(app.lines.read), BOUND, polls.change)
         sidecar.polls()
         polls.assert_prompt(INTERVAL)
         assert app.untold()
-        told = [each for each in sidecar.seen if each['event'] == 'signalled']
-        assert len(told) == len(changes.KINDS)
-        assert {(each['how'], each['disposition']) for each in told} == {
+        signalled = [each for each in sidecar.seen if each['event'] == 'signalled']
+        assert len(signalled) == len(changes.KINDS)
+        assert {(each['how'], each['disposition']) for each in signalled} == {
             ('kill', 'unknown'),
         }
         assert strays(sidecar.seen) == []
@@ -70,7 +70,7 @@ def test_a_young_target_is_notified_once_it_is_old_enough(pod: Pod) -> None:
         changes.in_place(str(pod.config), changes.text(1))
         held = sidecar.until('held', reason='too young')
         assert held['message'].endswith('is younger than 10 s (--min-uptime)')
-        assert app.lines.read(YOUNG + BOUND).startswith('told | text 000001')
+        assert app.lines.read(YOUNG + BOUND).startswith('reloaded | text 000001')
         assert time.monotonic() - began >= YOUNG
         sidecar.polls()
         assert app.untold()
@@ -122,7 +122,7 @@ def test_doctor_delivers_to_the_app(pod: Pod) -> None:
         'doctor', '--deliver', '--output', 'json', '--settle', '0', *EAGER, *APP,
     ))
     assert status == 0, out
-    assert app.lines.read().startswith('told')
+    assert app.lines.read().startswith('reloaded')
     assert app.untold()
 
 
@@ -143,7 +143,7 @@ def test_who_may_signal_another_user(
         sidecar.until('baseline')
         changes.in_place(str(pod.config), changes.text(1))
         if permitted:
-            assert app.lines.read(BOUND).startswith('told | text 000001')
+            assert app.lines.read(BOUND).startswith('reloaded | text 000001')
             return
         failed = sidecar.until('failed')
         assert failed['message'].startswith('not permitted to send SIGHUP to app (pid ')
@@ -188,7 +188,7 @@ def test_a_killed_sidecar_goes_on_with_its_ledger(
         until(lambda: f'"{phase}' in ledger.read_text(), f'{phase} in the ledger')
         first.end()
     with pod.watch(pod.sidecar(*args)) as second:
-        assert app.lines.read(BOUND).startswith('told')
+        assert app.lines.read(BOUND).startswith('reloaded')
         second.until('delivered')
         second.polls()
         assert app.untold()
@@ -206,7 +206,7 @@ def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
         sidecar.until('baseline')
         changes.renamed(str(pod.config), changes.text(1))
         before = app.lines.read(BOUND)
-        assert before.startswith('told')
+        assert before.startswith('reloaded')
         pid = sidecar.until('delivered')['target_pid']
         app.end()
         sidecar.polls()
@@ -214,7 +214,7 @@ def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
         sidecar.polls()
         assert app.untold()
         changes.renamed(str(pod.config), changes.text(2))
-        assert app.lines.read(BOUND).startswith('told | text 000002')
+        assert app.lines.read(BOUND).startswith('reloaded | text 000002')
         assert sidecar.until('delivered')['target_pid'] != pid
         sidecar.polls()
         assert app.untold()

@@ -73,7 +73,7 @@ def test_the_stall_is_logged_and_the_change_delivered_after_it(
                 assert app.mark() == 'ready'
             sidecar.until('readable')
             line = app.read()
-            assert line == f'told | {changes.text(1).strip()}'
+            assert line == f'reloaded | {changes.text(1).strip()}'
             sidecar.until('delivered')
             sidecar.poll()
             assert app.mark() == line
@@ -195,10 +195,10 @@ def test_a_check_ends_by_its_timeout(kind: str, tmp_path: Path) -> None:
                 assert app.mark() == 'ready'
             with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
-            assert app.read() == f'told | {changes.text(1).strip()}'
+            assert app.read() == f'reloaded | {changes.text(1).strip()}'
             with check(made, tmp_path, *args) as run:
                 assert ends(run) == 0
-            assert app.mark().startswith('told')
+            assert app.mark().startswith('reloaded')
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -301,7 +301,7 @@ def test_a_ledger_that_hangs_costs_the_ledger(kind: str, tmp_path: Path) -> None
             with hung(made, kind):
                 here.write_text('after\n', 'ascii')
                 sidecar.send(signal.SIGHUP)
-                assert app.read() == 'told | after'
+                assert app.read() == 'reloaded | after'
                 failed = sidecar.until('failed', reason='ledger')['message']
                 assert 'does not answer' in failed
                 sidecar.until('delivered')
@@ -335,7 +335,7 @@ def test_a_watch_may_start_while_its_ledger_hangs(kind: str, tmp_path: Path) -> 
             sidecar.until('baseline')
             here.write_text('after\n', 'ascii')
             sidecar.poll()
-            assert app.read() == 'told | after'
+            assert app.read() == 'reloaded | after'
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -376,7 +376,7 @@ def test_a_pidfile_that_hangs_holds_the_signal(kind: str, tmp_path: Path) -> Non
                 assert 'does not answer' in held
                 assert app.mark() == 'ready'
             sidecar.send(signal.SIGHUP)
-            assert app.read() == 'told | after'
+            assert app.read() == 'reloaded | after'
             sidecar.until('delivered')
             with hung(made, kind):
                 here.write_text('last\n', 'ascii')

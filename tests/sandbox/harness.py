@@ -97,13 +97,14 @@ def fresh() -> bool:
 
 
 def walk(
-        directory: Path, told: Callable[[float], str], bounds: float | dict[str, float],
+        directory: Path, next_line: Callable[[float], str],
+        bounds: float | dict[str, float],
         change: Callable[[str, str, str], None] | None = None,
 ) -> dict[str, float]:
     """Change the files in all five ways, each once the one before was delivered.
 
     directory: as it is reached from outside.
-    told: bound in seconds -> the next line of the app that is notified; raises
+    next_line: bound in seconds -> the next line of the notified app; raises
         AssertionError when none comes.
     bounds: what the environment allows for each kind, in seconds. Returns kind ->
         seconds from the change to the app's line. Raises AssertionError for a line too
@@ -118,10 +119,10 @@ def walk(
             changes.KINDS[kind](str(directory), text)
         else:
             change(str(directory), kind, text)
-        line = told(bound)
+        line = next_line(bound)
         took[kind] = time.monotonic() - began
         said = line.split(' | ')
-        assert said[0] == 'told', line
+        assert said[0] == 'reloaded', line
         assert text.strip() in said[1:], f'{kind}: {line}'
     return took
 
@@ -130,7 +131,7 @@ class Polls:
     """The polls that it takes a watch to deliver each change; it has to log them (-v).
 
     A bound in polls holds on a machine that does much else; one in seconds has to
-    allow for that; how far apart they are is looked at over all of them.
+    allow for that; their distance is checked over all of them.
     """
 
     def __init__(self, sidecar: Sidecar) -> None:
@@ -143,16 +144,17 @@ class Polls:
         self.changed = time.time()
         changes.KINDS[kind](directory, text)
 
-    def told(self, read: Callable[[float], str]) -> Callable[[float], str]:
-        """Return a function that reads the app's next line, and then counts."""
+    def counting_lines(self, read: Callable[[float], str]) -> Callable[[float], str]:
+        """Return a function that reads the next line of the app and counts the polls.
+        """
         def counting(bound: float) -> str:
             line = read(bound)
             self.sidecar.until('signalled')
             until = self.sidecar.seen[:self.sidecar.found]
-            # By the clock, because what it says is read through others.
+            # By the clock, because its output arrives through other programs.
             after = [at for at in polled(until) if at > self.changed]
             self.counts.append(len(after))
-            # The next is delivered when this one is done.
+            # The next version is delivered when this delivery is complete.
             self.sidecar.until('delivered')
             return line
 

@@ -78,7 +78,7 @@ def guest(
     # The guest uses the host's.
     needed('ip', 'iproute2')
     needed('inotifywait', 'inotify-tools')
-    told = {
+    arguments = {
         'NFS_CASE': case, 'NFS_OPTIONS': options, 'PYTHONPATH': str(ROOT),
         'PYTHONDONTWRITEBYTECODE': '1', **(variables or {}),
     }
@@ -89,7 +89,8 @@ def guest(
                 str(kernel), 'mem=256M', f'uml_dir={directory}', 'umid=guest',
                 'rootfstype=hostfs', 'rootflags=/', 'ro', 'con=null', 'con0=fd:0,fd:1',
                 'loglevel=2', f'init={sys.executable}',
-                *(f'{name}={value}' for name, value in told.items()), '--', str(GUEST),
+                *(f'{name}={value}' for name, value in arguments.items()),
+                '--', str(GUEST),
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={'TMPDIR': directory}, start_new_session=True,

@@ -285,9 +285,9 @@ def delays(quiet: float, deadline: float) -> None:
             before, text = sidecar.count(event), changes.text(number)
             STEPS[kind](here.served, text)
             took = until(sidecar, event, before + 1, deadline)
-            told = '' if kind == 'gone' else lines.read(LATE)
-            say('delay', kind=kind, told=told, text=text.strip(), **took)
-            if told:
+            line = '' if kind == 'gone' else lines.read(LATE)
+            say('delay', kind=kind, line=line, text=text.strip(), **took)
+            if line:
                 sidecar.until('delivered')
 
 
@@ -310,7 +310,7 @@ def changed(options: str) -> None:
         sidecar.until('baseline')
         took = walk(Path(where.served), lines.read, LATE)
         for kind, seconds in took.items():
-            say('told', kind=kind, seconds=seconds)
+            say('reloaded', kind=kind, seconds=seconds)
         for _ in changes.KINDS:
             sidecar.until('delivered')
         # What came twice would have come with these.

@@ -35,9 +35,9 @@ def test_every_kind_of_change_is_delivered_once() -> None:
             else:
                 assert fact['polls'] == 1, fact
             if kind != 'gone':
-                assert fact['text'] in fact['told'], fact
+                assert fact['text'] in fact['line'], fact
         for kind in changes.KINDS:
-            fact = machine.fact('told')
+            fact = machine.fact('reloaded')
             assert fact['kind'] == kind
             # The file is away for a moment, and may be believed to be.
             believed = ACTIMEO if kind == 'recreated' else 0.0
@@ -75,7 +75,7 @@ def test_nothing_is_delivered_while_the_server_is_away() -> None:
         assert last['reason'] == 'timeout'
         assert machine.fact('next')['line'] == 'marked'
         fact = machine.fact('back')
-        assert fact['line'] == f'told | {fact["text"]}'
+        assert fact['line'] == f'reloaded | {fact["text"]}'
         assert machine.fact('next')['line'] == 'marked'
         assert machine.fact('seen')['events'] == [
             'started', 'baseline', 'stalled', 'readable', 'changed', 'signalled',
@@ -90,7 +90,7 @@ def test_a_ledger_that_hangs_stops_nothing() -> None:
     with guest('kept', OPTIONS) as machine:
         machine.fact('mounted')
         fact = machine.fact('beside')
-        assert fact['line'] == f'told | {fact["text"]}'
+        assert fact['line'] == f'reloaded | {fact["text"]}'
         stopped(machine, 'a save hangs')
         stopped(machine, 'a read hangs')
         for what, status in (('check', 4), ('check --dry-run', 4), ('doctor', 1)):
@@ -98,7 +98,7 @@ def test_a_ledger_that_hangs_stops_nothing() -> None:
             assert fact['what'] == what
             assert fact['status'] == status, fact
         fact = machine.fact('back')
-        assert fact['line'] == f'told | {fact["text"]} | {fact["text"]}'
+        assert fact['line'] == f'reloaded | {fact["text"]} | {fact["text"]}'
         fact = machine.fact('ledger')
         kept = json.loads(fact['text'])
         state = State(key=kept['fingerprint_key'])

@@ -1,4 +1,4 @@
-"""podman: a pod made from YAML, who may signal whom there, and bad input.
+"""podman: a pod made from YAML, which users may signal there, and bad input.
 
 The image is the real one. Of what a container may do podman and Kubernetes have
 different ideas, which podman is made to follow in turn; see podman.py.
@@ -97,7 +97,7 @@ def test_every_kind_of_change_is_delivered_once(podman: Machine, config: Path) -
     """All of the five ways, by a sidecar that may do nothing but what its uid may."""
     with played(podman, config) as pod:
         polls = Polls(pod.sidecar)
-        took = walk(config, polls.told(pod.app.read), BOUND, polls.change)
+        took = walk(config, polls.counting_lines(pod.app.read), BOUND, polls.change)
         print({kind: f'{seconds:.2f} s' for kind, seconds in took.items()})
         pod.sidecar.polls()
         polls.assert_prompt(INTERVAL)
@@ -148,17 +148,17 @@ def test_a_pid_namespace_of_its_own_is_named(podman: Machine, config: Path) -> N
 # those of its own uid, and with an effective CAP_KILL all (kill(2)). Root has what is
 # given. Another user has none of podman's defaults; what is added by name podman makes
 # ambient, and Kubernetes does not, so that exec(2) takes it away.
-EVERYBODY = {ROOT, SAME, OTHER}
+ALL_USERS = {ROOT, SAME, OTHER}
 DEFAULT, DROPPED, ADDED = (), ('--cap-drop=ALL',), ('--cap-drop=ALL', '--cap-add=KILL')
 NAMES = {DEFAULT: 'default', DROPPED: 'drop-all', ADDED: 'drop-all-add-kill'}
-TOLD = {
+NOTIFIED = {
     #                 by podman    by Kubernetes
-    (ROOT, DEFAULT): (EVERYBODY, EVERYBODY),
+    (ROOT, DEFAULT): (ALL_USERS, ALL_USERS),
     (ROOT, DROPPED): ({ROOT}, {ROOT}),
-    (ROOT, ADDED): (EVERYBODY, EVERYBODY),
+    (ROOT, ADDED): (ALL_USERS, ALL_USERS),
     (SAME, DEFAULT): ({SAME}, {SAME}),
     (SAME, DROPPED): ({SAME}, {SAME}),
-    (SAME, ADDED): (EVERYBODY, {SAME}),
+    (SAME, ADDED): (ALL_USERS, {SAME}),
 }
 # What is said to anyone who may not. In vain is a CAP_KILL that may be had and is not
 # in effect, which both a default and an addition leave to a user who is not root.
@@ -187,7 +187,7 @@ def apps(
     with contextlib.ExitStack() as stack:
         targets: dict[int, Target] = {}
         shared: Sequence[str] = ()
-        for uid in sorted(EVERYBODY):
+        for uid in sorted(ALL_USERS):
             targets[uid] = Target(podman, config, uid, *shared)
             stack.callback(targets[uid].end)
             shared = (f'--pid=container:{targets[ROOT].name}',)
@@ -213,9 +213,10 @@ def beside(
 
 @pytest.mark.parametrize('given_by', ['podman', 'kubernetes'])
 @pytest.mark.parametrize(
-    ('uid', 'given'), TOLD, ids=[f'{uid}-{NAMES[given]}' for uid, given in TOLD],
+    ('uid', 'given'), NOTIFIED,
+    ids=[f'{uid}-{NAMES[given]}' for uid, given in NOTIFIED],
 )
-def test_who_may_signal_whom(
+def test_signal_needs_the_same_uid_or_cap_kill(
         podman: Machine, apps: Apps, uid: int, given: tuple[str, ...], given_by: str,
 ) -> None:
     """A process that is not notified is named in one line that says what to do; doctor
@@ -224,12 +225,12 @@ def test_who_may_signal_whom(
     One sidecar for three cells: anyone who cannot be notified keeps no one else from
     it.
     """
-    told = TOLD[uid, given][list(RUNTIMES).index(given_by)]
-    refused = EVERYBODY - told
+    notified = NOTIFIED[uid, given][list(RUNTIMES).index(given_by)]
+    refused = ALL_USERS - notified
     advice = ADD if given == DROPPED else f'{IN_VAIN} uid {uid}'
     runtime = RUNTIMES[given_by]
     status, rows = doctor(podman, beside(apps, uid, given, runtime, 'doctor'))
-    assert {user for user, row in rows.items() if row['verdict'] == 'ok'} == told
+    assert {user for user, row in rows.items() if row['verdict'] == 'ok'} == notified
     assert {user for user, row in rows.items() if row['verdict'] == 'fail'} == refused
     assert [rows[user]['remedy'] for user in refused] == [advice] * len(refused)
     assert status == (1 if refused else 0)
@@ -239,11 +240,11 @@ def test_who_may_signal_whom(
     with Watch(podman, 'sidecar', podman.start(*args)) as sidecar:
         sidecar.until('baseline')
         effective = podman.status('sidecar')['CapEff']
-        assert bool(int(effective, 16) & CAP_KILL) == (told == EVERYBODY)
+        assert bool(int(effective, 16) & CAP_KILL) == (notified == ALL_USERS)
         text = changes.text(next(apps.numbers))
         changes.in_place(str(apps.config), text)
-        for user in told:
-            assert apps.targets[user].lines.read(BOUND) == f'told | {text.strip()}'
+        for user in notified:
+            assert apps.targets[user].lines.read(BOUND) == f'reloaded | {text.strip()}'
         if refused:
             says = sidecar.until('failed', reason='not permitted')['message']
             for user in refused:
@@ -255,7 +256,7 @@ def test_who_may_signal_whom(
             assert says.count('not permitted') == len(refused)
             assert '\n' not in says
         sidecar.polls()
-        assert sidecar.count('signalled') == len(told)
+        assert sidecar.count('signalled') == len(notified)
         assert sidecar.count('failed') == (1 if refused else 0)
         assert untold(podman, {
             target.name: target.lines for target in apps.targets.values()
@@ -274,7 +275,7 @@ def doctor(podman: Machine, args: Sequence[str]) -> tuple[int, dict[int, Row]]:
     return done.returncode, found
 
 
-def test_without_any_word_the_variables_are_named(podman: Machine) -> None:
+def test_missing_variables_are_named(podman: Machine) -> None:
     """The image alone is a usage error, which shows the three names in one line."""
     done = podman.run('run', '--rm', '--network=none', IMAGE, check=False)
     assert (done.returncode, done.stdout) == (2, '')

@@ -290,7 +290,7 @@ def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
         changes.write(str(file), 'after\n')
         sidecar.poll()
         assert sidecar.count('signalled') == 1, sidecar.seen
-        assert app.read() == 'told | after'
+        assert app.read() == 'reloaded | after'
 
 
 def test_hidepid_hides_nothing_from_its_group(place: Path) -> None:

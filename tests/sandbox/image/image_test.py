@@ -265,10 +265,10 @@ def test_image_describes_itself(config: dict[str, Any]) -> None:
     given = configparser.ConfigParser()
     given.read(ROOT / 'setup.cfg', encoding='utf-8')
     metadata = given['metadata']
-    told = config['config']
+    described = config['config']
     labels = {
         name.removeprefix('org.opencontainers.image.'): value
-        for name, value in told['Labels'].items()
+        for name, value in described['Labels'].items()
     }
 
     assert labels.items() >= {
@@ -276,10 +276,10 @@ def test_image_describes_itself(config: dict[str, Any]) -> None:
         'description': metadata['description'], 'authors': metadata['author'],
         'licenses': metadata['license_expression'],
     }.items()
-    assert (told['Entrypoint'], told['Cmd']) == (['pollreload'], ['watch'])
-    assert not told.get('User')
-    assert not told.get('Volumes')
-    assert '/usr/local/bin' in told['Env'][0].split(':')
+    assert (described['Entrypoint'], described['Cmd']) == (['pollreload'], ['watch'])
+    assert not described.get('User')
+    assert not described.get('Volumes')
+    assert '/usr/local/bin' in described['Env'][0].split(':')
 
 
 def test_versions_are_those_that_are_pinned(image: Root) -> None:

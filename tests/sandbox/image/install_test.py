@@ -90,12 +90,12 @@ def test_installed_validates_with_the_programs_of_the_app(other: Root) -> None:
                 *ONCE, '--process', name, *commands, '/shared/app.conf',
             ), env={'PATH': '/bin'},
         )
-        told = lines.read()
+        line = lines.read()
         app.terminate()
     events = [event(line.encode())['event'] for line in done.err.splitlines()]
 
     assert done.status == 0, done
-    assert told == 'told | first'
+    assert line == 'reloaded | first'
     assert ('verified' if tool else 'delivered') in events, done.err
 
 

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -415,64 +414,6 @@ def test_name_of_every_signal_here_is_known() -> None:
     assert names - set(options.NUMBERS) <= {'SIGRTMIN', 'SIGRTMAX', 'SIGIOT', 'SIGCLD',
                                         'SIGPOLL'}
     assert sys.platform == 'linux'
-
-
-@pytest.mark.parametrize('option', ['--state-file', '--status-file'])
-@pytest.mark.parametrize(('watched', 'file'), [
-    ('real/app.conf', 'real/../real/app.conf'), ('real/app.conf', 'link/app.conf'),
-    ('link/app.conf', 'real/app.conf'), ('real/alias', 'real/app.conf'),
-    ('real/app.conf', 'link/alias'), ('real/alias', 'link/alias'),
-])
-def test_a_file_that_is_watched_is_not_written(
-        option: str, watched: str, file: str, capsys: pytest.CaptureFixture[str],
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It would be taken for a corrupt ledger, and renamed; by whatever name."""
-    (tmp_path / 'real').mkdir()
-    (tmp_path / 'real' / 'app.conf').write_text('A')
-    (tmp_path / 'real' / 'alias').symlink_to('app.conf')
-    (tmp_path / 'link').symlink_to('real')
-    monkeypatch.chdir(tmp_path)
-
-    assert cli.main(('watch', '--process', 'x', '/a', watched, option, file)) == 2
-    assert capsys.readouterr().err == (
-        f'pollreload: {option} {file} is a path to watch; it would be overwritten\n'
-    )
-
-
-def test_one_file_is_not_written_for_two_uses(
-        capsys: pytest.CaptureFixture[str], tmp_path: Path,
-) -> None:
-    """A ledger that a status replaces is corrupt."""
-    (tmp_path / 'link').symlink_to(tmp_path)
-    words = (
-        '--process', 'x', '/a', '--state-file', f'{tmp_path}/s', '--status-file',
-        f'{tmp_path}/link/s',
-    )
-
-    assert cli.main(('watch', *words)) == 2
-    assert capsys.readouterr().err == (
-        'pollreload: --status-file is the state-file too\n'
-    )
-
-
-@pytest.mark.parametrize('option', ['--pidfile', '--url-header-file', '--url-ca'])
-@pytest.mark.parametrize('written', ['--state-file', '--status-file'])
-def test_file_that_another_option_reads_is_not_written(
-        option: str, written: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
-) -> None:
-    """A secret would be replaced by the memory of the watch."""
-    (tmp_path / 'link').symlink_to(tmp_path)
-    words = (
-        '--url', 'http://h/', '/a', option, f'{tmp_path}/s', written,
-        f'{tmp_path}/link/s',
-    )
-
-    assert cli.main(('watch', *words)) == 2
-    assert capsys.readouterr().err == (
-        f'pollreload: {written} {tmp_path}/link/s is the {option[2:]} too; it would be '
-        f'overwritten\n'
-    )
 
 
 @pytest.mark.parametrize(('words', 'variables', 'says'), [

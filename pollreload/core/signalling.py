@@ -107,9 +107,6 @@ def before(settings: Settings, state: State, world: World) -> State | None:
     now = world.now()
     if now < state.attempt.again:
         return later(settings, state, world)
-    if now - state.version.ended_at >= FRESH:
-        # After a wait: what settled then may be gone by now.
-        return state._replace(fresh=now, next_reading=now, waiting='poll')
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
     return None
@@ -184,7 +181,6 @@ BRIEF = 1.0  # s of a hold that are no cause for concern
 # s for which a root must be without a handler before a descendant gets its signal: it
 # may be starting, or re-executing itself (HAProxy), and the descendant a worker.
 PASS_OVER = 2.0
-FRESH = 0.25  # s for which a poll is recent enough to deliver what it saw
 
 
 def later(settings: Settings, state: State, world: World) -> State:

@@ -21,6 +21,8 @@ from pollreload.core.validation import begin_attempt, hastened, validating
 from pollreload.core.verification import confirming, surviving, verifying
 from pollreload.settings import Settings
 
+FRESH = 0.25  # s for which a poll is recent enough to deliver what it saw
+
 
 def resume(settings: Settings, state: State, world: World) -> State:
     """Return the state after the stage that is under way went on, if there is one."""
@@ -93,6 +95,7 @@ def poll_now(state: State, now: float) -> State:
 
 def deliver(settings: Settings, state: State, world: World) -> State:
     """Return the state after all that can be done now for what is due."""
+    polled = state.waiting == 'poll'
     if state.next or state.waiting:
         state = state._replace(next=0.0, waiting='')
     state = resume(settings, state, world)
@@ -113,6 +116,11 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.reading_since or state.version.read_at < state.fresh:
         # Nothing is delivered while a poll hangs, or before the one asked for.
         return state._replace(waiting='poll')
+    now = world.now()
+    if not polled and now >= max(state.attempt.again, state.version.ended_at + FRESH):
+        # After a wait: what settled then may be gone by now. One poll is enough,
+        # however long it takes to get here on a busy machine.
+        return state._replace(fresh=now, next_reading=now, waiting='poll')
     state = notify(settings, state, world)
     if not state.attempt.validated or state.waiting == 'poll':
         return state

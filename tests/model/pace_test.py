@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pollreload.core.process import Choice
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation
 
@@ -446,3 +447,26 @@ def test_splay_begins_again_when_the_delivered_version_was_back():
 
     assert [each.version for each in world.sent] == ['C']
     assert world.sent[0].at >= since + 30.0
+
+
+@pytest.mark.parametrize('changes', [
+    pytest.param({}, id='signal'),
+    pytest.param({'splay': 5.0}, id='after a wait'),
+    pytest.param({'exec': (('act',),)}, id='signal and command'),
+    pytest.param({'verify': ('verify',)}, id='verified'),
+])
+def test_slow_search_for_the_target_puts_no_delivery_off(changes):
+    """On a busy machine it takes longer than a poll counts as recent."""
+    world = world_of(WATCH, **changes)
+
+    def search() -> Choice:
+        world.now += 0.4
+        return world.choice()
+
+    world.world = world.world._replace(targets=search)
+    world.put('B')
+    world.run(30.0)
+
+    assert [each.version for each in world.sent] == ['B']
+    assert [each.version for each in world.acts] == ['B'] * len(world.settings.exec)
+    assert world.idle()

@@ -14,8 +14,8 @@ did not is proved by sending USR1 next and reading that first. All but 'sigwait'
                     masks are those of the default in /proc
     sigwait-thread  a thread is as in sigwait, the first one blocks HUP and USR1
     late            HUP has its default until tell('handle'), answered 'handling'
-    forking         a master handles HUP: it starts new workers, reports, and ends
-                    the old; they have its name, and HUP has its default in them
+    forking         a master handles HUP: it starts new workers, ends the old, and
+                    reports; they have its name, and HUP has its default in them
     exits           HUP is reported, and then the target exits with 0
     leaderless      the first thread has exited, another is as in sigwait
 """
@@ -263,21 +263,30 @@ def outlive() -> None:
 
 
 def workers(count: int) -> list[int]:
-    """Start workers, which die of a HUP."""
+    """Start workers, which die of a HUP, and wait until they do.
+
+    Until then they have the handlers of the master, and so would be signalled.
+    """
     pids = []
     master = os.getpid()
+    reader, writer = os.pipe()
     for _ in range(count):
         pid = os.fork()
         if not pid:
             signal.set_wakeup_fd(-1)
             for number in REPORTED:
                 signal.signal(number, signal.SIG_DFL)
+            os.write(writer, b'.')
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             # The master may have been killed before that was asked for.
             while os.getppid() == master:
                 signal.pause()
             os._exit(0)
         pids.append(pid)
+    for _ in pids:
+        os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
     return pids
 
 
@@ -343,13 +352,12 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
         old = started
         if kind == 'forking' and number == signal.SIGHUP:
             started = workers(count)
-        say(short(number))
-        if kind == 'exits' and number == signal.SIGHUP:
-            os._exit(0)
-        if kind == 'forking' and number == signal.SIGHUP:
             for pid in old:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+        say(short(number))
+        if kind == 'exits' and number == signal.SIGHUP:
+            os._exit(0)
 
 
 if __name__ == '__main__':

@@ -227,3 +227,46 @@ def test_deletion_and_creation_are_changes_with_on_missing_notify(
     assert gone['files'] == back['files'] == [conf]
     assert [target.read(), target.read()] == ['HUP', 'HUP']
     assert it.count('unreadable') == 0
+
+
+@pytest.mark.parametrize('watched', [
+    pytest.param('conf/app.conf', id='file'), pytest.param('conf', id='directory'),
+    pytest.param('*/*.conf', id='glob'), pytest.param('', id='that directory'),
+])
+@pytest.mark.parametrize('missing', ['hold', 'notify'])
+@pytest.mark.parametrize('steps', ['by a rename', 'bit by bit'])
+def test_directory_above_is_replaced(
+        tmp_path: Path, target: targets.Target, watched: str, missing: str, steps: str,
+) -> None:
+    """A deployment renames it away and puts a new one there, with a poll in between.
+
+    What is missing or empty meanwhile is not delivered, the new version is, once.
+    """
+    app, new = tmp_path / 'etc/app', tmp_path / 'new'
+    for root, text in ((app, 'first'), (new, 'second')):
+        (root / 'conf').mkdir(parents=True)
+        write(f'{root}/conf/app.conf', text)
+    path = f'{app}/{watched}'.rstrip('/')
+    with watching(target, '--on-missing', missing, '--empty-grace', '1h', path) as it:
+        app.rename(tmp_path / 'old')
+        it.poll()
+        if steps == 'bit by bit':
+            app.mkdir()
+            it.poll()
+            (app / 'conf').mkdir()
+            it.poll()
+            (app / 'conf/app.conf').touch()
+            it.poll()
+        else:
+            new.rename(app)
+        write(f'{app}/conf/app.conf', 'second')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+        it.poll()
+        it.poll()
+
+    assert target.read() == 'HUP'
+    assert unsignalled(target)
+    assert changed['files'] == [f'{app}/conf/app.conf']
+    assert [it.count(each) for each in ('changed', 'signalled', 'failed')] == [1, 1, 0]

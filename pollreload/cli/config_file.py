@@ -17,8 +17,30 @@ KINDS: dict[type, str] = {
     bool: 'true or false', str: 'text in quotes', int: 'a whole number',
     float: 'a number', list: 'a list', dict: 'a table',
 }
+# What to write instead of a list.
+INSTEAD_OF_LIST = {
+    **dict.fromkeys(('process', 'pidfile'), '; write one [[watch]] for each'),
+    **dict.fromkeys(('validate', 'verify'), '; write a command and its arguments as '
+                    'one text'),
+}
 # The messages of tomllib about a duplicate key.
 DUPLICATE = ('Cannot overwrite a value', 'Cannot mutate immutable namespace')
+# What a line that is not TOML begins with -> what to write.
+HINTS = (
+    (r'\s*[\w-]+\s*=\s*(True|TRUE|[Yy]es|YES|[Oo]n|ON)\b', 'write true'),
+    (r'\s*[\w-]+\s*=\s*(False|FALSE|[Nn]o|NO|[Oo]ff|OFF)\b', 'write false'),
+    (r'\s*[\w-]+\s*=[\s[]*([A-Za-z/~*]|[0-9.]+[A-Za-z])', 'write text in quotes'),
+    (
+        r"""\s*[\w-]+\s*=\s*(\[.*)?("[^"]*"|'[^']*')[\s,]+["']""",
+        'write several values as a list: ["a", "b"]',
+    ),
+    (r'\s*\[\[?\w*\]*\s*(#.*)?$', 'write [[watch]]'),
+    (r'\s*[{]', 'this looks like JSON, and the file is TOML: key = "value"'),
+    (r'\s*(- )?[\w-]+:(\s|$)',
+     'this looks like YAML, and the file is TOML: key = "value"'),
+    (r'\s*;', 'a comment begins with #'),
+    (r'.*;\s*$', 'leave out the semicolon'),
+)
 # Options that concern one run, and cannot stand in a file.
 COMMAND_LINE_ONLY = ('dry-run', 'output', 'quiet', 'timeout', 'verbose')
 
@@ -178,7 +200,7 @@ def values(
     """
     for name, value in table.items():
         if name not in kinds:
-            message = unknown_key(name, kinds, everywhere, bool(at))
+            message = unknown_key(name, value, kinds, everywhere, bool(at))
             raise source.error(message, *at, name)
         kind = kinds[name]
         each = value if kind.several and isinstance(value, list) else [value]
@@ -187,8 +209,7 @@ def values(
         try:
             got = [converted(kind, one) for one in each]
         except ValueError as error:
-            each_target = isinstance(value, list) and name in ('process', 'pidfile')
-            advice = '; write one [[watch]] for each' if each_target else ''
+            advice = INSTEAD_OF_LIST.get(name, '') if isinstance(value, list) else ''
             raise source.error(f'{error}{advice}', *at, name) from None
         yield name, tuple(got) if kind.several else got[0]
 
@@ -207,8 +228,8 @@ def converted(kind: Kind, value: object) -> object:
 
 
 def unknown_key(
-        name: str, kinds: Mapping[str, Kind], everywhere: Mapping[str, Kind],
-        inside: bool,
+        name: str, value: object, kinds: Mapping[str, Kind],
+        everywhere: Mapping[str, Kind], inside: bool,
 ) -> str:
     """Return the message about a key that cannot stand here."""
     if name in everywhere:
@@ -216,10 +237,13 @@ def unknown_key(
         return f'must stand {place}'
     if name in COMMAND_LINE_ONLY:
         return f'must be given on the command line, as --{name}'
-    known = {**dict.fromkeys(kinds), **({} if inside else {'watch': None})}
-    near = nearest(name, known)
+    near = nearest(name, (*kinds, *COMMAND_LINE_ONLY, *(() if inside else ('watch',))))
     hint = f'did you mean {near}?' if near else 'see pollreload watch --help'
-    return f'is not an option; {hint.replace(" watch?", " [[watch]]?")}'
+    if near == 'watch' or (not near and isinstance(value, dict) and not inside):
+        hint = 'did you mean [[watch]]?'
+    elif near in COMMAND_LINE_ONLY:
+        hint = f'did you mean --{near}, on the command line?'
+    return f'is not an option; {hint}'
 
 
 def decoded(text: bytes) -> str:
@@ -247,8 +271,7 @@ def syntax_error(source: Source, message: str) -> UsageError:
 
 def hint(line: str) -> str:
     """Return advice about a line that is not TOML, or ''."""
-    if re.match(r'\s*[\w-]+\s*=\s*[A-Za-z/]', line):
-        return '; write text in quotes'
-    if re.match(r'\s*(- )?[\w-]+:(\s|$)', line):
-        return '; this looks like YAML, and the file is TOML: key = "value"'
+    for pattern, says in HINTS:
+        if re.match(pattern, line):
+            return f'; {says}'
     return ''

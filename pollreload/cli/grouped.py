@@ -71,3 +71,15 @@ class Group(OwnHelp, click.Group):
     """The group of all commands."""
 
     command_class = Command
+
+    def resolve_command(
+            self, ctx: click.Context, args: list[str],
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named, or raise UsageError with the nearest."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not (
+                name.startswith('-') or ctx.resilient_parsing
+        ):
+            from pollreload.cli.suggest import unknown_command
+            raise click.UsageError(unknown_command(name, self.commands), ctx)
+        return super().resolve_command(ctx, args)

@@ -201,18 +201,27 @@ def error_line(
 ) -> str:
     """Return an error on one line; it names the variable that a value came from."""
     if isinstance(error, click.NoSuchOption):
-        return unknown_option(error, WATCH, arguments)
+        return unknown_option(error, pollreload.commands, arguments)
     if isinstance(error, click.BadParameter) and error.ctx and error.param:
         name = error.param.name or ''
         if error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
             variables = error.param.envvar or ()
             error.param_hint = next(each for each in variables if os.environ.get(each))
-            if isinstance(error.param.type, click.types.BoolParamType):
-                # click lists a dozen spellings, the first of them empty.
+            if is_flag(error.param):
+                # click lists a dozen spellings, the first of them empty, and calls
+                # a flag that may be repeated an integer range.
                 error = click.BadParameter(
                     'write 1 for yes or 0 for no', param_hint=error.param_hint,
                 )
-    return ' '.join(error.format_message().split())
+    line = ' '.join(error.format_message().split()).removesuffix('.')
+    if isinstance(error, click.MissingParameter) and error.ctx:
+        line += f'; see {error.ctx.command_path} --help'
+    return line
+
+
+def is_flag(param: click.Parameter) -> bool:
+    """Return whether a parameter is an option without a value."""
+    return isinstance(param, click.Option) and bool(param.is_flag or param.count)
 
 
 def complete(instruction: str) -> int:

@@ -1,75 +1,163 @@
 """Suggestions for names that do not exist."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import click
 
-# What users of other tools write -> what it is called here.
-OPTION_ALIASES = {
-    'command': 'exec', 'cmd': 'exec', 'container': 'process', 'file': 'path',
-    'files': 'path', 'name': 'process', 'once': '', 'period': 'interval',
-    'pid-file': 'pidfile', 'pid': 'pidfile', 'proc': 'process', 'user': 'uid',
-    'webhook-url': 'url',
+# Names of one thing: of the option here, and as users of other tools write it.
+SYNONYMS = (
+    ('cmdline', 'args', 'arguments', 'match', 'pattern', 'regex'),
+    ('dry-run', 'dryrun', 'no-act', 'noop', 'simulate'),
+    ('exec', 'cmd', 'command', 'hook', 'run', 'script'),
+    ('ignore', 'exclude', 'skip'),
+    ('interval', 'every', 'frequency', 'period', 'poll', 'polling', 'sleep'),
+    ('listen', 'address', 'bind', 'metrics', 'port'),
+    ('output', 'log-format', 'format', 'json'),
+    (
+        'path', 'file', 'config-dir', 'dir', 'directory', 'files', 'folder', 'paths',
+        'volume-dir', 'watch-dir', 'watched-dir',
+    ),
+    ('pidfile', 'pid', 'pid-file'),
+    ('process', 'comm', 'container', 'name', 'proc', 'program', 'service'),
+    ('settle', 'debounce', 'delay'),
+    ('state-file', 'ledger', 'memory'),
+    ('uid', 'owner', 'user', 'user-id', 'userid', 'username'),
+    ('url', 'endpoint', 'reload-url', 'webhook', 'webhook-url'),
+    ('validate', 'check', 'config-test', 'configtest', 'test'),
+    ('verbose', 'debug', 'log-level', 'loglevel'),
+)
+# What is so without an option, by the options that other tools have for it.
+WITHOUT = {
+    'a watch runs in the foreground, and a service manager starts it': (
+        'background', 'daemon', 'daemonize', 'detach', 'foreground',
+    ),
+    'directories are watched with all that is below them': ('recurse', 'recursive'),
+}
+ONCE = 'one-shot', 'once', 'oneshot', 'run-once', 'single'
+COMMAND_OPTIONS = '--validate', '--verify', '--exec'
+OF_COMMAND = 'if it belongs to a command, quote the whole command'
+# What users write for a command that there is not -> the command.
+MEANT = {
+    'check': ('once', 'reload', 'run-once'),
+    'doctor': ('diagnose', 'ls', 'list', 'ps', 'validate', 'verify'),
+    'smoke': ('self-test', 'selftest', 'test'),
+    'watch': ('daemon', 'monitor', 'poll', 'run', 'serve', 'sidecar', 'start'),
 }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that was probably meant, or ''.
 
-    An alias that other tools use comes before a spelling that is merely close.
+    A synonym comes first, then what is wrong in one letter or two, then a name of
+    which one is the beginning or the end of the other, then a close spelling.
     """
     known = [*known]
     name = name.lower().replace('_', '-')
     if name in known:
         return name
-    if name in OPTION_ALIASES:
-        return OPTION_ALIASES[name] if OPTION_ALIASES[name] in known else ''
+    for names in SYNONYMS:
+        if name in names and (same := [each for each in names if each in known]):
+            return same[0]
+    if almost := close_spelling(name, known, 0.9):
+        return almost
+    for parts in (
+            [each for each in known if each.startswith(f'{name}-')],
+            [each for each in known if name.startswith(f'{each}-')],
+            [each for each in known if each.endswith(f'-{name}')],
+            [each for each in known if name.endswith(f'-{each}')],
+    ):
+        if len(parts) == 1:
+            return parts[0]
+    return close_spelling(name, known)
+
+
+def close_spelling(name: str, known: Collection[str], cutoff: float = 0.75) -> str:
+    """Return the known name that is spelled almost like a name, or ''."""
     # Imported only for a wrong name: it is a fiftieth of the time of a check.
     import difflib
-    found = difflib.get_close_matches(name, known, 1, cutoff=0.75)
+    found = difflib.get_close_matches(name, known, 1, cutoff)
     return found[0] if found else ''
 
 
-COMMAND_OPTIONS = '--validate', '--verify', '--exec'
-
-
 def quoted(arguments: Sequence[str], option: str) -> str:
-    """Return how to quote the command that a short option belongs to.
+    """Return how to quote the command that an option belongs to, or ''.
 
     The command follows --validate, --verify or --exec, without quotes.
     """
     for place, argument in enumerate(arguments):
         if argument.startswith(option):
-            before = arguments[:place]
-            for start in range(len(before) - 2, -1, -1):
-                if before[start] in COMMAND_OPTIONS:
-                    command = ' '.join((*before[start + 1:], argument))
-                    return f": {before[start]} '{command} ...'"
+            for start in range(place - 1, -1, -1):
+                name, equals, first = arguments[start].partition('=')
+                if name in COMMAND_OPTIONS and (equals or start < place - 1):
+                    begun = [first] if equals else []
+                    command = ' '.join((*begun, *arguments[start + 1:place + 1]))
+                    return f": {name} '{command} ...'"
     return ''
 
 
+def unknown_command(name: str, commands: Collection[str]) -> str:
+    """Return the line about a command that there is not."""
+    synonyms = [each for each, others in MEANT.items() if name in others]
+    near = synonyms[0] if synonyms else close_spelling(name, commands)
+    does = f'did you mean {near}?' if near else f'write one of {", ".join(commands)}'
+    return f'no such command {name!r}; {does}'
+
+
 def unknown_option(
-        error: click.NoSuchOption, options_of_watch: Sequence[click.Parameter],
+        error: click.NoSuchOption, commands: Mapping[str, click.Command],
         arguments: Sequence[str] = (),
 ) -> str:
-    """Return the line about an option that a command does not have."""
-    written = error.option_name.removeprefix('--')
-    command = error.ctx.command if error.ctx else None
-    name = command.name if command else ''
-    known = [
-        param.opts[-1].removeprefix('--') for param in command.params
-        if isinstance(param, click.Option)
-    ] if command else []
+    """Return the line about an option that a command does not have.
+
+    commands: all commands by name. arguments: those of the command line.
+    """
     line = f'no such option {error.option_name!r}'
-    if len(written) < 2 or written.startswith('-'):
-        how = quoted(arguments, error.option_name)
-        return f'{line}; if it belongs to a command, quote the whole command{how}'
-    if written == 'once' and name == 'watch':
-        return f'{line}; use pollreload check to poll once'
-    if any(f'--{written}' in param.opts for param in options_of_watch):
-        return f'{line} of {name}; pollreload watch has it'
-    near = nearest(written, [*known, 'path'])
-    if near == 'path':
-        return f'{line}; write the PATH without an option'
-    return f'{line}; did you mean --{near}?' if near else f'{line}; see --help'
+    command = error.ctx.command if error.ctx else None
+    how = quoted(arguments, error.option_name)
+    written = error.option_name.removeprefix('--')
+    short = len(written) < 2 or written.startswith('-')
+    advice = '' if short else option_meant(written, command, commands)
+    if how:
+        advice = f'{OF_COMMAND}{how}{advice and f"; else {advice}"}'
+    path = error.ctx.command_path if error.ctx else 'pollreload'
+    return f'{line}; {advice or f"see {path} --help"}'
+
+
+def option_meant(
+        written: str, command: click.Command | None,
+        commands: Mapping[str, click.Command],
+) -> str:
+    """Return what to write instead of an option, without its dashes, or ''."""
+    if written in ONCE:
+        return (
+            'check polls once without it' if command is commands['check']
+            else 'use pollreload check to poll once'
+        )
+    for says, names in WITHOUT.items():
+        if written in names:
+            return f'leave it out: {says}'
+    if written == 'version':
+        return 'write pollreload --version'
+    others = {name: {*option_names(each)} for name, each in commands.items()}
+    having = [name for name, theirs in others.items() if written in theirs]
+    if having:
+        return f'pollreload {having[0]} has it'
+    if near := nearest(written, option_names(command)):
+        return (
+            'write the PATH without an option' if near == 'path'
+            else f'did you mean --{near}?'
+        )
+    for name, theirs in others.items():
+        if near := nearest(written, sorted(theirs - {'path'})):
+            return f'did you mean --{near}, which pollreload {name} has?'
+    return ''
+
+
+def option_names(command: click.Command | None) -> Iterator[str]:
+    """Yield the names of the options of a command, 'path' if it takes PATHs."""
+    for param in command.params if command else ():
+        if isinstance(param, click.Option):
+            yield param.opts[-1].removeprefix('--')
+        elif param.name == 'paths':
+            yield 'path'

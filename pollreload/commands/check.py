@@ -182,7 +182,11 @@ class Run(One):
             self.log(event, message, **fields)
 
     def end(self) -> None:
-        """Warn if the first run found no process, and keep what was reported."""
+        """Warn about paths and of a first run without a process; keep the memory."""
+        if any(event.event == 'unreadable' for event in self.events):
+            from pollreload.runtime import advice
+            for note in advice.about_paths((self.settings,)):
+                self.say('warning', note.message, reason=note.reason, about=note.about)
         new = self.state.version.state == 'current' and not self.known
         if new and sends_signal(self.settings) and not self.settings.dry_run:
             choice = self.around.targets()

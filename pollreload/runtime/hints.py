@@ -12,6 +12,7 @@ from pollreload.settings import Settings
 from pollreload.system import process_table, visibility
 
 MOST_NAMES = 5
+LISTING = 'pollreload doctor without --process lists what runs'
 PATTERN = re.compile(r'[*?\[\]^$|(){}\\+]')
 # Names of one program: of its package, its project, its process.
 PROGRAM_ALIASES = (
@@ -21,20 +22,27 @@ PROGRAM_ALIASES = (
     ('clamav', 'clamd'),
     ('coturn', 'turnserver'),
     ('cron', 'crond'),
+    ('dhcp', 'isc-dhcp-server', 'dhcpd'),
     ('docker', 'dockerd'),
     ('exim', 'exim4'),
+    ('freeradius', 'radiusd'),
     ('grafana', 'grafana-server'),
+    ('influxdb', 'influxd'),
     ('ldap', 'openldap', 'slapd'),
     ('mongo', 'mongodb', 'mongod'),
     ('mysql', 'mysqld', 'mariadb', 'mariadbd'),
     ('nginx', 'openresty', 'angie'),
     ('node', 'nodejs', 'MainThread'),
+    ('ntp', 'ntpsec', 'ntpd'),
     ('openssh', 'ssh', 'sshd'),
+    ('pdns', 'powerdns', 'pdns_server'),
     ('postfix', 'master'),
     ('postgresql', 'postgres', 'postmaster'),
     ('rabbitmq', 'beam.smp'),
     ('redis', 'redis-server', 'valkey', 'valkey-server'),
     ('samba', 'smbd'),
+    ('smartmontools', 'smartd'),
+    ('spamassassin', 'spamd'),
     ('strongswan', 'charon', 'starter'),
     ('stunnel', 'stunnel4'),
     ('supervisor', 'supervisord'),
@@ -96,8 +104,8 @@ def unknown(name: str, root: str = '/proc') -> str:
     if hint := describe_nearest(name, seen, above):
         says += f'; {hint}'
     if visibility.alone(seen, root):
-        says += f'; {visibility.SHARE}'
-    return says
+        return f'{says}; {visibility.SHARE}'
+    return says if hint else f'{says}; {LISTING}'
 
 
 def describe_nearest(name: str, seen: Sequence[Process], above: Collection[int]) -> str:
@@ -119,9 +127,8 @@ def describe_nearest(name: str, seen: Sequence[Process], above: Collection[int])
         # Another pollreload has the name in its arguments, too.
         and not is_pollreload(process) and process.pid not in shells
     ]
-    for process in beside:
-        if process.comm in other_names(word):
-            return f'it is called {process.comm!r} here: {selecting_options(process)}'
+    if here := under_other_name(word, beside):
+        return here
     for process in beside if len(word) > 2 else ():
         if word.lower() not in process.comm.lower() and any(
                 word.lower() in program.lower() for program in programs(process)
@@ -143,6 +150,25 @@ def describe_nearest(name: str, seen: Sequence[Process], above: Collection[int])
         return ''
     *more, last = (repr(comm) for comm in near)
     return f'there are {", ".join(more)} and {last}' if more else f'there is {last}'
+
+
+def alias_hint(name: str) -> str:
+    """Return that a program runs under another of its names, or ''.
+
+    That is certain even at a start that comes before the start of the program.
+    """
+    if not other_names(name) or process_table.candidates(name):
+        return ''
+    here = under_other_name(name, process_table.others('/proc'))
+    return f'no process is called {name!r}; {here}' if here else ''
+
+
+def under_other_name(name: str, processes: Sequence[Process]) -> str:
+    """Return which process has another name of a program, or ''."""
+    for process in processes:
+        if process.comm in other_names(name):
+            return f'it is called {process.comm!r} here: {selecting_options(process)}'
+    return ''
 
 
 def is_pollreload(process: Process) -> bool:

@@ -219,6 +219,18 @@ def test_missing_path_is_3(watched: Watched) -> None:
     assert messages(run, 'unreadable') == [f'{watched.conf}: no such file']
 
 
+def test_misspelt_path_is_warned_about_once(watched: Watched) -> None:
+    """The path that is meant; cron mails both lines, and neither again."""
+    misspelt = watched.conf.replace('app.conf', 'apq.conf')
+    first, again = watched.check(misspelt), watched.check(misspelt)
+
+    assert messages(first, 'unreadable') == [f'{misspelt}: no such file']
+    assert messages(first, 'warning')[0] == (
+        f'{misspelt}: no such file; did you mean {watched.conf}?'
+    )
+    assert not messages(again, 'unreadable') + messages(again, 'warning')
+
+
 def test_path_that_was_never_there_is_3(watched: Watched) -> None:
     """Without a baseline there is nothing that could be due."""
     os.unlink(watched.conf)

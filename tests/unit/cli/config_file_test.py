@@ -332,8 +332,12 @@ def test_many_watches_are_read_at_once() -> None:
     (f'{WATCH}"" = 1', '4: : is not an option; see pollreload watch --help'),
     (f'{WATCH}\n[watch.zzz]\na = 1', '5: zzz: is not an option; see pollreload watch '
      '--help'),
-    (f'{WATCH}[other]', '4: other: is not an option; see pollreload watch --help'),
+    (f'{WATCH}[other]', '4: other: is not an option; did you mean [[watch]]?'),
     (f'{WATCH}[[other]]', '4: other: is not an option; see pollreload watch --help'),
+    (f'{WATCH}debug = true', '4: debug: is not an option; did you mean --verbose, on '
+     'the command line?'),
+    (f'{WATCH}directory = "/b"', '4: directory: is not an option; did you mean '
+     'path?'),
     # Its place.
     (f'name = "a"\n{WATCH}', '1: name: must stand in a [[watch]]'),
     (f'\npath = "/a"\n{WATCH}', '2: path: must stand in a [[watch]]'),
@@ -349,7 +353,7 @@ def test_many_watches_are_read_at_once() -> None:
     (f'{WATCH}select = 5', '4: select: is a whole number, and must be text in '
      'quotes'),
     (f'{WATCH}validate = ["a"]', '4: validate: is a list, and must be text in '
-     'quotes'),
+     'quotes; write a command and its arguments as one text'),
     (f'{WATCH}splay.a = 1', '4: splay: is a table, and must be text in quotes or a '
      'number'),
     (f'{WATCH}splay = 2026-01-01', '4: splay: is a date or a time, and must be text '
@@ -989,8 +993,21 @@ def test_reread_says_what_is_wrong_with_the_words(
     ('path = /etc/nginx', '; write text in quotes'),
     ('process: nginx', '; this looks like YAML, and the file is TOML: key = "value"'),
     ('- path:', '; this looks like YAML, and the file is TOML: key = "value"'),
-    ('[[watch', ''),
+    ('path = [/etc/nginx, "/etc/app"]', '; write text in quotes'),
+    ('interval = 5s', '; write text in quotes'),
+    ('verify-workers = True', '; write true'),
+    ('verify-workers = on', '; write true'),
+    ('all-namespaces = no  # yet', '; write false'),
+    ('path = "/a", "/b"', '; write several values as a list: ["a", "b"]'),
+    ('path = ["/a" "/b"]', '; write several values as a list: ["a", "b"]'),
+    ("exec = 'a' 'b'", '; write several values as a list: ["a", "b"]'),
+    ('[[watch', '; write [[watch]]'),
+    ('[watch]]', '; write [[watch]]'),
+    ('{"path": "/a"}', '; this looks like JSON, and the file is TOML: key = "value"'),
+    ('; old', '; a comment begins with #'),
+    ('process = "nginx";', '; leave out the semicolon'),
+    ('process = "nginx', ''),
 ])
 def test_advice_about_a_line_that_is_not_toml(line: str, advice: str) -> None:
-    """The two mistakes that newcomers make."""
+    """What other formats and other languages would allow."""
     assert config_file.hint(line) == advice

@@ -462,13 +462,35 @@ def test_option_of_several_values_may_be_repeated(words: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(('command', 'words', 'says'), [
-    ('check', ('--interval', '1s'), "'--interval' of check; pollreload watch has "
-     "it"),
+    ('check', ('--interval', '1s'), "'--interval'; pollreload watch has it"),
+    ('watch', ('--timeout', '5s'), "'--timeout'; pollreload check has it"),
+    ('watch', ('--deliver',), "'--deliver'; pollreload doctor has it"),
+    ('check', ('--intervall', '1s'), "'--intervall'; did you mean --interval, which "
+     "pollreload watch has?"),
+    ('check', ('--once',), "'--once'; check polls once without it"),
+    ('check', ('--version',), "'--version'; write pollreload --version"),
+    ('check', ('--daemon',), "'--daemon'; leave it out: a watch runs in the "
+     "foreground, and a service manager starts it"),
+    ('check', ('--json',), "'--json'; did you mean --output?"),
+    ('watch', ('--json',), "'--json'; did you mean --log-format?"),
+    ('watch', ('--state', 'x'), "'--state'; did you mean --state-file?"),
+    ('watch', ('--status', 'x'), "'--status'; did you mean --status-file?"),
+    ('watch', ('--workers',), "'--workers'; did you mean --verify-workers?"),
+    ('watch', ('--verify-worker',), "'--verify-worker'; did you mean "
+     "--verify-workers?"),
+    ('watch', ('--config-file', 'x'), "'--config-file'; did you mean --config?"),
+    ('watch', ('--no-handler-check',), "'--no-handler-check'; did you mean "
+     "--handler-check?"),
+    ('watch', ('--dir', '/a'), "'--dir'; write the PATH without an option"),
+    ('watch', ('-p',), "'-p'; see pollreload watch --help"),
     ('watch', ('--once',), "'--once'; use pollreload check to poll once"),
     ('watch', ('--user', 'root'), "'--user'; did you mean --uid?"),
     ('watch', ('--file', '/a'), "'--file'; write the PATH without an option"),
     ('watch', ('--validat', 'x'), "'--validat'; did you mean --validate?"),
-    ('watch', ('--zzz',), "'--zzz'; see --help"),
+    ('watch', ('--zzz',), "'--zzz'; see pollreload watch --help"),
+    ('watch', ('--validate', 'visudo', '--check'), "'--check'; if it belongs to a "
+     "command, quote the whole command: --validate 'visudo --check ...'; else did you "
+     "mean --validate?"),
     ('watch', ('--validate', 'nginx', '-t'), "'-t'; if it belongs to a command, quote "
      "the whole command: --validate 'nginx -t ...'"),
 ])
@@ -486,7 +508,9 @@ def test_unknown_option_leads_to_the_one_that_was_meant(
     (('--validate', 'nginx', '-t', '/a'), ": --validate 'nginx -t ...'"),
     (('--process', 'x', '--exec', 'app', 'reload', '-n', '/a'),
      ": --exec 'app reload -n ...'"),
-    (('--process', 'x', '-t', '/a'), ''),
+    (('--validate=nginx', '-t', '/a'), ": --validate 'nginx -t ...'"),
+    (('--process', 'x', '--exec', '-t', '--verify', 'a', '-tq', '/a'),
+     ": --verify 'a -tq ...'"),
 ])
 def test_option_of_an_unquoted_command_shows_the_quotes(
         capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], how: str,
@@ -495,3 +519,35 @@ def test_option_of_an_unquoted_command_shows_the_quotes(
     line = refused(capsys, 'watch', *arguments)
 
     assert line.strip().endswith(f'quote the whole command{how}')
+
+
+@pytest.mark.parametrize(('arguments', 'says'), [
+    (('--once',), "option '--once'; use pollreload check to poll once"),
+    (('--process', 'x'), "option '--process'; pollreload watch has it"),
+    (('run',), "command 'run'; did you mean watch?"),
+    (('whatch',), "command 'whatch'; did you mean watch?"),
+    (('list',), "command 'list'; did you mean doctor?"),
+    (('nginx',), "command 'nginx'; write one of watch, check, doctor, smoke, status, "
+     "digest, install-to"),
+    (('digest', '--json'), "option '--json'; did you mean --log-format, which "
+     "pollreload watch has?"),
+    (('smoke', '--zzz'), "option '--zzz'; see pollreload smoke --help"),
+])
+def test_unknown_command_leads_to_the_one_that_was_meant(
+        capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str,
+) -> None:
+    """An option before any command is one of the commands, too."""
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == f'pollreload: no such {says}\n'
+
+
+def test_variable_of_a_flag_that_may_be_repeated(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """click would call it an integer range."""
+    monkeypatch.setenv('POLLRELOAD_QUIET', 'true')
+
+    assert cli.main(('check', *NEEDED)) == 2
+    assert capsys.readouterr().err == (
+        'pollreload: invalid value for POLLRELOAD_QUIET: write 1 for yes or 0 for no\n'
+    )

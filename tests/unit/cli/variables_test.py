@@ -23,6 +23,9 @@ def test_variable_that_means_something_else_is_no_mistake(name: str) -> None:
     ('POLLRELOAD_VERIFY_WORKER', '; did you mean POLLRELOAD_VERIFY_WORKERS?'),
     ('POLLRELOAD_PID_FILE', '; did you mean POLLRELOAD_PIDFILE?'),
     ('POLLRELOAD_USER', '; did you mean POLLRELOAD_UID?'),
+    ('POLLRELOAD_PATHS', '; did you mean POLLRELOAD_FILE?'),
+    ('POLLRELOAD_STATUS', '; did you mean POLLRELOAD_STATUS_FILE?'),
+    ('POLLRELOAD_LOG_LEVEL', '; did you mean POLLRELOAD_VERBOSE?'),
     ('POLLRELOAD_XYZZY', '; see --help'),
 ])
 def test_variable_that_is_no_option_is_noted(name: str, says: str) -> None:

@@ -568,5 +568,7 @@ def test_command_refuses_what_is_not_the_image(
     assert main.main(('install-to', '--help')) == 0
 
     said = capsys.readouterr()
-    assert said.err == "pollreload: missing argument 'DIR'.\n"
+    assert said.err == (
+        "pollreload: missing argument 'DIR'; see pollreload install-to --help\n"
+    )
     assert 'DIR/lib/pollreload --library-path DIR/lib' in ' '.join(said.out.split())

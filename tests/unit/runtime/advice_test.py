@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from pollreload.runtime import advice, guard
-from pollreload.settings import Settings
+from pollreload.runtime import advice, guard, hints
+from pollreload.settings import Note, Settings
 from pollreload.system import mounts
 from tests.support import several
 from tests.support.sidecar import unique, watch, write
@@ -35,7 +36,8 @@ def found(*paths: str) -> list[tuple[str, str]]:
     ('ngnix/app.conf', 'nginx/app.conf'), ('nginx/ap.conf', 'nginx/app.conf'),
     ('ngnix/*.conf', 'nginx/*.conf'), ('ngnix', 'nginx'),
     ('nginx/other.conf', ''), ('nginx/app.conf/x', ''), ('ngnix/none', ''),
-    ('nginx/*.none', ''), ('nginx', ''),
+    ('nginx/*.none', ''), ('nginx/*.cnf', 'nginx/*.conf'), ('nginx/*.con?', ''),
+    ('nginx/z*.cnf', ''), ('nginx/*.conf', ''), ('*/app.cnf', ''), ('nginx', ''),
 ])
 def test_nearest_spelling_of_a_missing_path(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str,
@@ -58,6 +60,66 @@ def test_missing_path_is_noted_with_its_nearest_name(conf: str) -> None:
     assert found(conf, near, f'{conf}.d/x') == [
         ('no such file', f'{near}: no such file; did you mean {conf}?'),
     ]
+
+
+@pytest.mark.parametrize('written', [
+    '"{}"', "'{}'", ' {}', '{} ', 'file://{}', '{}/',
+])
+def test_path_in_what_surrounds_it_elsewhere(conf: str, written: str) -> None:
+    """As a file of YAML, a browser or a shell would take it."""
+    path = written.format(conf)
+
+    assert found(path) == [
+        ('no such file', f'{path}: no such file; did you mean {conf}?'),
+    ]
+
+
+@pytest.mark.parametrize('written', ['~/a', '$HOME/a', '${HOME}/a', '/x/{a,b}'])
+def test_path_that_only_a_shell_expands(written: str) -> None:
+    """A variable, a file of TOML and a container start no shell."""
+    assert found(written) == [(
+        'no such file', f'{written}: no such file; only a shell replaces ~, $NAME and '
+        f'{{a,b}}; write the path itself',
+    )]
+
+
+def test_pattern_that_matches_nothing_is_noted(conf: str) -> None:
+    """Its ending is that of no file there."""
+    pattern = f'{os.path.dirname(conf)}/*.cnf'
+
+    assert found(pattern, f'["{conf}","{conf}"]') == [
+        ('no such file', f'{pattern}: matches nothing; did you mean '
+         f'{pattern.replace("cnf", "conf")}?'),
+        ('no such file', f'["{conf}","{conf}"]: matches nothing; several paths are '
+         f"separate arguments, or separated by ':' in a variable"),
+    ]
+
+
+@pytest.mark.parametrize(('command', 'option'), [
+    ({'validate': ('apachectl',)}, 'validate'), ({'verify': ('apachectl',)}, 'verify'),
+    ({'exec': (('sync', '-f'), ('apachectl',))}, 'exec'),
+])
+def test_argument_of_an_unquoted_command_is_no_path(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: dict[str, Any],
+        option: str,
+) -> None:
+    """--validate apachectl configtest: the second is taken for a PATH."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(('configtest', '/none/of/it'), **command)
+
+    assert [note.message for note in advice.path_warnings((settings,))] == [
+        f"configtest: no such file; if it belongs to a command, quote the whole "
+        f"command: --{option} 'apachectl configtest ...'",
+    ]
+
+
+def test_program_of_another_name_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch would wait for a process that never comes."""
+    monkeypatch.setattr(hints, 'alias_hint', lambda name: f'{name} is called otherwise')
+
+    assert advice.path_warnings((Settings(('/',), 'httpd', name='web'),)) == (
+        Note('web', 'no target', 'httpd', 'httpd is called otherwise'),
+    )
 
 
 @pytest.mark.parametrize('separator', [',', ';', ':', ' ', ', '])
@@ -98,6 +160,29 @@ def test_path_that_may_not_be_read(make: Callable[[str], object]) -> None:
     says = f'permission denied as uid 65534; {advice.FORBIDDEN}'
     assert here == [('permission denied', f'{path}: {says}')]
     assert below in ([], [('permission denied', f'{path}/x: {says}')])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='root becomes another user')
+def test_file_in_a_directory_that_may_not_be_read() -> None:
+    """As of a Secret with the mode of another user; not one that is ignored."""
+    path = f'/tmp/{unique()}'
+    os.mkdir(path, 0o755)
+    for name in '..data', 'a', 'b', 'c~':
+        os.close(os.open(f'{path}/{name}', os.O_CREAT, 0o600))
+    os.chmod(f'{path}/a', 0o644)
+    os.seteuid(65534)
+    try:
+        here = found(path)
+        os.seteuid(0)
+        os.unlink(f'{path}/b')
+        os.seteuid(65534)
+        none = found(path)
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(path)
+
+    says = f'{path}: b: permission denied as uid 65534; {advice.FORBIDDEN}'
+    assert (here, none) == ([('permission denied', says)], [])
 
 
 def test_mount_of_one_file_is_noted(conf: str, monkeypatch: pytest.MonkeyPatch) -> None:

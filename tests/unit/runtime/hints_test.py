@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pollreload.core.process import Process
 from pollreload.runtime import hints
 from pollreload.settings import Settings
-from pollreload.system import procfs, visibility
+from pollreload.system import process_table, procfs, visibility
 from tests.support import targets
 from tests.support.proc_tree import beside, plant
 from tests.support.sidecar import unique
@@ -112,7 +113,10 @@ def test_absent_of_nothing_like_it(root: str) -> None:
     for pid in range(100, 108):
         plant(Path(root), pid, f'num{pid}')
 
-    assert hints.unknown('xyzzy', root) == "no process is called 'xyzzy'"
+    assert hints.unknown('xyzzy', root) == (
+        "no process is called 'xyzzy'; pollreload doctor without --process lists what "
+        "runs"
+    )
 
 
 def test_absent_only_when_alone_speaks_of_kubernetes(root: str) -> None:
@@ -188,3 +192,21 @@ def test_absent_target_that_runs_in_a_container() -> None:
         f'{name} (pid {pid}) runs in another pid namespace (a container); add '
         f'--all-namespaces to signal it there'
     )
+
+
+@pytest.mark.parametrize(('name', 'runs', 'says'), [
+    ('httpd', 'apache2', "no process is called 'httpd'; it is called 'apache2' here: "
+     "--process apache2"),
+    ('httpd', 'lighttpd', ''), ('nginx-1', 'nginx', ''), ('apache2', 'apache2', ''),
+])
+def test_other_name_of_a_program_is_certain_at_the_start(
+        monkeypatch: pytest.MonkeyPatch, name: str, runs: str, says: str,
+) -> None:
+    """A name that is merely like it may be that of another program of the pod."""
+    process = Process(7, 1, 100, runs)
+    monkeypatch.setattr(process_table, 'candidates', lambda asked: (
+        [7] if asked == runs else []
+    ))
+    monkeypatch.setattr(process_table, 'others', lambda _: [process])
+
+    assert hints.alias_hint(name) == says

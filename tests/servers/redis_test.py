@@ -2,6 +2,7 @@
 
 It reads the file when it starts, and HUP is ignored; so commands are run here. The
 file is outside of what Site.swap replaces, because Redis renames a new one to it.
+As Sentinel, the same program rewrites its file at its start and by itself.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import socket
 import pytest
 
 from tests.servers.conftest import Place
-from tests.servers.harness import Files, Kind, Sidecar, Site, needed, until
+from tests.servers.harness import Files, Kind, Sidecar, Site, free_port, needed, until
 from tests.support.sidecar import write
 
 
@@ -47,6 +48,41 @@ REDIS = Kind(
     broken=lambda site: {'redis.conf': 'maxmemory none\n'},
     command=lambda site: [conf(site)], validate=lambda site: [], ask=ask,
 )
+
+
+def watched_master(site: Site, _: str) -> Files:
+    """Return a configuration of a Sentinel that watches a server that is down."""
+    return {'redis.conf': f"""\
+bind 127.0.0.1
+port {site.port}
+dir {site.root}
+sentinel monitor app 127.0.0.1 {free_port()} 1
+"""}
+
+
+def down_after(site: Site) -> str:
+    """Return after which time a Sentinel takes a server for down, in milliseconds."""
+    with socket.create_connection(('127.0.0.1', site.port), timeout=1.0) as connection:
+        connection.sendall(b'SENTINEL MASTER app\r\n')
+        with connection.makefile('rb') as answer:
+            # RESP: an array of names and values, each after its length.
+            lines = [answer.readline().strip() for _ in range(2 * 40)]
+    return lines[lines.index(b'down-after-milliseconds') + 2].decode()
+
+
+SENTINEL = REDIS._replace(
+    files=watched_master, command=lambda site: [conf(site), '--sentinel'],
+    ask=down_after,
+)
+
+
+@pytest.fixture
+def sentinel(place: Place) -> Site:
+    """Return a Sentinel that runs, in its place."""
+    site = place(SENTINEL)
+    shutil.copy(f'{site.conf}/redis.conf', conf(site))
+    site.server()
+    return site
 
 
 @pytest.fixture
@@ -126,3 +162,27 @@ def test_rule_15_rewrite_with_other_values_each_time_is_slowed_down(
     with open(conf(site), encoding='utf-8') as file:
         last = next(line for line in file if line.startswith('maxmemory'))
     assert last.split()[1] in (f'{int(ask(site)) >> 20}mb', ask(site))
+
+
+def test_rule_15_sentinel_that_rewrites_its_file_is_slowed_down(sentinel: Site) -> None:
+    """Each setting is written to its file at once; that is a loop, and it ends."""
+    it = sidecar(sentinel, f"""
+        test -e {sentinel.root}/stop && exit
+        echo >>{sentinel.root}/times
+        cli SENTINEL SET app down-after-milliseconds \\
+            $((5000 + $(wc -l <{sentinel.root}/times)))
+    """)
+    with open(conf(sentinel), 'a', encoding='utf-8') as file:
+        file.write('# a comment of an administrator\n')
+
+    while it.event('held')['reason'] != 'feedback loop':
+        pass
+    held = it.events[it.taken - 1]
+    write(f'{sentinel.root}/stop', '')
+    it.event('delivered')
+
+    it.polls(5)
+    assert held['files'] == [conf(sentinel)]
+    assert loops(it) == 1
+    with open(conf(sentinel), encoding='utf-8') as file:
+        assert f'down-after-milliseconds app {down_after(sentinel)}\n' in file.read()

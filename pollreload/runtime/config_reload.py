@@ -7,6 +7,7 @@ reported and tried again like any other delivery.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, MutableSequence, Sequence
 from typing import Any, cast
@@ -94,6 +95,11 @@ def watch_config(
             # Its position in the file; a watch that is gone has none.
             where = new.where if new.listen else f'{printable(plan.config)}: listen:'
             return f'{where} cannot change while it runs; start it again'
+        if os.environ.get('NOTIFY_SOCKET'):
+            from pollreload.runtime import service_manager
+            trouble = service_manager.watchdog_trouble(os.environ, new.watches)
+            if trouble:
+                return trouble
         before = {*watches}
         over(new, watches, itself, begin)
         warn(new, [each for each in watches if each not in before])

@@ -15,6 +15,9 @@ from pollreload.runtime.log import printable
 from pollreload.settings import Settings
 from pollreload.system.notify_socket import NotifySocket
 
+# Letters; systemd ignores a datagram of more than 4096 bytes, also its READY=1.
+LONGEST_STATUS = 500
+
 
 class Watched(Protocol):
     """What a watch shows of itself: runtime.watch.Watch."""
@@ -51,10 +54,7 @@ class ServiceManager:
         """Send what is new since the last time."""
         states = [each.state for each in watches]
         new = []
-        text = '; '.join(
-            f'{each.asked.name}: {summary(each.state)}' if each.asked.name
-            else summary(each.state) for each in watches
-        )
+        text = status_of_all(watches)
         if text != self.status:
             self.status = text
             new.append(f'STATUS={text}')
@@ -85,6 +85,25 @@ class ServiceManager:
         self.send('STOPPING=1')
 
 
+def status_of_all(watches: Sequence[Watched]) -> str:
+    """Return the STATUS of all watches, shortened.
+
+    With a config file each has a name, except the watch of that file itself.
+    """
+    found = [
+        f'{each.asked.name}: {summary(each.state)}'
+        for each in watches if each.asked.name
+    ]
+    if not found:
+        return summary(watches[0].state)[:LONGEST_STATUS]
+    if any(each.state.hold for each in watches if not each.asked.name):
+        found.insert(0, 'the config file is refused')
+    text = '; '.join(found)
+    if len(text) <= LONGEST_STATUS:
+        return text
+    return f'{text[:LONGEST_STATUS]}... ({len(found)} in all)'
+
+
 def summary(state: State) -> str:
     """Return the state of a watch in a phrase, for `systemctl status`."""
     version = state.version
@@ -96,6 +115,8 @@ def summary(state: State) -> str:
         found = f'{version.state}, held: {state.hold}'
     else:
         found = version.state
+    if state.stalled:
+        found += ', a poll does not end'
     if version.troubles:
         found += f', unreadable paths: {len(version.troubles)}'
     return printable(found)
@@ -108,15 +129,25 @@ def connect_manager(
 
     Raises UsageError if it would end pollreload between two polls (WatchdogSec).
     """
+    trouble = watchdog_trouble(environment, watches)
+    if trouble:
+        raise UsageError(trouble)
+    socket = NotifySocket(environment['NOTIFY_SOCKET'])
+    return ServiceManager(socket.send, bool(watchdog_of(environment)))
+
+
+def watchdog_trouble(
+        environment: Mapping[str, str], watches: Iterable[Settings],
+) -> str:
+    """Return why the watchdog would end pollreload between two polls, or ''."""
     limit = watchdog_of(environment)
     slowest = max(each.interval for each in watches)
-    if limit and limit < 2 * slowest:
-        raise UsageError(
-            f'the watchdog of the service manager waits {limit:g} s (WatchdogSec), '
-            f'which is less than two polls (--interval {slowest:g}s)',
-        )
-    socket = NotifySocket(environment['NOTIFY_SOCKET'])
-    return ServiceManager(socket.send, bool(limit))
+    if not limit or limit >= 2 * slowest:
+        return ''
+    return (
+        f'the watchdog of the service manager waits {limit:g} s (WatchdogSec), which '
+        f'is less than two polls (--interval {slowest:g}s)'
+    )
 
 
 def watchdog_of(environment: Mapping[str, str]) -> float:

@@ -44,12 +44,12 @@ def test_ready_follows_the_baseline_of_every_watch():
     """Once, however often it is asked; a new watch of the config file is no news."""
     it, sent = manager()
 
-    it.update([polled(1.0), polled(1.0, 'blank')])
-    it.update([polled(2.0), polled(2.0)])
-    it.update([polled(3.0), polled(3.0, 'blank')])
+    it.update([polled(1.0, name='a'), polled(1.0, 'blank', 'b')])
+    it.update([polled(2.0, name='a'), polled(2.0, name='b')])
+    it.update([polled(3.0, name='a'), polled(3.0, 'blank', 'b')])
 
     assert [each for each in sent if 'READY=1' in each] == [
-        ('STATUS=up to date; up to date', 'READY=1'),
+        ('STATUS=a: up to date; b: up to date', 'READY=1'),
     ]
 
 
@@ -71,6 +71,7 @@ def test_status_is_sent_when_it_changes():
     (State(Memory(state='due'), hold='a\nREADY=1'), r'due, held: a\nREADY=1'),
     (State(Memory(state='current', troubles={0: Trouble('missing', 1.0)})),
      'up to date, unreadable paths: 1'),
+    (State(Memory(state='current'), stalled=1.0), 'up to date, a poll does not end'),
 ])
 def test_status_is_one_line(state, text):
     """A name with a newline could add an assignment of its own."""
@@ -79,6 +80,40 @@ def test_status_is_one_line(state, text):
     it.update([Watched(state, Settings(name='web'))])
 
     assert sent[0][0] == f'STATUS=web: {text}'
+
+
+def test_config_file_is_mentioned_if_it_is_refused():
+    """Its own watch has no name, and how the file is read is an internal matter."""
+    it, sent = manager()
+    due = Watched(State(Memory(state='due')))
+    held = Watched(State(Memory(state='due'), hold='--exec c failed'))
+
+    it.update([polled(1.0, name='web'), due])
+    it.update([polled(1.0, name='web'), held])
+
+    assert [each[0] for each in sent] == [
+        'STATUS=web: up to date',
+        'STATUS=the config file is refused; web: up to date',
+    ]
+
+
+@pytest.mark.parametrize('count', [1, 200])
+def test_status_fits_into_a_datagram(count):
+    """systemd ignores one of more than 4096 bytes, and READY=1 in it."""
+    it, sent = manager()
+    hold = 'é' * (3000 if count == 1 else 5)
+
+    it.update([
+        Watched(
+            State(Memory(state='due'), hold=hold),
+            Settings(name=f'w{number}' if count > 1 else ''),
+        ) for number in range(count)
+    ])
+
+    status, ready = sent[0]
+    assert ready == 'READY=1'
+    assert len(status.encode()) < 1200
+    assert ('... (200 in all)' in status) is (count == 200)
 
 
 def test_watchdog_is_fed_by_a_completed_poll_of_every_watch():

@@ -135,3 +135,35 @@ def test_another_port_is_refused(
     what = says.format(conf)
     said = f'held: {what} cannot change while it runs; start it again; what'
     assert said in capfd.readouterr().err
+
+
+def test_interval_that_outlasts_the_watchdog_is_refused(
+        conf: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The service manager would end pollreload between two polls."""
+    monkeypatch.setenv('NOTIFY_SOCKET', '/none')
+    monkeypatch.setenv('WATCHDOG_USEC', '9000000')
+    monkeypatch.delenv('WATCHDOG_PID', raising=False)
+    first = made(conf, 'a', interval=1.0)
+    watches = [Watch(first, Log())]
+    new = [5.0, 4.5]
+    itself, reader = config_reload.watch_config(
+        Plan((first,), conf),
+        lambda: pack(Plan((first._replace(interval=new[0]),), conf)),
+        watches, begun(Log()),
+    )
+    watches.append(itself)
+
+    def stepped() -> bool:
+        itself.step()
+        return bool(reader.trouble or reader.taken)
+
+    until(stepped, 'it is read')
+    assert [each.asked for each in watches] == [first, itself.asked]
+    assert 'which is less than two polls' in capfd.readouterr().err
+
+    new.pop(0)
+    reader.trouble = ''
+    itself.poll_now()
+    until(stepped, 'it is read once more')
+    assert watches[0].asked.interval == 4.5

@@ -134,7 +134,7 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
     fields = procfs.stat(f'/proc/{process.pid}')
     if fields and fields.kernel:
         return f'names {process}, a thread of the kernel, so it is of no program here'
-    if says := foreign(process):
+    if says := foreign(path, file, process):
         return f'names {process}, {says}; {confirm(process)}'
     if file.written > latest + PIDFILE_DELAY and not related(path, process):
         return (
@@ -168,14 +168,22 @@ def worker_doubt(settings: Settings, process: Process) -> str:
     )
 
 
-def foreign(process: Process) -> str:
-    """Return why a number probably means a process of another pid namespace, or ''."""
+def foreign(path: str, file: Pidfile, process: Process) -> str:
+    """Return why a number probably means a process of another pid namespace, or ''.
+
+    On a host with containers many of their processes have the number of a service by
+    chance. One that started after the file was written is not meant by it, and no
+    other is if the file and the process here have a name in common.
+    """
     if process.pid == 1:
         return 'and every pid namespace has a pid 1'
     if process.ancestor:
         return 'which pollreload was started by'
     for inner in visibility.inner_pids(process.pid):
-        if other := process_table.find(inner):
+        other = process_table.find(inner)
+        if other and CLOCK.born(other.started)[0] <= file.written + SLACK and not (
+                related(path, process)
+        ):
             return f'but {other} has that number in its own pid namespace'
     return ''
 

@@ -18,7 +18,7 @@ import pytest
 from pollreload.system import process_table
 from tests.servers import points
 from tests.servers.conftest import Place
-from tests.servers.harness import As, Files, Kind, Site, missing, swap
+from tests.servers.harness import As, Files, Kind, Site, missing, swap, until
 from tests.servers.load import Kept, get
 
 APP = """\
@@ -249,6 +249,11 @@ def test_with_setproctitle_it_has_another_name(
     server = site.server()
     with open(f'/proc/{server.pid}/comm', encoding='ascii') as comm:
         assert comm.read() == 'gunicorn: maste\n'
+    # A worker has the name of the program until it has set its title.
+    until(
+        lambda: not process_table.matches('gunicorn', None, None, True),
+        'no process has that name',
+    )
     by_script = site.sidecar()
     site.name = 'gunicorn'
     by_program = site.sidecar()

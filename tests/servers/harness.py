@@ -32,7 +32,7 @@ import xxhash
 
 import pollreload
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 PAUSE = 0.01  # s between two attempts at something that cannot be read from a pipe
 
 Event = dict[str, Any]

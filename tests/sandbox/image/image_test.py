@@ -105,7 +105,7 @@ COMMANDS: tuple[tuple[str, int, str], ...] = (
     ('doctor --output json --process nobody-x /shared', 1, '"verdict"'),
     ('doctor --url http://127.0.0.1:1/ --url-ca /none /shared/app.conf', 1,
      'not used: no --url is https'),
-    ('smoke', 0, 'a stop takes less than a second'),
+    ('smoke', 0, 'TERM ends the watch'),
     ('smoke --output json', 0, '"verdict"'),
     ('doctor --process nobody-x --deliver /shared/app.conf', 1, 'nobody-x'),
     ('digest /shared/app.conf', 0, '  /shared/app.conf'),

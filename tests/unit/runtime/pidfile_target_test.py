@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -268,11 +269,21 @@ def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None
         outer = chosen(settings)
         both = chosen(settings._replace(all_namespaces=True))
 
-        def twin(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+        def twin(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
             other = Process(inner.pid + 1, 1, 1, 'x', uid=0)
+            named = Process(inner.pid + 1, 1, 1, 'service', uid=0)
             found = (inner.pid,)
             monkeypatch.setattr(visibility, 'inner_pids', lambda pid: iter(found))
-            return pidfile_target.foreign(other), pidfile_target.explain_hidden(1)
+            after = pidfile.Pidfile(other.pid, written=time.time())
+            before = pidfile.Pidfile(other.pid, written=time.time() - 3600.0)
+            return (
+                pidfile_target.foreign(str(path), after, other),
+                pidfile_target.explain_hidden(1),
+                # The container is younger than the file.
+                pidfile_target.foreign(str(path), before, other),
+                # The file bears the name of the process that has its number here.
+                pidfile_target.foreign('/run/service.pid', after, named),
+            )
 
         with pytest.MonkeyPatch.context() as patch:
             says = beside(lambda: twin(patch))
@@ -283,6 +294,7 @@ def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None
     assert both == ((inner.pid,), '', '')
     assert 'has that number in its own pid namespace' in says[0]
     assert '--all-namespaces' in says[1]
+    assert says[2:] == ('', '')
 
 
 def test_number_of_pollreload_itself_is_of_another_namespace(tmp_path: Path) -> None:
@@ -341,4 +353,5 @@ def test_process_in_a_container_that_ends_is_no_evidence(
     monkeypatch.setattr(process_table, 'find', lambda pid: None)
 
     assert pidfile_target.explain_hidden(7).startswith('which does not run;')
-    assert pidfile_target.foreign(Process(7, 0, 1, 'app', uid=0)) == ''
+    file = pidfile.Pidfile(7, written=BORN)
+    assert pidfile_target.foreign('/x', file, Process(7, 0, 1, 'app', uid=0)) == ''

@@ -90,7 +90,8 @@ def read_path(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
         if progress:
             progress.finish()
     finally:
+        # First, because a terminal that is gone makes the other raise.
+        observer.close()
         if progress:
             progress.close()
-        observer.close()
     return snapshot.readings[0]

@@ -1,6 +1,7 @@
 """The progress bar of digest."""
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pty
@@ -12,6 +13,7 @@ from typing import TextIO
 import pytest
 
 from pollreload.commands import digest, digest_progress
+from pollreload.runtime.observer import Observer
 from pollreload.system import children, mounts
 
 END = '\a'
@@ -182,3 +184,23 @@ def test_position_is_what_a_process_has_read() -> None:
     assert after is not None
     assert after >= before + 100_000
     assert digest_progress.bytes_read(pid) is None
+
+
+def test_child_ends_if_the_terminal_is_gone(
+        terminal: tuple[TextIO, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would read on, perhaps for hours."""
+    def gone(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    ended = []
+    monkeypatch.setattr(digest_progress.Progress, 'update', gone)
+    monkeypatch.setattr(digest_progress.Progress, 'close', gone)
+    monkeypatch.setattr(Observer, 'close', lambda self: ended.append(self.pid))
+    (tmp_path / 'a').write_text('x')
+
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        run(terminal[0], str(tmp_path))
+
+    assert ended[0] > 0
+    os.waitpid(ended[0], 0)

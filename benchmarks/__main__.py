@@ -28,6 +28,7 @@ from benchmarks import (
     many,
     once,
     report,
+    sidecar,
     spread,
 )
 from benchmarks.measure import text
@@ -41,6 +42,7 @@ PREPARED: dict[str, Callable[[Scale, Path], None]] = {
     'growth': many.prepare_growth,
     'big': big.prepare,
     'once': once.prepare,
+    'sidecar': sidecar.prepare,
 }
 BENCHMARKS: dict[str, Callable[[Scale, Path], Result]] = {
     'idle': idle.run,
@@ -48,12 +50,13 @@ BENCHMARKS: dict[str, Callable[[Scale, Path], Result]] = {
     'growth': many.growth,
     'big': big.run,
     'once': once.run,
+    'sidecar': sidecar.run,
     'latency': latency.run,
     'fleet': lambda scale, directory: fleet.run(),
     'spread': lambda scale, directory: spread.run(scale),
 }
 BESIDE = 'endurance'  # from the first of them to the last
-# Three thousand processes would show in the memory of who looks for one meanwhile.
+# Ten thousand processes would show in the memory of who looks for one meanwhile.
 ALONE: dict[str, Callable[[Scale, Path], Result]] = {'find': find.run}
 
 

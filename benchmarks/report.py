@@ -15,7 +15,7 @@ HEAD = '''\
 
 What pollreload costs, beside what a user would pick instead, measured in one run on
 one machine. `sh benchmarks/run.sh` makes this page again, in about ten minutes; with
-`--quick` it measures less, in one, and leaves this page alone. Absolute times differ
+`--quick` it measures less, in two, and leaves this page alone. Absolute times differ
 from machine to machine, so every target is a ratio of two that were measured side by
 side, or a count: of several rounds a ratio is the median of what each of them gives.
 

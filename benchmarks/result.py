@@ -66,7 +66,7 @@ class Scale(NamedTuple):
 
 FULL = Scale(
     windows=5, window=10.0, files=10_000, sizes=(1_000, 10_000, 100_000), rounds=5,
-    part=5.0, big=1 << 30, crowd=3000, runs=40, changes=60, few=False, polls=100_000,
+    part=5.0, big=1 << 30, crowd=10_000, runs=40, changes=60, few=False, polls=100_000,
     endured=1000, pods=100_000,
 )
 QUICK = Scale(

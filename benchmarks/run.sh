@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measure pollreload beside its rivals: sh benchmarks/run.sh [--quick]
-# About ten minutes; --quick takes one, measures less, and leaves BENCHMARKS.md alone.
-# Also [--only NAME]...: idle many growth big find once latency fleet spread endurance
+# About ten minutes; --quick takes two, measures less, and leaves BENCHMARKS.md alone.
+# Also [--only NAME]...: idle many growth big find once sidecar latency fleet spread endurance
 # Exit status 1: a count is off that does not depend on how fast the machine is.
 set -eu
 cd "$(dirname "$0")/.."

@@ -205,7 +205,7 @@ def page(path: str, metrics: Metrics) -> Answer:
 def healthy(records: Sequence[Record]) -> Answer:
     """Return the answer of /healthz."""
     return health_answer({
-        each.name: (each.alive(), f'last look {each.age():.1f} s ago')
+        each.name: (each.alive(), f'last poll {each.age():.1f} s ago')
         for each in records
     })
 

@@ -108,7 +108,7 @@ def test_a_loop_that_stands_still_is_found(how: str, conf: str, port: int) -> No
 
     # Scraped after the probe, so at the time of the probe it was less.
     assert at_first == 200 or age > got.value('look_age_limit_seconds')
-    assert re.fullmatch(r'e2e\S+: last look \d+\.\d s ago\n', late)
+    assert re.fullmatch(r'e2e\S+: last poll \d+\.\d s ago\n', late)
     assert got.value('look_age_seconds') > got.value('look_age_limit_seconds') == 1
     assert ready == 200
 

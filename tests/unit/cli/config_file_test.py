@@ -1,4 +1,4 @@
-"""The config file: what each option may be, and where what is wrong stands."""
+"""The config file: the values of each option, and the line of each mistake."""
 from __future__ import annotations
 
 import contextlib
@@ -38,7 +38,7 @@ CRLF = WATCH.replace('\n', '\r\n')
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing in the environment is meant for pollreload, and we are in tmp_path."""
+    """Remove the variables of pollreload, and change to tmp_path."""
     for name in tuple(os.environ):
         if name.startswith('POLLRELOAD_') or name in ('FILE', 'PROCESS', 'SIGNAL'):
             monkeypatch.delenv(name)
@@ -61,7 +61,7 @@ def refusal(text: str | bytes) -> str:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Return the one line that is said about words that are wrong; the status is 2."""
+    """Return the one line about wrong arguments; the status is 2."""
     status = main.run_packed(words)
     said = capsys.readouterr()
     assert (status, said.out) == (2, '')
@@ -74,14 +74,14 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_a_watch_has_the_names_of_the_options() -> None:
-    """And what is not written is as on a command line."""
+    """A key that is left out has the default of the command line."""
     got = plan(WATCH)
 
     assert got == Plan((Settings(('/a',), 'x', name='x'),), 'w.toml')
 
 
-def test_what_stands_at_the_top_is_the_default_of_all() -> None:
-    """And a watch that has it itself has its own."""
+def test_key_at_the_top_is_the_default_of_all_watches() -> None:
+    """A watch that has the key itself keeps its own value."""
     first, second = watches(
         'interval = "7s"\nsettle = 2\nverify-workers = true\n'
         '[[watch]]\npath = "/a"\nprocess = "x"\ninterval = 8.5\n'
@@ -112,12 +112,12 @@ def test_text_or_a_list() -> None:
     ('1_000', 1000.0), ('0x10', 16.0),
 ])
 def test_a_duration_is_text_or_seconds(written: str, seconds: float) -> None:
-    """As a person would write it in TOML."""
+    """As a user would write it in TOML."""
     assert watches(f'{WATCH}interval = {written}')[0].interval == seconds
 
 
-def test_what_is_for_all_together() -> None:
-    """The format of the log is that of every watch, and the port is of none."""
+def test_options_of_the_whole_run() -> None:
+    """The log format applies to every watch, and the port to none."""
     got = plan(f'log-format = "json"\nlisten = "[::1]:9533"\n{WATCH}')
 
     assert got.listen == ('::1', 9533)
@@ -125,14 +125,14 @@ def test_what_is_for_all_together() -> None:
 
 
 def test_a_url_may_hold_a_password() -> None:
-    """A file can be kept from others, unlike a command line."""
+    """Others may be unable to read a file, unlike a command line."""
     url = 'https://me:secret@host/?token=a'
 
     assert watches(f'{WATCH}url = "{url}"')[0].url == (url,)
 
 
-def test_names_are_those_of_who_is_told() -> None:
-    """Each has another: a process, a pidfile, or else the number of the watch."""
+def test_names_are_those_of_the_targets() -> None:
+    """Each watch gets its own: the process, the pidfile, or else its number."""
     tables = (
         'process = "x"', 'process = "x"', 'pidfile = "/run/y.pid"', 'exec = "z"',
         'name = "a.b-C_@:9"\nprocess = "x"', 'pidfile = "y/y"', 'process = "x"',
@@ -147,8 +147,8 @@ def test_names_are_those_of_who_is_told() -> None:
     ]
 
 
-def test_a_name_that_is_written_goes_before_one_that_is_not() -> None:
-    """The order of the tables says nothing about what is right."""
+def test_written_name_takes_precedence_over_a_default_one() -> None:
+    """The order of the tables does not matter."""
     tables = [
         '[[watch]]\npath = "/a"\nprocess = "x"\n',
         '[[watch]]\npath = "/b"\nprocess = "y"\nname = "x"\n',
@@ -191,7 +191,7 @@ def test_a_file_that_one_watch_writes_is_never_below_a_path_of_another(
 def test_a_written_file_that_is_ignored_is_no_conflict(
         ignore: str, refused: bool,
 ) -> None:
-    """With its lock and its temporary files."""
+    """This includes its lock and its temporary files."""
     text = (
         f'[[watch]]\npath = "/x"\nprocess = "x"\nignore = "{ignore}"\n'
         f'state-file = "/x/d/sf"\n'
@@ -221,7 +221,7 @@ def test_a_written_file_is_found_through_links(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_same_name_elsewhere_is_watched() -> None:
-    """Only the very files that are written are of no concern."""
+    """Only the very files that are written are left out."""
     (only,) = watches(
         '[[watch]]\npath = "/etc/app"\nprocess = "x"\nstate-file = "/d/ledger"\n',
     )
@@ -229,10 +229,10 @@ def test_a_file_of_the_same_name_elsewhere_is_watched() -> None:
     assert 'ledger' not in only.ignore
 
 
-def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
+def test_names_are_as_written_if_a_disk_does_not_answer(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:
-    """All are asked for at a time: a config is not refused, nor read for minutes."""
+    """All are resolved at once: the file is neither refused nor read for minutes."""
     (tmp_path / 'link').symlink_to(tmp_path)
     asked: list[int] = []
 
@@ -253,7 +253,7 @@ def test_where_a_disk_does_not_answer_names_are_as_they_are_written(
 
 
 def test_inline_tables_are_tables() -> None:
-    """TOML has several ways to write one thing."""
+    """TOML has several ways to write the same table."""
     got = watches(
         'watch = [\n  {path = "/a", process = "x"},  # c\n'
         '  {path = "/b", process = "y"},\n]\n',
@@ -267,14 +267,14 @@ def test_line_ends_of_either_kind() -> None:
     assert watches(CRLF) == watches(WATCH)
 
 
-def test_a_bom_is_no_part_of_it() -> None:
-    """As an editor on Windows leaves it; the lines below count as ever."""
+def test_byte_order_mark_is_skipped() -> None:
+    """As an editor on Windows leaves it; line numbers stay the same."""
     assert watches(f'\ufeff{WATCH}') == watches(WATCH)
     assert refusal(f'\ufeff{WATCH}signal = "FOO"').startswith("4: signal: 'FOO'")
 
 
 def test_many_watches_are_read_at_once() -> None:
-    """What is good is read in a time that grows with its length alone."""
+    """A valid file is read in a time that is proportional to its length."""
     def took(number: int) -> float:
         text = ''.join(
             f'[[watch]]\nname = "w{each}"\npath = "/etc/w{each}"\nprocess = "x"\n'
@@ -478,7 +478,7 @@ def test_what_is_wrong_is_said_with_its_line(text: str, says: str) -> None:
     (f'{WATCH}state-file = "w.toml"', '4: state-file: is this very file'),
     (f'{WATCH}status-file = "HERE/./w.toml"', '4: status-file: is this very file'),
 ])
-def test_what_two_must_not_share(text: str, says: str, tmp_path: Path) -> None:
+def test_two_watches_must_not_share(text: str, says: str, tmp_path: Path) -> None:
     """A name, a file that is written, or all that makes a watch one.
 
     However the file is called: link leads here, and t to s.
@@ -489,7 +489,7 @@ def test_what_two_must_not_share(text: str, says: str, tmp_path: Path) -> None:
     assert refusal(text.replace('HERE', str(tmp_path))) == says
 
 
-def test_what_two_may_share() -> None:
+def test_two_watches_may_share() -> None:
     """The paths alone, or the target alone; another signal is another watch."""
     assert len(watches(
         f'{WATCH}[[watch]]\npath = "/a"\nprocess = "y"\n'
@@ -514,10 +514,10 @@ def test_what_two_may_share() -> None:
     (f'{CRLF}name = x\r\n', 4, 'invalid value'),
     (f'{WATCH}name = "a"\rprocess = "y"', 4, 'expected newline or end of document'),
 ])
-def test_what_is_no_toml_is_said_with_its_line(
+def test_line_that_is_not_toml_is_named(
         text: str, line: int, says: str,
 ) -> None:
-    """In the words of tomllib."""
+    """With the message of tomllib."""
     said = refusal(text)
 
     assert said.startswith(f'{line}: is not TOML: ')
@@ -525,7 +525,7 @@ def test_what_is_no_toml_is_said_with_its_line(
 
 
 @pytest.mark.parametrize('opening', ['"""', "'''", '["""'])
-def test_what_is_never_closed_has_the_line_that_it_begins_at(opening: str) -> None:
+def test_unclosed_value_is_reported_at_its_first_line(opening: str) -> None:
     """Not that of the end of the file, which is far away."""
     text = f'{WATCH}\n# c\nignore = {opening}\nb\n\nuid = 1\n'
 
@@ -533,7 +533,7 @@ def test_what_is_never_closed_has_the_line_that_it_begins_at(opening: str) -> No
 
 
 def test_a_list_that_is_never_closed_has_the_line_of_what_cannot_be_in_it() -> None:
-    """There somebody looks, and sees what is missing above."""
+    """The user sees there what is missing above."""
     text = f'{WATCH}\nignore = [\n  "a",\n\nuid = 1\n'
 
     assert refusal(text) == '8: is not TOML: invalid value'
@@ -555,7 +555,7 @@ def test_a_list_that_is_never_closed_has_the_line_of_what_cannot_be_in_it() -> N
     (f'{WATCH}\n[watch]\n', 5, '[watch]'),
     ('[a]\n\n[ a ]\n', 3, '[ a ]'),
 ])
-def test_what_is_there_twice_is_said_with_the_line_of_the_second(
+def test_duplicate_is_reported_at_the_line_of_the_second(
         text: str, line: int, key: str,
 ) -> None:
     """However many lines the value has."""
@@ -594,8 +594,8 @@ def test_no_value_is_shown_that_may_be_a_secret(text: str) -> None:
     f'{WATCH}state-file = "/\\n/../a"', f'listen = "\\n:1"\n{WATCH}',
     f'{WATCH}uid = "a\\u0000b"', '"\\u0000" = 1\n', 'a = "\x1b"', 'a = \x1b[2J',
 ])
-def test_one_line_whatever_it_holds(text: str) -> None:
-    """What is refused is said in one line that a terminal shows as it is."""
+def test_error_is_one_line_of_printable_text(text: str) -> None:
+    """A refused value is shown in one line that is safe for a terminal."""
     assert '\n' not in refusal(text)
 
 
@@ -603,13 +603,13 @@ def test_one_line_whatever_it_holds(text: str) -> None:
     (b'\xff', 1), (b'[[watch]]\npath = "\xe9"\n', 2), (b'\n\r\n# \xc3', 3),
     (b'\n# \xed\xa0\x80', 2),
 ])
-def test_what_is_not_utf_8_is_said_with_its_line(text: bytes, line: int) -> None:
+def test_line_that_is_not_utf_8_is_named(text: bytes, line: int) -> None:
     """Latin-1, half a character, a surrogate."""
     assert refusal(text) == f'{line}: is not UTF-8'
 
 
-def test_a_wrong_type_says_what_is_right() -> None:
-    """In words that do not contradict themselves."""
+def test_wrong_type_names_the_right_one() -> None:
+    """The message does not contradict itself."""
     for name, kind in resolve.kinds(options.WATCH).items():
         odd: tuple[object, ...] = (True, 'x', 1, 1.5, [], {}, None)
         for value in odd:
@@ -624,13 +624,13 @@ def test_a_wrong_type_says_what_is_right() -> None:
 
 
 def test_a_pattern_that_python_warns_of(capsys: pytest.CaptureFixture[str]) -> None:
-    """A `[[` may mean something else one day, which is no concern of its user's."""
+    """A later Python may read `[[` differently, which does not concern the user."""
     assert watches(f'{WATCH}cmdline = "[[a]"')[0].cmdline == '[[a]'
     assert capsys.readouterr().err == ''
 
 
 def test_deep_nesting_is_refused() -> None:
-    """Whatever is in the file is no fault of ours."""
+    """No file causes a fault, whatever is in it."""
     assert refusal(f'{WATCH}a = {"[" * 5000}')
 
 
@@ -640,19 +640,19 @@ def test_deep_nesting_is_refused() -> None:
     '\r\n', '{', '}', '[', ']', ',', "'''", '"""', '"', 'interval', '5', '1e9', 'true',
     'name', '\\', '-', 'nan', '2026-01-01', '\ufeff', '\0', 'url', 'é',
 )), max_size=25).map(''.join))
-def test_whatever_is_in_it_is_a_plan_or_one_line(text: str) -> None:
-    """No text is a fault of ours."""
+def test_any_text_is_a_plan_or_one_line(text: str) -> None:
+    """No text causes a fault."""
     with contextlib.suppress(UsageError):
         assert watches(text)
         return
     assert refusal(text)
 
 
-# Where a key stands
+# The line of a key
 
 
 class Laid(NamedTuple):
-    """A document: its text, and where keys stand."""
+    """A document: its text, and the line of each key."""
 
     text: str
     lines: dict[tuple[str | int, ...], int]
@@ -673,7 +673,7 @@ KEYS = st.sampled_from(('path', 'process', 'signal', 'name', 'a', 'b-c', 'd_e'))
 
 @st.composite
 def laid(draw: st.DrawFn) -> Laid:
-    """Documents, written by who knows the line of each key."""
+    """Return documents, each with the line of every key."""
     text = ''
     lines: dict[tuple[str | int, ...], int] = {}
 
@@ -740,7 +740,7 @@ def test_the_line_is_that_of_the_key(document: Laid) -> None:
 
 
 def test_a_key_that_is_not_there_has_the_first_line() -> None:
-    """As what concerns the whole; nobody asks that today."""
+    """Like the options of the whole run; no caller needs it today."""
     assert config_file.Source('x', 'a = 1\nb = 2').line('c') == 1
 
 
@@ -801,14 +801,14 @@ def test_a_file_is_as_good_as_a_command_line(
 def test_a_file_that_is_not_there_is_refused(
         capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In the words of the system, and with the option."""
+    """With the message of the system, and the option."""
     assert refused(capsys, 'watch', '--config', 'none.toml') == (
         'pollreload: none.toml: no such file (--config)\n'
     )
 
 
-def test_what_is_no_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A directory, a FIFO that nobody writes to, a device; none of them hangs us."""
+def test_path_that_is_not_a_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory, a FIFO without a writer, a device: none of them hangs pollreload."""
     os.mkfifo('fifo')
 
     for name, says in (
@@ -822,7 +822,7 @@ def test_what_is_no_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_file_that_is_too_long_is_refused(
         capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A mistake for a file of something else; up to there it is read."""
+    """It is probably another kind of file; up to the limit it is read."""
     text = WATCH + '#' * (config_watches.LARGEST_CONFIG - len(WATCH) - 1) + '\n'
     assert len(plan(text).watches) == 1
 
@@ -835,7 +835,7 @@ def test_a_file_that_is_too_long_is_refused(
 def test_a_file_that_does_not_answer_is_refused(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is read with care, as whatever may lie on a server."""
+    """It may be on a server, so it is read in a child."""
     def hang(function: object, path: str) -> None:
         assert path == 'w.toml'
         raise children.Stuck(1)
@@ -852,8 +852,8 @@ def test_a_file_that_does_not_answer_is_refused(
     ['--listen', ':9533'], ['--log-format', 'json'], ['-v'], ['-q', '-q'],
     ['--verbose', '--quiet'],
 ])
-def test_what_watch_takes_beside_it(words: list[str]) -> None:
-    """What is of all watches together; it goes before what the file says."""
+def test_options_that_may_be_combined_with_config(words: list[str]) -> None:
+    """Options of the whole run take precedence over the file."""
     put(f'log-format = "text"\nlisten = ":1"\n{WATCH}')
     alone = main.main(['watch', *words, '--process', 'x', '/a'])
 
@@ -867,10 +867,10 @@ def test_what_watch_takes_beside_it(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize('command', ['watch', 'check', 'doctor'])
-def test_nothing_else_is_taken_beside_it(
+def test_options_that_may_not_be_combined_with_config(
         command: str, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each option that says something of one watch, and a path."""
+    """Each option of a single watch, and a path."""
     put(WATCH)
     every = {**VALID, 'pidfile': 0, 'state-file': 0}
     tried = 0
@@ -900,11 +900,11 @@ def test_nothing_else_is_taken_beside_it(
     ('POLLRELOAD_FILE', '/a'), ('POLLRELOAD_SIGNAL', 'HUP'),
     ('POLLRELOAD_STATE_FILE', '/s'), ('POLLRELOAD_VERIFY_WORKERS', '0'),
 ])
-def test_nor_by_a_variable(
+def test_variables_that_may_not_be_combined_with_config(
         variable: str, value: str, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One that is ours would be lost without a word; it is named, to be unset."""
+    """A variable of pollreload would be ignored silently; the line says to unset it."""
     put(WATCH)
     monkeypatch.setenv(variable, value)
 
@@ -917,7 +917,7 @@ def test_nor_by_a_variable(
 def test_variables_that_may_be_there_for_another_reason_are_left_alone(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """FILE, PROCESS and SIGNAL, what is empty, and what Kubernetes makes up."""
+    """FILE, PROCESS and SIGNAL, empty variables, and those of Kubernetes."""
     put(WATCH)
     for name, value in (
             ('FILE', '/b'), ('PROCESS', 'y'), ('SIGNAL', 'USR1'),
@@ -935,14 +935,14 @@ def test_variables_that_may_be_there_for_another_reason_are_left_alone(
 
 
 def test_smoke_and_status_have_no_config(capsys: pytest.CaptureFixture[str]) -> None:
-    """A smoke test is of one deployment."""
+    """A smoke test concerns one machine."""
     put(WATCH)
 
     for command in ('smoke', 'digest', 'status'):
         assert 'no such option' in refused(capsys, command, '--config', 'w.toml')
 
 
-# Read anew
+# Read again
 
 
 def test_reread_is_the_plan_as_plain_types() -> None:
@@ -972,10 +972,10 @@ def test_reread_says_what_is_wrong(text: str, says: str) -> None:
     assert got.startswith(says)
 
 
-def test_reread_says_what_is_wrong_with_the_words(
+def test_reread_says_what_is_wrong_with_the_options(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They were right at the start; what they name may have changed since."""
+    """They were right at the start; their meaning may have changed since."""
     put(WATCH)
     monkeypatch.setenv('POLLRELOAD_SETTLE', '5s')
 

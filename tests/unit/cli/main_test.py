@@ -1,4 +1,4 @@
-"""The command line: where a value comes from, and one line for what is wrong."""
+"""The command line: the source of each value, and one line for each mistake."""
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ NEEDED = ('--process', 'nginx', '/etc/app.conf')
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the environment is meant for pollreload."""
+    """Remove the variables of pollreload."""
     for name in tuple(os.environ):
         if name.startswith('POLLRELOAD_') or name in ('FILE', 'PROCESS', 'SIGNAL'):
             monkeypatch.delenv(name)
@@ -36,7 +36,7 @@ def watch(*words: str) -> Settings:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """Return the one line that is said about words that are wrong."""
+    """Return the one line about wrong arguments."""
     status = cli.main(words)
     said = capsys.readouterr()
     assert (status, said.out) == (2, '')
@@ -48,7 +48,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_defaults_are_those_of_settings() -> None:
-    """What is not given is what Settings says, in one place."""
+    """The defaults are defined once, in Settings."""
     assert watch(*NEEDED) == Settings(('/etc/app.conf',), 'nginx')
 
 
@@ -98,7 +98,7 @@ def test_pidfile_is_enough_of_a_target() -> None:
     assert watch('--pidfile', '/a', '/b').process is None
 
 
-# Where a value comes from
+# The source of a value
 
 
 @pytest.mark.parametrize(('variables', 'words', 'interval'), [
@@ -139,7 +139,7 @@ def test_short_names_are_the_weakest(
 def test_sidecar_variables_are_all_a_watch_needs(
         monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """FILE, PROCESS and SIGNAL, as the well-known image has them."""
+    """FILE, PROCESS and SIGNAL, as the well-known image names them."""
     for name, value in (('FILE', '/a'), ('PROCESS', 'b'), ('SIGNAL', 'SIGUSR2')):
         monkeypatch.setenv(name, value)
 
@@ -151,7 +151,7 @@ def test_sidecar_variables_are_all_a_watch_needs(
 def test_only_watch_reads_the_short_names(
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """FILE is a name that many a script has set for itself."""
+    """Many scripts set a variable FILE of their own."""
     monkeypatch.setenv('FILE', '/a')
     monkeypatch.setenv('PROCESS', 'b')
 
@@ -190,7 +190,7 @@ def test_flags_and_lists_come_from_the_environment_too(
 
 
 def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kubernetes makes some up for a Service of our name."""
+    """Kubernetes sets some for a Service called pollreload."""
     monkeypatch.setenv('POLLRELOAD_SERVICE_HOST', '10.0.0.1')
     monkeypatch.setenv('POLLRELOAD_PORT_80_TCP', 'tcp://10.0.0.1:80')
 
@@ -283,7 +283,7 @@ def test_nul_is_refused(read: Callable[[str], object], says: str) -> None:
 
 
 def test_as_many_groups_as_are_taken_can_be_nested() -> None:
-    """Deep in a stack, as where a watch compiles it: 300 calls above are no matter."""
+    """It compiles deep in a stack, as in a watch: 300 calls above do not matter."""
     def below(depth: int) -> str:
         return below(depth - 1) if depth else values.regex('(' * 100 + ')' * 100)
 
@@ -293,7 +293,7 @@ def test_as_many_groups_as_are_taken_can_be_nested() -> None:
 def test_no_command_at_all_shows_the_help_and_is_2(
         capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """On stderr, for nothing was done."""
+    """On stderr, because no command ran."""
     status = cli.main(())
     said = capsys.readouterr()
 
@@ -307,7 +307,7 @@ def test_no_command_at_all_shows_the_help_and_is_2(
     ('smoke', '--help'), ('digest', '--help'),
 ])
 def test_help_is_0(capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> None:
-    """On stdout, for it was asked for."""
+    """On stdout, because the user asked for it."""
     assert cli.main(words) == 0
     assert 'Usage: pollreload' in capsys.readouterr().out
 
@@ -347,7 +347,7 @@ def test_command_runs_with_the_settings_and_returns_its_status(
         monkeypatch: pytest.MonkeyPatch, command: str, module: Any,
         given: tuple[object, ...],
 ) -> None:
-    """Nothing is decided here."""
+    """main() only passes both on."""
     ran = Recorder(5)
     monkeypatch.setattr(module, 'run', ran)
 
@@ -387,7 +387,7 @@ def test_digest_gets_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parsed_settings_are_plain_and_whole() -> None:
-    """What the child hands over to the sidecar becomes the same settings there."""
+    """The sidecar unpacks the same settings that its child has packed."""
     got = cli.run_packed(('watch', *NEEDED))
 
     assert type(got) is tuple
@@ -395,12 +395,12 @@ def test_parsed_settings_are_plain_and_whole() -> None:
     assert cli.run_packed(('watch', '--help')) == 0
 
 
-def test_value_that_is_one_already_stays_as_it_is() -> None:
-    """click asks that of a type: a default need not be words."""
+def test_converted_value_is_returned_unchanged() -> None:
+    """click requires it of a type: a default need not be text."""
     assert options.DURATION.convert(5.0, None, None) == 5.0
 
 
-def test_defaults_in_help_are_as_a_person_writes_them() -> None:
+def test_defaults_in_help_are_as_a_user_writes_them() -> None:
     """'5s' and '250ms'."""
     assert [options.seconds(each) for each in (0.0, 0.25, 1.0, 30.0)] == [
         '0s', '250ms', '1s', '30s',
@@ -408,7 +408,7 @@ def test_defaults_in_help_are_as_a_person_writes_them() -> None:
 
 
 def test_name_of_every_signal_here_is_known() -> None:
-    """By the machine's own table, for numbers differ by architecture."""
+    """By the machine's own table, because numbers differ by architecture."""
     names = {each for each in dir(signal) if each.startswith('SIG') and '_' not in each}
 
     assert names - set(options.NUMBERS) <= {'SIGRTMIN', 'SIGRTMAX', 'SIGIOT', 'SIGCLD',
@@ -425,11 +425,11 @@ def test_name_of_every_signal_here_is_known() -> None:
      'invalid value for POLLRELOAD_VERIFY_WORKERS: write 1 for yes or 0 for no'),
     (('watch', '--signal', 'x'), {'SIGNAL': '1'}, "invalid value for '--signal': "),
 ])
-def test_wrong_value_is_named_by_where_it_came_from(
+def test_wrong_value_is_named_by_its_source(
         words: tuple[str, ...], variables: dict[str, str], says: str,
         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nobody has written the option of a variable."""
+    """The user wrote a variable, not the option."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
@@ -445,7 +445,7 @@ def test_wrong_value_is_named_by_where_it_came_from(
 def test_option_of_one_value_is_given_once(
         capsys: pytest.CaptureFixture[str], words: tuple[str, ...],
 ) -> None:
-    """The first would be dropped without a word, whatever the user meant."""
+    """The first would be ignored silently, whatever the user meant."""
     line = refused(capsys, 'watch', *words, '/etc/app.conf')
 
     name = words[0].split('=')[0]

@@ -1,4 +1,4 @@
-"""What the words of a person mean."""
+"""The value of each text that a user may write."""
 from __future__ import annotations
 
 import signal

@@ -131,7 +131,7 @@ def test_newer_releases_of_xxhsum_escape_alike(tmp_path):
 
 
 def test_ignored_names_are_left_out(tmp_path):
-    """As a look leaves them out."""
+    """A poll leaves them out, too."""
     write(tmp_path, b'a', b'b~')
 
     assert run(str(tmp_path), ignore=('*~',))[1].endswith(b'/a\n')

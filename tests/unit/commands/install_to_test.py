@@ -25,7 +25,7 @@ LOADER = '#!/bin/sh\necho "$0" "$@"\n'
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
-    """What the image has below /usr/local, as far as it matters here."""
+    """The tree of the image below /usr/local, as far as it matters here."""
     lib = tmp_path / 'image' / 'lib'
     (lib / 'python3.13' / 'click').mkdir(parents=True, mode=0o700)
     (lib / 'pollreload').write_text(LOADER)
@@ -46,7 +46,7 @@ def volume(tmp_path: Path) -> Path:
 
 
 def run(directory: Path, prefix: Path) -> tuple[int, str, str]:
-    """Install; return the status, and what was said on stdout and stderr."""
+    """Install; return the status, and the texts on stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     status = install_to.run(str(directory), out, err, str(prefix))
     return status, out.getvalue(), err.getvalue()
@@ -163,7 +163,7 @@ def inodes(top: Path) -> dict[str, int]:
     'cut', 'gone', 'more', 'launcher', 'binary', 'no lib', 'nowhere', 'fifo', 'linked',
     'relinked', 'mode', 'directory mode', 'beside lib', 'script mode',
 ])
-def test_what_is_not_the_same_is_replaced(
+def test_tree_that_differs_is_replaced(
         prefix: Path, volume: Path, harm: str,
 ) -> None:
     """An older version, a file that was cut by a full disk, a launcher of another."""
@@ -457,8 +457,8 @@ def test_a_volume_that_anyone_may_write_to_is_fine(prefix: Path, volume: Path) -
     assert run(volume, prefix)[0] == 0
 
 
-def test_what_only_looks_like_ours_is_left(prefix: Path, volume: Path) -> None:
-    """Of others nothing is removed."""
+def test_directory_of_another_program_is_left_alone(prefix: Path, volume: Path) -> None:
+    """Only our own trees are removed."""
     for name in ('.pollreload-state', '.pollreload-00', '.pollreload-0123456789abcdeF'):
         (volume / name).mkdir()
 
@@ -528,7 +528,7 @@ def test_what_was_installed_by_pip_is_refused(tmp_path: Path, volume: Path) -> N
 
 
 def test_lib_of_others_is_left_alone(prefix: Path, volume: Path) -> None:
-    """DIR is a volume of ours, and not /usr."""
+    """DIR has to be a volume that pollreload may fill, and not /usr."""
     (volume / 'lib').mkdir()
     (volume / 'lib' / 'libc.so').touch()
 
@@ -540,7 +540,7 @@ def test_lib_of_others_is_left_alone(prefix: Path, volume: Path) -> None:
 
 
 def test_link_to_elsewhere_is_not_ours(prefix: Path, volume: Path) -> None:
-    """It would be followed by what looks at it, and replaced by what renames."""
+    """A stat would follow it, and a rename would replace it."""
     for target in ('nowhere', '.pollreload-0123456789abcdef/bin', '/usr/lib'):
         (volume / 'lib').symlink_to(target)
 
@@ -550,7 +550,7 @@ def test_link_to_elsewhere_is_not_ours(prefix: Path, volume: Path) -> None:
 
 
 def test_its_own_place_is_refused(prefix: Path) -> None:
-    """It would be pulled away from under itself; / of the image leads there too."""
+    """It would remove itself; / of the image leads there, too."""
     (prefix.parent / 'lib').symlink_to(prefix / 'lib')
 
     for directory in (prefix, prefix.parent):
@@ -561,7 +561,7 @@ def test_its_own_place_is_refused(prefix: Path) -> None:
 def test_command_refuses_what_is_not_the_image(
         capsys: pytest.CaptureFixture[str], volume: Path,
 ) -> None:
-    """By default it is asked of the interpreter that runs: here, no image's."""
+    """The default is the running interpreter, which is not that of an image."""
     with pytest.raises(UsageError):
         main.main(('install-to', str(volume)))
     assert main.main(('install-to',)) == 2

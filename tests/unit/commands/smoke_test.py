@@ -70,7 +70,7 @@ def test_the_answer_can_be_json(temporary, capsys):
 
 
 def test_the_environment_does_not_reach_the_watch(temporary, monkeypatch, capsys):
-    """What the environment says to other watches is nothing to this one."""
+    """The variables of other watches do not apply to this one."""
     monkeypatch.setenv('PROCESS', 'nginx')
     monkeypatch.setenv('POLLRELOAD_HANDLER_CHECK', 'off')
     monkeypatch.setenv('POLLRELOAD_INTERVAL', '1h')
@@ -83,7 +83,7 @@ def test_the_environment_does_not_reach_the_watch(temporary, monkeypatch, capsys
 
 @pytest.mark.parametrize('name', ['TERM', 'KILL', 'STOP'])
 def test_a_signal_that_ends_proves_no_reload(name):
-    """It is refused as a matter of usage, before anything is started."""
+    """It is a usage error, before anything is started."""
     with pytest.raises(UsageError, match='proves no reload'):
         cli.main(['smoke', '--signal', name])
 
@@ -103,7 +103,7 @@ def test_a_failure_says_what_was_seen_and_what_the_watch_logged(
 
 
 def test_a_failure_in_json_has_the_log(temporary, monkeypatch, capsys):
-    """The object is one, also then."""
+    """It is still one object."""
     monkeypatch.setattr(smoke_setup, 'POLL', ('--bogus',))
 
     assert smoke.run(HUP, 'json') == 1
@@ -115,8 +115,8 @@ def test_a_failure_in_json_has_the_log(temporary, monkeypatch, capsys):
     assert '--bogus' in said['log'][0]
 
 
-def test_a_second_signal_for_one_content_is_seen(temporary, monkeypatch, capsys):
-    """What the target says next has to be its answer, and is another signal."""
+def test_second_signal_for_one_version_is_seen(temporary, monkeypatch, capsys):
+    """The next answer of the target is expected, and a signal comes instead."""
     def twice(setup):
         write = setup.target.write_line
         monkeypatch.setattr(setup.target, 'write_line', lambda text: (
@@ -130,8 +130,8 @@ def test_a_second_signal_for_one_content_is_seen(temporary, monkeypatch, capsys)
     assert "the target did not get exactly one signal: it wrote 'signal'" in out
 
 
-def test_a_swap_that_is_told_is_seen(temporary, monkeypatch, capsys):
-    """Other bytes where the same ought to be: the watch is not at rest."""
+def test_swap_that_is_signalled_is_seen(temporary, monkeypatch, capsys):
+    """Other bytes instead of the same ones: the watch has work to do."""
     publish = smoke_setup.publish
 
     def different(setup):
@@ -146,8 +146,8 @@ def test_a_swap_that_is_told_is_seen(temporary, monkeypatch, capsys):
     assert 'the watch took it for a change: ' in out
 
 
-def test_a_look_in_a_child_is_waited_for(temporary, monkeypatch, capsys):
-    """Where a read may hang the first status can come before the end of the look."""
+def test_poll_in_a_child_is_waited_for(temporary, monkeypatch, capsys):
+    """If a read may hang, the first status can come before the poll has ended."""
     answers = iter(['content current, reading for 0.0 s', 'saw it', 'content current'])
     asked = []
 
@@ -165,8 +165,8 @@ def test_a_look_in_a_child_is_waited_for(temporary, monkeypatch, capsys):
     assert asked == ['status', 'polled', 'status']
 
 
-def test_what_a_kernel_does_not_say_is_skipped(temporary, monkeypatch, capsys):
-    """In gVisor nobody knows who has a handler: that is no failure, and is said."""
+def test_fact_that_the_kernel_hides_is_skipped(temporary, monkeypatch, capsys):
+    """gVisor shows no handlers: that is no failure, and a row says so."""
     monkeypatch.setattr(signal_masks, 'masks', lambda pid: None)
 
     verdicts, out = play(monkeypatch, capsys, smoke.unhandled, smoke.first_poll)
@@ -176,8 +176,8 @@ def test_what_a_kernel_does_not_say_is_skipped(temporary, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('shared', [True, False])
-def test_a_root_that_is_read_only_needs_no_other_room(tmp_path, monkeypatch, shared):
-    """/dev/shm does, and where there is none, the line says what to mount."""
+def test_read_only_root_needs_no_other_directory(tmp_path, monkeypatch, shared):
+    """/dev/shm does. Without one, the line says what to mount."""
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'none'))
     place = tmp_path if shared else tmp_path / 'none'
     monkeypatch.setattr(smoke_setup, 'SHARED', str(place))
@@ -189,7 +189,7 @@ def test_a_root_that_is_read_only_needs_no_other_room(tmp_path, monkeypatch, sha
             smoke_setup.make_directory()
 
 
-def test_the_interpreter_is_started_as_we_were(monkeypatch):
+def test_interpreter_is_started_as_this_one_was(monkeypatch):
     """With a loader of its own, which is no argument of Python, and apart from the
     environment where we are."""
     own = smoke_setup.interpreter()
@@ -202,7 +202,7 @@ def test_the_interpreter_is_started_as_we_were(monkeypatch):
     assert with_loader[0]
 
 
-def test_a_target_that_gets_nothing_is_seen(temporary, monkeypatch, capsys):
+def test_target_that_gets_no_signal_fails(temporary, monkeypatch, capsys):
     """The wait for a signal ends."""
     def nothing(setup):
         monkeypatch.setattr(smoke_setup, 'STEP_TIMEOUT', 0.05)
@@ -214,7 +214,7 @@ def test_a_target_that_gets_nothing_is_seen(temporary, monkeypatch, capsys):
     assert 'the target got no signal after 0.05 s' in out
 
 
-def test_a_watch_that_does_not_log_is_seen(temporary, monkeypatch, capsys):
+def test_watch_that_does_not_log_fails(temporary, monkeypatch, capsys):
     """The wait for an event ends."""
     def silent(setup):
         monkeypatch.setattr(smoke_setup, 'STEP_TIMEOUT', 0.05)
@@ -226,8 +226,8 @@ def test_a_watch_that_does_not_log_is_seen(temporary, monkeypatch, capsys):
     assert "the watch logged no 'verified' within 0.05 s" in out
 
 
-def test_a_target_that_died_is_seen(temporary, monkeypatch, capsys):
-    """Its pipe is broken, and that is no fault of ours."""
+def test_target_that_died_fails(temporary, monkeypatch, capsys):
+    """Its pipe is broken, which is not a fault in pollreload."""
     def dead(setup):
         setup.target.process.kill()
         setup.target.process.wait()
@@ -239,7 +239,7 @@ def test_a_target_that_died_is_seen(temporary, monkeypatch, capsys):
     assert 'the target did not drop its handler: it ended' in out
 
 
-def test_a_hold_for_another_reason_is_seen(temporary, monkeypatch, capsys):
+def test_hold_for_another_reason_fails(temporary, monkeypatch, capsys):
     """That it was held proves nothing: it has to be for the lack of a handler."""
     def other(setup):
         monkeypatch.setattr(smoke, 'wait_for', lambda *_: {'reason': 'ambiguous'})
@@ -251,8 +251,8 @@ def test_a_hold_for_another_reason_is_seen(temporary, monkeypatch, capsys):
     assert 'the watch held it for another reason: ambiguous' in out
 
 
-def test_a_watch_that_does_not_stop_is_seen_and_killed(temporary, monkeypatch, capsys):
-    """One that is stopped does not take TERM."""
+def test_watch_that_does_not_stop_fails_and_is_killed(temporary, monkeypatch, capsys):
+    """A stopped process does not handle TERM."""
     def stopped(setup):
         monkeypatch.setattr(smoke_setup, 'STEP_TIMEOUT', 0.05)
         setup.watch.process.send_signal(signal.SIGSTOP)
@@ -264,7 +264,7 @@ def test_a_watch_that_does_not_stop_is_seen_and_killed(temporary, monkeypatch, c
     assert 'the watch still runs 0.05 s after TERM' in out
 
 
-def test_a_watch_that_ends_badly_is_seen(temporary, monkeypatch, capsys):
+def test_watch_that_ends_with_an_error_fails(temporary, monkeypatch, capsys):
     """A stop by TERM is status 0."""
     def killed(setup):
         setup.watch.process.kill()
@@ -276,8 +276,8 @@ def test_a_watch_that_ends_badly_is_seen(temporary, monkeypatch, capsys):
     assert 'the watch ended with status -9' in out
 
 
-def test_no_room_for_a_temporary_file_is_a_failed_step(monkeypatch, capsys):
-    """What a person can mend is no traceback."""
+def test_full_temporary_directory_is_a_failed_step(monkeypatch, capsys):
+    """A mistake that the user can fix gives no traceback."""
     monkeypatch.setattr(tempfile, 'tempdir', '/nonexistent')
     monkeypatch.setattr(smoke_setup, 'SHARED', '/nonexistent')
 
@@ -323,7 +323,7 @@ def test_int_ends_the_command_and_leaves_nothing(temporary):
 
 
 def test_a_watch_does_not_import_what_this_needs():
-    """A sidecar's memory is part of its quality."""
+    """A sidecar has to need little memory."""
     words = (
         'import sys, pollreload.commands.watch; '
         'print(sorted({"pollreload.commands.smoke", "pollreload.commands.doctor.main", '
@@ -335,7 +335,7 @@ def test_a_watch_does_not_import_what_this_needs():
     assert said == b'[]\n'
 
 
-def test_what_the_kernel_refuses_is_a_failed_step(temporary, monkeypatch, capsys):
+def test_refused_system_call_is_a_failed_step(temporary, monkeypatch, capsys):
     """No right to start a process, no space for a file: it is named."""
     def refused(setup):
         raise PermissionError(13, 'Permission denied', '/bin/python')

@@ -27,7 +27,7 @@ SHOWN: dict[str, Any] = {
 
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is 110 s after the boot, and 1030 s after 1970."""
+    """Set the clocks to 110 s after the boot and 1030 s after the epoch."""
     monkeypatch.setattr(procfs, 'boot', lambda: 'this')
     monkeypatch.setattr(procfs, 'now', lambda: 110.0)
     monkeypatch.setattr(time, 'time', lambda: 1030.0)
@@ -37,16 +37,16 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(('boot', 'seconds'), [
     ('this', 10.0), ('another', 30.0), ('', 30.0),
 ])
-def test_age_is_by_the_clock_of_the_boot_where_it_is_the_same(
+def test_age_is_measured_by_the_boot_clock_within_one_boot(
         boot: str, seconds: float,
 ) -> None:
-    """Nobody can set that one."""
+    """That clock cannot be set."""
     assert status.poll_age({**SHOWN, 'boot': boot}) == seconds
 
 
 @pytest.mark.usefixtures('clocks')
 @pytest.mark.parametrize(('oldest', 'code'), [('10s', 0), ('9s', 1)])
-def test_a_look_that_is_too_old_is_1(
+def test_poll_that_is_too_old_is_1(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], oldest: str, code: int,
 ) -> None:
     """A watch that hangs or is gone fails the probe, and says for how long."""
@@ -84,10 +84,10 @@ def test_json_is_what_was_written_and_its_age(
     (5.0, 80.0, 0), (5.0, 79.9, 1), (0.01, 80.0, 0), (10.0, 80.0, 0),
     (11.0, 77.0, 0), (11.0, 76.9, 1), (35, 5.0, 0), (3600.0, 0.0, 0),
 ])
-def test_by_default_a_look_may_be_three_intervals_old(
+def test_by_default_a_poll_may_be_three_intervals_old(
         tmp_path: Path, interval: float, ended: float, code: int,
 ) -> None:
-    """But 30 s at least: a watch that looks once an hour must not be ended for it."""
+    """But 30 s at least: a watch that polls once an hour must not be killed for it."""
     path = str(tmp_path / 'status')
     status_file.write(path, {**SHOWN, 'interval': interval, 'ended': ended})
 
@@ -101,11 +101,11 @@ def test_by_default_a_look_may_be_three_intervals_old(
     ('this', 0.9, 0), ('this', 1.1, 1), ('another', 0.9, 0), ('another', 1.1, 1),
     ('', 1e9, 1),
 ])
-def test_a_look_that_is_to_come_is_not_fresh(
+def test_poll_in_the_future_is_not_fresh(
         tmp_path: Path, capsys: pytest.CaptureFixture[str], boot: str, ahead: float,
         code: int,
 ) -> None:
-    """A clock was set back, or the file is another machine's: nobody knows its age."""
+    """A clock was set back, or the file is another machine's: its age is unknown."""
     path = str(tmp_path / 'status')
     times = {'ended': 110.0 + ahead, 'time': 1030.0 + ahead}
     status_file.write(path, {**SHOWN, **times, 'boot': boot})
@@ -137,7 +137,7 @@ def test_a_file_with_something_else_than_a_number_is_refused(
 def test_a_watch_that_has_a_name_is_shown_by_it(
         tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As one of a config file has; without one there is no word of it."""
+    """The watches of a config file have names; a single watch has none."""
     path = str(tmp_path / 'status')
     status_file.write(path, {**SHOWN, 'watch': 'front'})
     main.main(('status', path))
@@ -149,8 +149,8 @@ def test_a_watch_that_has_a_name_is_shown_by_it(
     assert 'watch       pid 41, every 5 s\n' in capsys.readouterr().out
 
 
-def test_a_watch_at_rest_goes_on_showing_that_it_looks(tmp_path: Path) -> None:
-    """Though nothing else of it changes, or its probe would end it."""
+def test_idle_watch_still_writes_its_status_file(tmp_path: Path) -> None:
+    """Nothing else changes in it, and a stale one would fail the probe."""
     conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
     write(conf, 'first')
     words = (
@@ -158,7 +158,7 @@ def test_a_watch_at_rest_goes_on_showing_that_it_looks(tmp_path: Path) -> None:
     )
     with watch(*words) as sidecar:
         sidecar.until('baseline')
-        # By then it rests: the first looks are not the same as what follows.
+        # By then it has settled: the first polls differ from those that follow.
         moved(path, 3)
         before, after = moved(path, 2)
 
@@ -168,7 +168,7 @@ def test_a_watch_at_rest_goes_on_showing_that_it_looks(tmp_path: Path) -> None:
 
 
 def moved(path: str, looks: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what was shown, and what is after some more looks have ended."""
+    """Return the status that was shown, and the one some polls later."""
     until(lambda: os.path.exists(path), 'there is a status')
     first: dict[str, Any] = status_file.read(path)
     seen = {first['ended']}
@@ -181,10 +181,10 @@ def moved(path: str, looks: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return first, status_file.read(path)
 
 
-def test_a_watch_that_is_stopped_is_found(
+def test_stopped_watch_is_not_fresh(
         tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its process is there, and does nothing; and it is well once it goes on."""
+    """Its process exists but does not run; once continued it is fresh again."""
     conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
     write(conf, 'first')
     words = (
@@ -207,7 +207,7 @@ def test_a_watch_that_is_stopped_is_found(
 
 @pytest.mark.parametrize('lacks', ['boot', 'seen', 'took'])
 def test_a_file_that_lacks_something_is_one_line(tmp_path: Path, lacks: str) -> None:
-    """Whoever wrote it."""
+    """Any program may have written it."""
     path = str(tmp_path / 'status')
     shown = dict(SHOWN)
     del shown[lacks]
@@ -217,10 +217,10 @@ def test_a_file_that_lacks_something_is_one_line(tmp_path: Path, lacks: str) -> 
         status.run(path, 30.0, 'text')
 
 
-def test_a_real_watch_shows_what_it_saw(
+def test_real_watch_shows_what_it_observed(
         tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """After each look: the first, and one that sees a change that is held."""
+    """After each poll: the first, and one that finds a change that is held."""
     conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'status')
     write(conf, 'first')
     words = ('--process', unique('gone'), '--status-file', path, conf, '/nowhere')
@@ -242,8 +242,8 @@ def test_a_real_watch_shows_what_it_saw(
     assert 'due' in capsys.readouterr().out
 
 
-def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
-    """And the watch goes on."""
+def test_unwritable_status_file_is_logged_once(tmp_path: Path) -> None:
+    """The watch goes on."""
     conf, path = str(tmp_path / 'app.conf'), str(tmp_path / 'none' / 'status')
     write(conf, 'first')
     write(tmp_path / 'none', 'a file')
@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures('clocks')
-def test_what_is_not_so_has_no_line(
+def test_row_without_a_value_is_left_out(
         tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nothing is held, nothing failed, everything can be read."""

@@ -18,7 +18,7 @@ from tests.support.sidecar import POLLRELOAD, environment, unique, watch, write
 
 
 def listed(*paths: str) -> dict[int, dict[str, object]]:
-    """Return what doctor says of each process, by pid, as another process sees it."""
+    """Return the line of doctor about each process, by pid, run in another process."""
     done = subprocess.run(
         (*POLLRELOAD, 'doctor', '--output', 'json', *paths), env=environment(None),
         capture_output=True, check=True,
@@ -104,7 +104,7 @@ def process(pid: int, **more: object) -> Process:
     ((process(8, uid=1, cmdline=('app', '-b')),), ('--cmdline', r'^app\ \-a$')),
     ((process(8, uid=1, cmdline=('app', '-a')),), ('--select', 'roots')),
 ])
-def test_processes_of_one_name_are_told_apart(
+def test_processes_of_one_name_are_distinguished(
         others: tuple[Process, ...], options: tuple[str, ...],
 ) -> None:
     """By the user, else by the arguments, else not at all."""

@@ -21,7 +21,7 @@ from tests.support.sidecar import unique, write
 
 @pytest.fixture
 def comm() -> Iterator[str]:
-    """The name of a program that is told."""
+    """Return the name of a program that is notified."""
     name = unique()
     with targets.start('handler', name=name):
         yield name
@@ -35,7 +35,7 @@ def conf(tmp_path: Path) -> str:
 
 
 def doctor(config: str, *words: str) -> tuple[int, str]:
-    """Return the exit status, and what is said."""
+    """Return the exit status and the output."""
     done = subprocess.run(
         (*sidecar.POLLRELOAD, 'doctor', '--config', config, *words), check=False,
         env=sidecar.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -56,7 +56,7 @@ def test_unknown_variable_has_a_row(conf: str, comm: str) -> None:
 
 
 def test_each_watch_has_its_rows(tmp_path: Path, comm: str, conf: str) -> None:
-    """Below its name and whom it tells; what is of all comes first."""
+    """Below its name and its target; the rows about all watches come first."""
     config = put(
         tmp_path / 'w.toml', table(name='one', path=conf, process=comm),
         table(name='two', path=conf, process=comm, signal='USR1', exec='true'),
@@ -81,7 +81,7 @@ def test_each_watch_has_its_rows(tmp_path: Path, comm: str, conf: str) -> None:
 
 
 def test_one_watch_is_one(tmp_path: Path, comm: str, conf: str) -> None:
-    """And is as it would be on a command line."""
+    """The rows are those of the same watch on a command line."""
     config = put(tmp_path / 'w.toml', table(path=conf, process=comm))
 
     status, said = doctor(config)
@@ -95,7 +95,7 @@ def test_one_watch_is_one(tmp_path: Path, comm: str, conf: str) -> None:
 def test_one_that_would_fail_is_a_failure(
         tmp_path: Path, comm: str, conf: str,
 ) -> None:
-    """Of all; the rows of the others are there."""
+    """The status is that of all; the rows of the others are printed."""
     config = put(
         tmp_path / 'w.toml', table(name='one', path=f'{conf}.none', process=comm),
         table(name='two', path=conf, process=comm),
@@ -135,7 +135,7 @@ def test_json_is_one_object(
 
 
 def test_a_bad_file_is_2_and_one_line(tmp_path: Path) -> None:
-    """Nothing is looked at."""
+    """No check runs."""
     config = put(tmp_path / 'w.toml', table(path='/a', process='x', on_start='soon'))
 
     assert doctor(config) == (2, (
@@ -153,8 +153,8 @@ def listened(host: str, port: int) -> rows_module.Row:
 
 
 @pytest.mark.parametrize('host', ['', '127.0.0.1', '::1'])
-def test_a_port_that_is_free_can_be_had(host: str) -> None:
-    """And is free again afterwards."""
+def test_free_port_can_be_bound(host: str) -> None:
+    """It is free again afterwards."""
     port = free_port()
     about = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
 
@@ -165,7 +165,7 @@ def test_a_port_that_is_free_can_be_had(host: str) -> None:
 
 
 def test_a_port_in_use_may_be_ours() -> None:
-    """The doctor is asked beside a watch that runs."""
+    """A watch that runs may hold it while doctor runs."""
     with socket.create_server(('127.0.0.1', 0)) as taken:
         row = listened('127.0.0.1', taken.getsockname()[1])
 
@@ -173,8 +173,8 @@ def test_a_port_in_use_may_be_ours() -> None:
     assert row.remedy == 'by a watch that runs already, or choose another port'
 
 
-def test_an_address_of_another_machine_cannot_be_had() -> None:
-    """192.0.2.0/24 is nobody's (RFC 5737)."""
+def test_address_of_another_machine_cannot_be_bound() -> None:
+    """No host has an address in 192.0.2.0/24 (RFC 5737)."""
     row = listened('192.0.2.1', 9533)
 
     assert (row.verdict, row.says) == ('fail', 'cannot assign requested address')

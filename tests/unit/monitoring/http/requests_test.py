@@ -32,7 +32,7 @@ def test_a_fault_is_answered_as_one(
 ) -> None:
     """By 500, in a line that Prometheus shows; the next one is answered again."""
     def records() -> list[Record]:
-        raise RuntimeError('a secret of ours')
+        raise RuntimeError('a secret')
 
     monkeypatch.setattr(served.metrics, 'records', records)
     got = served.ask('/metrics')
@@ -62,7 +62,7 @@ def test_healthy_as_long_as_looks_end(
     assert good.status == 200
     assert bad.status == 503
     assert bad.body.splitlines() == [
-        'web: last look 16.0 s ago', 'cache: last look 16.0 s ago',
+        'web: last poll 16.0 s ago', 'cache: last poll 16.0 s ago',
     ]
 
 
@@ -139,8 +139,8 @@ GARBAGE = {
     'a line end': b'\r\n\r\n',
     'zeros': b'\0' * 1000 + b'\r\n\r\n',
     'TLS': bytes.fromhex('160301020001fc0303') + os.urandom(500) + b'\r\n\r\n',
-    'one word': b'GET\r\n\r\n',
-    'four words': b'GET /healthz HTTP/1.0 more\r\n\r\n',
+    'one field': b'GET\r\n\r\n',
+    'four fields': b'GET /healthz HTTP/1.0 more\r\n\r\n',
     'no version': b'GET /healthz HTTP/x.y\r\n\r\n',
     'a late version': b'GET /healthz HTTP/2.0\r\n\r\n',
     'no HTTP': b'SSH-2.0-OpenSSH_9.2\r\n\r\n',

@@ -86,7 +86,7 @@ def counted(world: Simulation) -> Record:
 def test_every_action_that_fails_is_counted(
         how: str, reason: str, settings: Settings,
 ) -> None:
-    """Also those that have no line of their own, for the first of the hour has one."""
+    """Also those without a line of their own, because the first of the hour has one."""
     world = Simulation(settings, targets=0)
     world.run(20.0)
     it, before = counted(world), len(world.acts)

@@ -120,7 +120,7 @@ def test_no_version_and_no_credentials_are_shown() -> None:
         exec=(('reload', '--password', 'secret'),), verify=('check', 'secret'),
     )
     it.counting(lambda *_, **__: None)(
-        'failed', 'secret words', reason='url', url='http://host/', said='secret',
+        'failed', 'secret text', reason='url', url='http://host/', said='secret',
     )
 
     assert 'secret' not in served(it, config=(False, 1.0)).text()

@@ -115,7 +115,8 @@ def returned(
     """Return the state after the delivered version is there again.
 
     No target was notified of the other version, but a process that started after the
-    last poll before it may have read that. unread: it could not be read at all.
+    last poll before it may have read that, and so may one that was signalled less than
+    --survive before that poll. unread: it could not be read at all.
     """
     left, targets = state.version.left, notified_targets(state)
     pace = state.pace._replace(since=0.0)
@@ -131,7 +132,9 @@ def returned(
         )
         return deliver_again(settings, state)
     choice = world.targets()
-    notified = {each.name for each in targets if each.at > left}
+    notified = {
+        each.name for each in targets if each.at and each.at + settings.survive > left
+    }
     if choice.reason in ('pidfile', 'proc'):
         # It is unknown which processes run; in doubt, deliver.
         return deliver_again(settings, state)

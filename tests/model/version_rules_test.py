@@ -425,3 +425,25 @@ def test_rule_1_version_that_returns_after_another_was_there_is_delivered_again(
     )]
     assert why == ['changed meanwhile' if world.settings.exec else 'restarted']
     assert world.idle()
+
+
+@pytest.mark.parametrize(('delay', 'expected'), [(0.45, ['B', 'B']), (0.9, ['B'])])
+def test_rule_1_other_version_is_there_while_a_target_may_still_read(delay, expected):
+    """A target reads within --survive of its signal, perhaps at its end.
+
+    delay: s from the signal to the moment at which another version is there.
+    """
+    world = Simulation(WATCH._replace(interval=0.2, settle=0.3, survive=0.5))
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.01)
+    world.run(delay)
+    world.put('C')
+    while world.state.version.state != 'settling':
+        world.run(0.01)
+    world.put('B')
+    world.run(60.0)
+
+    assert [each.version for each in world.sent] == expected
+    assert world.idle()

@@ -44,7 +44,7 @@ NOTES = {
     '--rehash': '`0` reads all files at each poll.',
     '--max-wait': 'Without it a version that never settles, or that is replaced while '
         '`--validate` runs, is held. A version that `--validate` refused is never '
-        'delivered.',
+        'delivered, and none while a file is distrusted (`--empty-grace`).',
     '--min-interval': 'A retry and a new target do not wait for it. `SIGHUP` to '
         'pollreload and a restart end the wait.',
     '--settle': '`0` acts on the first poll.',
@@ -65,8 +65,9 @@ NOTES = {
         '[servers.md](servers.md) says which.',
     '--exec': 'No shell is used. [actions.md](actions.md) says more.',
     '--url': '`http` or `https`; no redirect is followed.',
-    '--url-header-file': 'One `NAME: VALUE` a line, as `Authorization: Bearer ...`. '
-        'Nothing of it is logged.',
+    '--url-header-file': 'One `NAME: VALUE` a line, as `Authorization: Bearer ...`, '
+        'each name once. It replaces the credentials of the URL. Nothing in it is '
+        'logged.',
     '--url-ca': 'Instead of the authorities of the system.',
     '--on-start': 'With `auto` and no process, notify once. What was missing at first '
         'and then appears is delivered to an older target in any case.',

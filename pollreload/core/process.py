@@ -210,8 +210,8 @@ def choose(
     """Return the targets among the live processes that meet every condition.
 
     disposed: what a process does with the signal; None: that does not matter. A
-        root that ignores it or would die of it is passed over for the one
-        descendant that handles it.
+        root that ignores it or may die of it is passed over for the one descendant
+        that handles it, see instead_of().
     known: pid and start time of the processes that were notified before -> the
         clock tick of their last notification. They and their successors make up
         one service, so several roots among them are no ambiguity.
@@ -236,6 +236,23 @@ def choose(
     return Choice((), 'ambiguous', said, found)
 
 
+def instead_of(
+        root: Process, matches: Sequence[Process], disposed: Disposition,
+) -> Process | None:
+    """Return the descendant that gets the signal instead of a root, or None.
+
+    A root whose runtime catches every signal may be a wrapper that dies of it: a bash
+    script with a trap for EXIT. It is one if a descendant has a handler of its own.
+    """
+    fate = disposed(root)
+    if fate not in UNHANDLED and fate != 'runtime':
+        return None
+    below = handler_below(root, matches, disposed)
+    if below is not None and fate == 'runtime' and disposed(below) == 'runtime':
+        return None
+    return below
+
+
 def topmost(
         matches: Sequence[Process], disposed: Disposition | None,
 ) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
@@ -244,8 +261,8 @@ def topmost(
     passed: list[Process] = []
     for root in roots(matches):
         below = None
-        if disposed is not None and disposed(root) in UNHANDLED:
-            below = handler_below(root, matches, disposed)
+        if disposed is not None:
+            below = instead_of(root, matches, disposed)
         top.append(root if below is None else below)
         if below is not None:
             passed.append(root)

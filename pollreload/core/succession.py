@@ -111,6 +111,10 @@ def follow_targets(settings: Settings, state: State, world: World) -> State:
         )
     ]
     if ready:
+        # A runtime that catches the signal does not make a wrapper a target.
+        chosen = {(each.pid, each.started) for each in world.targets().targets}
+        ready = [each for each in ready if each.name in chosen]
+    if ready:
         return due_again(settings, state, world, f'{ready[0].process} handles '
                          f'{settings.signal.name} now', ready[0].process, ready)
     if not gone:

@@ -18,6 +18,7 @@ from pollreload.core import ledger_format, observation
 from pollreload.core import step as step_module
 from pollreload.core.attempt import Member
 from pollreload.core.process import (
+    BASH,
     ENDING,
     Choice,
     Masks,
@@ -560,8 +561,9 @@ class Simulation:
         bit = 1 << (self.settings.signal.number - 1)
         if target is None or target.disposition == 'unknown':
             return None
+        caught = {'caught': bit, 'runtime': bit | BASH}
         return Masks(
-            bit if target.disposition == 'caught' else 0,
+            caught.get(target.disposition, 0),
             bit if target.disposition == 'ignored' else 0,
             bit if target.disposition == 'blocked' else 0,
             bit if target.pending else 0,

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,32 @@ def test_bash_with_a_trap_for_exit_may_die_of_any_signal(
         it.until('failed', target_pid=child.pid, reason='died')
 
         assert child.stdout.readline() == b'EXIT\n'
+
+
+def test_bash_wrapper_with_a_trap_for_exit_is_passed_over_for_its_child(
+        name: str, conf: str, tmp_path: Path,
+) -> None:
+    """The wrapper has the name of the program that it runs, and would die of HUP."""
+    link = tmp_path / name
+    link.symlink_to(str(shutil.which('bash')))
+    program = shlex.join([sys.executable, targets.__file__, 'handler', name, '0', '0'])
+    wrapper = subprocess.Popen(
+        [link, '-c', f'trap true EXIT; {program}; true'], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    with ended(wrapper), watching(name, conf) as it:
+        assert wrapper.stdout is not None
+        assert wrapper.stdout.readline() == b'ready\n'
+        write(conf, 'second')
+        it.poll()
+        it.until('signalled', disposition='caught')
+        it.until('delivered')
+        it.poll()
+        it.until('status')
+
+        assert wrapper.stdout.readline() == b'HUP\n'
+        assert wrapper.poll() is None
+    assert it.count('signalled') == 1
 
 
 def settled(pid: int) -> None:

@@ -282,6 +282,37 @@ def test_rule_14_workers_of_the_one_that_handles_it_do_not_count():
     assert [each.pid for each in choice.passed] == [1]
 
 
+@pytest.mark.parametrize(('below', 'pid'), [
+    pytest.param('caught', 2, id='the program has a handler'),
+    pytest.param('blocked', 2, id='the program fetches it'),
+    pytest.param('runtime', 1, id='a program in Go and its child'),
+    pytest.param('default', 1, id='workers'),
+    pytest.param('unknown', 1, id='unknown'),
+])
+def test_rule_14_runtime_that_may_die_of_it_is_passed_over_for_a_handler(below, pid):
+    """A bash script with a trap for EXIT is a wrapper if its child has a handler."""
+    found = processes((1, 0, 100), (2, 1, 200))
+
+    fates = {1: 'runtime', 2: below}
+
+    choice = choose(found, 'root', lambda each: fates[each.pid])
+
+    assert [each.pid for each in choice.targets] == [pid]
+
+
+def test_rule_14_wrapper_with_a_runtime_stays_passed_over():
+    """Its mask says that it catches the signal, and no signal follows from that."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.fork()
+    world.alter_root(disposition='runtime')
+    world.put('B')
+    world.run(60.0)
+
+    assert sent(world) == [(102, 'B')]
+    assert world.idle()
+
+
 @pytest.mark.parametrize(('known', 'pids'), [
     pytest.param({}, [], id='two services'),
     pytest.param({(1, 100): 150}, [1, 2], id='a successor'),

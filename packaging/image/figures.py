@@ -1,6 +1,7 @@
 """Print what the image weighs: its size beside others, its start, its memory.
 
-figures.py [sizes|start|memory]...: without a word, all of them. As root, after
+figures.py [sizes|files|start|memory]...: without a word, all of them; `each` prints
+every file of the image with what it is for. As root, after
 `sh tests/sandbox/get-image.sh` and `sh tests/sandbox/get-roots.sh`. What is compared
 with comes by pip.
 Outside means: the same CPython, and `pip install .` in a virtual environment.
@@ -23,6 +24,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from contents import files, groups, largest, purpose, reasons
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / '.venv' / 'sandbox'
@@ -234,9 +237,29 @@ def table(heads: Sequence[str], body: Iterable[Sequence[object]]) -> None:
     print(flush=True)
 
 
+def purposes(place: Path, image: Path, each: bool) -> None:
+    """Print what the files of the image are for. each: every file, not the sums."""
+    pip(place / 'site', '-r', str(ROOT / 'packaging/image/requirements.txt'))
+    reason = reasons(interpreter(), place / 'site')
+    sizes = dict(files(image))
+    if each:
+        table(('file', 'bytes', 'what for'), (
+            (path, count, purpose(path, reason)) for path, count in sizes.items()
+        ))
+        return
+    table(('what for', 'files', 'kB'), (
+        (group.purpose, group.files, f'{group.bytes / 1e3:,.0f}')
+        for group in groups(sizes, reason)
+    ))
+    table(('the ten largest', 'kB', 'what for'), (
+        (f'`/{path}`', f'{sizes[path] / 1e3:,.0f}', purpose(path, reason))
+        for path in largest(sizes)
+    ))
+
+
 def main(words: Sequence[str]) -> None:
     """Print tables."""
-    wanted = words or ('sizes', 'start', 'memory')
+    wanted = words or ('sizes', 'files', 'start', 'memory')
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         image = place / 'image'
@@ -246,8 +269,12 @@ def main(words: Sequence[str]) -> None:
                 (what, *(f'{each / 1e6:.1f}' for each in sizes))
                 for what, sizes in rows(place, image)
             ))
+        for word in ('files', 'each'):
+            if word in wanted:
+                purposes(place / word, image, word == 'each')
         furnished(image)
-        elsewhere = [] if wanted == ['sizes'] else outside(place / 'venv')
+        timed = {'start', 'memory'} & {*wanted}
+        elsewhere = [] if not timed else outside(place / 'venv')
         if 'start' in wanted:
             table(('`--version`', 'ms of CPU, median', 'least'), (
                 (where, f'{statistics.median(each):.0f}', f'{min(each):.0f}')

@@ -18,7 +18,7 @@ from typing import cast
 
 import pytest
 
-from benchmarks import fleet, report, spread
+from benchmarks import endurance, fleet, report, spread
 from benchmarks.measure import bytes_read, names, rounds
 from tests.servers.harness import needed, until
 from tests.support import sidecar
@@ -166,6 +166,16 @@ def test_a_splay_keeps_most_of_a_fleet_from_a_version_that_is_withdrawn() -> Non
     assert spread.loaded(defaults, 120.0, 500) == 100.0
     assert spread.loaded(slow, 120.0, 500) < 20.0
     assert spread.loaded(slow, 0.0, 500) == 0.0
+
+
+def test_a_leaked_descriptor_counts_and_one_that_is_closed_does_not() -> None:
+    """A delivery has a pidfd open, which a sample of the last polls may see."""
+    kept = [(poll, 0, 5 + (poll > 50), 0) for poll in range(100)]
+    closed = [(poll, 0, 5 + (poll == 95), 0) for poll in range(100)]
+
+    for samples, leaked in ((kept, 1.0), (closed, 0.0)):
+        watch = {'polls': 100, 'samples': samples}
+        assert endurance.growth(watch, 2, choose=min) == leaked
 
 
 def results() -> dict[str, object]:

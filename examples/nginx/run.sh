@@ -100,7 +100,7 @@ pollreload watch --process nginx --cmdline "$place" --signal HUP \
     --verify-workers --validate "$test" \
     --interval 500ms --settle 200ms "$conf" 2>"$log" &
 sidecar=$!
-await 'look at the configuration' logged ' baseline: ' 1
+await 'take the baseline' logged ' baseline: ' 1
 
 say 'the configuration changes'
 answer 'the second answer' | swap

@@ -20,10 +20,10 @@ from pollreload.cli import options as options_module
 ROOT = os.path.abspath(os.path.join(__file__, '../../..'))
 PAGE = os.path.join(ROOT, 'packaging/man/pollreload.1')
 MAIN = ('watch', 'check', 'doctor', 'smoke')
-# What is long is told in one place, and shown here by the shortest way to use it.
+# A long description stands in one place; here is the shortest way to use it.
 EXAMPLES = (
     (
-        'A sidecar for nginx, which looks every five seconds:',
+        'A sidecar for nginx, which polls every five seconds:',
         "pollreload watch --process nginx --validate 'nginx -t -q' --verify-workers "
         '/etc/nginx',
     ),
@@ -78,7 +78,7 @@ def filled(*sentences: str) -> list[str]:
     return [f'\\&{line}' if line.startswith('.') else line for line in lines]
 
 
-def told(text: str) -> list[str]:
+def text_lines(text: str) -> list[str]:
     """Return the lines of a text of --help or the reference."""
     sentences = re.split(r'(?<=[.?]) (?=[A-Z])', ' '.join(text.split()))
     return filled(*map(marked, sentences))
@@ -88,7 +88,7 @@ def paragraphs(text: str) -> list[str]:
     """Return the lines of the paragraphs of a help."""
     found: list[str] = []
     for each in text.split('\n\n'):
-        found += ['.PP', *told(each)]
+        found += ['.PP', *text_lines(each)]
     return found[1:]
 
 
@@ -139,7 +139,7 @@ def spelled(option: click.Option) -> str:
 
 def described(option: click.Option, names: list[str]) -> list[str]:
     """Return the entry of an option."""
-    lines = ['.TP', spelled(option), *told(option.help or '')]
+    lines = ['.TP', spelled(option), *text_lines(option.help or '')]
     if option.show_default:
         lines.append(f'Default: {bold(str(option.default))}.')
     if option.multiple:
@@ -183,7 +183,7 @@ def environment() -> list[str]:
     lines += ['.TP', ', '.join(map(bold, ('NOTIFY_SOCKET', 'WATCHDOG_USEC')))]
     lines += [f'Set by systemd for {bold("Type=notify")} and {bold("WatchdogSec=")}.']
     for name, meaning in table('Environment of commands'):
-        lines += ['.TP', marked(name), *told(f'For commands: {meaning}.')]
+        lines += ['.TP', marked(name), *text_lines(f'For commands: {meaning}.')]
     lines += ['.TP', bold(main_module.COMPLETE)]
     lines += filled(
         f'Asks for shell completion: {bold("bash_source")}, {bold("zsh_source")} or '
@@ -235,12 +235,13 @@ def page(date: str) -> str:
     lines += ['.SH EXIT STATUS']
     for status, whose, meaning in table('Exit status'):
         who = '' if {*whose.split(', ')} == {*commands()} else f' ({whose})'
-        lines += ['.TP', bold(status) + who.replace('-', '\\-'), *told(f'{meaning}.')]
+        head = bold(status) + who.replace('-', '\\-')
+        lines += ['.TP', head, *text_lines(f'{meaning}.')]
     lines += ['.SH LOG', 'One line on stderr for each event.']
     lines += filled(f'With {bold("--log-format json")} one object, whose '
                     f'{bold("event")} is this word.')
     for events, meaning, _ in table('Log'):
-        lines += ['.TP', marked(events), *told(f'{meaning}.')]
+        lines += ['.TP', marked(events), *text_lines(f'{meaning}.')]
     lines += ['.SH EXAMPLES']
     for position, (says, line) in enumerate(EXAMPLES):
         lines += ['.PP'] if position else []

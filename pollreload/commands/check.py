@@ -34,10 +34,10 @@ WORSE = (0, 3, 1, 75, 4)  # of several exit statuses the last of these is that o
 
 
 def run(plan: Plan) -> int:
-    """Run each watch once, all at a time; return the worst exit status.
+    """Run each watch once, all at the same time; return the worst exit status.
 
-    Raises LedgerBusy if another run holds the ledger of the only watch, LedgerError
-    if that ledger cannot be used.
+    Raises LedgerBusy if another run holds the ledger of the only watch, LedgerError if
+    that ledger cannot be used.
     """
     return answering(lambda: together(plan))
 
@@ -165,8 +165,8 @@ class Run(One):
     def keep(self, event: str, message: str, /, **fields: object) -> None:
         """Log an event, and keep it for the answer.
 
-        A lasting one is logged once for each version, and again after a run
-        without it: cron mails every line.
+        A lasting event is logged once for each version, and again after a run without
+        it, because cron mails every line.
         """
         again = False
         if event == 'polled':
@@ -227,7 +227,7 @@ def check_location(settings: Settings) -> None:
 
 
 def attempt(runs: Sequence[One]) -> None:
-    """Have one attempt of each run, which --timeout may cut short."""
+    """Make one attempt of each run, which --timeout may cut short."""
     going = list(runs)
     while going := [each for each in going if each.step()]:
         wait_for_child(max(0.0, min(each.wake() for each in going) - procfs.now()))

@@ -14,13 +14,13 @@ from pollreload.runtime.log import CALM, TALK
 from pollreload.runtime.shown import shown
 from pollreload.settings import Settings, acts, sends_signal
 
-# What of the events is the answer, and goes to stdout too.
+# The events that are the answer, which is printed on stdout.
 ANSWERS = frozenset(('held', 'delivered', 'verified', 'failed', 'would'))
 # The results of step.awaited -> a phrase for each.
 WAITS = {
     'poll': 'for a poll of the paths to end',
-    'recheck': 'to look again at what could not be read',
-    'settle': 'for the content to settle (--settle)',
+    'recheck': 'to read again what could not be read',
+    'settle': 'for the version to settle (--settle)',
     'doubt': 'for what became empty to be believed (--empty-grace)',
     'splay': 'for --splay to be over',
     'uptime': 'for the target to be old enough (--min-uptime)',
@@ -56,7 +56,7 @@ def wait_phrase(settings: Settings, state: State) -> str:
 
 def outlook(settings: Settings, state: State, world: World) -> str:
     """Describe what a change would do now: the target, or why there is none."""
-    who = []
+    receivers = []
     if sends_signal(settings):
         choice = world.targets()
         if choice.reason:
@@ -67,35 +67,36 @@ def outlook(settings: Settings, state: State, world: World) -> str:
             seen = Target(process, disposition=now)
             kept = obstacle(settings, state, seen, world)
             if kept is None or kept.again:  # a hold that ends by itself
-                who.append(f'{process} by {settings.signal.name}')
+                receivers.append(f'{process} by {settings.signal.name}')
             else:
                 held.append(kept.says)
-        if not who:
+        if not receivers:
             return f'held: {"; ".join(held)}'
-        who = [' and '.join(who)]
+        receivers = [' and '.join(receivers)]
     if acts(settings):
         # Not for a watch that only signals.
         from pollreload.core import actions
-        who += [
+        receivers += [
             actions.loggable(settings, each) for each in range(actions.total(settings))
         ]
-    return ('told to ' if sends_signal(settings) else 'told by ') + ', then '.join(who)
+    how = 'delivered to ' if sends_signal(settings) else 'delivered by '
+    return how + ', then '.join(receivers)
 
 
 def answer_status(state: State) -> int:
-    """Return the exit status that a state stands for, the ledger apart."""
-    content = state.version
-    unreadable = any(trouble.whole for trouble in content.troubles.values())
-    unknown = content.state == 'blank' or (unreadable and not content.seen)
+    """Return the exit status for a state, not regarding the ledger."""
+    version = state.version
+    unreadable = any(trouble.whole for trouble in version.troubles.values())
+    unknown = version.state == 'blank' or (unreadable and not version.seen)
     if state.reading_since or unknown:
         return 3
-    if content.state != 'current':
+    if version.state != 'current':
         return 1
     return 3 if unreadable else 0
 
 
 def one_stream() -> bool:
-    """Return whether stdout and stderr lead to one place."""
+    """Return whether stdout and stderr lead to the same file."""
     out, err = os.fstat(1), os.fstat(2)
     return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
@@ -103,7 +104,7 @@ def one_stream() -> bool:
 def print_answer(
         settings: Settings, state: State, events: list[Event], status: int,
 ) -> None:
-    """Print what was due and what came of it; nothing in text where nothing was."""
+    """Print what was due and the result; no text if nothing was due."""
     if settings.output == 'text':
         # cron mails both streams, and a terminal shows both: once is enough.
         unshown = CALM if settings.verbosity < 0 else TALK

@@ -16,7 +16,7 @@ from pollreload.system import globs
 
 CHILD_POLL = 60.0  # s between two polls of a child that does not end
 # Control characters, also as bytes that are no UTF-8; line and paragraph separators;
-# and what changes the direction of text.
+# and characters that change the direction of text.
 CONTROL = re.compile(
     '[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028-\u202e\u2066-\u2069]',
 )
@@ -78,7 +78,7 @@ def escape(match: re.Match[str]) -> str:
 
 
 def read_path(path: str, ignore: Sequence[str], err: TextIO) -> Reading:
-    """Return what is at a path, however long it takes. Raises Ended on a signal."""
+    """Return the reading of a path, however long it takes. Raises Ended on a signal."""
     settings = Settings((path,), ignore=tuple(ignore), max_file_size=None)
     observer = Observer(settings)
     progress = Progress(path, ignore, err) if on(err) else None

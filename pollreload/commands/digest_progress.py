@@ -21,7 +21,7 @@ LONGEST_LABEL = 30  # letters of a path beside a bar
 
 
 class Progress:
-    """What shows how far the child is that reads a path; close() ends it.
+    """A bar that shows how far the child is that reads a path.
 
     err: the terminal; the cursor that click hides on it comes back with close().
     """

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pollreload.core.process import Process
 
 MOST_SENDS = 3  # to one target for one version
-MOST_DEATHS = 3  # of targets in a row, until something changes for the better
+MOST_DEATHS = 3  # of targets in a row; a handler or an operator resets them
 READ_IT = 10.0  # s after a version was seen, a process that starts reads it
 LONGEST_BACKOFF = 60.0  # s
 
@@ -174,10 +174,10 @@ def unmarked(attempt: Attempt, entry: Target) -> Attempt:
 
 
 def needless(process: Process, matches: Sequence[Process]) -> bool:
-    """Return whether a target that started late enough has read the content.
+    """Return whether a target that started late enough has read the version.
 
-    Only a root reads its configuration at its start; a worker may have been
-    forked with the old one in memory.
+    Only a root reads its configuration at its start; a worker may have been forked with
+    the old one in memory.
     """
     return all(match.pid != process.ppid for match in matches)
 
@@ -205,14 +205,14 @@ def renewed(target: Target, family: Sequence[Member]) -> bool:
 def backoff(tries: int, jitter: float) -> float:
     """Return how long to wait after a number of failures, in seconds.
 
-    jitter: in [0, 1). Half of the time is fixed, so that it never is none.
+    jitter: in [0, 1). Half of the time is fixed, so that it is never zero.
     """
     longest = min(LONGEST_BACKOFF, float(2 ** min(tries, 10)))
     return longest * (0.5 + jitter / 2)
 
 
 def failed(attempt: Attempt, now: float, jitter: float) -> Attempt:
-    """Return the attempt after a failure: to be tried again, later and later."""
+    """Return the attempt after a failure: it is tried again after the backoff."""
     tries = attempt.tries + 1
     return attempt._replace(tries=tries, again=now + backoff(tries - 1, jitter))
 

@@ -17,7 +17,7 @@ from pollreload.core.reading import (
     troubled,
 )
 
-LOG_AFTER = 60.0  # s of change without rest that are worth a line
+LOG_AFTER = 60.0  # s of changes in a row, or of validation, before a line is logged
 
 
 class Memory(NamedTuple):
@@ -133,12 +133,11 @@ def observe(
     began: when it began; between the end of one poll and the beginning of
         another there must be --settle, because a poll may take long.
     settle, grace: --settle and --empty-grace in seconds.
-    digest: makes a fingerprint of the files of each path in turn.
+    digest: computes the fingerprint of the files of each path in turn.
     longest: --max-wait in seconds; 0.0 for none.
     """
     if unchanged(memory, snapshot):
-        # Almost every poll is so; nothing more is computed, because a sidecar
-        # spends its life here.
+        # Most polls of a sidecar end here, so nothing more is computed.
         return memory._replace(read_at=began, ended_at=now), UNCHANGED
     before, was_away = memory.read_at, away(memory)
     known, reasons, readable, doubts, ends = believe(
@@ -263,10 +262,10 @@ def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
 
 
 def void(memory: Memory) -> Memory:
-    """Return the memory before a signal is sent: no version is delivered any more."""
+    """Return the memory before a signal is sent: no version counts as delivered."""
     return memory._replace(delivered='')
 
 
 def redeliver(memory: Memory) -> Memory:
-    """Return the memory in which the version that is there is not delivered yet."""
+    """Return the memory in which the current version is not delivered yet."""
     return memory._replace(state='settling', delivered='', left=0.0, waiting='settle')

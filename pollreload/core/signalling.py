@@ -1,8 +1,7 @@
 """From due to signalled: choose the targets, hold or validate, and send. Pure.
 
-Every function takes what is known and the world, and returns what is known
-then. None of them waits: what has to be waited for is a time to come back at,
-or a child whose end wakes the loop.
+Each function takes the state and the world, and returns the next state. None of them
+waits: the state names the time of the next step, or a child whose end wakes the loop.
 """
 from __future__ import annotations
 
@@ -29,32 +28,32 @@ from pollreload.settings import Settings, acts, sends_signal
 def notify(settings: Settings, state: State, world: World) -> State:
     """Return the state after the due version was delivered, held or found needless."""
     if not sends_signal(settings):
-        return beyond(settings, state, world)
+        return continue_after_targets(settings, state, world)
     now, choice = world.now(), world.targets()
     asked = [
         target.name for target in state.attempt.targets if target.phase == 'terminating'
     ]
     if asked:
-        # An earlier run asked it to end, and ended itself before that.
+        # An earlier run asked it to end, and stopped before it had ended.
         also = tuple((each.pid, each.started) for each in choice.targets)
         return state._replace(
             stage=Surviving(now), next=now,
             round=(*asked, *(name for name in also if name not in asked)),
         )
     if choice.reason == 'no target' and acts(settings) and all_gone(settings, state):
-        return beyond(settings, state, world)
+        return continue_after_targets(settings, state, world)
     if choice.reason:
         says = choice.says or world.absent
         return hold(state, world, choice.reason, choice.reason, says)
-    state = persists(state, choice, world)
+    state = note_passed_over(state, choice, world)
     if state.passed and now < state.passed_at + PASS_OVER:
         again = state.passed_at + PASS_OVER
         return state._replace(next=again, waiting='uptime')
-    spared = needless_for(settings, state, choice, world)
+    spared = up_to_date_targets(settings, state, choice, world)
     if spared and state.dated_at != state.version.ended_at:
-        # What was there for a moment between two looks shows in the dates.
+        # A version that came and went between two polls shows in the dates.
         return state._replace(dates=True, fresh=now, next_reading=now, waiting='poll')
-    state = spare(settings, state, spared, world)
+    state = mark_up_to_date(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
         if (entry := of(state.attempt, process)).phase != 'up to date'
@@ -63,7 +62,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
         round=tuple((each.pid, each.started) for each in choice.targets),
     )
     if not todo:
-        return beyond(settings, state, world)
+        return continue_after_targets(settings, state, world)
     if any(entry.phase == 'pending' and world.health(
             entry.process, settings.signal.number,
     ) != 'pending' for entry in todo):
@@ -83,18 +82,18 @@ def notify(settings: Settings, state: State, world: World) -> State:
         else:
             kept.append(held)
     if not ready:
-        return hold_back(state, kept, world)
-    waits = before(settings, state, world)
+        return hold_for_obstacles(state, kept, world)
+    waits = precondition(settings, state, world)
     if waits is not None:
         return waits
     if not settings.dry_run:
         return send_to_each(settings, state, ready, world)
     for entry in ready:
         world.send(entry.process, settings.signal.number)
-    return beyond(settings, state, world) if acts(settings) else state
+    return continue_after_targets(settings, state, world) if acts(settings) else state
 
 
-def persists(state: State, choice: Choice, world: World) -> State:
+def note_passed_over(state: State, choice: Choice, world: World) -> State:
     """Return the state with the roots that are passed over, and since when."""
     names = [(each.pid, each.started) for each in choice.passed]
     if names == [(each.pid, each.started) for each in state.passed]:
@@ -102,11 +101,11 @@ def persists(state: State, choice: Choice, world: World) -> State:
     return state._replace(passed=choice.passed, passed_at=world.now())
 
 
-def before(settings: Settings, state: State, world: World) -> State | None:
-    """Return the state that waits for what comes before any signal, or None."""
+def precondition(settings: Settings, state: State, world: World) -> State | None:
+    """Return the state that waits for the backoff or --validate, or None."""
     now = world.now()
     if now < state.attempt.again:
-        return later(settings, state, world)
+        return wait_for_retry(settings, state, world)
     if settings.validate and not state.attempt.validated:
         return start_validation(settings, state, world)
     return None
@@ -119,22 +118,22 @@ def all_gone(settings: Settings, state: State) -> bool:
     return ending(settings) and ended
 
 
-def beyond(settings: Settings, state: State, world: World) -> State:
-    """Return the state after what comes when every target has the content."""
+def continue_after_targets(settings: Settings, state: State, world: World) -> State:
+    """Return the state after the next action, once every target has the version."""
     if not acts(settings):
         return finish(state, world)
     # Not for a watch that only signals.
     from pollreload.core import actions
     return (
-        actions.spent(settings, state, world) or before(settings, state, world)
+        actions.spent(settings, state, world) or precondition(settings, state, world)
         or actions.start_next(settings, state, world)
     )
 
 
-def needless_for(
+def up_to_date_targets(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
-    """Return the targets that started when the content was there, by all looks."""
+    """Return the targets that certainly started with this version."""
     if change.away(state.version):
         return ()
     since = state.version.seen_at
@@ -153,10 +152,10 @@ def needless_for(
     )
 
 
-def spare(
+def mark_up_to_date(
         settings: Settings, state: State, processes: Sequence[Process], world: World,
 ) -> State:
-    """Return the state with those targets done that certainly read the content."""
+    """Return the state with those targets up to date, unless a date contradicts."""
     for process in processes:
         if state.dated + 1 / world.ticks > world.born(process):
             continue
@@ -165,8 +164,8 @@ def spare(
     return state
 
 
-def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
-    """Return the state held for what keeps the signal from every target."""
+def hold_for_obstacles(state: State, kept: Sequence[Obstacle], world: World) -> State:
+    """Return the state held because of an obstacle at every target."""
     first = min(kept, key=lambda held: held.again or math.inf)
     if 0.0 < first.again - world.now() < BRIEF:
         return state._replace(next=first.again, waiting='uptime')
@@ -177,19 +176,19 @@ def hold_back(state: State, kept: Sequence[Obstacle], world: World) -> State:
     )
 
 
-BRIEF = 1.0  # s of a hold that are no cause for concern
-# s for which a root must be without a handler before a descendant gets its signal: it
-# may be starting, or re-executing itself (HAProxy), and the descendant a worker.
+BRIEF = 1.0  # s of a hold that is not worth a line
+# s for which a root must be without a handler before its descendant gets the signal:
+# the root may be starting or re-executing itself (HAProxy), the descendant a worker.
 PASS_OVER = 2.0
 
 
-def later(settings: Settings, state: State, world: World) -> State:
+def wait_for_retry(settings: Settings, state: State, world: World) -> State:
     """Return the state held until --splay or the backoff is over."""
     again = state.attempt.again
     if not state.attempt.tries:
         return state._replace(next=again, waiting='splay')
     if state.hold:
-        # Why it failed was said, and will be again.
+        # The reason was logged, and will be again.
         return state._replace(next=again)
     what = settings.signal.name if sends_signal(settings) else 'it'
     return hold(

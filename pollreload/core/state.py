@@ -71,7 +71,7 @@ class State(NamedTuple):
     newest: the date of the baseline if no target was there, in seconds
         of CLOCK_REALTIME; 0.0: that question is answered.
     dates: the next poll finds the newest date; dated: what it was then, in
-        seconds of CLOCK_REALTIME; dated_at: when that look ended.
+        seconds of CLOCK_REALTIME; dated_at: when that poll ended.
     changing: the readings of the last poll, if it found what has not settled.
     saved: what the ledger holds already.
     pace: how fast new versions are delivered.
@@ -210,7 +210,7 @@ def notified_targets(state: State) -> tuple[Target, ...]:
 
 
 def finish(state: State, world: World) -> State:
-    """Return the state after every target has the content: memory advances last."""
+    """Return the state after every target has the version: memory advances last."""
     attempt, version = state.attempt, state.version
     at = [
         target.at for target in attempt.targets
@@ -224,7 +224,7 @@ def finish(state: State, world: World) -> State:
     back = version.seen == attempt.fingerprint and version.altered > since
     again = at and back and attempt.rounds + 1 < MOST_SENDS
     if again and not change.away(version):
-        # A target may have read what was there for a moment, or half of it.
+        # A target may have read a version that was there for a moment, or half of one.
         world.say(
             'failed', 'the files were different for a moment during the delivery, '
             'and may have been read then; they are delivered once more',

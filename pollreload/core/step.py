@@ -1,4 +1,4 @@
-"""One poll of one watch: look, decide, deliver. The world comes in as functions."""
+"""One step of one watch: poll, decide, deliver. The world comes in as functions."""
 from __future__ import annotations
 
 from typing import assert_never
@@ -25,7 +25,7 @@ FRESH = 0.25  # s for which a poll is recent enough to deliver what it saw
 
 
 def resume(settings: Settings, state: State, world: World) -> State:
-    """Return the state after the stage that is under way went on, if there is one."""
+    """Return the state after the next step of the stage under way, if there is one."""
     match state.stage:
         case None:
             return state
@@ -48,7 +48,7 @@ def resume(settings: Settings, state: State, world: World) -> State:
 def step(settings: Settings, state: State, world: World) -> State:
     """Return the state after everything that can be done now.
 
-    To be called again when a child has ended, a signal asks for it, or at
+    To be called again when a child has ended, when a signal asks for it, and at
     wake(state) at the latest.
     """
     state = see(settings, state, world)
@@ -70,22 +70,22 @@ def awaited(state: State) -> str:
 def status_line(state: State, now: float) -> str:
     """Return the status line."""
     version = state.version
-    done = version.delivered[:12] or 'unknown'
-    said = [f'content {version.state}', f'seen {version.seen[:12] or "nothing"}',
-            f'done {done}']
+    delivered = version.delivered[:12] or 'unknown'
+    parts = [f'version {version.state}', f'seen {version.seen[:12] or "nothing"}',
+             f'delivered {delivered}']
     if state.reading_since:
-        said.append(f'reading for {now - state.reading_since:.1f} s')
+        parts.append(f'reading for {now - state.reading_since:.1f} s')
     if state.stage:
-        said.append(f'under way: {word(state.stage)}')
+        parts.append(f'under way: {word(state.stage)}')
     if state.hold:
-        said.append(f'held: {state.hold}')
+        parts.append(f'held: {state.hold}')
     if state.attempt.tries:
-        said.append(f'failed attempts: {state.attempt.tries}')
-    return ', '.join(said)
+        parts.append(f'failed attempts: {state.attempt.tries}')
+    return ', '.join(parts)
 
 
 def poll_now(state: State, now: float) -> State:
-    """Return the state after an operator asked for a poll: a new chance for all."""
+    """Return the state after SIGHUP: poll at the next step, and forget failures."""
     attempt = state.attempt._replace(again=min(state.attempt.again, now))
     return state._replace(
         next_reading=now, attempt=attempt, deaths=0, deadly='', killed='',
@@ -124,15 +124,15 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     state = notify(settings, state, world)
     if not state.attempt.validated or state.waiting == 'poll':
         return state
-    # It was not replaced before it could be notified. If a late one is held, the
-    # newer version is what counts again.
+    # It was delivered before a newer one replaced it. If a late one is held, the
+    # newer version counts again.
     late = late and (bool(state.stage) or state.waiting == 'act')
     attempt = state.attempt._replace(unvalidated=0.0, valid='', late=late)
     return state._replace(attempt=attempt)
 
 
 def save_changes(state: State, world: World) -> State:
-    """Return the state after what has changed of it was written to the ledger."""
+    """Return the state after writing it to the ledger if what is kept has changed."""
     done = state.version.delivered
     if done and done != state.previous:
         state = state._replace(previous=done)

@@ -96,7 +96,7 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
 def invalid(
         settings: Settings, state: State, world: World, says: str, said: str = '',
 ) -> State:
-    """Return the state held because the content is not valid.
+    """Return the state held because the version is not valid.
 
     said: what --validate printed; its last line is worth a place in the log.
     """

@@ -16,8 +16,8 @@ from pollreload.core.succession import (
 )
 from pollreload.settings import Settings, acts, sends_signal
 
-VERIFY_PAUSE = 0.25  # s between two tries of a verification
-END_PAUSE = 0.1  # s between two looks at a target that is to end
+VERIFY_PAUSE = 0.25  # s between two runs of a verification
+END_PAUSE = 0.1  # s between two checks of a target that was asked to end
 
 
 def surviving(
@@ -85,13 +85,13 @@ def next_check(settings: Settings, state: State, world: World) -> State:
 
 
 def conclude(settings: Settings, state: State, world: World) -> State:
-    """Return the state after a round: done where every target of it is."""
+    """Return the state after a round: finished if all its targets are up to date."""
     targets = [target for target in state.attempt.targets if target.name in state.round]
     state = state._replace(stage=None)
     done = {target.name for target in targets if target.phase == 'up to date'}
     if done == set(state.round):
         if acts(settings):
-            # A target that has come since is signalled before the actions begin.
+            # A target that started since is signalled before the actions begin.
             return state._replace(next=world.now(), waiting='act')
         return finish(state, world)
     if any(target.sends and target.phase != 'up to date' for target in targets):
@@ -103,7 +103,8 @@ def conclude(settings: Settings, state: State, world: World) -> State:
 
 
 def verify(settings: Settings, state: State, world: World) -> State:
-    """Return the state with the verification of a target, or of the actions, begun."""
+    """Return the state in which the verification of a target, or of the actions, began.
+    """
     now = world.now()
     stage = Verifying(until=now + settings.command_timeout, retry=now)
     return verifying(settings, state._replace(stage=stage), stage, world)
@@ -148,7 +149,7 @@ def verifying(
             what = f'{entry.process} was signalled'
         says = (
             f'{what}, but {settings.command_timeout:g} s later '
-            f'{lack(settings, workers, world)}'
+            f'{why_unverified(settings, workers, world)}'
         )
         return disagreed(settings, state, entry, says, world)
     if not workers or now < stage.retry:
@@ -164,7 +165,7 @@ def verifying(
     return poll_again(state, world, stage.until)
 
 
-def lack(settings: Settings, workers: bool, world: World) -> str:
+def why_unverified(settings: Settings, workers: bool, world: World) -> str:
     """Return why a reload is not verified at the end of --command-timeout.
 
     workers: whether --verify-workers is satisfied.
@@ -179,7 +180,7 @@ def lack(settings: Settings, workers: bool, world: World) -> str:
 def agreed(
         settings: Settings, state: State, entry: Target | None, world: World,
 ) -> State:
-    """Return the state after a verification agreed; entry None: of the actions."""
+    """Return the state after a verification succeeded; entry None: of the actions."""
     if entry is None:
         return poll_to_confirm(state, world)
     return checked(settings, state, entry, 'verified', world)
@@ -229,7 +230,7 @@ def repeat(
 
 
 def poll_to_confirm(state: State, world: World) -> State:
-    """Return the state that polls again: was the version there all the time?"""
+    """Return the state that polls again, to see whether the version is still there."""
     now = world.now()
     return state._replace(stage=Confirming(now), next_reading=now)
 

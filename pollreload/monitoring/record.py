@@ -90,12 +90,12 @@ class Record:
 
     def after(self, state: State) -> None:
         """Keep the state after a step."""
-        content = state.version
-        if content.ended_at > self.state.version.ended_at:
-            took = max(0.0, content.ended_at - content.read_at)
+        version = state.version
+        if version.ended_at > self.state.version.ended_at:
+            took = max(0.0, version.ended_at - version.read_at)
             self.polls[bisect_left(BOUNDS, took)] += 1
             self.took += took
-            self.ended = content.ended_at
+            self.ended = version.ended_at
         if self.notified and state.outcome == 'done' and not state.stage:
             self.success, self.notified = time.time(), False
         self.state = state

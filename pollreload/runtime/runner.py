@@ -18,10 +18,10 @@ MOST_OUTPUT = 1000  # bytes of what a command prints that are worth keeping
 
 
 class Runner:
-    """The command or request of one watch that is under way, and what came of it.
+    """The command or request of one watch that is under way, and its result.
 
-    fd: what the command prints. answer: what the request returned will be there.
-    tail: the end of what was printed.
+    fd: the output of the command. answer: the result of the request.
+    tail: the end of the output.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Runner:
         self.tail = b''
 
     def run(self, command: Sequence[str], additions: Mapping[str, str]) -> str:
-        """Start a command; return '' or why it cannot be."""
+        """Start a command; return '' or the reason why it cannot be started."""
         self.tail = b''
         try:
             self.fd, theirs = pipe()
@@ -50,19 +50,19 @@ class Runner:
         return ''
 
     def ask(self, settings: Settings, url: str) -> str:
-        """Start a request; return '' or why it cannot be."""
+        """Start a request; return '' or the reason why it cannot be started."""
         self.tail = b''
         try:
-            self.pid, self.answer = children.fork(lambda: asked(settings, url))
+            self.pid, self.answer = children.fork(lambda: request_child(settings, url))
         except OSError as error:
             return f'no child for it: {(error.strerror or str(error)).lower()}'
         return ''
 
     def ran(self) -> int | None:
-        """Return the exit status of the command, None while it runs.
+        """Return the exit status of the command, or None while it runs.
 
-        Of a request 0 if its answer is a success, else 1. Call it now and then: it
-        also empties the pipe.
+        For a request, 0 if its answer is a success, else 1. It must be called now and
+        then, because it also empties the pipe.
         """
         status = children.poll_child(self.pid)
         if self.answer >= 0:
@@ -100,8 +100,8 @@ class Runner:
         self.fd = self.answer = -1
 
 
-def asked(settings: Settings, url: str) -> tuple[bool, str]:
-    """Be the child of a request: return whether it succeeded, and a message."""
+def request_child(settings: Settings, url: str) -> tuple[bool, str]:
+    """Send the request in a child: return whether it succeeded, and a message."""
     from pollreload.system import http_request
     return http_request.perform(
         url, settings.url_method, settings.url_status, settings.url_timeout,

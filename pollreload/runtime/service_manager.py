@@ -20,7 +20,7 @@ LONGEST_STATUS = 500
 
 
 class Watched(Protocol):
-    """What a watch shows of itself: runtime.watch.Watch."""
+    """What is read of a watch: see runtime.watch.Watch."""
 
     @property
     def asked(self) -> Settings: ...
@@ -30,7 +30,7 @@ class Watched(Protocol):
 
 
 class ServiceManager:
-    """What the service manager was sent, and what is sent next.
+    """What was sent to the service manager, and what is sent next.
 
     send: sends assignments. watchdog: whether it waits for WATCHDOG=1.
     ready: READY=1 was sent. reloading: when SIGHUP came, boot seconds; 0.0: the
@@ -51,7 +51,7 @@ class ServiceManager:
         self.polled = -1.0
 
     def update(self, watches: Sequence[Watched]) -> None:
-        """Send what is new since the last time."""
+        """Send what has changed since the last time."""
         states = [each.state for each in watches]
         new = []
         text = status_of_all(watches)
@@ -81,7 +81,7 @@ class ServiceManager:
             self.send('RELOADING=1', f'MONOTONIC_USEC={self.clock() // 1000}')
 
     def stop(self) -> None:
-        """Announce the end."""
+        """Announce that pollreload stops."""
         self.send('STOPPING=1')
 
 

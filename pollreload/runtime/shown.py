@@ -56,9 +56,9 @@ def shown_environment(state: State, additions: Mapping[str, str]) -> dict[str, s
 
 def visible(state: State) -> State:
     """Return a state with its fingerprints as they are shown."""
-    content = state.version
-    return state._replace(version=content._replace(
-        seen=shown(state, content.seen), delivered=shown(state, content.delivered),
+    version = state.version
+    return state._replace(version=version._replace(
+        seen=shown(state, version.seen), delivered=shown(state, version.delivered),
     ))
 
 

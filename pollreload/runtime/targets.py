@@ -1,4 +1,4 @@
-"""Which processes are the targets, and what becomes of a signal to one."""
+"""Which processes are the targets, and the result of a signal to one."""
 from __future__ import annotations
 
 import os
@@ -152,7 +152,7 @@ def born(process: Process) -> float:
 def health(process: Process, number: int) -> str:
     """Return 'gone', 'pending' or 'alive'."""
     if procfs.started(process.pid) != process.started:
-        # If not even we are visible (no descriptor is left), nothing is known.
+        # If not even this process is visible (no descriptor is left), nothing is known.
         return 'gone' if procfs.stat('/proc/self') else 'pending'
     masks = signal_masks.masks(process.pid)
     if masks is not None and masks.pending & 1 << (number - 1):

@@ -81,8 +81,8 @@ def perform(
         if answer.status in (301, 302, 303, 307, 308):
             return False, f'{says}, a redirect, which is not followed'
         hidden = method == 'HEAD' or header_file is not None
-        told = '' if hidden else first_lines(answer, body, parts)
-        return False, says + (f': {told}' if told else '')
+        excerpt = '' if hidden else first_lines(answer, body, parts)
+        return False, says + (f': {excerpt}' if excerpt else '')
     if not whole and method != 'HEAD':
         return False, f'{says}, and closed the connection in the middle of it'
     return True, says

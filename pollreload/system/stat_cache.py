@@ -23,7 +23,7 @@ PART = 1024  # files between two questions whether to stop
 
 
 class Terms(NamedTuple):
-    """What a stamp is worth in one poll.
+    """The conditions in one poll under which a stamp is valid.
 
     began: when the poll began, in seconds of CLOCK_REALTIME.
     inexact: the devices on which stat may not show a write.

@@ -20,11 +20,11 @@ from pollreload.system.stat_cache import UNSURE, Cache, Terms, valid, worth
 
 
 class Pass:
-    """What one pass over all paths is given and gathers; fields only.
+    """One pass over all paths: what it was given, and what it has found.
 
     alone: there is one path, so that a plain file needs no care for its set.
     dates, newest: whether dates are asked for, and the latest; as in Snapshot.
-    links: the links that a set of files hangs on -> target, as first read.
+    links: the links that a set of files depends on -> target, as first read.
     passed: those among them that the path being read depends on.
     before, known: of that path, the cache of the last poll, and name -> stamp in it.
     cache: the one for the next poll.

@@ -422,7 +422,7 @@ def test_watches_of_a_config_file(
         it.poll()
         it.each(('delivered', 'one'), ('failed', 'two'))
         several.put(config, both[0], both[1].replace('name', 'nam'))
-        it.rest('content due')
+        it.rest('version due')
         refused = it.until('held', reason='config')
         several.put(config, both[0])
         it.rest()

@@ -40,7 +40,7 @@ TARGET_ACTS = (
     Act('second_target'), Act('end_on_signal', 2), Act('no_target', 1),
 )
 OWN_ACTS = Act('kill', 3), Act('terminate', 2), Act('kill_on', 4), Act('pause_it', 1)
-REST = re.compile(r'content current, seen (\w+), done (\w+)')
+REST = re.compile(r'version current, seen (\w+), delivered (\w+)')
 PATIENCE = 80.0  # s for a quiet point
 NUDGE = 2.0  # s until an operator's SIGHUP ends a wait that may last minutes
 

@@ -26,7 +26,7 @@ def begun(made: Mount, path: str, *args: str) -> Iterator[Several]:
         try:
             it.until('started')
             until(
-                lambda: all(each.startswith('content current') for each in
+                lambda: all(each.startswith('version current') for each in
                             it.statuses().values()), 'all is done',
             )
             it.found = len(it.seen)

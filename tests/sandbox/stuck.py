@@ -245,7 +245,7 @@ def rest(sidecar: Sidecar) -> None:
     to have it.
     """
     status = ''
-    while not status.startswith('content current'):
+    while not status.startswith('version current'):
         sidecar.status()
         sidecar.found = len(sidecar.seen)
         sidecar.until('polled')

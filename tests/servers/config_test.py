@@ -66,7 +66,7 @@ def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
         swap(f'{hall}/live', {'fullchain.pem': 'second'})
         until(lambda: sorted(notes.read_text().splitlines()) == sorted(once * 2),
               'both are reloaded again')
-        until(lambda: all(each.startswith('content current') for each in
+        until(lambda: all(each.startswith('version current') for each in
                           it.statuses().values()), 'all is done')
         assert it.stop() == 0
 

@@ -48,7 +48,7 @@ class Several(Sidecar):
         self.statuses()
         return [each for each in self.seen[before:] if each['event'] != 'status']
 
-    def rest(self, status: str = 'content current') -> list[Event]:
+    def rest(self, status: str = 'version current') -> list[Event]:
         """As poll, up to where all that the config file says is done."""
         before = len(self.seen)
         self.poll()

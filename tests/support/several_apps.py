@@ -45,7 +45,7 @@ def begun(path: str, *args: str, **rest: Any) -> Several:
     try:
         it.until('started')
         until(
-            lambda: all(each.startswith('content current') for each in
+            lambda: all(each.startswith('version current') for each in
                         it.statuses().values()), 'all is done',
         )
     except BaseException:

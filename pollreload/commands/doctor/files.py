@@ -60,7 +60,7 @@ def default_memory(settings: Settings) -> Row:
 
 
 def check_status_file(settings: Settings) -> Iterator[Row]:
-    """Say whether --status-file can be written."""
+    """Yield the row about --status-file: whether it can be written."""
     path = settings.status_file
     if path is None:
         return

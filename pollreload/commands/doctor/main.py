@@ -80,7 +80,7 @@ def several(plan: Plan) -> list[Row]:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block SIGCHLD and the signals that ask to end, for those who wait for them."""
+    """Block SIGCHLD and the stop signals, for code that waits for them."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.STOP_SIGNALS)
     try:

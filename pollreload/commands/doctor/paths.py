@@ -16,7 +16,7 @@ from pollreload.settings import Settings
 from pollreload.system import mounts, procfs
 from pollreload.system.file_digest import describe_error
 
-READ_TIMEOUT = 3.0  # s that all looks together may take
+READ_TIMEOUT = 3.0  # s that all reads together may take
 # Why a path cannot be read, as contents.REASONS and SPECIAL word it -> what to do.
 REMEDIES = {
     'no such file': 'check the spelling; in a sidecar, mount the volume there too',
@@ -43,18 +43,18 @@ MEANINGS = {
         'let --validate refuse what is torn',
     ),
     '9p': (
-        'the host may be cached, and a read can hang; each look is made in a child '
+        'the host may be cached, and a read can hang; each poll is made in a child '
         'process',
         'if changes are not seen, mount it with cache=none',
     ),
     'virtiofs': (
-        'the host may be cached, and a read can hang; each look is made in a child '
+        'the host may be cached, and a read can hang; each poll is made in a child '
         'process',
         'if changes are not seen, set cache=auto or none in virtiofsd',
     ),
 }
 UNKNOWN_KIND = (
-    'not known to be local, so that a read may hang; each look is made in a child '
+    'not known to be local, so that a read may hang; each poll is made in a child '
     'process', '',
 )
 
@@ -89,7 +89,7 @@ def readings(settings: Settings) -> list[Reading | None]:
 def paths(
         names: Sequence[str], seen: Sequence[Reading | None],
 ) -> Iterator[Row]:
-    """Say of each path whether it can be read, and what its file system means."""
+    """Yield rows about each path: whether it can be read, and its file system."""
     try:
         table = advice.mount_points()
     except OSError as error:
@@ -107,7 +107,8 @@ def paths(
 
 
 def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
-    """Say whether a path can be read, how many files that are, and where."""
+    """Return the row about a path: whether it can be read, and how many files it has.
+    """
     if sight is None:
         return Row(
             'path', 'fail', path, f'does not answer within {READ_TIMEOUT:g} s',

@@ -18,7 +18,7 @@ OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
 
 
 def port(host: str, number: int) -> Row:
-    """Say whether --listen could be had."""
+    """Return the row about --listen: whether the port is free."""
     from pollreload.monitoring import http
     about = f'{f"[{host}]" if ":" in host else host}:{number}'
     try:
@@ -35,7 +35,7 @@ def port(host: str, number: int) -> Row:
 
 
 def check_programs(settings: Settings) -> Iterator[Row]:
-    """Say whether the programs of --validate, --exec and --verify are found."""
+    """Yield rows about the programs of --validate, --exec and --verify."""
     for option, command, name in (
             ('validate', settings.validate, ''),
             *(
@@ -64,10 +64,10 @@ def check_programs(settings: Settings) -> Iterator[Row]:
 
 
 def shell(command: Sequence[str]) -> str:
-    """Return the part of a command that only a shell understands, or ''.
+    """Return the operator in a command that only a shell understands, or ''.
 
-    Not the words of a shell itself, and no more than the operator: a word that ends
-    with one may be a secret.
+    The arguments of a shell itself do not count. Only the operator is returned: an
+    argument that ends with one may be a secret.
     """
     if command[0].endswith('sh'):
         return ''
@@ -80,7 +80,7 @@ def shell(command: Sequence[str]) -> str:
 
 
 def urls(settings: Settings) -> Iterator[Row]:
-    """Say whether somebody listens where --url asks; nothing is sent."""
+    """Yield rows about the servers of --url; nothing is sent."""
     for url in settings.url:
         trouble = unreached(url, settings.url_ca)
         if trouble:

@@ -32,7 +32,7 @@ DOES = {
         'program does not handle it'
     ),
 }
-MEND = {
+REMEDIES = {
     'ignored': 'name the signal that it reloads on (--signal)',
     'default': (
         'name the signal that it reloads on (--signal); if it waits for this one in '
@@ -54,11 +54,11 @@ def check_target(settings: Settings) -> Iterator[Row]:
     yield check_visibility()
     yield from explain_cut_names(settings)
     yield from list_matches(settings, choice)
-    yield from above(settings, choice)
+    yield from ancestors(settings, choice)
     yield from nested(settings, choice)
     yield from dispositions(settings, choice)
     yield from permissions(choice)
-    yield way()
+    yield system_call()
 
 
 def check_visibility() -> Row:
@@ -80,7 +80,7 @@ def check_visibility() -> Row:
 
 
 def explain_cut_names(settings: Settings) -> Iterator[Row]:
-    """Say how a name is matched that the kernel cuts."""
+    """Explain how a name is matched that the kernel truncates."""
     name = settings.process
     if name is None or short(name) == name:
         return
@@ -119,14 +119,14 @@ def list_matches(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 
 def described(process: Process) -> str:
-    """Return whose a process is and since when it runs."""
+    """Return the user of a process and its age."""
     seconds = max(0.0, procfs.now() - process.started / procfs.ticks())
     inner = ', in a nested pid namespace' if process.nested else ''
     return f'{user(process)}, up {format_age(seconds)}{inner}'
 
 
 def user(process: Process) -> str:
-    """Return 'uid 33', or that it is not known."""
+    """Return 'uid 33', or 'uid unknown'."""
     return 'uid unknown' if process.uid is None else f'uid {process.uid}'
 
 
@@ -171,7 +171,7 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
         if verdict(mode, is_so) == 'hold':
             yield Row(
                 'handler', 'fail', str(process),
-                f'{says}; it is held{instead(settings, process)}',
+                f'{says}; it is held{handled_instead(settings, process)}',
                 remedy(settings, process, is_so),
             )
         elif is_so in ('ignored', 'default'):
@@ -188,8 +188,8 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
             yield Row('handler', 'ok', str(process), says)
 
 
-def instead(settings: Settings, process: Process) -> str:
-    """Return the signals that a process handles instead of the one to send, or ''."""
+def handled_instead(settings: Settings, process: Process) -> str:
+    """Return a phrase about the signals that a process handles instead, or ''."""
     handled = targets.handled_signals(process)
     name = settings.signal.name.removeprefix('SIG')
     return f'; it handles {" and ".join(handled)}, not {name}' if handled else ''
@@ -203,11 +203,11 @@ def remedy(settings: Settings, process: Process, disposition: str) -> str:
             f'its child {child} handles {settings.signal.name}: '
             f'--process {shlex.quote(child.comm)}'
         )
-    return MEND[disposition]
+    return REMEDIES[disposition]
 
 
-def above(settings: Settings, choice: Choice) -> Iterator[Row]:
-    """Yield a row for each target that started us, if that can go on without end."""
+def ancestors(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Yield a row for each target that started pollreload, if that could be a loop."""
     for process in choice.targets:
         if process.ancestor and settings.state_file is None:
             yield Row(
@@ -219,7 +219,7 @@ def above(settings: Settings, choice: Choice) -> Iterator[Row]:
 
 
 def permissions(choice: Choice) -> Iterator[Row]:
-    """Say whether we may signal each target (signal 0 is none, kill(2))."""
+    """Yield a row about the permission to signal each target (signal 0, kill(2))."""
     if not choice.targets:
         yield Row('permission', 'skip', '', 'no target')
     for process in choice.targets[:MOST_MATCHES]:
@@ -237,8 +237,8 @@ def permissions(choice: Choice) -> Iterator[Row]:
             )
 
 
-def way() -> Row:
-    """Say by which system call signals are sent."""
+def system_call() -> Row:
+    """Return the row about the system call by which signals are sent."""
     if signals.has_pidfd():
         return Row('delivery', 'ok', '', 'by pidfd, which no other process can get')
     return Row(

@@ -386,12 +386,12 @@ def test_dry_run_says_who_would_be_notified_though_nothing_is_due(
     who = f'{watched.name} (pid {target.pid}) by SIGHUP'
 
     assert run.status == quiet.status == 0
-    assert run.out == f'would: nothing is due; a change would be told to {who}\n'
+    assert run.out == f'would: nothing is due; a change would be delivered to {who}\n'
     assert [event['event'] for event in run.events] == ['would']
     assert (quiet.out, quiet.events) == ('', [])
     last = json.loads(made.out)['events'][-1]
     assert last['reason'] == 'nothing due'
-    assert last['message'].endswith(f'told to {who}, then --exec true')
+    assert last['message'].endswith(f'delivered to {who}, then --exec true')
 
 
 def test_dry_run_says_why_no_process_would_be_notified(watched: Watched) -> None:
@@ -409,7 +409,7 @@ def test_dry_run_says_why_no_process_would_be_notified(watched: Watched) -> None
         f'{begins} held: {watched.name} (pid {target.pid}) would die of SIGHUP',
     )
     assert young.out == (
-        f'{begins} told to {watched.name} (pid {target.pid}) by SIGHUP\n'
+        f'{begins} delivered to {watched.name} (pid {target.pid}) by SIGHUP\n'
     )
 
 
@@ -421,7 +421,7 @@ def test_dry_run_says_what_would_be_done_without_a_process(watched: Watched) -> 
     )
 
     assert run.out == (
-        'would: nothing is due; a change would be told by --exec true, then '
+        'would: nothing is due; a change would be delivered by --exec true, then '
         '--exec false\n'
     )
     assert run.status == 0
@@ -452,7 +452,7 @@ def test_what_is_waited_for_has_a_phrase_in_every_case() -> None:
 
     assert {*said} == {*command.WAITS, 'act'}
     assert said['act'] == 'for --exec sleep'
-    assert said['settle'] == 'for the content to settle (--settle)'
+    assert said['settle'] == 'for the version to settle (--settle)'
 
 
 def test_dry_run_makes_no_ledger(watched: Watched, tmp_path: Path) -> None:

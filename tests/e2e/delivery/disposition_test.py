@@ -24,7 +24,7 @@ def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
     assert held['reason'] == 'no handler'
     assert f'{name} (pid {target.pid}) would die of SIGHUP' in held['message']
     assert '--handler-check off' in held['message']
-    assert 'content due' in status
+    assert 'version due' in status
     assert it.count('signalled') == 0
 
 
@@ -109,7 +109,7 @@ def test_signal_that_stays_pending_fails_and_is_not_sent_again(
         it.poll()
         status = it.status()
 
-    assert 'content due' in status
+    assert 'version due' in status
     assert it.count('signalled') == 1
     assert it.count('delivered') == 0
 
@@ -147,7 +147,7 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
     assert 'stopped' in failed['message']
     assert told == 'HUP'
     assert alone
-    assert 'content current' in status
+    assert 'version current' in status
     assert it.count('signalled') == 1
 
 
@@ -183,5 +183,5 @@ def test_signal_that_ends_is_a_success_if_it_was_meant_to(
         ended = target.wait()
 
     assert 'which ended' in delivered['message']
-    assert 'content current' in status
+    assert 'version current' in status
     assert ended == -signal.SIGTERM

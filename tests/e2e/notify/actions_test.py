@@ -124,7 +124,7 @@ def test_a_failure_stops_the_rest_and_is_tried_again(
     assert failed['message'] == (
         f'POST {server.url("/x")} answered 500: no such job: x'
     )
-    assert 'content due' in status
+    assert 'version due' in status
     assert 'failed attempts: 1' in status
     assert it.count('failed') == 1
     assert book.read() == ['a']
@@ -173,7 +173,7 @@ def test_a_command_that_cannot_be_is_a_failure(
         status = it.status()
 
     assert failed['message'] == args
-    assert 'content due' in status
+    assert 'version due' in status
 
 
 def test_a_command_that_hangs_is_ended_with_its_group(

@@ -29,13 +29,13 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
     put(config, one.table(), two.table())
     with begun(config) as it:
         put(config, one.table(), two.table(intervall='30m'))
-        it.rest('content due')
+        it.rest('version due')
         held = it.until('held', reason='config')
         status = it.statuses()['']
         assert told(it, one)
         assert told(it, two)
         put(config, one.table(), two.table(interval='soon'))
-        it.rest('content due')
+        it.rest('version due')
         other = held
         while 'soon' not in other['message']:
             # Those that are said once more, for all were asked to poll.
@@ -64,7 +64,7 @@ def test_a_bad_file_that_is_as_before_again_is_nothing(
     put(config, one.table(), two.table())
     with begun(config) as it:
         write(config, 'no TOML')
-        it.rest('content due')
+        it.rest('version due')
         held = it.until('held', reason='config')
         put(config, one.table(), two.table())
         it.rest()
@@ -86,7 +86,7 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
     with begun(config) as it:
         put(config, one.table(), two.table(), listen='127.0.0.1:9')
         line = Path(config).read_text().partition('listen')[0].count('\n') + 1
-        it.rest('content due')
+        it.rest('version due')
         held = it.until('held', reason='config')
         put(config, one.table(), two.table())
         it.rest()

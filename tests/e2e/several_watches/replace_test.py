@@ -38,7 +38,7 @@ def test_a_file_may_be_in_a_config_map(tmp_path: Path, apps: tuple[App, App]) ->
     swap(f'{tmp_path}/map', {'w.toml': texts[0]})
     with begun(f'{tmp_path}/map/w.toml') as it:
         swap(f'{tmp_path}/map', {'w.toml': 'none'})
-        it.rest('content due')
+        it.rest('version due')
         it.until('held', reason='config')
         swap(f'{tmp_path}/map', {'w.toml': texts[1]})
         it.rest()

@@ -57,7 +57,7 @@ def test_a_line_of_text_begins_with_the_name(
     assert said[2:4] == [
         f'baseline: one: 1 file in {one.conf}', f'baseline: two: 1 file in {two.conf}',
     ]
-    assert [line.partition(' content')[0] for line in said[4:7]] == [
+    assert [line.partition(' version')[0] for line in said[4:7]] == [
         'status: one:', 'status: two:', 'status:',
     ]
     assert said[-1] == 'stopped: on SIGTERM'

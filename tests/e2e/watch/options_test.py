@@ -22,7 +22,7 @@ def test_settle_waits_for_a_second_sight(conf: str, target: targets.Target) -> N
         status = it.status()
         alone = unsignalled(target)
 
-    assert 'content settling' in status
+    assert 'version settling' in status
     assert alone
     assert it.count('changed') == 0
 
@@ -188,7 +188,7 @@ def test_reload_that_is_not_verified_has_failed(
         status = it.status()
 
     assert '--verify false does not agree' in failed['message']
-    assert 'content due' in status
+    assert 'version due' in status
     assert 'failed attempts: 1' in status
 
 

@@ -148,7 +148,7 @@ def test_swap_that_is_signalled_is_seen(temporary, monkeypatch, capsys):
 
 def test_poll_in_a_child_is_waited_for(temporary, monkeypatch, capsys):
     """If a read may hang, the first status can come before the poll has ended."""
-    answers = iter(['content current, reading for 0.0 s', 'saw it', 'content current'])
+    answers = iter(['version current, reading for 0.0 s', 'saw it', 'version current'])
     asked = []
 
     def logged(_, event):

@@ -59,11 +59,11 @@ def test_awaited(state, word):
 
 @pytest.mark.parametrize(('state', 'texts'), [
     pytest.param(
-        State(), ['content blank', 'seen nothing', 'done unknown'], id='blank',
+        State(), ['version blank', 'seen nothing', 'delivered unknown'], id='blank',
     ),
     pytest.param(
         State(Memory('due', seen='b' * 32, delivered='a' * 32)),
-        ['content due', f'seen {"b" * 12}', f'done {"a" * 12}'], id='due',
+        ['version due', f'seen {"b" * 12}', f'delivered {"a" * 12}'], id='due',
     ),
     pytest.param(
         State(
@@ -84,7 +84,8 @@ def test_status(state, texts):
 
 def test_status_of_a_blank_watch_is_short():
     """Nothing is under way, held or failed."""
-    assert step.status_line(State(), 7.5) == 'content blank, seen nothing, done unknown'
+    line = step.status_line(State(), 7.5)
+    assert line == 'version blank, seen nothing, delivered unknown'
 
 
 def test_first_poll_is_at_once_and_the_second_after_a_random_time():

@@ -186,11 +186,11 @@ def test_target_that_started_pollreload_fails_without_a_ledger():
     """Each restart would be a start without a memory; the remedy is --state-file."""
     choice = Choice((Process(1, 0, 1, 'supervisord', ancestor=True),))
 
-    row, = target_module.above(Settings(), choice)
+    row, = target_module.ancestors(Settings(), choice)
 
     assert (row.verdict, row.about) == ('fail', 'supervisord (pid 1)')
     assert '--state-file' in row.remedy
-    assert [*target_module.above(Settings(state_file='/s'), choice)] == []
+    assert [*target_module.ancestors(Settings(state_file='/s'), choice)] == []
 
 
 def test_signal_that_ends_the_target_is_not_checked(comm, conf):

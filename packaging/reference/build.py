@@ -66,8 +66,8 @@ NOTES = {
     '--exec': 'No shell is used. [actions.md](actions.md) says more.',
     '--url': '`http` or `https`; no redirect is followed.',
     '--url-header-file': 'One `NAME: VALUE` a line, as `Authorization: Bearer ...`, '
-        'each name once. It replaces the credentials of the URL. Nothing in it is '
-        'logged.',
+        'each name once. An `Authorization` replaces the credentials of the URL. '
+        'Nothing in the file is logged.',
     '--url-ca': 'Instead of the authorities of the system.',
     '--on-start': 'With `auto` and no process, notify once. What was missing at first '
         'and then appears is delivered to an older target in any case.',

@@ -63,6 +63,7 @@ def request_warnings(settings: Settings) -> Iterator[Note]:
         if why:
             yield Note(
                 settings.name, 'no such file' if why.startswith('no such') else
+                'does not answer' if why == 'does not answer' else
                 'permission denied', path,
                 f'{path}: {why} (--{option}); it is read again for each request',
             )

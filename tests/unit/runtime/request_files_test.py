@@ -67,18 +67,22 @@ def test_missing_file_is_a_warning(tmp_path: Path) -> None:
     )]
 
 
-def test_file_that_we_may_not_read_is_a_warning(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(('error', 'expected'), [
+    (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), 'permission denied'),
+    (TimeoutError(errno.ETIMEDOUT, 'does not answer'), 'does not answer'),
+])
+def test_file_that_cannot_be_read_now_is_a_warning(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str,
 ) -> None:
-    """Its mode may change as well."""
+    """Its mode may change, and its mount may answer again."""
     settings = headers(tmp_path)
 
-    def forbidden(*_: object) -> int:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    def fail(*_: object) -> int:
+        raise error
 
-    monkeypatch.setattr('pollreload.system.http_headers.load_headers', forbidden)
+    monkeypatch.setattr('pollreload.system.http_headers.load_headers', fail)
 
-    assert [reason for _, reason, _ in noted(settings)] == ['permission denied']
+    assert [reason for _, reason, _ in noted(settings)] == [expected]
 
 
 def test_secret_that_others_may_read_is_a_warning(tmp_path: Path) -> None:

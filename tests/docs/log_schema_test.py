@@ -95,7 +95,10 @@ class Calls(ast.NodeVisitor):
             self.reason('held', constants[1])
         elif called in ('Note', 'Advice'):
             # Note(watch, reason, ...) and Advice(reason, certain, ...)
-            self.reason('warning', [*constants, None, None][called == 'Note'])
+            at = int(called == 'Note')
+            for each in node.args[at:at + 1]:
+                for reason in outcomes(each):
+                    self.reason('warning', reason)
         self.generic_visit(node)
 
     def note(self, event: str, node: ast.Call, names: set[str]) -> None:
@@ -128,6 +131,15 @@ class Calls(ast.NodeVisitor):
         """Note a reason, if it is one."""
         if isinstance(words, str) and words:
             self.reasons[event].add(words)
+
+
+def outcomes(node: ast.expr) -> Iterator[object]:
+    """Yield the constants that an expression may evaluate to."""
+    if isinstance(node, ast.IfExp):
+        yield from outcomes(node.body)
+        yield from outcomes(node.orelse)
+    elif isinstance(node, ast.Constant):
+        yield node.value
 
 
 @pytest.fixture(scope='module')

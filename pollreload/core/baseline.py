@@ -132,8 +132,11 @@ def returned(
         )
         return deliver_again(settings, state)
     choice = world.targets()
+    # left is the time of the signal itself if the delivery ended while this version
+    # settled again: it was confirmed then, so the signal is no reason for another.
     notified = {
-        each.name for each in targets if each.at and each.at + settings.survive > left
+        each.name for each in targets
+        if each.at and each.at != left and each.at + settings.survive > left
     }
     if choice.reason in ('pidfile', 'proc'):
         # It is unknown which processes run; in doubt, deliver.

@@ -9,7 +9,7 @@ writer that stat does not show may have been halfway through at the first.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter, eq
 from typing import NamedTuple
@@ -141,8 +141,7 @@ def unchanged_reading(
         return None
     prefix = cache.prefix
     try:
-        paths = chain(cache.directories, map(prefix.__add__, reading.files))
-        if not stamps_match(paths, [*cache.directories.values(), *cache.stamps], pause):
+        if not all_match(cache, reading.files, pause):
             return None
         if (
                 all(read(prefix + name) == reading.files[name]
@@ -158,14 +157,41 @@ def unchanged_reading(
     return None
 
 
-def stamps_match(
-        paths: Iterable[str], stamps: Sequence[int], pause: Callable[[int], None],
+def all_match(
+        cache: Cache, names: Collection[str], pause: Callable[[int], None],
 ) -> bool:
-    """Return whether stat says of each path what its stamp says. Raises OSError."""
+    """Return whether no directory and no file of a cache has another stamp.
+
+    names: of the files. pause: as in unchanged_reading(). Raises OSError.
+    """
+    found = cache.directories
+    if len(names) < PART:
+        paths = chain(found, map(cache.prefix.__add__, names))
+        return stamps_match(paths, [*found.values(), *cache.stamps], pause)
+    # Of 10,000 files a tenth of the CPU is saved if stat(2) begins at the directory
+    # that all are below. A descriptor for each directory saves little more.
+    top = os.open(cache.prefix or '.', os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return (
+            stamps_match(found, found.values(), pause)
+            and stamps_match(names, cache.stamps, pause, top)
+        )
+    finally:
+        os.close(top)
+
+
+def stamps_match(
+        paths: Iterable[str], stamps: Iterable[int], pause: Callable[[int], None],
+        top: int | None = None,
+) -> bool:
+    """Return whether stat says of each path what its stamp says. Raises OSError.
+
+    top: the descriptor of the directory that the paths begin at.
+    """
     # A loop, and no chain of map(): 10,000 files take as long, because stat(2) takes
     # nearly all of it, and one file takes less after a sleep.
     for count, (path, before) in enumerate(zip(paths, stamps, strict=True), 1):
-        if hash(FIELDS(os.stat(path))) != before:
+        if hash(FIELDS(os.stat(path, dir_fd=top))) != before:
             return False
         if count % PART == 0:
             pause(PART)

@@ -285,3 +285,33 @@ def test_a_large_file_is_not_read_again_until_it_is_rewritten(tmp_path: Path) ->
 
     assert (young, still) == (False, [True] * 5)
     assert changed['files'] == [path]
+
+
+def test_many_files_are_compared_from_the_directory_that_all_are_below(
+        at: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel follows the way to that directory once, and one change is seen."""
+    os.mkdir(f'{at}/d')
+    put(f'{at}/d/0', 'first')
+    put(f'{at}/d/changes', 'first')
+    for number in range(1, stat_cache.PART):
+        os.link(f'{at}/d/0', f'{at}/d/{number}')
+    eye = Eye(f'{at}/d', rounds=997)
+    eye.look(GRAIN)
+    eye.settle()
+    before = os.listdir('/proc/self/fd')
+    paths: list[str] = []
+    real = os.stat
+
+    def noted(path: str, **named: Any) -> os.stat_result:
+        paths.append(path)
+        return real(path, **named)
+
+    monkeypatch.setattr(os, 'stat', noted)
+
+    assert eye.unchanged()
+    assert paths[0].startswith(f'{at}/d')
+    assert not any('/' in path for path in paths[-stat_cache.PART:])
+    put(f'{at}/d/changes', 'other')
+    assert not eye.unchanged()
+    assert os.listdir('/proc/self/fd') == before

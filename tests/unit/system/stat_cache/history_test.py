@@ -5,11 +5,13 @@ import contextlib
 import os
 import shutil
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pollreload.system import stat_cache
 from pollreload.system.stat_cache import GRAIN
 from tests.support.cached_polls import (
     PLACES,
@@ -111,12 +113,18 @@ STEPS = st.tuples(
     max_examples=60, deadline=None, derandomize=bool(os.environ.get('CI')),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(st.lists(STEPS, max_size=12), st.sampled_from((1, 3, 997)))
+@given(
+    st.lists(STEPS, max_size=12), st.sampled_from((1, 3, 997)),
+    st.sampled_from((1, stat_cache.PART)),
+)
 def test_after_any_history_a_poll_sees_what_one_that_reads_all_sees(
-        top: str, steps: list[Any], rounds: int,
+        top: str, steps: list[Any], rounds: int, many: int,
 ) -> None:
-    """Whatever is done to files, links, directories, permissions and dates."""
-    with place(top) as base:
+    """Whatever is done to files, links, directories, permissions and dates.
+
+    many: so many files are compared by a descriptor of their directory.
+    """
+    with place(top) as base, mock.patch.object(stat_cache, 'PART', many):
         eye = Eye(*(f'{base}/{path}' for path in WATCHED), rounds=rounds)
         for acts, ago, dates in [([], 0.0, False), *steps]:
             tick()

@@ -48,8 +48,8 @@ from tests.support.examples import (
     objects,
     of_manifests,
     pods,
-    run,
     sidecars,
+    tool_output,
     variables,
 )
 from tests.support.scripts import load
@@ -478,7 +478,7 @@ def test_component_needs_volumes(tmp_path: Path) -> None:
     other.write_text(other.read_text().replace('  name: other\nspec:', labelled))
 
     with pytest.raises(AssertionError, match=r'missing path: .*/template/spec/volumes'):
-        run(tool, 'kustomize', tmp_path / 'overlay')
+        tool_output(tool, 'kustomize', tmp_path / 'overlay')
 
 
 def test_component_keeps_the_name_of_the_config() -> None:
@@ -519,7 +519,9 @@ def test_every_site_is_the_same() -> None:
 
 def checked(schema: str, path: Path) -> None:
     """Have check-jsonschema judge a file by a schema that it brings along."""
-    run(sys.executable, '-m', 'check_jsonschema', '--builtin-schema', schema, path)
+    tool_output(
+        sys.executable, '-m', 'check_jsonschema', '--builtin-schema', schema, path,
+    )
 
 
 def test_compose_is_accepted_by_its_tool() -> None:
@@ -528,7 +530,7 @@ def test_compose_is_accepted_by_its_tool() -> None:
     checked('vendor.compose-spec', compose)
     tool = fetched('newer/docker-compose', 'get-newer.sh')
 
-    got = yaml.safe_load(run(tool, '-f', compose, 'config'))
+    got = yaml.safe_load(tool_output(tool, '-f', compose, 'config'))
 
     sidecar = got['services']['pollreload']
     assert sidecar['pid'] == 'service:nginx'
@@ -607,7 +609,7 @@ def test_units_are_hardened(name: str, most: int) -> None:
     """The exposure that systemd-analyze finds stays below; a plain service has 96."""
     tool = needed('systemd-analyze', 'systemd')
 
-    run(tool, 'security', '--offline=yes', f'--threshold={most}', '--no-pager',
+    tool_output(tool, 'security', '--offline=yes', f'--threshold={most}', '--no-pager',
         SYSTEMD / name)
 
 
@@ -675,7 +677,7 @@ def machine(script: str, *arguments: str) -> str:
     if not os.path.exists(program):
         missing(f'{program} is not here: pip install -e .[dev]')
     empty = ('/run', '/var/log', '/var/lib', '/etc/nginx', '/usr/local/sbin')
-    return run(
+    return tool_output(
         tool, '--die-with-parent', '--unshare-pid', '--unshare-net', '--unshare-ipc',
         '--cap-add', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc',
         *(word for place in empty for word in ('--tmpfs', place)),
@@ -695,7 +697,7 @@ def test_cron_takes_the_line(tmp_path: Path) -> None:
     without = tmp_path / 'crontab'
     without.write_text(re.sub(r'(?m)^((?:\S+ ){5})root ', r'\1', text))
 
-    run(tool, '-n', without)
+    tool_output(tool, '-n', without)
 
 
 def test_cron_tells_once_and_is_silent_then() -> None:
@@ -802,7 +804,7 @@ def group(name: str) -> frozenset[str]:
     """Return the system calls that systemd has in a group, or the one of that name."""
     if not name.startswith('@'):
         return frozenset([name])
-    said = run(needed('systemd-analyze', 'systemd'), 'syscall-filter', name)
+    said = tool_output(needed('systemd-analyze', 'systemd'), 'syscall-filter', name)
     inner = [line.strip() for line in said.splitlines()[1:]]
     return frozenset().union(*(
         group(each) for each in inner if each and not each.startswith('#')
@@ -971,7 +973,7 @@ def scripts() -> list[str]:
 @pytest.mark.parametrize('script', scripts())
 def test_shell_scripts_are_clean(script: str) -> None:
     """shellcheck finds nothing in any script."""
-    run(needed('shellcheck', 'shellcheck'), ROOT / script)
+    tool_output(needed('shellcheck', 'shellcheck'), ROOT / script)
 
 
 def test_nothing_takes_pollreload_from_an_index() -> None:

@@ -75,7 +75,7 @@ def start(clone, environ) -> subprocess.Popen[str]:
     )
 
 
-def run(clone, environ, index: bool = True) -> tuple[int, str, str]:
+def run_quickstart(clone, environ, index: bool = True) -> tuple[int, str, str]:
     """Return the exit status of the quickstart, and what it printed.
 
     index: it needs the package index, which may not be there.
@@ -138,7 +138,7 @@ def test_quickstart_shows_a_delivery(clone, environ, tmp_path):
     """Before, the change, the sidecar's lines, after; a second run installs nothing."""
     before = files(clone)
 
-    status, out, err = run(clone, environ)
+    status, out, err = run_quickstart(clone, environ)
 
     assert (status, err) == (0, '')
     steps = [line for line in out.splitlines() if re.match(r'\d\. ', line)]
@@ -161,7 +161,7 @@ def test_quickstart_shows_a_delivery(clone, environ, tmp_path):
 
     # The second run, with no index to be reached.
     environ = {**environ, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(tmp_path / 'home')}
-    status, out, err = run(clone, environ, index=False)
+    status, out, err = run_quickstart(clone, environ, index=False)
 
     assert (status, err) == (0, '')
     assert out.startswith('Using the environment in ')
@@ -183,7 +183,7 @@ def test_quickstart_shows_a_delivery(clone, environ, tmp_path):
 
 def test_python_that_is_too_old_is_named(clone, environ, tmp_path):
     """The version that was found, and the one that is needed, in one line."""
-    status, out, err = run(clone, fake(tmp_path, environ, TOO_OLD))
+    status, out, err = run_quickstart(clone, fake(tmp_path, environ, TOO_OLD))
 
     assert (status, out) == (1, '')
     assert err == (
@@ -195,7 +195,7 @@ def test_python_that_is_too_old_is_named(clone, environ, tmp_path):
 
 def test_no_python_at_all_is_said(clone, environ, tmp_path):
     """Without any interpreter the line names the package."""
-    status, out, err = run(clone, fake(tmp_path, environ, ''))
+    status, out, err = run_quickstart(clone, fake(tmp_path, environ, ''))
 
     assert (status, out) == (1, '')
     assert 'python3 is not here; install python3 and python3-venv' in err
@@ -204,7 +204,7 @@ def test_no_python_at_all_is_said(clone, environ, tmp_path):
 
 def test_python_without_venv_names_its_package(clone, environ, tmp_path):
     """Debian keeps venv in a package of its own."""
-    status, out, err = run(clone, fake(tmp_path, environ, NO_VENV))
+    status, out, err = run_quickstart(clone, fake(tmp_path, environ, NO_VENV))
 
     assert (status, out) == (1, '')
     assert err == (
@@ -218,7 +218,7 @@ def test_a_later_python_is_found_behind_an_old_one(clone, environ, tmp_path):
     (tmp_path / 'bin/python3.12').write_text(NO_VENV)
     (tmp_path / 'bin/python3.12').chmod(0o755)
 
-    status, _, err = run(clone, fresh)
+    status, _, err = run_quickstart(clone, fresh)
 
     assert status == 1
     assert err == (
@@ -228,7 +228,7 @@ def test_a_later_python_is_found_behind_an_old_one(clone, environ, tmp_path):
 
 def test_a_named_python_is_the_only_one_tried(clone, environ):
     """PYTHON=... names one; another in its place would be a surprise."""
-    status, _, err = run(clone, {**environ, 'PYTHON': '/nonexistent/python'})
+    status, _, err = run_quickstart(clone, {**environ, 'PYTHON': '/nonexistent/python'})
 
     assert status == 1
     assert '/nonexistent/python is not here' in err
@@ -239,7 +239,7 @@ def test_an_index_that_cannot_be_reached_is_said(clone, environ, tmp_path):
     nothing = str(tmp_path / 'home')
     environ = {**environ, 'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': nothing}
 
-    status, _, err = run(clone, environ, index=False)
+    status, _, err = run_quickstart(clone, environ, index=False)
 
     assert status == 1
     assert err.startswith('quickstart: pip cannot install pollreload with click')

@@ -10,9 +10,9 @@ from tests.kubernetes.harness import (
     app,
     config,
     in_cluster,
-    mounted,
     pod,
     sidecar,
+    volume_mounts,
 )
 
 pytestmark = in_cluster()
@@ -142,10 +142,10 @@ def test_doctor_says_that_a_subpath_never_gets_an_update(
     whole = '/etc/whole'
     mounts = [
         {'name': 'config', 'mountPath': FILE, 'subPath': 'app.conf'},
-        *mounted(config=whole),
+        *volume_mounts(config=whole),
     ]
     containers = (
-        app(volumeMounts=[*mounts, *mounted(code='/code')]),
+        app(volumeMounts=[*mounts, *volume_mounts(code='/code')]),
         sidecar(volumeMounts=mounts),
     )
     asked = 'pollreload', 'doctor', '--process', 'test-app'

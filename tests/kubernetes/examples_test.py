@@ -51,7 +51,7 @@ def places() -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.fixture
-def place(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
+def own_namespace(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
     """Create a namespace for one manifest, because they all use the same names."""
     made = harness.namespace(f'{namespace}-{next(NUMBERS)}')
     name = places.enter_context(made)
@@ -61,20 +61,20 @@ def place(namespace: str, places: contextlib.ExitStack) -> Iterator[str]:
 
 
 @pytest.fixture
-def stack(place: str) -> Iterator[contextlib.ExitStack]:
+def stack(own_namespace: str) -> Iterator[contextlib.ExitStack]:
     """Provide a stack that is closed before the pods are deleted."""
     with contextlib.ExitStack() as made:
         yield made
 
 
-def here(manifest: str, place: str) -> list[Object]:
+def here(manifest: str, own_namespace: str) -> list[Object]:
     """Return the objects of a manifest for this cluster."""
     found = objects(manifest)
     for each in found:
         if each['kind'] == 'Namespace':
-            each['metadata']['name'] = place
+            each['metadata']['name'] = own_namespace
         elif 'namespace' in each['metadata']:
-            each['metadata']['namespace'] = place
+            each['metadata']['namespace'] = own_namespace
         if each['kind'] == 'Deployment':
             for container in containers(each['spec']['template']['spec']):
                 container['image'] = IMAGES[container['image']]
@@ -90,17 +90,17 @@ def kind(found: Sequence[Object], name: str) -> Object:
     return one
 
 
-def apply(place: str, found: Sequence[Object]) -> None:
+def apply(own_namespace: str, found: Sequence[Object]) -> None:
     """Apply objects, as kubectl does with a file."""
     text = yaml.safe_dump_all(found)
-    harness.kubectl('-n', place, 'apply', '-f', '-', stdin=text)
+    harness.kubectl('-n', own_namespace, 'apply', '-f', '-', stdin=text)
 
 
-def tried(found: Sequence[Object], place: str) -> tuple[int, str]:
+def tried(found: Sequence[Object], own_namespace: str) -> tuple[int, str]:
     """Return the exit status of kubectl, and the answer of the API server to objects.
     """
     done = subprocess.run(
-        [*KUBECTL, '-n', place, 'apply', '--dry-run=server', '-f', '-'],
+        [*KUBECTL, '-n', own_namespace, 'apply', '--dry-run=server', '-f', '-'],
         input=yaml.safe_dump_all(found), capture_output=True, text=True,
         timeout=DEADLINE, check=False,
     )
@@ -110,16 +110,20 @@ def tried(found: Sequence[Object], place: str) -> tuple[int, str]:
 class Site:
     """The running nginx of a manifest, its ConfigMap, and the log of its sidecar."""
 
-    def __init__(self, where: str, place: str, stack: contextlib.ExitStack) -> None:
-        self.place = place
-        self.found = here(where, place)
+    def __init__(
+            self, where: str, own_namespace: str, stack: contextlib.ExitStack,
+    ) -> None:
+        self.place = own_namespace
+        self.found = here(where, own_namespace)
         self.map = kind(self.found, 'ConfigMap')
-        apply(place, self.found)
+        apply(own_namespace, self.found)
         wait = f'--timeout={DEADLINE}s'
-        harness.kubectl('-n', place, 'rollout', 'status', 'deployment/web', wait)
-        options = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'name'
+        harness.kubectl(
+            '-n', own_namespace, 'rollout', 'status', 'deployment/web', wait,
+        )
+        options = '-n', own_namespace, 'get', 'pods', '-l', 'app=web', '-o', 'name'
         (name,) = harness.kubectl(*options).split()
-        self.pod = Pod(place, name.removeprefix('pod/'), stack)
+        self.pod = Pod(own_namespace, name.removeprefix('pod/'), stack)
         self.log: Follow = self.pod.follow('pollreload')
         self.log.until(' baseline: ', DEADLINE)
 
@@ -173,10 +177,10 @@ def change_events(where: str) -> list[str]:
 
 @pytest.mark.parametrize('where', ONE_SIDECAR)
 def test_change_is_delivered_once(
-        where: str, place: str, stack: contextlib.ExitStack,
+        where: str, own_namespace: str, stack: contextlib.ExitStack,
 ) -> None:
     """And nginx serves the new configuration."""
-    site, events = Site(where, place, stack), change_events(where)
+    site, events = Site(where, own_namespace, stack), change_events(where)
     site.serves('hello')
     # There is no annotation for another signal, which the component supports.
     assert ', for nginx and SIGHUP' in site.log.seen[0], site.log.seen
@@ -191,28 +195,28 @@ def test_change_is_delivered_once(
     site.unbroken()
 
 
-def test_only_the_labelled_deployment_gets_a_sidecar(place: str) -> None:
+def test_only_the_labelled_deployment_gets_a_sidecar(own_namespace: str) -> None:
     """The other Deployment of the overlay keeps its single container."""
-    apply(place, here('overlay', place))
+    apply(own_namespace, here('overlay', own_namespace))
 
     wait = f'--timeout={DEADLINE}s'
-    harness.kubectl('-n', place, 'rollout', 'status', 'deployment/other', wait)
-    options = '-n', place, 'get', 'pods', '-l', 'app=other', '-o', 'json'
+    harness.kubectl('-n', own_namespace, 'rollout', 'status', 'deployment/other', wait)
+    options = '-n', own_namespace, 'get', 'pods', '-l', 'app=other', '-o', 'json'
     (pod,) = json.loads(harness.kubectl(*options))['items']
     assert [each['name'] for each in pod['status']['containerStatuses']] == ['nginx']
 
 
 def test_the_component_needs_its_annotation(
-        place: str, stack: contextlib.ExitStack,
+        own_namespace: str, stack: contextlib.ExitStack,
 ) -> None:
     """Without it the variable is empty: the sidecar ends and says what it needs."""
-    found = here('overlay', place)
+    found = here('overlay', own_namespace)
     template = kind(found, 'Deployment')['spec']['template']
     del template['metadata']['annotations']
-    apply(place, found)
+    apply(own_namespace, found)
 
     def state() -> tuple[str, Object]:
-        options = '-n', place, 'get', 'pods', '-l', 'app=web', '-o', 'json'
+        options = '-n', own_namespace, 'get', 'pods', '-l', 'app=web', '-o', 'json'
         for pod in json.loads(harness.kubectl(*options))['items']:
             for each in pod['status'].get('containerStatuses', ()):
                 if each['name'] == 'pollreload':
@@ -222,24 +226,24 @@ def test_the_component_needs_its_annotation(
     until(lambda: bool(state()[1]), 'pollreload ends', DEADLINE)
     name, ended = state()
     assert ended['exitCode'] == 2
-    log = Pod(place, name, stack).follow('pollreload')
+    log = Pod(own_namespace, name, stack).follow('pollreload')
     assert 'PROCESS' in log.read(DEADLINE), log.seen
 
 
-def test_the_component_needs_its_volume(place: str) -> None:
+def test_the_component_needs_its_volume(own_namespace: str) -> None:
     """A pod without that volume is refused, and the line names it."""
-    found = here('overlay', place)
+    found = here('overlay', own_namespace)
     spec = kind(found, 'Deployment')['spec']['template']['spec']
     spec['volumes'] = [each for each in spec['volumes'] if each['name'] != 'config']
-    status, said = tried(found, place)
+    status, said = tried(found, own_namespace)
 
     assert status
     assert 'volumeMounts[0].name: Not found: "config"' in said, said
 
 
-def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
+def test_app_image_validates(own_namespace: str, stack: contextlib.ExitStack) -> None:
     """A version that nginx -t refuses is held; the next good one is delivered once."""
-    site, events = Site(APP_IMAGE, place, stack), change_events(APP_IMAGE)
+    site, events = Site(APP_IMAGE, own_namespace, stack), change_events(APP_IMAGE)
     assert events[-1] == 'verified'
     good = site.greets('bye')
 
@@ -257,9 +261,9 @@ def test_app_image_validates(place: str, stack: contextlib.ExitStack) -> None:
     site.unbroken()
 
 
-def test_gvisor_is_admitted(place: str) -> None:
+def test_gvisor_is_admitted(own_namespace: str) -> None:
     """By the API server alone, with the RuntimeClass: no node needs runsc."""
-    status, said = tried(here(GVISOR, place), place)
+    status, said = tried(here(GVISOR, own_namespace), own_namespace)
 
     assert not status, said
     for name in ('runtimeclass.node.k8s.io/gvisor', 'deployment.apps/web'):
@@ -267,7 +271,7 @@ def test_gvisor_is_admitted(place: str) -> None:
 
 
 def test_native_sidecar_runs_or_is_refused(
-        place: str, stack: contextlib.ExitStack,
+        own_namespace: str, stack: contextlib.ExitStack,
 ) -> None:
     """An older cluster names the field that it does not know; a newer one runs it."""
     version = json.loads(harness.kubectl('version', '-o', 'json'))['serverVersion']
@@ -275,13 +279,13 @@ def test_native_sidecar_runs_or_is_refused(
     if number == (1, 28):
         pytest.skip('1.28 has native sidecars behind a gate, and else drops the field')
     if number < (1, 28):
-        status, said = tried(here(NATIVE, place), place)
+        status, said = tried(here(NATIVE, own_namespace), own_namespace)
         assert status, said
         assert 'unknown field' in said, said
         assert 'restartPolicy' in said, said
         return
 
-    site, events = Site(NATIVE, place, stack), change_events(NATIVE)
+    site, events = Site(NATIVE, own_namespace, stack), change_events(NATIVE)
     site.change(site.greets('bye'))
     site.log.until(f' {events[-1]}: ', DEADLINE)
 

@@ -270,7 +270,7 @@ def config(name: str, **more: object) -> Json:
     return {'name': 'config', 'configMap': {'name': name, **more}}
 
 
-def mounted(**volumes: str) -> list[Json]:
+def volume_mounts(**volumes: str) -> list[Json]:
     """Return volume mounts; volumes: name of the volume -> path."""
     return [{'name': name, 'mountPath': path} for name, path in volumes.items()]
 
@@ -280,7 +280,7 @@ def app(*files: str, name: str = 'app', comm: str = NAME, **more: object) -> Jso
     return {
         'name': name, 'image': APPS, 'imagePullPolicy': 'IfNotPresent',
         'command': ['python3', '/code/app.py', comm, *(files or (FILE,))],
-        'volumeMounts': mounted(config=DIRECTORY, code='/code'), **more,
+        'volumeMounts': volume_mounts(config=DIRECTORY, code='/code'), **more,
     }
 
 
@@ -299,7 +299,7 @@ def sidecar(
     return {
         'name': name, 'image': IMAGE, 'imagePullPolicy': 'IfNotPresent',
         'env': [{'name': key, 'value': value} for key, value in variables.items()],
-        'volumeMounts': mounted(config=DIRECTORY), **more,
+        'volumeMounts': volume_mounts(config=DIRECTORY), **more,
     }
 
 

@@ -33,10 +33,10 @@ from tests.kubernetes.harness import (
     absent,
     app,
     config,
-    mounted,
     namespace,
     pod,
     sidecar,
+    volume_mounts,
 )
 
 LINK_READER = f"""\
@@ -87,7 +87,7 @@ def main() -> int:
     reader = {
         'name': 'link-reader', 'image': APPS, 'imagePullPolicy': 'IfNotPresent',
         'command': ['python3', '-c', LINK_READER],
-        'volumeMounts': mounted(config=DIRECTORY),
+        'volumeMounts': volume_mounts(config=DIRECTORY),
     }
     name = f'latency-{uuid.uuid4().hex[:8]}'
     began, ended = [], []

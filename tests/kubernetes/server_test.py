@@ -14,8 +14,8 @@ from tests.kubernetes.harness import (
     applied,
     config,
     in_cluster,
-    mounted,
     pod,
+    volume_mounts,
 )
 
 pytestmark = in_cluster()
@@ -71,20 +71,20 @@ def nginx(namespace: str, name: str, *options: str) -> Iterator[tuple[Pod, Follo
 
     An init container installs pollreload into a volume of the pod.
     """
-    installed = mounted(tools='/pollreload')
+    installed = volume_mounts(tools='/pollreload')
     here = {'image': APPS, 'imagePullPolicy': 'IfNotPresent'}
     first = {
         'name': 'install', 'image': IMAGE, 'imagePullPolicy': 'IfNotPresent',
         'args': ['install-to', '/pollreload'], 'volumeMounts': installed,
     }
     containers = ({
-        **here, 'name': 'nginx', 'volumeMounts': mounted(config=PLACE),
+        **here, 'name': 'nginx', 'volumeMounts': volume_mounts(config=PLACE),
     }, {
         **here, 'name': 'pollreload', 'command': [
             '/pollreload/pollreload', 'watch', '--process', 'nginx', '--interval', '1s',
             '--log-format', 'json', *options, PLACE,
         ],
-        'volumeMounts': [*installed, *mounted(config=PLACE)],
+        'volumeMounts': [*installed, *volume_mounts(config=PLACE)],
     })
     with pod(
             namespace, name, {'site.conf': NGINX.format('one')}, containers,

@@ -9,9 +9,9 @@ from tests.kubernetes.harness import (
     app,
     config,
     in_cluster,
-    mounted,
     pod,
     sidecar,
+    volume_mounts,
 )
 from tests.servers.harness import until
 
@@ -46,7 +46,7 @@ def test_killed_sidecar_signals_once_in_all(namespace: str, name: str) -> None:
             'POLLRELOAD_STATE_FILE': '/state/ledger', 'POLLRELOAD_SETTLE': '3s',
             'POLLRELOAD_SURVIVE': '3s',
         },
-        volumeMounts=mounted(config=DIRECTORY, state='/state'),
+        volumeMounts=volume_mounts(config=DIRECTORY, state='/state'),
     )
     volumes = config(name), {'name': 'state', 'emptyDir': {}}
     with pod(namespace, name, {'app.conf': 'one\n'}, containers, volumes) as made:
@@ -134,7 +134,7 @@ def test_restricted_pod_is_notified(restricted: str, name: str) -> None:
     }
     containers = app(securityContext=alone), sidecar(
         env={'POLLRELOAD_STATE_FILE': '/state/ledger'},
-        volumeMounts=mounted(config=DIRECTORY, state='/state'),
+        volumeMounts=volume_mounts(config=DIRECTORY, state='/state'),
         securityContext=alone,
     )
     volumes = config(name), {'name': 'state', 'emptyDir': {}}

@@ -20,7 +20,7 @@ SCHEMAS = {
 }
 
 
-def run(*command: str) -> str:
+def command_output(*command: str) -> str:
     """Return the output of a tool that is installed beside this Python."""
     tool = Path(sys.executable).parent / command[0]
     done = subprocess.run(
@@ -38,12 +38,12 @@ def load(name: str) -> Any:
 
 def test_actionlint_finds_nothing() -> None:
     """It also gives the scripts to shellcheck, if that is installed."""
-    assert run('actionlint', '-no-color') == ''
+    assert command_output('actionlint', '-no-color') == ''
 
 
 def test_zizmor_finds_nothing() -> None:
     """Pinned actions, least permissions, no credentials left behind, no injection."""
-    assert 'No findings to report' in run(
+    assert 'No findings to report' in command_output(
         'zizmor', '--offline', '--no-progress', '--color', 'never', '.github',
     )
 
@@ -54,7 +54,7 @@ def test_file_fits_the_schema(schema: str) -> None:
     files = sorted(map(str, ROOT.glob(SCHEMAS[schema])))
 
     assert files
-    run('check-jsonschema', '--builtin-schema', schema, *files)
+    command_output('check-jsonschema', '--builtin-schema', schema, *files)
 
 
 def test_ci_runs_the_same_script_as_everywhere() -> None:

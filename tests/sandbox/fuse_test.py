@@ -4,10 +4,9 @@ The changes are made at the source, as another machine makes them.
 """
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,13 @@ from pollreload.runtime.shown import VARIABLE, shown
 from pollreload.system.fingerprint import fingerprint
 from tests.sandbox import changes
 from tests.sandbox.harness import inotifywait, silent, walk
-from tests.sandbox.stuck import App, Mount, mount, rest, space, started
+from tests.sandbox.stuck import (
+    App,
+    Mount,
+    mount_with_files,
+    rest,
+    started,
+)
 from tests.support.sidecar import Sidecar, unique, watch
 
 # s: sshfs keeps what a link says, and the names in a directory, for dcache_timeout;
@@ -45,14 +50,6 @@ CALM = ('-v', '--survive', '0')
 MADE = 'modify,attrib,move,create,delete,delete_self,move_self,unmount'
 
 
-@contextlib.contextmanager
-def mounted(kind: str, place: Path) -> Iterator[Mount]:
-    """Give a mount of a kind with the files of changes.lay in it."""
-    with space() as within, mount(kind, within, place, *OPTIONS[kind]) as made:
-        changes.lay(str(made.source), changes.text(0))
-        yield made
-
-
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('whole', [False, True], ids=['files', 'directory'])
 def test_every_kind_of_change_is_delivered_once(
@@ -61,7 +58,7 @@ def test_every_kind_of_change_is_delivered_once(
     """What is changed at the source is delivered once, and inotify says nothing of it.
     """
     name = unique('app')
-    with mounted(kind, tmp_path) as made:
+    with mount_with_files(kind, tmp_path, *OPTIONS[kind]) as made:
         files = [str(made.at / each) for each in (changes.PLAIN, changes.LINKED)]
         args = ('--process', name, *CALM, '--interval', '200ms')
         paths = [str(made.at)] if whole else files
@@ -82,7 +79,7 @@ def test_every_kind_of_change_is_delivered_once(
 def test_inotify_is_not_deaf_here(tmp_path: Path) -> None:
     """The control: what is changed by way of the mount itself, inotify does say."""
     with (
-            mounted('bindfs', tmp_path) as made,
+            mount_with_files('bindfs', tmp_path, *OPTIONS['bindfs']) as made,
             inotifywait(made.at, made.under, MADE) as events,
     ):
         made.space.run('sh', '-c', f'echo other > {made.at}/{changes.PLAIN}')
@@ -146,7 +143,7 @@ def test_no_one_is_left_with_a_torn_content(
     rewrite is delivered once.
     """
     name = unique('app')
-    with mounted(kind, tmp_path) as made:
+    with mount_with_files(kind, tmp_path, *OPTIONS[kind]) as made:
         path = str(made.at / changes.PLAIN)
         args = (
             '--process', name, *CALM, '--interval', '100ms', '--settle', '0',
@@ -173,7 +170,7 @@ def test_a_torn_content_does_not_settle(
     which --settle waits for, reads to the end.
     """
     name = unique('app')
-    with mounted(kind, tmp_path) as made:
+    with mount_with_files(kind, tmp_path, *OPTIONS[kind]) as made:
         path = str(made.at / changes.PLAIN)
         args = (
             '--process', name, *CALM, '--interval', '100ms', '--settle', '200ms',

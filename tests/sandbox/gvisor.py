@@ -52,7 +52,7 @@ class Container(NamedTuple):
     shared: bool = True
 
 
-class Pod:
+class GvisorPod:
     """A sandbox that runs, whose first container does nothing; ended by close().
 
     place: where all is that it needs; config: the volume that changes.
@@ -254,7 +254,9 @@ class Pod:
 class App:
     """tests/sandbox/app.py in a container, ready."""
 
-    def __init__(self, pod: Pod, name: str, child: subprocess.Popen[bytes]) -> None:
+    def __init__(
+            self, pod: GvisorPod, name: str, child: subprocess.Popen[bytes],
+    ) -> None:
         assert child.stdout is not None
         self.pod, self.name, self.lines = pod, name, Lines(child.stdout.fileno())
         self.lines.until('ready')
@@ -272,7 +274,9 @@ class App:
 class Watch(Sidecar):
     """pollreload watch in a container."""
 
-    def __init__(self, pod: Pod, name: str, child: subprocess.Popen[bytes]) -> None:
+    def __init__(
+            self, pod: GvisorPod, name: str, child: subprocess.Popen[bytes],
+    ) -> None:
         super().__init__(child, namespace=False)
         self.pod, self.name = pod, name
 
@@ -308,9 +312,9 @@ class Watch(Sidecar):
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Pod]:
+def started() -> Iterator[GvisorPod]:
     """Give a pod, and end it."""
-    pod = Pod()
+    pod = GvisorPod()
     try:
         yield pod
     finally:

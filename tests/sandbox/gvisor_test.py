@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.gvisor import LEDGER, WATCHED, Pod, started
+from tests.sandbox.gvisor import LEDGER, WATCHED, GvisorPod, started
 from tests.sandbox.gvisor_options import APP, EAGER, QUICK
 from tests.sandbox.harness import Polls, silent, walk
 from tests.servers.harness import until
@@ -30,13 +30,13 @@ YOUNG = 10.0  # s for which a target is held where its disposition is unknown
 
 
 @pytest.fixture
-def pod() -> Iterator[Pod]:
+def pod() -> Iterator[GvisorPod]:
     """Give a pod of which nothing runs but the sandbox."""
     with started() as pod:
         yield pod
 
 
-def test_every_kind_of_change_is_delivered_once(pod: Pod) -> None:
+def test_every_kind_of_change_is_delivered_once(pod: GvisorPod) -> None:
     """All of the five ways, by kill(2) and not knowing; inotify sees none of them."""
     app = pod.app('app')
     with (
@@ -61,7 +61,7 @@ def test_every_kind_of_change_is_delivered_once(pod: Pod) -> None:
         assert events.read().endswith('CREATE inside')
 
 
-def test_a_young_target_is_notified_once_it_is_old_enough(pod: Pod) -> None:
+def test_a_young_target_is_notified_once_it_is_old_enough(pod: GvisorPod) -> None:
     """No one knows whether it has its handler yet, so it is given 10 s."""
     with pod.watch(pod.sidecar(*QUICK, '--process', 'young', *WATCHED)) as sidecar:
         sidecar.until('baseline')
@@ -76,7 +76,7 @@ def test_a_young_target_is_notified_once_it_is_old_enough(pod: Pod) -> None:
         assert app.untold()
 
 
-def test_doctor_says_what_is_unknown(pod: Pod) -> None:
+def test_doctor_says_what_is_unknown(pod: GvisorPod) -> None:
     """It passes, and warns of the handler and of kill(2) without pidfd."""
     pod.app('app')
     status, out, err = pod.once(pod.sidecar('doctor', '--output', 'json', *APP))
@@ -90,7 +90,7 @@ def test_doctor_says_what_is_unknown(pod: Pod) -> None:
     assert rows['delivery']['says'].startswith('by kill(2)')
 
 
-def test_smoke_passes(pod: Pod) -> None:
+def test_smoke_passes(pod: GvisorPod) -> None:
     """With a read-only root, it takes a /tmp and nothing else."""
     smoke = pod.sidecar('smoke', shared=False)
     smoke = smoke._replace(mounts=(*smoke.mounts, ('/tmp', '')))
@@ -98,7 +98,7 @@ def test_smoke_passes(pod: Pod) -> None:
     assert (status, err) == (0, ''), out
 
 
-def test_it_is_installed_into_a_volume(pod: Pod) -> None:
+def test_it_is_installed_into_a_volume(pod: GvisorPod) -> None:
     """A second run replaces the first, and leaves one installation."""
     for _ in range(2):
         done = pod.once(pod.sidecar('install-to', LEDGER))
@@ -115,7 +115,7 @@ def test_it_is_installed_into_a_volume(pod: Pod) -> None:
     assert out.startswith('pollreload')
 
 
-def test_doctor_delivers_to_the_app(pod: Pod) -> None:
+def test_doctor_delivers_to_the_app(pod: GvisorPod) -> None:
     """What doctor cannot know is tried: the app lives on after the signal."""
     app = pod.app('app')
     status, out, _ = pod.once(pod.sidecar(
@@ -134,7 +134,7 @@ def test_doctor_delivers_to_the_app(pod: Pod) -> None:
     (0, ('CAP_KILL',), True),
 ])
 def test_who_may_signal_another_user(
-        pod: Pod, uid: int, capabilities: tuple[str, ...], permitted: bool,
+        pod: GvisorPod, uid: int, capabilities: tuple[str, ...], permitted: bool,
 ) -> None:
     """Only root with CAP_KILL; anyone who may not says in one line what to do."""
     app = pod.app('app')
@@ -152,7 +152,7 @@ def test_who_may_signal_another_user(
         assert app.untold()
 
 
-def test_a_pid_namespace_of_its_own_is_named(pod: Pod) -> None:
+def test_a_pid_namespace_of_its_own_is_named(pod: GvisorPod) -> None:
     """A sidecar that sees no one says which line of the pod is missing."""
     app = pod.app('app')
     made = pod.sidecar(*QUICK, *EAGER, *APP, shared=False)
@@ -166,7 +166,7 @@ def test_a_pid_namespace_of_its_own_is_named(pod: Pod) -> None:
 
 @pytest.mark.parametrize(('event', 'phase'), [('changed', ''), ('signalled', 'sent')])
 def test_a_killed_sidecar_goes_on_with_its_ledger(
-        pod: Pod, event: str, phase: str,
+        pod: GvisorPod, event: str, phase: str,
 ) -> None:
     """Killed in an update, before or after the signal: the app is notified just once.
 
@@ -198,7 +198,7 @@ def test_a_killed_sidecar_goes_on_with_its_ledger(
         assert app.untold()
 
 
-def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
+def test_a_restarted_app_is_not_notified_again(pod: GvisorPod) -> None:
     """It has read the version that was delivered before; the next one is delivered.
     """
     app = pod.app('app')
@@ -220,7 +220,7 @@ def test_a_restarted_app_is_not_notified_again(pod: Pod) -> None:
         assert app.untold()
 
 
-def test_a_watch_idles_and_stops(pod: Pod) -> None:
+def test_a_watch_idles_and_stops(pod: GvisorPod) -> None:
     """It says nothing and takes next to no time of the processor; TERM ends it."""
     pod.app('app')
     args = ('watch', '--log-format', 'json', *APP)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.hanging import KINDS, ends, hung, mounted, stops
+from tests.sandbox.hanging import KINDS, ends, hung, mount_of_kind, stops
 from tests.sandbox.harness import needed
 from tests.sandbox.stuck import Mount, started
 from tests.servers.harness import missing, until
@@ -24,7 +24,7 @@ LARGE = 'large.conf'
 
 
 @contextlib.contextmanager
-def begun(made: Mount, kind: str, *args: str) -> Iterator[Sidecar]:
+def watch_while_hung(made: Mount, kind: str, *args: str) -> Iterator[Sidecar]:
     """Give a watch that starts while a mount hangs, to the end of this."""
     with hung(made, kind), watch(*args, under=made.under) as sidecar:
         try:
@@ -55,7 +55,7 @@ def test_the_stall_is_logged_and_the_change_delivered_after_it(
     after it the change is delivered, once.
     """
     name = unique('app')
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         with (
                 started(name, [path], made.under) as app,
@@ -87,7 +87,7 @@ def test_a_stop_signal_ends_a_watch_that_reads(
         kind: str, number: signal.Signals, tmp_path: Path,
 ) -> None:
     """Whatever its reader waits for."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         with watch('--process', unique(), path, under=made.under) as sidecar:
             sidecar.until('baseline')
@@ -99,13 +99,13 @@ def test_a_stop_signal_ends_a_watch_that_reads(
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_watch_may_start_while_it_hangs(kind: str, tmp_path: Path) -> None:
     """It has no baseline until the mount answers, and TERM ends it before that."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('--process', unique(), str(made.at))
-        with begun(made, kind, *args) as sidecar:
+        with watch_while_hung(made, kind, *args) as sidecar:
             sidecar.until('started')
             reading(sidecar)
             stops(sidecar)
-        with begun(made, kind, *args) as sidecar:
+        with watch_while_hung(made, kind, *args) as sidecar:
             sidecar.until('started')
             reading(sidecar)
             assert not sidecar.count('baseline')
@@ -121,7 +121,7 @@ def test_as_pid_1_it_stops_as_soon_as_the_kernel_lets_it(
     are (zap_pid_ns_processes in kernel/pid_namespace.c), so the answer may have to
     come first, where nothing else ends the reader.
     """
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         alone = ('unshare', '--pid', '--fork', '--mount-proc', '--kill-child')
         under = (*made.under, *alone)
@@ -182,7 +182,7 @@ def test_a_check_ends_by_its_timeout(kind: str, tmp_path: Path) -> None:
     delivered by a check once the mount answers.
     """
     name = unique('app')
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         args = ('--process', name, '--timeout', '1s', path)
         with started(name, [path], made.under) as app:
@@ -205,7 +205,7 @@ def test_a_check_ends_by_its_timeout(kind: str, tmp_path: Path) -> None:
 def test_a_check_that_has_ended_holds_no_ledger(kind: str, tmp_path: Path) -> None:
     """The next one does not find it held, while its reader hangs.
     """
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('--process', unique(), '--timeout', '1s', str(made.at))
         with (
                 hung(made, kind),
@@ -221,7 +221,7 @@ def test_who_reads_what_a_check_says_has_the_end_of_it(
         kind: str, tmp_path: Path,
 ) -> None:
     """When it ends, whatever its reader still waits for: cron goes on only then."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('--process', unique(), '--timeout', '1s', str(made.at))
         pipe = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT}
         with hung(made, kind), check(made, tmp_path, *args, **pipe) as run:
@@ -237,7 +237,7 @@ def test_who_reads_what_a_check_says_has_the_end_of_it(
 @pytest.mark.parametrize('kind', KINDS)
 def test_term_ends_a_check_that_reads(kind: str, tmp_path: Path) -> None:
     """Also one that would wait for a minute."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('--process', unique(), str(made.at))
         with hung(made, kind), check(made, tmp_path, *args) as run:
             until(lambda: forked(run.pid), 'a child reads')
@@ -254,7 +254,7 @@ def test_doctor_says_what_does_not_answer(
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
     with (
-            mounted(kind, tmp_path) as made,
+            mount_of_kind(kind, tmp_path) as made,
             started(name, [str(here)], made.under),
     ):
         file = str(made.at / changes.PLAIN)
@@ -274,7 +274,7 @@ def test_a_signal_ends_a_digest_that_reads(
         kind: str, number: signal.Signals, tmp_path: Path,
 ) -> None:
     """digest has no timeout; so whoever waits for it can end it."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('digest', str(made.at / changes.PLAIN))
         with hung(made, kind), command(made, *args, place=tmp_path) as run:
             until(lambda: forked(run.pid), 'a child reads')
@@ -289,7 +289,7 @@ def test_a_ledger_that_hangs_costs_the_ledger(kind: str, tmp_path: Path) -> None
     """
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         args = ('--process', name, '--state-file', str(made.at / 'ledger'), str(here))
         with (
                 started(name, [str(here)], made.under) as app,
@@ -318,16 +318,16 @@ def test_a_watch_may_start_while_its_ledger_hangs(kind: str, tmp_path: Path) -> 
     """It goes on without, says so, and TERM ends it also before that."""
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         ledger = str(made.at / 'ledger')
         args = ('--process', name, '--state-file', ledger, str(here))
-        with begun(made, kind, *args) as sidecar:
+        with watch_while_hung(made, kind, *args) as sidecar:
             sidecar.until('started')
             until(lambda: forked(sidecar.pid), 'it reads the ledger')
             stops(sidecar)
         with (
                 started(name, [str(here)], made.under) as app,
-                begun(made, kind, *args) as sidecar,
+                watch_while_hung(made, kind, *args) as sidecar,
         ):
             failed = sidecar.until('failed', reason='ledger')['message']
             assert ledger in failed
@@ -345,7 +345,7 @@ def test_a_ledger_that_hangs_is_unusable_for_a_check(
     """It exits with 4, in one line."""
     here = tmp_path / 'here'
     here.write_text('before\n', 'ascii')
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         ledger = ('--state-file', str(made.at / 'ledger'))
         args = ('--process', unique(), *ledger, str(here))
         with hung(made, kind), check(made, tmp_path, *args) as run:
@@ -362,7 +362,7 @@ def test_a_pidfile_that_hangs_holds_the_signal(kind: str, tmp_path: Path) -> Non
     name, here = unique('app'), tmp_path / 'here'
     here.write_text('before\n', 'ascii')
     with (
-            mounted(kind, tmp_path) as made,
+            mount_of_kind(kind, tmp_path) as made,
             started(name, [str(here)], made.under) as app,
     ):
         (made.source / 'pid').write_text(f'{app.pid}\n', 'ascii')
@@ -431,12 +431,12 @@ def test_what_lies_on_a_mount_may_hang_as_it_does(
 ) -> None:
     """An overlay, or an image, of files there: TERM ends a watch that reads it."""
     with (
-            mounted(kind, tmp_path) as made,
+            mount_of_kind(kind, tmp_path) as made,
             over(made, what, tmp_path) as at,
     ):
         # Not before it hangs: what an image holds is cached by the first poll.
         args = ('--process', unique(), str(at / LARGE))
-        with begun(made, kind, *args) as sidecar:
+        with watch_while_hung(made, kind, *args) as sidecar:
             sidecar.until('started')
             until(lambda: forked(sidecar.pid), 'a child reads')
             stops(sidecar)

@@ -11,10 +11,10 @@ import contextlib
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.sandbox import changes
-from tests.sandbox.stuck import Mount, mount, space
+from tests.sandbox.stuck import Mount, mount_with_files
 from tests.support.sidecar import Sidecar
 from tests.support.targets import DEADLINE
 
@@ -25,12 +25,9 @@ KINDS = {
 }
 
 
-@contextlib.contextmanager
-def mounted(kind: str, place: Path) -> Iterator[Mount]:
+def mount_of_kind(kind: str, place: Path) -> AbstractContextManager[Mount]:
     """Mount a file system of one of KINDS, with the files of changes.lay in it."""
-    with space() as within, mount(KINDS[kind][0], within, place) as made:
-        changes.lay(str(made.source), changes.text(0))
-        yield made
+    return mount_with_files(KINDS[kind][0], place)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.hanging import KINDS, hung, mounted, stops
+from tests.sandbox.hanging import KINDS, hung, mount_of_kind, stops
 from tests.servers.harness import free_port, until
 from tests.support.probe import HEALTHZ, READYZ, ask, scrape, status
 from tests.support.sidecar import unique, watch
@@ -22,7 +22,7 @@ QUICKLY = ('--interval', '100ms')
 def test_a_probe_fails_while_a_mount_hangs(kind: str, tmp_path: Path) -> None:
     """Three intervals later, and not after it; ready it was, and stays."""
     port = free_port()
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
         with watch(*args, under=made.under) as sidecar:
@@ -48,7 +48,7 @@ def test_one_that_begins_while_a_mount_hangs_is_not_ready(
 ) -> None:
     """Nor healthy, after a second; both once it answers."""
     port = free_port()
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
         with hung(made, kind), watch(*args, under=made.under) as sidecar:
@@ -71,7 +71,7 @@ def test_what_hangs_on_holds_no_port(kind: str, tmp_path: Path) -> None:
     may be there still.
     """
     port = free_port()
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         path = str(made.at / changes.PLAIN)
         args = ('--listen', f':{port}', '--process', unique(), *QUICKLY, path)
         with watch(*args, under=made.under) as sidecar:

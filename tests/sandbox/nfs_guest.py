@@ -51,7 +51,7 @@ def say(fact: str, **fields: object) -> None:
     print(json.dumps({'fact': fact, **fields}), flush=True)
 
 
-def run(*args: str) -> None:
+def run_program(*args: str) -> None:
     """Run a program of the guest.
 
     Raises AssertionError if it fails, TimeoutExpired if it hangs.
@@ -97,10 +97,10 @@ def settle() -> None:
         'PATH': f'{tools}/sbin:{tools}/usr/sbin:/usr/sbin:/usr/bin:/sbin:/bin',
     })
     load('overlay')
-    run('mount', '-n', '-t', 'tmpfs', 'tmpfs', '/mnt')
+    run_program('mount', '-n', '-t', 'tmpfs', 'tmpfs', '/mnt')
     for name in ('upper', 'work', 'root'):
         os.mkdir(f'/mnt/{name}')
-    run('mount', '-n', '-t', 'overlay', 'overlay', '/mnt/root', '-o',
+    run_program('mount', '-n', '-t', 'overlay', 'overlay', '/mnt/root', '-o',
         'lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work')
     os.chroot('/mnt/root')
     os.chdir('/')
@@ -108,8 +108,8 @@ def settle() -> None:
             ('proc', '/proc'), ('sysfs', '/sys'), ('devtmpfs', '/dev'),
             ('tmpfs', '/run'),
     ):
-        run('mount', '-t', kind, kind, where)
-    run('ip', 'link', 'set', 'lo', 'up')
+        run_program('mount', '-t', kind, kind, where)
+    run_program('ip', 'link', 'set', 'lo', 'up')
     load('nfsd', 'nfsv3', 'nfsv4')
 
 
@@ -124,7 +124,7 @@ def server(options: str, threads: int) -> None:
     No one has to reclaim anything after a start: it ends its grace at once, for an open
     would wait for that.
     """
-    run('rpc.nfsd', *(() if old(options) else ('-N', '3')), str(threads))
+    run_program('rpc.nfsd', *(() if old(options) else ('-N', '3')), str(threads))
     if threads:
         put('/proc/fs/nfsd/v4_end_grace', 'Y')
 
@@ -146,22 +146,24 @@ def share(options: str) -> None:
         Path(f'/var/lib/nfs/{name}').touch()
     for place in (SERVED, MOUNTED):
         os.mkdir(place)
-    run('mount', '-t', 'tmpfs', 'served', SERVED)
-    run('mount', '-t', 'nfsd', 'nfsd', '/proc/fs/nfsd')
+    run_program('mount', '-t', 'tmpfs', 'served', SERVED)
+    run_program('mount', '-t', 'nfsd', 'nfsd', '/proc/fs/nfsd')
     for name in ('lease', 'grace'):
         put(f'/proc/fs/nfsd/nfsv4{name}time', str(SECONDS))
     if old(options):
         with open('/etc/passwd', 'a', encoding='ascii') as file:
             # rpcbind becomes that user, and its package is not installed.
             file.write('_rpc:x:399:65534::/run/rpcbind:/usr/sbin/nologin\n')
-        run('rpcbind')
-    run('exportfs', '-i', '-o', 'rw,no_root_squash,no_subtree_check,insecure,fsid=0',
-        f'127.0.0.1:{SERVED}')
+        run_program('rpcbind')
+    run_program(
+        'exportfs', '-i', '-o', 'rw,no_root_squash,no_subtree_check,insecure,fsid=0',
+        f'127.0.0.1:{SERVED}',
+    )
     delegate(False)
     server(options, 2)
-    run('rpc.mountd', *(() if old(options) else ('-N', '3')))
+    run_program('rpc.mountd', *(() if old(options) else ('-N', '3')))
     path = SERVED if old(options) else '/'
-    run('mount.nfs', f'127.0.0.1:{path}', MOUNTED, '-o', options)
+    run_program('mount.nfs', f'127.0.0.1:{path}', MOUNTED, '-o', options)
     with open('/proc/mounts', encoding='ascii') as file:
         say('mounted', line=next(line for line in file if f' {MOUNTED} ' in line))
 
@@ -175,7 +177,7 @@ class Place(NamedTuple):
     linked: str
 
 
-def place(name: str) -> Place:
+def served_directory(name: str) -> Place:
     """Make a directory on the server, and its files."""
     served, mounted = os.path.join(SERVED, name), os.path.join(MOUNTED, name)
     os.mkdir(served)
@@ -269,7 +271,7 @@ def delays(quiet: float, deadline: float) -> None:
     quiet: seconds without a change before each.
     deadline: seconds for each.
     """
-    here = place('delays')
+    here = served_directory('delays')
     with (
             app(NAME, here.plain, here.linked) as (lines, _),
             # No poll but those that are asked for, and none that reads all again.
@@ -297,7 +299,7 @@ def changed(options: str) -> None:
     # Quiet for longer than it takes to believe what stat says, if that were done.
     delays(3.0, LATE)
     delegate(True)
-    where = place('walk')
+    where = served_directory('walk')
     with (
             app(NAME, where.plain, where.linked) as (lines, pid),
             inotifywait(Path(where.served), events=EVENTS) as there,
@@ -378,7 +380,7 @@ def ran(what: str, *args: str) -> None:
 
 def hung(options: str) -> None:
     """Stop the server under watches and checks of its files, and start it again."""
-    here = place('conf')
+    here = served_directory('conf')
     often = ('--process', NAME, '--interval', '200ms')
     with (
             app(NAME, here.plain) as (lines, pid),
@@ -411,7 +413,7 @@ def told_nothing(lines: Lines, pid: int) -> None:
 
 def kept(options: str) -> None:
     """Stop the server under ledgers, and start it again."""
-    here = place('conf')
+    here = served_directory('conf')
     changes.write(LOCAL, changes.text(0))
     often = ('--process', NAME, '--interval', '200ms')
     ledgers = {name: os.path.join(MOUNTED, name, 'ledger') for name in 'abcd'}
@@ -472,7 +474,7 @@ def operations() -> Counter[str]:
 
 def cost(options: str) -> None:
     """Report what a poll asks the server for, where nothing changes."""
-    here = place('conf')
+    here = served_directory('conf')
     delegate(bool(os.environ['NFS_DELEGATIONS']))
     with watch('--process', NAME, '-v', '--interval', '5s', here.plain) as sidecar:
         for _ in range(POLLS):

@@ -22,8 +22,8 @@ from tests.sandbox.podman import (
     BASE,
     CONFIG,
     IMAGE,
+    ContainerTarget,
     Machine,
-    Target,
     Watch,
     end,
     machine,
@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Path:
 Row = dict[str, str]
 
 
-class Pod(NamedTuple):
+class PodmanPod(NamedTuple):
     """The pod of pod.yaml: what its app and its sidecar say."""
 
     app: Lines
@@ -69,7 +69,7 @@ class Pod(NamedTuple):
 
 
 @contextlib.contextmanager
-def played(podman: Machine, config: Path, shared: bool = True) -> Iterator[Pod]:
+def played(podman: Machine, config: Path, shared: bool = True) -> Iterator[PodmanPod]:
     """Give a pod that podman has made from YAML, once the sidecar has its baseline.
 
     shared: its pid namespace is.
@@ -90,7 +90,7 @@ def played(podman: Machine, config: Path, shared: bool = True) -> Iterator[Pod]:
             podman, 'pod-sidecar', podman.start('logs', '--follow', 'pod-sidecar'),
         ))
         sidecar.until('baseline')
-        yield Pod(app, sidecar)
+        yield PodmanPod(app, sidecar)
 
 
 def test_every_kind_of_change_is_delivered_once(podman: Machine, config: Path) -> None:
@@ -172,7 +172,7 @@ class Apps(NamedTuple):
     """An app of every uid, by uid, all in one pid namespace and called `app`."""
 
     config: Path
-    targets: dict[int, Target]
+    targets: dict[int, ContainerTarget]
     numbers: Iterator[int]  # of changes
 
 
@@ -185,10 +185,10 @@ def apps(
     config.mkdir(0o755)
     changes.lay(str(config), changes.text(0))
     with contextlib.ExitStack() as stack:
-        targets: dict[int, Target] = {}
+        targets: dict[int, ContainerTarget] = {}
         shared: Sequence[str] = ()
         for uid in sorted(ALL_USERS):
-            targets[uid] = Target(podman, config, uid, *shared)
+            targets[uid] = ContainerTarget(podman, config, uid, *shared)
             stack.callback(targets[uid].end)
             shared = (f'--pid=container:{targets[ROOT].name}',)
         yield Apps(config, targets, itertools.count(1))

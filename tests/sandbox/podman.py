@@ -274,7 +274,7 @@ def fill(place: Path, image: Path, base: Path) -> None:
         raise
 
 
-class Target:
+class ContainerTarget:
     """tests/sandbox/app.py in a container, ready.
 
     args: more of what podman run is asked for.

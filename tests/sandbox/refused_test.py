@@ -159,7 +159,7 @@ def hidden(options: str, *more: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def run(
+def running_as(
         user: As | None, under: Sequence[str], command: str, *args: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command of pollreload as a user, or as we are; its output is in pipes.
@@ -187,7 +187,7 @@ def tried(
         user: As | None, under: Sequence[str], path: Path, *args: str,
 ) -> str:
     """Return why a change of a file is held from a target that cannot be seen."""
-    with run(
+    with running_as(
             user, under, 'watch', *quick('--interval', '1h', *args), str(path),
     ) as child:
         sidecar = Sidecar(child, False)
@@ -199,7 +199,7 @@ def tried(
 
 def doctored(user: As | None, under: Sequence[str], *args: str) -> str:
     """Return all that doctor says, if it has to find fault."""
-    with run(user, under, 'doctor', *args) as child:
+    with running_as(user, under, 'doctor', *args) as child:
         out, err = child.communicate(timeout=DEADLINE)
         assert (child.returncode, err) == (1, b''), out
         return out.decode()
@@ -283,7 +283,7 @@ def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
     args = quick('--process', name, '--interval', '1h', str(file))
     with (
             owned(APPS, name, file) as app,
-            run(APPS, hidden(f'hidepid={level}'), 'watch', *args) as child,
+            running_as(APPS, hidden(f'hidepid={level}'), 'watch', *args) as child,
     ):
         sidecar = Sidecar(child, False)
         sidecar.until('baseline')
@@ -431,7 +431,7 @@ def test_a_check_exits_4_where_its_ledger_cannot_be_written(
     with targets.start('handler', name=name) as target:
         under = ('env', f'XDG_STATE_HOME={place}/state', *readonly())
         more = ('--on-start', 'always', '--process', name, str(file))
-        with run(None, under, 'check', *args, *more) as child:
+        with running_as(None, under, 'check', *args, *more) as child:
             out, err = child.communicate(timeout=DEADLINE)
         assert (child.returncode, out) == (4, b'')
         (line,) = err.decode().splitlines()

@@ -11,25 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import changes
-from tests.sandbox.hanging import KINDS, ends, hung, mounted, stops
+from tests.sandbox.hanging import KINDS, ends, hung, mount_of_kind, stops
 from tests.sandbox.stuck import Mount
 from tests.servers.harness import until
 from tests.support import targets
 from tests.support.several import Several, put, started, table
+from tests.support.several_apps import current_watches
 from tests.support.sidecar import unique, write
 
 
 @contextlib.contextmanager
-def begun(made: Mount, path: str, *args: str) -> Iterator[Several]:
+def watching_mount(made: Mount, path: str, *args: str) -> Iterator[Several]:
     """Give a watch in the space of a mount; at the end the mount answers."""
-    with started(path, *args, under=made.under) as it:
+    with current_watches(path, *args, under=made.under) as it:
         try:
-            it.until('started')
-            until(
-                lambda: all(each.startswith('version current') for each in
-                            it.statuses().values()), 'all is done',
-            )
-            it.found = len(it.seen)
             yield it
         finally:
             made.go_on()
@@ -42,11 +37,14 @@ def test_a_read_that_hangs_delays_no_other_watch(kind: str, tmp_path: Path) -> N
     """
     conf, name = str(tmp_path / 'app.conf'), unique()
     write(conf, 'first')
-    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+    with (
+            mount_of_kind(kind, tmp_path) as made,
+            targets.start('handler', name=name) as app,
+    ):
         stuck = table(name='stuck', path=str(made.at / changes.PLAIN), process='x')
         other = table(name='other', path=conf, process=name)
         config = put(tmp_path / 'w.toml', stuck, other)
-        with begun(made, config) as it, hung(made, kind):
+        with watching_mount(made, config) as it, hung(made, kind):
             it.poll()
             until(lambda: 'reading for' in it.statuses()['stuck'], 'it reads')
             write(conf, 'second')
@@ -69,11 +67,14 @@ def test_one_that_hangs_may_be_removed(kind: str, tmp_path: Path) -> None:
     """No one waits for its read to end."""
     conf, name = str(tmp_path / 'app.conf'), unique()
     write(conf, 'first')
-    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+    with (
+            mount_of_kind(kind, tmp_path) as made,
+            targets.start('handler', name=name) as app,
+    ):
         stuck = table(name='stuck', path=str(made.at / changes.PLAIN), process='x')
         other = table(name='other', path=conf, process=name)
         config = put(tmp_path / 'w.toml', stuck, other)
-        with begun(made, config) as it, hung(made, kind):
+        with watching_mount(made, config) as it, hung(made, kind):
             it.poll()
             until(lambda: 'reading for' in it.statuses()['stuck'], 'it reads')
             put(config, other)
@@ -91,11 +92,14 @@ def test_a_config_file_that_hangs_stops_no_watch(kind: str, tmp_path: Path) -> N
     """That it does not answer is logged; once it does, what it says is taken over."""
     conf, name = str(tmp_path / 'app.conf'), unique()
     write(conf, 'first')
-    with mounted(kind, tmp_path) as made, targets.start('handler', name=name) as app:
+    with (
+            mount_of_kind(kind, tmp_path) as made,
+            targets.start('handler', name=name) as app,
+    ):
         one = table(name='one', path=conf, process=name)
         two = table(name='two', path=conf, exec='true')
         put(made.source / 'w.toml', one)
-        with begun(made, str(made.at / 'w.toml')) as it:
+        with watching_mount(made, str(made.at / 'w.toml')) as it:
             with hung(made, kind):
                 put(made.source / 'w.toml', one, two)
                 it.poll()
@@ -122,7 +126,7 @@ def test_a_config_file_that_hangs_at_the_start_is_refused(
         kind: str, tmp_path: Path,
 ) -> None:
     """In one line, after some seconds: anyone who starts it is to know."""
-    with mounted(kind, tmp_path) as made:
+    with mount_of_kind(kind, tmp_path) as made:
         put(made.source / 'w.toml', table(path='/a', process='x'))
         path = str(made.at / 'w.toml')
         with hung(made, kind), started(path, under=made.under) as it:

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.sandbox import changes
 from tests.sandbox.harness import APP, DEADLINE, Lines, needed
 from tests.servers.harness import missing, until
 from tests.support.sidecar import Sidecar
@@ -236,6 +237,14 @@ def started(name: str, files: Sequence[str], under: Sequence[str]) -> Iterator[A
             yield lines
         finally:
             app.kill()
+
+
+@contextlib.contextmanager
+def mount_with_files(kind: str, place: Path, *options: str) -> Iterator[Mount]:
+    """Mount as mount() does, in a space of its own, with the files of changes.lay."""
+    with space() as within, mount(kind, within, place, *options) as made:
+        changes.lay(str(made.source), changes.text(0))
+        yield made
 
 
 def rest(sidecar: Sidecar) -> None:

@@ -147,7 +147,7 @@ def laid(base: str) -> None:
 
 
 @contextlib.contextmanager
-def place(top: str) -> Iterator[str]:
+def unprivileged_directory(top: str) -> Iterator[str]:
     """Give a directory, and be somebody to whom permissions apply."""
     base = tempfile.mkdtemp(dir=top)
     root = os.geteuid() == 0

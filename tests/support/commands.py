@@ -22,6 +22,6 @@ def beside(function: Callable[[], Any]) -> Any:
     return children.read_value(fd)
 
 
-def run(*command: str, **environment: str) -> int | None:
+def run_command(*command: str, **environment: str) -> int | None:
     """Run a command to its end and return its status."""
     return wait(command_of.spawn(command, environment))

@@ -17,7 +17,7 @@ def made(conf: str, name: str, **more: Any) -> Settings:
     })
 
 
-def begun(log: Log) -> Callable[..., Watch]:
+def recording(log: Log) -> Callable[..., Watch]:
     """Return a function that begins watches, which say what they do to a log."""
     def begin(settings: Settings, before: Watch | None = None, /) -> Watch:
         log('began', settings.name, before=before)

@@ -35,7 +35,7 @@ class Call(NamedTuple):
     variables: Mapping[str, str] = {}
 
 
-class Pod(NamedTuple):
+class PodManifest(NamedTuple):
     """A pod, or what a Deployment makes pods of;
     where: its file or its folder.
     """
@@ -46,7 +46,7 @@ class Pod(NamedTuple):
     spec: Object
 
 
-def run(*words: str | Path, **more: Any) -> str:
+def tool_output(*words: str | Path, **more: Any) -> str:
     """Return all that a tool prints. Raises AssertionError with all of it if it fails.
     """
     done = subprocess.run(
@@ -60,7 +60,7 @@ def run(*words: str | Path, **more: Any) -> str:
 @functools.cache
 def kustomized() -> str:
     """Return all that kubectl makes of the overlay."""
-    return run(fetched('newer/kubectl', 'get-newer.sh'), 'kustomize', OVERLAY)
+    return tool_output(fetched('newer/kubectl', 'get-newer.sh'), 'kustomize', OVERLAY)
 
 
 def below(path: Path) -> str:
@@ -82,7 +82,7 @@ MANIFESTS = [
 ]
 
 
-def pods(where: str) -> Iterator[Pod]:
+def pods(where: str) -> Iterator[PodManifest]:
     """Yield the pods of a manifest."""
     for each in objects(where):
         name = each['metadata']['name']
@@ -90,7 +90,7 @@ def pods(where: str) -> Iterator[Pod]:
             continue
         made = each if each['kind'] == 'Pod' else each['spec']['template']
         annotations = made['metadata'].get('annotations', {})
-        yield Pod(where, name, annotations, made['spec'])
+        yield PodManifest(where, name, annotations, made['spec'])
 
 
 def containers(spec: Object) -> list[Object]:

@@ -18,7 +18,7 @@ import helm_sdkpy as helm  # type: ignore[import-not-found,import-untyped,unused
 from tests.support import api_server
 
 
-def run(config: Any, what: str, *arguments: Any) -> Any:
+def run_action(config: Any, what: str, *arguments: Any) -> Any:
     """Run one step."""
     if what in ('lint', 'package'):
         action = {'lint': helm.Lint, 'package': helm.Package}[what](config)
@@ -39,7 +39,7 @@ def main(directory: str, old: bool) -> None:
         config = helm.Configuration('shop', kubeconfig=server.kubeconfig)
         for step in json.load(sys.stdin):
             try:
-                result = run(config, *step)
+                result = run_action(config, *step)
                 objects = list(server.objects.values())
                 answers.append({'result': result, 'objects': objects})
             except helm.HelmError as error:

@@ -39,7 +39,7 @@ class App:
         return self.target.read() == 'USR1'
 
 
-def begun(path: str, *args: str, **rest: Any) -> Several:
+def current_watches(path: str, *args: str, **rest: Any) -> Several:
     """Start a watch; it knows its contents, and has read its file once more."""
     it = started(path, *args, **rest)
     try:

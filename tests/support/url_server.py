@@ -141,7 +141,7 @@ def assert_no_secret(text: str) -> None:
     assert [each for each in SECRETS if each in text] == []
 
 
-def run(
+def run_pollreload(
         *args: str, env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""

@@ -103,7 +103,7 @@ def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) ->
     assert alone
 
 
-def mounted(
+def check_on_tmpfs(
         script: str, watched: Watched, *more: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a shell script where $M is a small file system that no one else sees.
@@ -131,7 +131,7 @@ def mounted(
 def test_ledger_on_a_read_only_file_system_is_4(watched: Watched) -> None:
     """No process is notified if that could not be remembered."""
     with watched.handler() as target:
-        done = mounted(
+        done = check_on_tmpfs(
             'mount -o remount,ro "$M"; check', watched, '--on-start', 'always',
         )
         alone = unsignalled(target)
@@ -146,7 +146,7 @@ def test_ledger_on_a_full_file_system_is_4(watched: Watched) -> None:
     room.
     """
     with watched.handler() as target:
-        done = mounted(
+        done = check_on_tmpfs(
             'check; echo second >"$F"\n'
             'cat /dev/zero >"$M/filler" || :\n'
             'status=0; check || status=$?\n'

@@ -16,7 +16,13 @@ from pollreload.system import status_file
 from tests.servers.harness import until
 from tests.support.http_peer import closed_port, listening
 from tests.support.sidecar import watch, write
-from tests.support.url_server import Server, answer, assert_no_secret, run, watching
+from tests.support.url_server import (
+    Server,
+    answer,
+    assert_no_secret,
+    run_pollreload,
+    watching,
+)
 
 
 @pytest.mark.parametrize(('url', 'says'), [
@@ -213,7 +219,7 @@ def test_doctor_says_whether_it_would_work(
         'XDG_STATE_HOME': str(tmp_path / 'state'),
         'POLLRELOAD_URL': f'{server.url("/x?y")}\nhttp://127.0.0.1:{away}/',
     }
-    done = run(
+    done = run_pollreload(
         'doctor', '--exec', 'true', '--exec', 'no-such-program', '--output', 'json',
         conf, env=env,
     )
@@ -240,7 +246,7 @@ def test_doctor_says_whether_it_would_work(
 
 def test_doctor_is_content_where_all_is_well(conf: str, server: Server) -> None:
     """0."""
-    done = run('doctor', '--exec', 'true', '--url', server.url('/x'), conf)
+    done = run_pollreload('doctor', '--exec', 'true', '--url', server.url('/x'), conf)
 
     assert done.returncode == 0
     assert 'fail' not in done.stdout
@@ -277,7 +283,7 @@ def test_status_shows_who_is_notified(
     ) as it:
         it.poll()
         shown = status_file.read(path)
-    done = run('status', path)
+    done = run_pollreload('status', path)
     rows = [line.split(None, 1) for line in done.stdout.splitlines()]
 
     assert (shown['exec'], shown['url']) == (['true'], [server.url('/x')])

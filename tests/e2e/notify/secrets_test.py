@@ -18,7 +18,7 @@ from tests.support.url_server import (
     Server,
     answer,
     assert_no_secret,
-    run,
+    run_pollreload,
     watching,
 )
 
@@ -136,7 +136,7 @@ def test_no_secret_is_shown_by_the_other_commands(
         ('doctor', conf), ('doctor', '--output', 'json', conf),
         ('status', str(status)), ('status', '--output', 'json', str(status)),
     ):
-        done = run(*args, env=env)
+        done = run_pollreload(*args, env=env)
         said.append(done.stdout + done.stderr)
         assert_no_secret(said[-1])
 

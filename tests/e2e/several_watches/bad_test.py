@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.support.several import put, started, table
-from tests.support.several_apps import App, begun, told
+from tests.support.several_apps import App, current_watches, told
 from tests.support.sidecar import write
 
 
@@ -27,7 +27,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
     """With file, line and key, as at the start; and a good one is taken over then."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         put(config, one.table(), two.table(intervall='30m'))
         it.rest('version due')
         held = it.until('held', reason='config')
@@ -62,7 +62,7 @@ def test_a_bad_file_that_is_as_before_again_is_nothing(
     """What was there before goes on, because it is what is there."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         write(config, 'no TOML')
         it.rest('version due')
         held = it.until('held', reason='config')
@@ -83,7 +83,7 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
     """
     one, two = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         put(config, one.table(), two.table(), listen='127.0.0.1:9')
         line = Path(config).read_text().partition('listen')[0].count('\n') + 1
         it.rest('version due')
@@ -108,7 +108,7 @@ def test_another_format_is_that_of_every_line(
         it.until('baseline', watch='one')
         put(config, one.table(), log_format='text')
         it.send(signal.SIGHUP)
-        begun = it.until('line')
+        current_watches = it.until('line')
         write(config, 'no TOML')
         it.send(signal.SIGHUP)
         it.until('line')
@@ -116,7 +116,7 @@ def test_another_format_is_that_of_every_line(
         it.stop()
         *_, stopped = it.seen
 
-    assert ' started: one: polling ' in begun['message']
+    assert ' started: one: polling ' in current_watches['message']
     assert f' held: {config}:1: is not TOML' in held['message']
     assert stopped['message'].endswith(' stopped: on SIGTERM')
 
@@ -127,7 +127,7 @@ def test_a_file_that_goes_away_is_unreadable_and_the_old_goes_on(
     """Also if a directory or a FIFO takes its place; and back again."""
     one, _ = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         for number, make in enumerate((None, os.mkdir, os.mkfifo)):
             os.unlink(config)
             if make is not None:
@@ -151,7 +151,7 @@ def test_a_file_that_becomes_empty_is_distrusted(
     """It is likely to be written just now."""
     one, _ = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         write(config, '')
         it.poll()
         it.until('held', reason='became empty')

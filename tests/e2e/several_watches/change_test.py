@@ -9,7 +9,7 @@ import pytest
 from pollreload.system import ledger_file, process_table, procfs
 from tests.servers.harness import until
 from tests.support.several import put, table
-from tests.support.several_apps import App, begun, fails, told
+from tests.support.several_apps import App, current_watches, fails, told
 from tests.support.sidecar import Mark, check, unique, write
 
 
@@ -17,7 +17,7 @@ def test_a_watch_that_stays_is_not_touched(config: str, apps: tuple[App, App]) -
     """What changes of one is nothing to the other, nor delivered again to itself."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         assert told(it, two)
         put(config, one.table(), two.table(interval='30m'))
@@ -45,7 +45,7 @@ def test_what_says_the_same_is_nothing(config: str, apps: tuple[App, App]) -> No
     """The same bytes in another file are no change; a comment is one without a deed."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         put(config, one.table(), two.table())
         same = it.rest()
         put(config, two.table() + '# new\n', one.table())
@@ -62,7 +62,7 @@ def test_what_is_due_stays_due(config: str, apps: tuple[App, App]) -> None:
     """And what was counted goes on: for it is the same version, and the same target."""
     one, two = apps
     put(config, one.table(validate='false'), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         for times in (1, 2):
             it.poll()
@@ -84,7 +84,7 @@ def test_signals_are_counted_over_a_change(tmp_path: Path, config: str) -> None:
     app = App(tmp_path, 'one')
     with app.target:
         put(config, app.table(verify='false', command_timeout='10ms'))
-        with begun(config) as it:
+        with current_watches(config) as it:
             app.change()
             for times in range(1, 4):
                 it.poll()
@@ -106,7 +106,7 @@ def test_another_signal_delivers_what_is_due(
     """To the same program by another signal, a version that it did not have."""
     one, two = apps
     put(config, one.table(validate='false'), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         it.poll()
         it.until('held', watch='one', reason='validation failed')
@@ -127,7 +127,7 @@ def test_another_process_is_notified_of_what_is_due(
     one, two = apps
     wrong = table(name='one', path=one.conf, process=unique('wrong'))
     put(config, wrong, two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         it.poll()
         it.until('held', watch='one', reason='no target')
@@ -145,7 +145,7 @@ def test_other_paths_are_delivered_if_something_was_due(
     one, two = apps
     write(tmp_path / 'other.conf', 'first')
     put(config, one.table(validate='false'), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         it.poll()
         it.until('held', watch='one', reason='validation failed')
@@ -174,7 +174,7 @@ def test_work_under_way_is_begun_again_by_other_settings(
             return f'sh {tmp_path}/run {word} {mark.path}'
 
         put(config, one.table(validate=runs('first')), two.table())
-        with begun(config) as it:
+        with current_watches(config) as it:
             one.change()
             it.poll()
             assert mark.read() == 'first'
@@ -198,7 +198,7 @@ def test_who_is_notified_from_now_on_may_not_have_what_is_done(
     """
     one, two = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         two.conf = one.conf
         put(
@@ -226,7 +226,7 @@ def test_one_that_is_removed_stops_and_lets_go_of_its_ledger(
     path = str(tmp_path / 'ledger')
     args = ('--process', two.comm, '--state-file', path, two.conf)
     put(config, one.table(), two.table(state_file=path))
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert check(*args).status == 75
         put(config, one.table())
         it.rest()
@@ -254,7 +254,7 @@ def test_one_that_is_new_begins(config: str, apps: tuple[App, App]) -> None:
     """With a baseline of its own, and without a line of the others."""
     one, two = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         put(config, two.table(), one.table())
         it.rest()
         it.until('baseline', watch='two')
@@ -273,7 +273,7 @@ def test_one_that_is_removed_while_it_acts_is_broken_off(
     write(tmp_path / 'run', 'exec > "$1"\necho run\nsleep 1000 & wait\n')
     with Mark(tmp_path / 'mark') as mark:
         put(config, one.table(), two.table(validate=f'sh {tmp_path}/run {mark.path}'))
-        with begun(config) as it:
+        with current_watches(config) as it:
             two.change()
             it.poll()
             assert mark.read() == 'run'
@@ -292,7 +292,7 @@ def test_one_that_gets_another_name_goes_on(
     """It has the same paths and target, so it is the same watch."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         one.name = 'uno'
         put(config, one.table(), two.table())
@@ -312,7 +312,7 @@ def test_a_ledger_goes_along(
     one, two = apps
     old, new = f'{tmp_path}/old', f'{tmp_path}/new'
     put(config, one.table(state_file=old), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         before = ledger_file.peek(old)
         put(config, one.table(state_file=new), two.table())
@@ -347,14 +347,14 @@ def test_another_target_has_the_same_ledger(
     one, _ = apps
     path = f'{tmp_path}/ledger'
     put(config, one.table(state_file=path))
-    with begun(config) as it:
+    with current_watches(config) as it:
         before = ledger_file.peek(path)
         put(config, one.table(state_file=path, signal='USR1'))
         it.rest()
         it.poll()
         after = ledger_file.peek(path)
         assert not it.count('failed')
-    with begun(config) as again:
+    with current_watches(config) as again:
         assert again.poll() == []
 
     assert before
@@ -370,7 +370,7 @@ def test_two_may_swap_their_ledgers(
     one, two = apps
     first, second = f'{tmp_path}/first', f'{tmp_path}/second'
     put(config, one.table(state_file=first), two.table(state_file=second))
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         assert told(it, two)
         before = ledger_file.peek(first), ledger_file.peek(second)
@@ -384,7 +384,7 @@ def test_two_may_swap_their_ledgers(
         assert told(it, two)
         assert not it.count('failed'), it.seen
     one.change()
-    with begun(config) as again:
+    with current_watches(config) as again:
         assert one.target.read() == 'HUP'
         assert again.poll() == []
 
@@ -403,7 +403,7 @@ def test_one_may_have_the_ledger_of_one_that_is_removed(
     one, two = apps
     path = f'{tmp_path}/ledger'
     put(config, one.table(), two.table(state_file=path))
-    with begun(config) as it:
+    with current_watches(config) as it:
         put(config, one.table(state_file=path))
         it.rest()
         it.poll()
@@ -432,7 +432,7 @@ def test_changes_leave_nothing_open(
             (one.table(state_file=f'{tmp_path}/b'), two.table(signal='USR1')),
         )
         put(config, *shapes[0])
-        with begun(config) as it:
+        with current_watches(config) as it:
             before = opened(it.pid)
             for number in range(4):
                 for shape in (*shapes[1:], shapes[0]):

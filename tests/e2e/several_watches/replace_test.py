@@ -10,7 +10,7 @@ import pytest
 from tests.servers.harness import swap
 from tests.support import sidecar
 from tests.support.several import Several, put
-from tests.support.several_apps import App, begun, told
+from tests.support.several_apps import App, current_watches, told
 
 
 @pytest.mark.parametrize('how', ['by a rename', 'in place'])
@@ -18,7 +18,7 @@ def test_a_file_may_be_replaced(how: str, config: str, apps: tuple[App, App]) ->
     """As editors do, and as shells do."""
     one, two = apps
     put(config, one.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         if how == 'in place':
             with open(config, 'a', encoding='utf-8') as file:
                 file.write(two.table())
@@ -36,7 +36,7 @@ def test_a_file_may_be_in_a_config_map(tmp_path: Path, apps: tuple[App, App]) ->
     put(tmp_path / 'b', one.table(), two.table())
     texts = [(tmp_path / name).read_text() for name in ('a', 'b')]
     swap(f'{tmp_path}/map', {'w.toml': texts[0]})
-    with begun(f'{tmp_path}/map/w.toml') as it:
+    with current_watches(f'{tmp_path}/map/w.toml') as it:
         swap(f'{tmp_path}/map', {'w.toml': 'none'})
         it.rest('version due')
         it.until('held', reason='config')
@@ -55,7 +55,7 @@ def test_a_relative_file_is_found_again(
     """At the path that it had at the start."""
     one, two = apps
     put(config, one.table())
-    with begun('pollreload.toml', cwd=tmp_path) as it:
+    with current_watches('pollreload.toml', cwd=tmp_path) as it:
         put(config, two.table())
         it.rest()
         it.until('stopped', watch='one')
@@ -95,7 +95,7 @@ def test_what_is_beside_the_file_stays(config: str, apps: tuple[App, App]) -> No
     """The arguments of the command line go before what a later file says, too."""
     one, two = apps
     put(config, one.table(), log_format='text')
-    with begun(config, '-v', form='json') as it:
+    with current_watches(config, '-v', form='json') as it:
         put(config, one.table(), two.table(), log_format='text')
         it.rest()
         it.until('polled', watch='two')

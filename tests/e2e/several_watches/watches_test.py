@@ -14,7 +14,7 @@ from pollreload.system import ledger_file
 from tests.servers.harness import until
 from tests.support import loaded_modules, sidecar
 from tests.support.several import put, started, table
-from tests.support.several_apps import App, begun, fails, told
+from tests.support.several_apps import App, current_watches, fails, told
 from tests.support.sidecar import Mark, write
 
 
@@ -23,7 +23,7 @@ def test_each_notifies_its_own(config: str, apps: tuple[App, App]) -> None:
     """
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         assert two.unsignalled()
         assert told(it, two)
@@ -67,7 +67,7 @@ def test_each_has_an_interval_of_its_own(config: str, apps: tuple[App, App]) -> 
     """One that polls fast does not make the other poll."""
     one, two = apps
     put(config, one.table(interval='20ms'), two.table())
-    with begun(config, '-v') as it:
+    with current_watches(config, '-v') as it:
         for _ in range(5):
             it.until('polled', watch='one')
         assert it.count('polled', watch='two') == 1
@@ -86,11 +86,11 @@ def test_each_has_a_memory_and_a_status_file_of_its_own(
             status_file=f'{tmp_path}/{app.name}.status',
         ) for app in apps
     ))
-    with begun(config) as it:
+    with current_watches(config) as it:
         assert told(it, one)
         assert two.unsignalled()
     one.change()
-    with begun(config) as again:
+    with current_watches(config) as again:
         assert one.target.read() == 'HUP'
         shown = {app.name: said(f'{tmp_path}/{app.name}.status') for app in apps}
         done = {
@@ -142,7 +142,7 @@ def test_hup_polls_all_and_usr1_logs_each(config: str, apps: tuple[App, App]) ->
     """And the config file with them."""
     one, two = apps
     put(config, one.table(), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         for app in apps:
             app.change()
         put(config, one.table(), two.table(), splay='1ms')
@@ -165,7 +165,7 @@ def test_a_stop_signal_ends_all_at_once(
             app.table(validate=f'sh {tmp_path}/run {app.name} {mark.path}')
             for app in apps
         ))
-        with begun(config) as it:
+        with current_watches(config) as it:
             one.change()
             two.change()
             it.poll()
@@ -198,7 +198,7 @@ def test_what_hangs_in_one_delays_no_other(
     one, two = apps
     hangs: dict[str, Any] = {option: deaf if option == 'url' else 'sleep 1000'}
     put(config, one.table(**hangs), two.table(), url_timeout='1h', command_timeout='1h')
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         it.poll()
         until(lambda: 'under way: ' in it.statuses()['one'], 'it hangs')
@@ -222,7 +222,7 @@ def test_what_fails_in_one_is_tried_again_for_that_one(
     """The backoff of one is not that of the other."""
     one, two = apps
     put(config, one.table(validate=f'test -e {tmp_path}/good'), two.table())
-    with begun(config) as it:
+    with current_watches(config) as it:
         one.change()
         for times in range(1, 4):
             it.poll()
@@ -244,7 +244,7 @@ def test_a_watch_without_a_name_has_that_of_its_process(
         config, table(path=one.conf, process=one.comm),
         table(path=two.conf, process=one.comm), table(path=two.conf, exec='true'),
     )
-    with begun(config) as it:
+    with current_watches(config) as it:
         names = it.statuses().keys()
 
     assert names == {one.comm, f'{one.comm}-2', 'watch-3', ''}

@@ -39,7 +39,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest_progress, 'DELAY', 0.0)
 
 
-def run(err: TextIO, *paths: str) -> bytes:
+def digest_output(err: TextIO, *paths: str) -> bytes:
     """Run digest, and return its output on stdout."""
     out = io.BytesIO()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -67,7 +67,7 @@ def test_bar_ends_at_100_percent_with_the_cursor_back(
     """One bar for each path, whose lines on stdout follow it."""
     (tmp_path / 'a').write_bytes(bytes(3_000_000))
 
-    out = run(terminal[0], str(tmp_path / 'a'), f'{tmp_path}/*')
+    out = digest_output(terminal[0], str(tmp_path / 'a'), f'{tmp_path}/*')
 
     seen = drawn(terminal)
     assert out.count(b'\n') == 2
@@ -103,7 +103,7 @@ def test_bar_appears_after_a_second_only(
     monkeypatch.setattr(digest_progress, 'DELAY', 600.0)
     (tmp_path / 'a').write_text('x')
 
-    run(terminal[0], str(tmp_path))
+    digest_output(terminal[0], str(tmp_path))
 
     assert drawn(terminal) == ''
 
@@ -120,7 +120,7 @@ def test_no_bar_on_a_terminal_that_cannot_move_its_cursor(
         monkeypatch.delenv('TERM')
     (tmp_path / 'a').write_text('x')
 
-    run(terminal[0], str(tmp_path))
+    digest_output(terminal[0], str(tmp_path))
 
     assert drawn(terminal) == ''
 
@@ -131,7 +131,7 @@ def test_no_bar_in_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / 'a').write_text('x')
     err = io.StringIO()
 
-    run(err, str(tmp_path))
+    digest_output(err, str(tmp_path))
 
     assert err.getvalue() == ''
 
@@ -151,7 +151,7 @@ def test_no_bar_without_a_size_or_a_position(
         monkeypatch.setattr(digest_progress, 'bytes_read', lambda pid: None)
     (tmp_path / 'a').write_text('x')
 
-    run(terminal[0], str(tmp_path))
+    digest_output(terminal[0], str(tmp_path))
 
     assert BAR not in drawn(terminal)
 
@@ -200,7 +200,7 @@ def test_child_ends_if_the_terminal_is_gone(
     (tmp_path / 'a').write_text('x')
 
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        run(terminal[0], str(tmp_path))
+        digest_output(terminal[0], str(tmp_path))
 
     assert ended[0] > 0
     os.waitpid(ended[0], 0)

@@ -26,7 +26,7 @@ def xxhsum():
     return found
 
 
-def run(*paths: str, ignore: tuple[str, ...] = ()) -> tuple[int, bytes, str]:
+def run_digest(*paths: str, ignore: tuple[str, ...] = ()) -> tuple[int, bytes, str]:
     out = io.BytesIO()
     err = io.StringIO()
     # It blocks signals up to its end, which is the end of the process as a rule;
@@ -62,7 +62,7 @@ def test_lines_are_those_of_xxhsum(tmp_path, xxhsum):
     (tmp_path / 'large').write_bytes(bytes(3_000_000))
     paths += [str(tmp_path / 'empty'), str(tmp_path / 'large')]
 
-    status, out, err = run(*paths)
+    status, out, err = run_digest(*paths)
 
     shown = subprocess.run(
         (xxhsum, '-H2', *paths), stdout=subprocess.PIPE, check=True,
@@ -76,7 +76,7 @@ def test_xxhsum_accepts_the_lines(tmp_path, xxhsum):
     """Of a file, a directory and a glob."""
     write(tmp_path, b'd/a b', b'd/sub/\xff', b'e/c.conf', b'f')
 
-    _, out, _ = run(f'{tmp_path}/d', f'{tmp_path}/e/*.conf', f'{tmp_path}/f')
+    _, out, _ = run_digest(f'{tmp_path}/d', f'{tmp_path}/e/*.conf', f'{tmp_path}/f')
 
     assert out.count(b'\n') == 4
     subprocess.run((xxhsum, '--quiet', '-c', '-'), input=out, check=True)
@@ -88,7 +88,7 @@ def test_names_are_as_they_were_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def names(*paths: str) -> list[bytes]:
-        _, out, _ = run(*paths)
+        _, out, _ = run_digest(*paths)
         return [line[34:] for line in out.splitlines()]
 
     assert names('./d') == [
@@ -110,7 +110,7 @@ def test_control_characters_in_a_name_never_reach_the_terminal(tmp_path, name, s
     """They are escaped, and a backslash at the beginning of the line says so."""
     path, = write(tmp_path, name)
 
-    status, out, err = run(path, f'{path}x')
+    status, out, err = run_digest(path, f'{path}x')
 
     directory = os.fsencode(f'{tmp_path}/')
     assert out == b'\\' + hashed(name) + b'  ' + directory + shown + b'\n'
@@ -126,7 +126,7 @@ def test_newer_releases_of_xxhsum_escape_alike(tmp_path):
     ended = subprocess.run(('sha256sum', path), stdout=subprocess.PIPE, check=True)
     shown = ended.stdout
 
-    assert run(path)[1].partition(b' ')[2] == shown.partition(b' ')[2]
+    assert run_digest(path)[1].partition(b' ')[2] == shown.partition(b' ')[2]
     assert shown[:1] == b'\\'
 
 
@@ -134,7 +134,7 @@ def test_ignored_names_are_left_out(tmp_path):
     """A poll leaves them out, too."""
     write(tmp_path, b'a', b'b~')
 
-    assert run(str(tmp_path), ignore=('*~',))[1].endswith(b'/a\n')
+    assert run_digest(str(tmp_path), ignore=('*~',))[1].endswith(b'/a\n')
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_printed(tmp_path):
@@ -142,7 +142,9 @@ def test_what_cannot_be_read_is_said_and_the_rest_printed(tmp_path):
     (tmp_path / 'a').touch()
     os.mkfifo(tmp_path / 'fifo')
 
-    status, out, err = run(f'{tmp_path}/none', str(tmp_path), f'{tmp_path}/*.conf')
+    status, out, err = run_digest(
+        f'{tmp_path}/none', str(tmp_path), f'{tmp_path}/*.conf',
+    )
 
     assert status == 1
     assert out.decode() == f'{EMPTY}  {tmp_path}/a\n'
@@ -155,15 +157,15 @@ def test_what_cannot_be_read_is_said_and_the_rest_printed(tmp_path):
 
 def test_an_empty_directory_has_no_lines(tmp_path):
     """There is nothing that could not be read."""
-    assert run(str(tmp_path)) == (0, b'', '')
+    assert run_digest(str(tmp_path)) == (0, b'', '')
 
 
 def test_what_may_hang_is_read_by_a_child(tmp_path, monkeypatch):
     """With the same lines; a signal then ends us, whatever the child waits for."""
     path, = write(tmp_path, b'a')
-    here = run(path)
+    here = run_digest(path)
     monkeypatch.setattr(mounts, 'can_hang', lambda paths: True)
     # SIGCHLD may go to a thread of the test runner that does not wait for it.
     monkeypatch.setattr(digest, 'CHILD_POLL', 0.05)
 
-    assert run(path) == here
+    assert run_digest(path) == here

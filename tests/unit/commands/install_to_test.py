@@ -45,7 +45,7 @@ def volume(tmp_path: Path) -> Path:
     return tmp_path / 'volume'
 
 
-def run(directory: Path, prefix: Path) -> tuple[int, str, str]:
+def run_install(directory: Path, prefix: Path) -> tuple[int, str, str]:
     """Install; return the status, and the texts on stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     status = install_to.run(str(directory), out, err, str(prefix))
@@ -73,7 +73,7 @@ def test_everything_is_there_for_everybody(prefix: Path, volume: Path) -> None:
     """Whatever our umask: read by all, run by all, and links are links."""
     umask = os.umask(0o077)
     try:
-        status, out, err = run(volume, prefix)
+        status, out, err = run_install(volume, prefix)
     finally:
         os.umask(umask)
 
@@ -98,7 +98,7 @@ def test_launcher_finds_its_own_place(
         prefix: Path, volume: Path, tmp_path: Path,
 ) -> None:
     """At another mount point, by a link, from PATH, from inside, with CDPATH set."""
-    run(volume, prefix)
+    run_install(volume, prefix)
     place = tmp_path / 'mounted elsewhere'
     volume.rename(place)
     (tmp_path / 'bin').mkdir()
@@ -145,11 +145,11 @@ def test_arguments_without_a_shell_are_those_of_the_launcher() -> None:
 
 def test_same_version_is_left_alone(prefix: Path, volume: Path) -> None:
     """An initContainer runs again when its pod does; a sidecar runs from the tree."""
-    run(volume, prefix)
+    run_install(volume, prefix)
     (volume / '.pollreload-0123456789abcdef').mkdir()  # left by a run that was killed
     first = inodes(volume / own(volume))
 
-    assert run(volume, prefix) == (0, f'installed: {volume}/pollreload\n', '')
+    assert run_install(volume, prefix) == (0, f'installed: {volume}/pollreload\n', '')
     assert inodes(volume / own(volume)) == first
     assert {*os.listdir(volume)} == {'pollreload', 'lib', own(volume)}
 
@@ -167,7 +167,7 @@ def test_tree_that_differs_is_replaced(
         prefix: Path, volume: Path, harm: str,
 ) -> None:
     """An older version, a file that was cut by a full disk, a launcher of another."""
-    run(volume, prefix)
+    run_install(volume, prefix)
     whole = plain(volume)
     if harm == 'cut':
         (volume / 'lib/python3.13/click/core.pyc').write_bytes(b'cli')
@@ -201,7 +201,7 @@ def test_tree_that_differs_is_replaced(
     else:
         shutil.rmtree(volume / own(volume))
 
-    assert run(volume, prefix)[0] == 0
+    assert run_install(volume, prefix)[0] == 0
     assert plain(volume) == whole
 
 
@@ -247,7 +247,7 @@ def versions(prefix: Path, volume: Path) -> None:
         (prefix / 'lib/python3').write_text(number)
         (prefix / 'lib/python3.13/click/core.pyc').write_text(number)
         if number == '1':
-            assert run(volume, prefix)[0] == 0
+            assert run_install(volume, prefix)[0] == 0
 
 
 STEPS = (
@@ -282,7 +282,7 @@ def steps(prefix: Path, volume: Path) -> list[str]:
     """Return the changes that a run makes to the file system, in order."""
     done: list[str] = []
     with before(lambda _, name: done.append(name)):
-        run(volume, prefix)
+        run_install(volume, prefix)
     return done
 
 
@@ -292,7 +292,7 @@ def killed(prefix: Path, volume: Path, number: int) -> None:
     if not pid:
         try:
             with before(lambda count, _: os._exit(9) if count == number else None):
-                run(volume, prefix)
+                run_install(volume, prefix)
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
@@ -317,7 +317,7 @@ def test_whenever_it_is_killed_what_is_there_runs(
         assert works(place) <= {'1', '2'}, (number, todo[number - 1])
         assert (place / 'pollreload').exists()
         assert (place / 'lib').is_symlink()
-        assert run(place, prefix)[0] == 0
+        assert run_install(place, prefix)[0] == 0
         assert plain(place) == whole
 
 
@@ -334,7 +334,7 @@ def test_whenever_a_first_run_is_killed_nothing_half_is_run(
         place.mkdir()
         killed(prefix, place, number)
         assert works(place) <= {'2'}, (number, todo[number - 1])
-        assert run(place, prefix)[0] == 0
+        assert run_install(place, prefix)[0] == 0
         assert plain(place) == plain(tmp_path / 'once')
 
 
@@ -358,7 +358,7 @@ def test_whatever_fails_the_old_one_is_kept(
         place = tmp_path / f'failed-{number}'
         shutil.copytree(volume, place, symlinks=True)
         with before(full):
-            status, out, err = run(place, prefix)
+            status, out, err = run_install(place, prefix)
         if number > filled:
             assert (status, works(place)) == (0, {'2'})
             continue
@@ -378,7 +378,7 @@ def test_a_directory_in_the_way_of_the_launcher_is_named(
 ) -> None:
     """The launcher cannot replace a directory."""
     (volume / 'pollreload').mkdir()
-    status, out, err = run(volume, prefix)
+    status, out, err = run_install(volume, prefix)
 
     assert (status, out) == (1, '')
     assert err == f'pollreload: cannot install: {volume}/pollreload: Is a directory\n'
@@ -397,13 +397,13 @@ def test_a_link_of_the_owner_is_replaced_and_not_followed(
     secret = tmp_path / 'secret'
     secret.write_text('mine')
     secret.chmod(0o600)
-    run(volume, prefix)
+    run_install(volume, prefix)
     (volume / name).unlink()
     (volume / name).symlink_to(
         secret if name == 'pollreload' else '.pollreload-0123456789abcdef/lib',
     )
 
-    assert run(volume, prefix)[0] == 0
+    assert run_install(volume, prefix)[0] == 0
     assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == ('mine', 0o600)
     assert works(volume) == {'\x7fELF'} or (volume / name).exists()
 
@@ -424,7 +424,7 @@ def test_a_directory_that_was_exchanged_is_refused(
             theirs.rename(volume / path)
 
     monkeypatch.setattr(os, 'mkdir', exchanged)
-    status, out, err = run(volume, prefix)
+    status, out, err = run_install(volume, prefix)
 
     assert (status, out) == (1, '')
     assert err.endswith(': was replaced by another user\n')
@@ -446,7 +446,7 @@ def test_a_link_in_the_place_of_the_new_directory_is_refused(
 
     monkeypatch.setattr(os, 'mkdir', exchanged)
 
-    assert run(volume, prefix)[0] == 1
+    assert run_install(volume, prefix)[0] == 1
     assert os.listdir(tmp_path / 'target') == []
 
 
@@ -454,7 +454,7 @@ def test_a_volume_that_anyone_may_write_to_is_fine(prefix: Path, volume: Path) -
     """An emptyDir belongs to root and has mode 0777; the container need not be root."""
     volume.chmod(0o777)
 
-    assert run(volume, prefix)[0] == 0
+    assert run_install(volume, prefix)[0] == 0
 
 
 def test_directory_of_another_program_is_left_alone(prefix: Path, volume: Path) -> None:
@@ -462,7 +462,7 @@ def test_directory_of_another_program_is_left_alone(prefix: Path, volume: Path) 
     for name in ('.pollreload-state', '.pollreload-00', '.pollreload-0123456789abcdeF'):
         (volume / name).mkdir()
 
-    assert run(volume, prefix)[0] == 0
+    assert run_install(volume, prefix)[0] == 0
     assert len(os.listdir(volume)) == 6
 
 
@@ -479,7 +479,7 @@ def test_an_incomplete_copy_is_never_in_place(
         'builtins.open', lambda path, mode='r', **more:
         Full(path, 'w') if mode == 'wb' else real(path, mode, **more),
     )
-    status, out, err = run(volume, prefix)
+    status, out, err = run_install(volume, prefix)
 
     assert (status, out) == (1, '')
     assert re.fullmatch(
@@ -499,7 +499,7 @@ def test_error_without_a_name_names_the_directory(
 
     monkeypatch.setattr(install_to, 'update', full)
 
-    assert run(volume, prefix) == (
+    assert run_install(volume, prefix) == (
         1, '', f'pollreload: cannot install: {volume}: No space left on device\n',
     )
 
@@ -514,7 +514,7 @@ def test_directory_that_is_none_is_named(
     (tmp_path / 'file').touch()
     place = tmp_path / name
 
-    assert run(place, prefix) == (
+    assert run_install(place, prefix) == (
         1, '', f'pollreload: cannot install: {place}: {says}\n',
     )
 
@@ -522,7 +522,7 @@ def test_directory_that_is_none_is_named(
 def test_what_was_installed_by_pip_is_refused(tmp_path: Path, volume: Path) -> None:
     """Its interpreter and libraries are the machine's; nothing is written."""
     with pytest.raises(UsageError, match='was installed in another way'):
-        run(volume, tmp_path)
+        run_install(volume, tmp_path)
 
     assert os.listdir(volume) == []
 
@@ -533,7 +533,7 @@ def test_lib_of_others_is_left_alone(prefix: Path, volume: Path) -> None:
     (volume / 'lib' / 'libc.so').touch()
 
     with pytest.raises(UsageError, match='is not ours; name an empty directory'):
-        run(volume, prefix)
+        run_install(volume, prefix)
 
     assert os.listdir(volume / 'lib') == ['libc.so']
     assert os.listdir(volume) == ['lib']
@@ -545,7 +545,7 @@ def test_link_to_elsewhere_is_not_ours(prefix: Path, volume: Path) -> None:
         (volume / 'lib').symlink_to(target)
 
         with pytest.raises(UsageError, match='not ours'):
-            run(volume, prefix)
+            run_install(volume, prefix)
         (volume / 'lib').unlink()
 
 
@@ -555,7 +555,7 @@ def test_its_own_place_is_refused(prefix: Path) -> None:
 
     for directory in (prefix, prefix.parent):
         with pytest.raises(UsageError, match='is where this runs from'):
-            run(directory, prefix)
+            run_install(directory, prefix)
 
 
 def test_command_refuses_what_is_not_the_image(

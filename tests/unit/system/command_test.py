@@ -10,14 +10,14 @@ import pytest
 
 from pollreload.system import children
 from pollreload.system import command as command_of
-from tests.support.commands import beside, run, wait
+from tests.support.commands import beside, run_command, wait
 
 
 def test_command_gets_its_environment_and_arguments(
         capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Both, and nothing else; its stdout is our stderr."""
-    status = run('sh', '-c', 'echo "$1|$POLLRELOAD_PID"; env', 'sh', 'a b',
+    status = run_command('sh', '-c', 'echo "$1|$POLLRELOAD_PID"; env', 'sh', 'a b',
                  POLLRELOAD_PID='41')
 
     said = capfd.readouterr()
@@ -32,7 +32,7 @@ def test_command_reads_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     def with_input() -> int | None:
         reader, _ = os.pipe()
         os.dup2(reader, 0)
-        return run('readlink', '/proc/self/fd/0')
+        return run_command('readlink', '/proc/self/fd/0')
 
     assert beside(with_input) == 0
     assert capfd.readouterr().err == '/dev/null\n'
@@ -41,7 +41,7 @@ def test_command_reads_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures('blocked')
 def test_command_has_clean_signals(capfd: pytest.CaptureFixture[str]) -> None:
     """What we block or ignore (Python: PIPE, XFSZ) is neither in the command."""
-    status = run('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status')
+    status = run_command('grep', '-E', 'Sig(Blk|Ign)', '/proc/self/status')
 
     said = capfd.readouterr().err.split()
     cleared = sum(1 << (number - 1) for number in children.CLEARED)
@@ -185,5 +185,5 @@ def test_command_runs_without_a_dev_null(
     """Its stdin is an empty file then."""
     monkeypatch.setattr(os, 'devnull', '/nowhere/null')
 
-    assert run('sh', '-c', 'cat; echo done', PATH=os.environ['PATH']) == 0
+    assert run_command('sh', '-c', 'cat; echo done', PATH=os.environ['PATH']) == 0
     assert capfd.readouterr().err == 'done\n'

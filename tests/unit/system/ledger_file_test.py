@@ -81,7 +81,7 @@ def open_tmp():
     shutil.rmtree(directory)
 
 
-def mounted(options: str, where: str, script: str) -> str:
+def run_on_tmpfs(options: str, where: str, script: str) -> str:
     """Return the output of Python with a tmpfs on a directory, in its own namespace."""
     mount = f'mount -t tmpfs -o {options} none "$1" || exit 77'
     said = subprocess.run(
@@ -475,7 +475,7 @@ print(ledger.load(path), os.listdir(sys.argv[1]))
 
 def test_a_really_full_file_system(tmp_path):
     """The same on a tmpfs of two pages, if the kernel writes short itself."""
-    said = mounted('size=8k', str(tmp_path), FULL)
+    said = run_on_tmpfs('size=8k', str(tmp_path), FULL)
 
     assert said.splitlines() == [
         f'cannot write the ledger {tmp_path}/app.json: no space left on device; '
@@ -500,7 +500,7 @@ print(ledger.ledger_trouble(path), ledger.load(path))
 
 def test_a_read_only_file_system(tmp_path):
     """A read-only mount is named as what it is, by doctor too."""
-    said = mounted('ro', str(tmp_path), READ_ONLY)
+    said = run_on_tmpfs('ro', str(tmp_path), READ_ONLY)
 
     assert said.splitlines() == [
         f'cannot lock the ledger {tmp_path}/app.json: read-only file system; '

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pollreload.system import mounts
 from pollreload.system.mounts import can_hang
 from pollreload.system.path_steps import steps
+from tests.support import mountinfo
 from tests.support.apart import apart, mount, unmount
 
 
@@ -24,18 +25,11 @@ def at():
 
 
 @pytest.fixture
-def mounted(at, monkeypatch):
+def fake_mounts(at, monkeypatch):
     """Return a function that pretends these mount points and types."""
     def mount(**types):
-        with open(f'{at}/mountinfo', 'w', encoding='utf-8') as file:
-            for point, kind in types.items():
-                file.write(
-                    f'36 35 98:0 / {point} rw,noatime shared:1 master:2 - {kind} '
-                    f'server:/export - rw\n',
-                )
-        monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
-        # A plain file has no POLLPRI to say that it is another.
-        mounts.watched.cache_clear()
+        mountinfo.pretend(monkeypatch, f'{at}/mountinfo', types)
+
     return mount
 
 
@@ -43,9 +37,9 @@ def mounted(at, monkeypatch):
     'nfs', 'nfs4', 'cifs', 'smb3', 'fuse', 'fuse.sshfs', 'fuseblk', '9p', 'ceph',
     'afs', 'virtiofs', 'autofs', 'gofer', 'new',
 ])
-def test_a_path_on_another_machine_or_process_can_hang(mounted, kind):
+def test_a_path_on_another_machine_or_process_can_hang(fake_mounts, kind):
     """What is not known to be local is not; the others' paths do not matter."""
-    mounted(**{'/': 'ext4', '/mnt/share': kind})
+    fake_mounts(**{'/': 'ext4', '/mnt/share': kind})
 
     assert can_hang(('/mnt/share/app.conf',))
     assert can_hang(('/etc/passwd', '/mnt/share'))
@@ -53,32 +47,32 @@ def test_a_path_on_another_machine_or_process_can_hang(mounted, kind):
 
 
 @pytest.mark.parametrize('kind', ['ext4', 'xfs', 'btrfs', 'tmpfs', 'overlay', 'proc'])
-def test_a_path_on_a_local_file_system_cannot_hang(mounted, at, kind):
+def test_a_path_on_a_local_file_system_cannot_hang(fake_mounts, at, kind):
     """A file, a directory and a glob, there or not."""
-    mounted(**{'/': 'overlay', at: kind})
+    fake_mounts(**{'/': 'overlay', at: kind})
 
     assert not can_hang((at, f'{at}/*.conf', f'{at}/mountinfo', f'{at}/none/x', '/'))
 
 
-def test_a_local_mount_below_one_that_can_hang_can_hang(mounted):
+def test_a_local_mount_below_one_that_can_hang_can_hang(fake_mounts):
     """The name of the mount point itself is looked up on the mount above."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4', '/mnt/nfs/tmp': 'tmpfs'})
+    fake_mounts(**{'/': 'ext4', '/mnt/nfs': 'nfs4', '/mnt/nfs/tmp': 'tmpfs'})
 
     assert can_hang(('/mnt/nfs/tmp/app.conf',))
 
 
-def test_the_root_itself_may_hang_or_be_unknown(mounted):
+def test_the_root_itself_may_hang_or_be_unknown(fake_mounts):
     """In a chroot that is no mount point, its own mount is not listed."""
-    mounted(**{'/': 'nfs4'})
+    fake_mounts(**{'/': 'nfs4'})
     assert can_hang(('/etc/app.conf',))
 
-    mounted(**{'/proc': 'proc'})
+    fake_mounts(**{'/proc': 'proc'})
     assert can_hang(('/etc/app.conf',))
 
 
-def test_links_are_followed_to_what_can_hang(mounted, at):
+def test_links_are_followed_to_what_can_hang(fake_mounts, at):
     """Of a file, of a directory on the way, relative, and in a row."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    fake_mounts(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
     os.symlink('/mnt/nfs/app.conf', f'{at}/app.conf')
     os.symlink('/mnt', f'{at}/mnt')
     os.symlink('./mnt/../mnt/nfs', f'{at}/rel')
@@ -89,14 +83,14 @@ def test_links_are_followed_to_what_can_hang(mounted, at):
     assert not can_hang((f'{at}/mnt/app.conf',))
 
 
-def test_what_can_hang_is_never_touched(mounted, at, monkeypatch):
+def test_what_can_hang_is_never_touched(fake_mounts, at, monkeypatch):
     """The answer must not hang itself."""
     touched = []
 
     def readlink(path, real=os.readlink):
         touched.append(path)
         return real(path)
-    mounted(**{'/': 'ext4', f'{at}/nfs': 'nfs4'})
+    fake_mounts(**{'/': 'ext4', f'{at}/nfs': 'nfs4'})
     os.symlink(f'{at}/nfs/d', f'{at}/link')
     monkeypatch.setattr(os, 'readlink', readlink)
     monkeypatch.setattr(os, 'stat', touched.append)
@@ -106,28 +100,28 @@ def test_what_can_hang_is_never_touched(mounted, at, monkeypatch):
     assert not [path for path in touched if path.startswith(f'{at}/nfs')]
 
 
-def test_a_directory_may_hold_links_to_any_mount(mounted, at):
+def test_a_directory_may_hold_links_to_any_mount(fake_mounts, at):
     """So it can hang where another mount can; those below /proc do not count."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    fake_mounts(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
     assert can_hang((at,))
     assert can_hang((f'{at}/*',))
 
-    mounted(**{'/': 'ext4', '/proc/uptime': 'fuse.lxcfs'})
+    fake_mounts(**{'/': 'ext4', '/proc/uptime': 'fuse.lxcfs'})
     assert not can_hang((at, f'{at}/*'))
 
 
-def test_links_in_a_circle_end(mounted, at):
+def test_links_in_a_circle_end(fake_mounts, at):
     """The kernel gives up after 40, too."""
-    mounted(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
+    fake_mounts(**{'/': 'ext4', '/mnt/nfs': 'nfs4'})
     os.symlink('loop', f'{at}/loop')
 
     assert not can_hang((f'{at}/loop',))
     assert len(list(steps(f'{at}/loop'))) < 100
 
 
-def test_mount_points_are_unescaped(mounted):
+def test_mount_points_are_unescaped(fake_mounts):
     """Blank, tab, newline and backslash are octal; other bytes are as they are."""
-    mounted(**{'/': 'ext4', r'/mnt/my\040share\134é': 'nfs'})
+    fake_mounts(**{'/': 'ext4', r'/mnt/my\040share\134é': 'nfs'})
 
     assert can_hang(('/mnt/my share\\é/app.conf',))
 
@@ -231,9 +225,9 @@ def test_no_table_of_the_kernel_is_a_fault(lines):
     mounts.watched.cache_clear()
 
 
-def test_the_root_of_another_process_can_hang(mounted):
+def test_the_root_of_another_process_can_hang(fake_mounts):
     """/proc/PID/root leads into mounts that are not listed here."""
-    mounted(**{'/': 'ext4', '/proc': 'proc'})
+    fake_mounts(**{'/': 'ext4', '/proc': 'proc'})
 
     assert can_hang(('/proc/self/root/etc/passwd',))
     assert can_hang((f'/proc/{os.getpid()}/cwd/x',))
@@ -248,12 +242,12 @@ def test_the_root_of_another_process_is_not_taken_for_ours():
 
 
 def test_a_relative_path_can_hang_if_the_working_directory_can(
-        mounted, at, monkeypatch,
+        fake_mounts, at, monkeypatch,
 ):
     """Its names begin there; if it is gone, there is nothing to read."""
     os.mkdir(f'{at}/d')
     monkeypatch.chdir(f'{at}/d')
-    mounted(**{'/': 'ext4', f'{at}/d': 'nfs'})
+    fake_mounts(**{'/': 'ext4', f'{at}/d': 'nfs'})
     assert can_hang(('app.conf',))
 
     os.rmdir(f'{at}/d')
@@ -361,23 +355,23 @@ def test_a_mount_that_could_not_be_read_is_read_at_the_next_question(at):
     assert apart(tables) == ([None, None], 1, True)
 
 
-def test_a_device_is_inexact_where_its_file_system_is(mounted):
+def test_a_device_is_inexact_where_its_file_system_is(fake_mounts):
     """One that cannot hang may be so as well."""
-    mounted(**{'/': 'ext4'})
+    fake_mounts(**{'/': 'ext4'})
     assert mounts.mount_table() == mounts.Table(frozenset(), False, frozenset())
 
     for kind in ('vfat', 'proc', 'nfs4', 'new'):
-        mounted(**{'/': 'ext4', '/mnt': kind})
+        fake_mounts(**{'/': 'ext4', '/mnt': kind})
         assert inexact(mounts.mount_table()) == {os.makedev(98, 0)}, kind
 
 
-def test_a_table_that_is_no_more_needed_is_closed(at, mounted):
+def test_a_table_that_is_no_more_needed_is_closed(at, fake_mounts):
     """And opened once, however often it is asked for."""
-    mounted(**{'/': 'ext4'})
+    fake_mounts(**{'/': 'ext4'})
     mounts.mount_table()
     before = os.listdir('/proc/self/fd')
     for _ in range(5):
-        mounted(**{'/': 'ext4'})
+        fake_mounts(**{'/': 'ext4'})
         mounts.mount_table()
 
     assert os.listdir('/proc/self/fd') == before

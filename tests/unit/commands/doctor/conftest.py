@@ -14,6 +14,7 @@ from pollreload.system import (
     mounts,
     reader,
 )
+from tests.support import mountinfo
 from tests.support.doctor import (
     NOBODY,
     put,
@@ -54,16 +55,10 @@ def as_nobody():
 
 
 @pytest.fixture
-def mounted(monkeypatch, at):
-    """Return a function that writes a mountinfo of point='type root'."""
+def fake_mounts(monkeypatch, at):
+    """Return a function that writes a mountinfo of point='TYPE ROOT'."""
     def mount(**others: str) -> None:
-        lines = [
-            f'1 0 8:1 {mount.split()[1]} {point} rw - {mount.split()[0]} none rw'
-            for point, mount in {'/': 'ext4 /', **others}.items()
-        ]
-        put(f'{at}/mountinfo', '\n'.join(lines) + '\n')
-        monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
-        mounts.watched.cache_clear()
+        mountinfo.pretend(monkeypatch, f'{at}/mountinfo', {'/': 'ext4', **others})
 
     return mount
 

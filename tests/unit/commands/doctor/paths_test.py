@@ -127,10 +127,10 @@ def test_kubelet_layout_is_recognized(at):
     '/pods/1/volumes/kubernetes.io~configmap/c/..2026_01_31_12_00_00.1/app.conf',
     '/pods/1/volume-subpaths/c/app/0',
 ])
-def test_subpath_mount_fails(conf, mounted, root):
+def test_subpath_mount_fails(conf, fake_mounts, root):
     """A subPath is never updated, whether it is of a file or of a directory."""
     for point in (conf, os.path.dirname(conf)):
-        mounted(**{point: f'ext4 {root}'})
+        fake_mounts(**{point: f'ext4 {root}'})
 
         row = row_of(rows(paths=(conf,), process='x'), 'mount')
 
@@ -138,12 +138,12 @@ def test_subpath_mount_fails(conf, mounted, root):
         assert 'whole volume' in row.remedy
 
 
-def test_mount_of_one_file_is_a_warning(at, conf, mounted):
+def test_mount_of_one_file_is_a_warning(at, conf, fake_mounts):
     """It shows what is written in place, but no file that replaces it."""
-    mounted(**{conf: 'ext4 /srv/app.conf', at: 'ext4 /srv'})
+    fake_mounts(**{conf: 'ext4 /srv/app.conf', at: 'ext4 /srv'})
     local = row_of(rows(paths=(conf,), process='x'), 'mount')
     directory = rows_of(rows(paths=(at,), process='x'), 'mount')
-    mounted(**{conf: 'nfs /srv/app.conf'})
+    fake_mounts(**{conf: 'nfs /srv/app.conf'})
     remote = rows_of(rows(paths=(conf,), process='x'), 'mount')
 
     assert local.verdict == 'warn'
@@ -157,9 +157,9 @@ def test_mount_of_one_file_is_a_warning(at, conf, mounted):
     ('smb3', 'late'), ('fuse', 'torn'), ('fuse.sshfs', 'torn'), ('fuseblk', 'torn'),
     ('9p', 'the host'), ('virtiofs', 'the host'), ('ceph', 'not known to be local'),
 ])
-def test_remote_file_system_is_a_warning(at, conf, mounted, kind, says):
+def test_remote_file_system_is_a_warning(at, conf, fake_mounts, kind, says):
     """The row shows its type, and what it does to changes."""
-    mounted(**{at: f'{kind} /'})
+    fake_mounts(**{at: f'{kind} /'})
 
     found = rows(paths=(conf,), process='x')
 
@@ -169,9 +169,9 @@ def test_remote_file_system_is_a_warning(at, conf, mounted, kind, says):
     assert says in row_of(found, 'mount').says
 
 
-def test_mount_of_a_path_is_the_last_one_with_the_longest_prefix(at, conf, mounted):
+def test_mount_of_a_path_is_the_last_one_with_the_longest_prefix(at, conf, fake_mounts):
     """A mount over another hides it, and one beside the path does not matter."""
-    mounted(**{at: 'nfs /', f'{at}/app': 'fuse /', conf: 'tmpfs /x'})
+    fake_mounts(**{at: 'nfs /', f'{at}/app': 'fuse /', conf: 'tmpfs /x'})
 
     assert mounts.point_of('/', {'/': ('/', 'ext4')}) == '/'
     assert row_of(rows(paths=(conf,), process='x'), 'path').says == '1 file, nfs'

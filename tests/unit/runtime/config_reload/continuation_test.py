@@ -9,7 +9,7 @@ from pollreload.runtime import config_reload
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, Settings, Signal
 from pollreload.system import ledger_file, ledger_location
-from tests.support.config_reload import begun, made
+from tests.support.config_reload import made, recording
 from tests.support.watch_log import Log
 
 
@@ -58,7 +58,7 @@ def test_what_stays_is_not_touched(conf: str, log: Log) -> None:
     watches.append(config)
 
     plan = Plan((c, b._replace(interval=9.0), a))
-    config_reload.over(plan, watches, config, begun(log))
+    config_reload.over(plan, watches, config, recording(log))
 
     assert watches[0] is third
     assert watches[1].asked.interval == 9.0
@@ -78,7 +78,7 @@ def test_what_is_new_begins_after_what_is_gone_has_ended(
     watches = [old, config]
     new = made(conf, 'b', state_file=path)
 
-    config_reload.over(Plan((new,)), watches, config, begun(log))
+    config_reload.over(Plan((new,)), watches, config, recording(log))
 
     assert [(event, fields['message']) for event, fields in log.events] == [
         ('stopped', 'is not in the config file any more'), ('began', 'b'),
@@ -103,7 +103,7 @@ def test_two_that_swap_their_ledgers_have_them(
 
     config_reload.over(
         Plan((a._replace(state_file=second), b._replace(state_file=first))), watches,
-        config, begun(log),
+        config, recording(log),
     )
 
     assert not log.named('failed')

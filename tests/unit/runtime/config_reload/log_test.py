@@ -8,7 +8,7 @@ from pollreload.runtime.config_reload import Reader
 from pollreload.runtime.watch import Watch
 from pollreload.settings import Plan, pack
 from tests.servers.harness import until
-from tests.support.config_reload import begun, made
+from tests.support.config_reload import made, recording
 from tests.support.sidecar import write
 from tests.support.watch_log import Log
 
@@ -48,7 +48,7 @@ def test_it_is_looked_at_as_often_as_any(
         for each, seconds, least in zip((1, 2), intervals, settles, strict=True)
     ), conf)
 
-    itself, reader = config_reload.watch_config(plan, lambda: '', [], begun(Log()))
+    itself, reader = config_reload.watch_config(plan, lambda: '', [], recording(Log()))
 
     assert itself.runner is reader
     assert itself.asked.paths == (conf,)
@@ -67,7 +67,7 @@ def test_its_own_lines_have_the_new_format(
     new = [Plan((first._replace(interval=0.2, log_format=form),), conf)]
     watches = [Watch(first, Log())]
     itself, reader = config_reload.watch_config(
-        plan, lambda: pack(new[0]) if new else 'c:1: no', watches, begun(Log()),
+        plan, lambda: pack(new[0]) if new else 'c:1: no', watches, recording(Log()),
     )
     watches.append(itself)
 
@@ -96,7 +96,7 @@ def test_it_is_read_once_more_at_the_start(
     watches = [Watch(first, Log())]
     plan = Plan((first,), conf)
     itself, reader = config_reload.watch_config(
-        plan, lambda: pack(Plan((second,), conf)), watches, begun(Log()),
+        plan, lambda: pack(Plan((second,), conf)), watches, recording(Log()),
     )
     watches.append(itself)
 
@@ -123,7 +123,7 @@ def test_another_port_is_refused(
     plan = Plan((first,), conf, ('', 1))
     new = plan._replace(listen=listen, where=where, watches=())
     itself, reader = config_reload.watch_config(
-        plan, lambda: pack(new), watches, begun(Log()),
+        plan, lambda: pack(new), watches, recording(Log()),
     )
 
     def stepped() -> bool:
@@ -150,7 +150,7 @@ def test_interval_that_outlasts_the_watchdog_is_refused(
     itself, reader = config_reload.watch_config(
         Plan((first,), conf),
         lambda: pack(Plan((first._replace(interval=new[0]),), conf)),
-        watches, begun(Log()),
+        watches, recording(Log()),
     )
     watches.append(itself)
 

@@ -199,16 +199,16 @@ def test_mount_that_appears_or_goes_is_seen_at_the_next_poll(
 
 
 def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
-        tmp_path: Path, mounted: Callable[..., None],
+        tmp_path: Path, fake_mounts: Callable[..., None],
 ) -> None:
     """At whatever turn."""
     write(tmp_path / 'a', 'x')
     observer = Observer(Settings((str(tmp_path / 'a'),)))
-    mounted(**{'/': 'ext4'})
+    fake_mounts(**{'/': 'ext4'})
     first = [saw(observer), saw(observer)]
-    mounted(**{'/': 'ext4', str(tmp_path): 'nfs4'})
+    fake_mounts(**{'/': 'ext4', str(tmp_path): 'nfs4'})
     second = [saw(observer), saw(observer)]
-    mounted(**{'/': 'ext4', '/mnt': 'nfs4'})
+    fake_mounts(**{'/': 'ext4', '/mnt': 'nfs4'})
 
     assert first == ['here', 'here']
     assert second == ['child', 'child']
@@ -216,7 +216,7 @@ def test_path_that_comes_to_be_one_that_can_hang_goes_to_a_child_and_back(
 
 
 def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
-        tmp_path: Path, mounted: Callable[..., None],
+        tmp_path: Path, fake_mounts: Callable[..., None],
 ) -> None:
     """At the next poll, if there is such a mount."""
     for name in ('near/a', 'far/a'):
@@ -224,7 +224,7 @@ def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
         write(tmp_path / name, name)
     link = tmp_path / 'link'
     link.symlink_to('near/a')
-    mounted(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
+    fake_mounts(**{'/': 'ext4', str(tmp_path / 'far'): 'nfs4'})
     observer = Observer(Settings((str(link),)))
     places = []
     for target in ('near/a', 'far/a', 'far/a', 'near/a', 'far/a', 'near/a'):
@@ -236,7 +236,7 @@ def test_link_that_comes_to_lead_to_what_can_hang_goes_to_a_child_and_back(
 
 
 def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
-        tmp_path: Path, mounted: Callable[..., None],
+        tmp_path: Path, fake_mounts: Callable[..., None],
 ) -> None:
     """At the first turn at the latest, if no mount of pollreload can hang; back at
     once, also if the first of these polls was at another turn.
@@ -244,7 +244,7 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     write(tmp_path / 'a', 'x')
     link = tmp_path / 'link'
     link.symlink_to('a')
-    mounted(**{'/': 'ext4', '/proc': 'proc'})
+    fake_mounts(**{'/': 'ext4', '/proc': 'proc'})
     clock = Clock()
     observer = Observer(Settings((str(link),), rehash=15.0, interval=5.0), clock)
     saw(observer)
@@ -257,7 +257,7 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
     link.unlink()
     link.symlink_to('a')
     back = [saw(observer), saw(observer)]
-    mounted(**{'/': 'ext4', '/proc': 'proc', '/run': 'tmpfs'})
+    fake_mounts(**{'/': 'ext4', '/proc': 'proc', '/run': 'tmpfs'})
     link.unlink()
     link.symlink_to(f'/proc/{os.getpid()}/root{tmp_path}/a')
     turn = observer.next
@@ -273,11 +273,12 @@ def test_link_into_the_mounts_of_another_process_goes_to_a_child_and_back(
 
 
 def test_mounts_that_are_not_known_make_a_child_of_each_poll(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounted: Callable[..., None],
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        fake_mounts: Callable[..., None],
 ) -> None:
     """And once they can, the polls are made here again."""
     write(tmp_path / 'a', 'x')
-    mounted(**{'/': 'ext4'})
+    fake_mounts(**{'/': 'ext4'})
     observer = Observer(Settings((str(tmp_path / 'a'),)))
     before = saw(observer)
     with monkeypatch.context() as patch:

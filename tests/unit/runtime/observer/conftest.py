@@ -7,22 +7,16 @@ from pathlib import Path
 import pytest
 
 from pollreload.system import mounts
+from tests.support import mountinfo
 
 
 @pytest.fixture
-def mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
+def fake_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         Callable[..., None]
 ]:
     """A function that pretends that these are the mount points and types."""
     def mount(**types: str) -> None:
-        lines = ''.join(
-            f'36 35 98:0 / {point} rw - {kind} server:/export rw\n'
-            for point, kind in types.items()
-        )
-        (tmp_path / 'mountinfo').write_text(lines)
-        monkeypatch.setattr(mounts, 'MOUNTINFO', str(tmp_path / 'mountinfo'))
-        # A plain file does not say that it is another.
-        mounts.watched.cache_clear()
+        mountinfo.pretend(monkeypatch, tmp_path / 'mountinfo', types)
 
     yield mount
     mounts.watched.cache_clear()

@@ -9,14 +9,14 @@ import pytest
 
 from pollreload.system import children
 from pollreload.system import command as command_of
-from tests.support.commands import beside, run, wait
+from tests.support.commands import beside, run_command, wait
 
 
 def test_status_of_a_command() -> None:
     """The exit status, or the signal as a negative number."""
-    assert run('true') == 0
-    assert run('sh', '-c', 'exit 3') == 3
-    assert run('sh', '-c', 'kill -9 $$') == -9
+    assert run_command('true') == 0
+    assert run_command('sh', '-c', 'exit 3') == 3
+    assert run_command('sh', '-c', 'kill -9 $$') == -9
 
 
 def test_no_status_while_it_runs() -> None:

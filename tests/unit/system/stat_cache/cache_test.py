@@ -19,9 +19,9 @@ from tests.support.cached_polls import (
     Eye,
     lead,
     never,
-    place,
     put,
     tick,
+    unprivileged_directory,
 )
 
 READING = Reading('directory', {'a': b'1' * 16, 'b': b'2' * 16}, {})
@@ -342,7 +342,7 @@ def test_what_cannot_be_read_is_looked_at_each_time(at: str) -> None:
 
 def test_a_file_that_becomes_unreadable_is_seen_and_its_return_too() -> None:
     """By its mode, by that of its directory, by that of one above."""
-    with place(PLACES[-1]) as base:
+    with unprivileged_directory(PLACES[-1]) as base:
         put(f'{base}/up/d/f')
         eye = Eye(f'{base}/up/d', f'{base}/up/d/f', f'{base}/up/d/*')
         for path in ('up/d/f', 'up/d', 'up'):

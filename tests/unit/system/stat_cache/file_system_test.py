@@ -63,7 +63,7 @@ def layered(at: Path, below: bool) -> str:
     return trouble or mount('overlay', at, '-o', layers)
 
 
-def mounted(tmp_path: Path, args: str, walk: Callable[[Path], str]) -> str:
+def walk_mounted(tmp_path: Path, args: str, walk: Callable[[Path], str]) -> str:
     """Return all that a walk through a file system returns, or why there is none."""
     kind, *options = args.split()
     at = tmp_path / 'at'
@@ -114,7 +114,7 @@ def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, args: str) -> 
             assert last not in seen[:turn]
         return 'seen'
 
-    got = mounted(tmp_path, args, walked)
+    got = walk_mounted(tmp_path, args, walked)
     if got.startswith('cannot'):
         missing(f'{args}: {got}')
     assert got == 'seen'
@@ -142,7 +142,7 @@ def test_on_a_real_file_system_no_name_is_lost(tmp_path: Path, args: str) -> Non
             assert eye.seen not in (None, was)
         return 'seen'
 
-    got = mounted(tmp_path, args, walked)
+    got = walk_mounted(tmp_path, args, walked)
     if got.startswith('cannot'):
         missing(f'{args}: {got}')
     assert got == 'seen'

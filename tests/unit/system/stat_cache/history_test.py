@@ -18,11 +18,11 @@ from tests.support.cached_polls import (
     Eye,
     fifo,
     lead,
-    place,
     publish,
     put,
     repoint,
     tick,
+    unprivileged_directory,
 )
 
 SLOTS = (
@@ -124,7 +124,10 @@ def test_after_any_history_a_poll_sees_what_one_that_reads_all_sees(
 
     many: so many files are compared by a descriptor of their directory.
     """
-    with place(top) as base, mock.patch.object(stat_cache, 'PART', many):
+    with (
+            unprivileged_directory(top) as base,
+            mock.patch.object(stat_cache, 'PART', many),
+    ):
         eye = Eye(*(f'{base}/{path}' for path in WATCHED), rounds=rounds)
         for acts, ago, dates in [([], 0.0, False), *steps]:
             tick()

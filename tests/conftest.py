@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -45,3 +47,12 @@ def alone() -> Iterator[None]:
     for each in left:
         each.join(10.0)
     assert not [each for each in left if each.is_alive()]
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Provide a directory that every user may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix='open-') as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory

@@ -7,11 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,19 +39,10 @@ BARE = ('setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-al
 ALONE = ('unshare', '--pid', '--fork', '--mount-proc', '--kill-child')
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Give a directory that every user may enter, which those of pytest are not."""
-    made = Path(tempfile.mkdtemp(prefix='pollreload-'))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-def laid(place: Path) -> list[str]:
+def laid(open_directory: Path) -> list[str]:
     """Lay the files of changes in a directory, and return what should be watched."""
-    changes.lay(str(place), changes.text(0))
-    return [str(place / name) for name in (changes.PLAIN, changes.LINKED)]
+    changes.lay(str(open_directory), changes.text(0))
+    return [str(open_directory / name) for name in (changes.PLAIN, changes.LINKED)]
 
 
 def refusing(error: str, calls: Sequence[str]) -> tuple[str, ...]:
@@ -61,22 +50,22 @@ def refusing(error: str, calls: Sequence[str]) -> tuple[str, ...]:
     return (sys.executable, seccomp.__file__, error, ','.join(calls))
 
 
-def walked(place: Path, app: App, sidecar: Sidecar) -> None:
+def walked(open_directory: Path, app: App, sidecar: Sidecar) -> None:
     """Walk the kinds of change, and have each delivered once."""
     sidecar.until('baseline')
-    walk(place, app.read, BOUND)
+    walk(open_directory, app.read, BOUND)
     sidecar.poll()
     app.mark()
     assert len(app.seen) == len(('ready', *changes.KINDS, 'marked')), app.seen
     assert sidecar.count('signalled') == len(changes.KINDS)
 
 
-def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
+def test_the_signal_goes_by_kill_where_pidfd_is_refused(open_directory: Path) -> None:
     """ENOSYS to all of inotify and pidfd: each change is delivered once, and by
     kill(2), as strace sees it.
     """
-    name, files = unique('app'), laid(place)
-    trace = place / 'trace'
+    name, files = unique('app'), laid(open_directory)
+    trace = open_directory / 'trace'
     under = (
         needed('strace', 'strace'), '-D', '-f', '-o', str(trace),
         '-e', 'trace=kill,pidfd_open,pidfd_send_signal', '-e', 'signal=none',
@@ -86,7 +75,7 @@ def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
         args = ('--process', name, '--interval', '100ms', *CALM, *files)
         # Measured it would be slow: each call of coverage's goes by strace.
         with watch(*args, under=under, measured=False) as sidecar:
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
             assert sidecar.count('signalled', how='kill') == len(changes.KINDS)
         calls = trace.read_text('ascii')
         assert len(re.findall(rf'kill\({app.pid}, SIGHUP\) += 0', calls)) == (
@@ -99,14 +88,14 @@ def test_the_signal_goes_by_kill_where_pidfd_is_refused(place: Path) -> None:
 @pytest.mark.parametrize('calls', [PIDFD, PIDFD[:1], PIDFD[1:]], ids=','.join)
 @pytest.mark.parametrize('error', ['ENOSYS', 'EPERM'])
 def test_every_change_is_delivered_where_pidfd_is_refused(
-        error: str, calls: Sequence[str], place: Path,
+        error: str, calls: Sequence[str], open_directory: Path,
 ) -> None:
     """Old kernels say ENOSYS and old profiles EPERM, to one call or to both."""
-    name, files = unique('app'), laid(place)
+    name, files = unique('app'), laid(open_directory)
     with started(name, files, ()) as app:
         args = ('--process', name, '--interval', '100ms', *CALM, *files)
         with watch(*args, under=refusing(error, calls)) as sidecar:
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
             assert sidecar.count('signalled', how='kill') == len(changes.KINDS)
 
 
@@ -130,13 +119,14 @@ def limited(limit: str) -> tuple[str, ...]:
     (lambda: limited('max_inotify_watches'), 'limit on inotify watches reached'),
 ], ids=['ENOSYS', 'instances', 'watches'])
 def test_every_change_is_delivered_where_inotify_is_refused(
-        under: Any, says: str, place: Path,
+        under: Any, says: str, open_directory: Path,
 ) -> None:
     """inotifywait does not even start in the same place."""
-    name, files, how = unique('app'), laid(place), under()
+    name, files, how = unique('app'), laid(open_directory), under()
     program = needed('inotifywait', 'inotify-tools')
     refused = subprocess.run(
-        (*how, program, '--timeout', '1', str(place)), stdin=subprocess.DEVNULL,
+        (*how, program, '--timeout', '1', str(open_directory)),
+        stdin=subprocess.DEVNULL,
         capture_output=True, timeout=DEADLINE, check=False, text=True,
     )
     assert refused.returncode == 1, refused
@@ -144,7 +134,7 @@ def test_every_change_is_delivered_where_inotify_is_refused(
     with started(name, files, ()) as app:
         args = ('--process', name, '--interval', '100ms', *CALM, *files)
         with watch(*args, under=how) as sidecar:
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
 
 
 def hidden(options: str, *more: str) -> tuple[str, ...]:
@@ -218,18 +208,18 @@ def names_hidepid(says: str) -> None:
 @pytest.mark.parametrize('how', ['process', 'pidfile'])
 @pytest.mark.parametrize('level', ['1', '2', 'ptraceable'])
 def test_hidepid_is_named_with_what_to_do(
-        level: str, how: str, place: Path,
+        level: str, how: str, open_directory: Path,
 ) -> None:
     """watch and doctor say that others are hidden from anyone who has another uid, and
     not that there is none.
     """
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name, uid=APPS.uid) as target:
         args = ('--process', name)
         if how == 'pidfile':
-            changes.write(str(place / 'pid'), f'{target.pid}\n')
-            args = ('--pidfile', str(place / 'pid'))
+            changes.write(str(open_directory / 'pid'), f'{target.pid}\n')
+            args = ('--pidfile', str(open_directory / 'pid'))
         under = hidden(f'hidepid={level}')
         says = tried(OTHER, under, file, *args)
         names_hidepid(says)
@@ -237,9 +227,9 @@ def test_hidepid_is_named_with_what_to_do(
         names_hidepid(rows)
 
 
-def test_hidepid_hides_from_a_root_without_capabilities(place: Path) -> None:
+def test_hidepid_hides_from_a_root_without_capabilities(open_directory: Path) -> None:
     """uid 0 sees others by its gid, or by CAP_SYS_PTRACE, and may have neither."""
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name, uid=APPS.uid):
         who = ('setpriv', f'--regid={OTHER.gid}', '--clear-groups')
@@ -276,9 +266,9 @@ def owned(user: As, name: str, path: Path) -> Iterator[App]:
 
 
 @pytest.mark.parametrize('level', ['1', '2', 'ptraceable'])
-def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
+def test_hidepid_does_not_hide_ones_own(level: str, open_directory: Path) -> None:
     """A sidecar with the uid of the target delivers each change."""
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     args = quick('--process', name, '--interval', '1h', str(file))
     with (
@@ -293,11 +283,11 @@ def test_hidepid_does_not_hide_ones_own(level: str, place: Path) -> None:
         assert app.read() == 'reloaded | after'
 
 
-def test_hidepid_hides_nothing_from_its_group(place: Path) -> None:
+def test_hidepid_hides_nothing_from_its_group(open_directory: Path) -> None:
     """Its gid, 0 if no other is named, sees all (proc(5)), as OpenShift's arbitrary
     users do. What is not there is then not there.
     """
-    file = place / 'file'
+    file = open_directory / 'file'
     changes.write(str(file), 'before\n')
     args = ('--process', unique('app'), str(file))
     rows = doctored(As(OTHER.uid, 0), hidden('hidepid=2'), *args)
@@ -305,11 +295,11 @@ def test_hidepid_hides_nothing_from_its_group(place: Path) -> None:
     assert 'hidepid' not in rows
 
 
-def test_ptraceable_hides_from_its_group_too(place: Path) -> None:
+def test_ptraceable_hides_from_its_group_too(open_directory: Path) -> None:
     """hidepid=ptraceable asks for no group: uid 0 with gid 0 and no capability sees no
     one else, and no line says that a gid= would help.
     """
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name, uid=APPS.uid):
         under = hidden('hidepid=ptraceable,gid=0', *BARE)
@@ -335,15 +325,15 @@ def within(pid: int, *command: str) -> Iterator[App]:
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_pid_1_watches_and_stops(number: signal.Signals, place: Path) -> None:
+def test_pid_1_watches_and_stops(number: signal.Signals, open_directory: Path) -> None:
     """The kernel spares a pid 1 whatever it has no handler for; watch stops all the
     same, and delivers each change before.
     """
-    name, files = unique('app'), laid(place)
+    name, files = unique('app'), laid(open_directory)
     args = ('--process', name, '--interval', '100ms', *CALM, *files)
     with watch(*args, namespace=True) as sidecar:
         with within(sidecar.pid, name, *files) as app:
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
         assert sidecar.stop(number) == 0
         assert sidecar.count('stopped', signal=number.name) == 1
 
@@ -358,21 +348,21 @@ def beside(pid: int, *args: str) -> Iterator[Sidecar]:
         yield sidecar
 
 
-def test_a_target_that_is_pid_1_is_notified(place: Path) -> None:
+def test_a_target_that_is_pid_1_is_notified(open_directory: Path) -> None:
     """A handler is what makes a pid 1 take a signal."""
-    name, files = unique('app'), laid(place)
+    name, files = unique('app'), laid(open_directory)
     with started(name, files, ALONE) as app:
         app.pid = only_child(app.pid)
         args = ('--process', name, '--interval', '100ms', *CALM, *files)
         with beside(app.pid, *args) as sidecar:
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
             assert sidecar.until('signalled')['target_pid'] == 1
 
 
-def test_a_target_that_is_pid_1_without_a_handler_is_held(place: Path) -> None:
+def test_a_target_that_is_pid_1_without_a_handler_is_held(open_directory: Path) -> None:
     """kill(2) would succeed, and nothing happen. It is notified once it has a handler.
     """
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with (
             targets.start('late', name=name, namespace=True) as target,
@@ -399,37 +389,39 @@ def readonly() -> tuple[str, ...]:
     )
 
 
-def test_a_watch_goes_on_without_a_ledger_that_cannot_be_written(place: Path) -> None:
+def test_a_watch_goes_on_without_a_ledger_that_cannot_be_written(
+        open_directory: Path,
+) -> None:
     """One line says so, and each change is delivered once."""
-    name, files = unique('app'), laid(place)
+    name, files = unique('app'), laid(open_directory)
     args = (
         '--process', name, '--interval', '100ms', *CALM,
-        '--state-file', str(place / 'state' / 'ledger'), *files,
+        '--state-file', str(open_directory / 'state' / 'ledger'), *files,
     )
     with started(name, files, ()) as app:
         with watch(*args, under=readonly()) as sidecar:
             # bwrap(1) forks.
             sidecar.pid = sidecar.until('started')['pid']
-            walked(place, app, sidecar)
+            walked(open_directory, app, sidecar)
             assert sidecar.stop() == 0
         (failed,) = (each for each in sidecar.seen if each['event'] == 'failed')
         assert failed['reason'] == 'ledger'
         assert 'read-only file system' in failed['message']
         assert failed['message'].endswith('going on without it')
-    assert not (place / 'state').exists()
+    assert not (open_directory / 'state').exists()
 
 
 @pytest.mark.parametrize('args', [(), ('--state-file', '/usr/ledger')], ids=[
     'default', 'named',
 ])
 def test_a_check_exits_4_where_its_ledger_cannot_be_written(
-        args: Sequence[str], place: Path,
+        args: Sequence[str], open_directory: Path,
 ) -> None:
     """One line says why and what to do, and no process is notified."""
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name) as target:
-        under = ('env', f'XDG_STATE_HOME={place}/state', *readonly())
+        under = ('env', f'XDG_STATE_HOME={open_directory}/state', *readonly())
         more = ('--on-start', 'always', '--process', name, str(file))
         with running_as(None, under, 'check', *args, *more) as child:
             out, err = child.communicate(timeout=DEADLINE)
@@ -439,25 +431,26 @@ def test_a_check_exits_4_where_its_ledger_cannot_be_written(
         assert 'name another with --state-file' in line
         target.signal(signal.SIGUSR1)
         assert target.read() == 'USR1'
-    assert not (place / 'state').exists()
+    assert not (open_directory / 'state').exists()
 
 
-def test_doctor_says_that_the_ledger_cannot_be_written(place: Path) -> None:
+def test_doctor_says_that_the_ledger_cannot_be_written(open_directory: Path) -> None:
     """Before anything is due."""
-    name, file = unique('app'), place / 'file'
+    name, file = unique('app'), open_directory / 'file'
     changes.write(str(file), 'before\n')
     with targets.start('handler', name=name):
-        args = ('--process', name, '--state-file', str(place / 'ledger'), str(file))
+        ledger = str(open_directory / 'ledger')
+        args = ('--process', name, '--state-file', ledger, str(file))
         rows = doctored(None, readonly(), *args).splitlines()
         (failed,) = (row for row in rows if row.startswith('fail'))
         assert 'read-only file system' in failed
         assert 'name another with --state-file' in failed
 
 
-def test_the_control_sees_inotify(place: Path) -> None:
+def test_the_control_sees_inotify(open_directory: Path) -> None:
     """Where nothing is refused inotifywait starts, and says what is changed."""
-    laid(place)
-    with inotifywait(place) as events:
-        changes.in_place(str(place), changes.text(1))
+    laid(open_directory)
+    with inotifywait(open_directory) as events:
+        changes.in_place(str(open_directory), changes.text(1))
         events.until('MODIFY')
         assert not silent(events)

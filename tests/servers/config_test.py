@@ -21,15 +21,15 @@ LIFECYCLE = PROMETHEUS._replace(
 NOTES = '#!/bin/sh\necho "$*" >> {}\n'
 
 
-def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
+def test_each_is_notified_of_its_own(place: Place, open_directory: Path) -> None:
     """nginx by a signal, Prometheus by a request, two programs by commands."""
     nginx, prometheus = place(NGINX), place(LIFECYCLE)
     nginx.server()
     prometheus.server()
-    swap(f'{hall}/live', {'fullchain.pem': 'first'})
-    notes = hall / 'notes'
-    write(hall / 'systemctl', NOTES.format(notes))
-    (hall / 'systemctl').chmod(0o755)
+    swap(f'{open_directory}/live', {'fullchain.pem': 'first'})
+    notes = open_directory / 'notes'
+    write(open_directory / 'systemctl', NOTES.format(notes))
+    (open_directory / 'systemctl').chmod(0o755)
     text = EXAMPLE.read_text()
     for shown, here in (
             ('"10s"', '"200ms"'), ('"5s"', '"300ms"'),
@@ -39,18 +39,19 @@ def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
             ('["/etc/prometheus/prometheus.yml", "/etc/prometheus/rules"]',
              f'"{prometheus.conf}"'),
             ('127.0.0.1:9090', f'127.0.0.1:{prometheus.port}'),
-            ('/etc/letsencrypt/live/example.org', f'{hall}/live'),
-            ('/var/lib/pollreload', f'{hall}/state'),
+            ('/etc/letsencrypt/live/example.org', f'{open_directory}/live'),
+            ('/var/lib/pollreload', f'{open_directory}/state'),
     ):
         assert shown in text
         text = text.replace(shown, here)
     assert not re.search('"/(etc|var)/', text)
-    write(hall / 'w.toml', text)
+    write(open_directory / 'w.toml', text)
     # Each has a watch of its own, so either may be first.
     once = ['reload dovecot', 'reload postfix']
 
     with started(
-        f'{hall}/w.toml', env={'PATH': f'{hall}:{os.environ["PATH"]}'}, cwd='/',
+        f'{open_directory}/w.toml', cwd='/',
+        env={'PATH': f'{open_directory}:{os.environ["PATH"]}'},
     ) as it:
         it.until('started')
         # What a server has that cannot be asked is not known.
@@ -63,7 +64,7 @@ def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
         prometheus.swap('second')
         it.until('delivered', watch='prometheus')
         assert prometheus.ask() == 'second'
-        swap(f'{hall}/live', {'fullchain.pem': 'second'})
+        swap(f'{open_directory}/live', {'fullchain.pem': 'second'})
         until(lambda: sorted(notes.read_text().splitlines()) == sorted(once * 2),
               'both are reloaded again')
         until(lambda: all(each.startswith('version current') for each in
@@ -75,7 +76,7 @@ def test_each_is_notified_of_its_own(place: Place, hall: Path) -> None:
         'nginx': 1, 'prometheus': 2, 'postfix': 2, 'dovecot': 2,
     }
     assert not it.count('failed')
-    assert sorted(os.listdir(hall / 'state')) == sorted(
+    assert sorted(os.listdir(open_directory / 'state')) == sorted(
         f'{name}.ledger{end}' for name in ('dovecot', 'nginx', 'postfix', 'prometheus')
         for end in ('', '.lock')
     )

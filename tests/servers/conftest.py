@@ -4,9 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,15 +20,6 @@ def place() -> Iterator[Place]:
         def make(kind: Kind, beside: Site | None = None) -> Site:
             return stack.enter_context(Site(kind, beside))
         yield make
-
-
-@pytest.fixture
-def hall() -> Iterator[Path]:
-    """Return a directory where every user can go, which tmp_path is not."""
-    with tempfile.TemporaryDirectory(prefix='hall-') as name:
-        hall = Path(name)
-        hall.chmod(0o755)
-        yield hall
 
 
 @pytest.fixture

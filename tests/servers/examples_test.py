@@ -52,7 +52,7 @@ def kind(line: str) -> str:
 
 @pytest.mark.parametrize('name', NEEDS)
 def test_run_shows_a_reload_and_leaves_nothing(
-        name: str, hall: Path, monkeypatch: pytest.MonkeyPatch,
+        name: str, open_directory: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """run.sh serves each good answer, keeps it over a bad one, and cleans up."""
     here = os.path.dirname(sys.executable)
@@ -63,8 +63,8 @@ def test_run_shows_a_reload_and_leaves_nothing(
         ['sh', EXAMPLES / name / 'run.sh'], stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=LONGEST, check=False,
         env={
-            **environment(), 'PORT': str(free_port()), 'TMPDIR': str(hall),
-            'HOME': str(hall),
+            **environment(), 'PORT': str(free_port()), 'TMPDIR': str(open_directory),
+            'HOME': str(open_directory),
         },
     )
 
@@ -78,8 +78,8 @@ def test_run_shows_a_reload_and_leaves_nothing(
         shown = [*map(kind, block.splitlines())]
         assert len(shown) == 4
         assert {*shown} <= {*map(kind, done.stdout.splitlines())}
-    assert list(hall.iterdir()) == []
-    assert list(running(str(hall))) == []
+    assert list(open_directory.iterdir()) == []
+    assert list(running(str(open_directory))) == []
 
 
 @pytest.mark.parametrize('name', NEEDS)

@@ -65,10 +65,10 @@ class Case:
     rows: what doctor has printed, as the document would quote it.
     """
 
-    def __init__(self, hall: Path, stack: contextlib.ExitStack) -> None:
-        self.hall, self.stack = hall, stack
+    def __init__(self, open_directory: Path, stack: contextlib.ExitStack) -> None:
+        self.directory, self.stack = open_directory, stack
         self.name = f't{os.urandom(4).hex()}'
-        self.conf = hall / 'conf'
+        self.conf = open_directory / 'conf'
         self.conf.write_text('a = 1\n')
         self.shown = {str(self.conf): '/etc/nginx', self.name: 'nginx'}
         self.rows: list[str] = []
@@ -97,10 +97,10 @@ class Case:
 
 
 @pytest.fixture
-def case(hall: Path) -> Iterator[Case]:
+def case(open_directory: Path) -> Iterator[Case]:
     """Return a case, whose processes end with the test."""
     with contextlib.ExitStack() as stack:
-        yield Case(hall, stack)
+        yield Case(open_directory, stack)
 
 
 def apart(*options: str) -> list[str]:
@@ -157,7 +157,7 @@ def started_below(case: Case) -> None:
     """A child of pollreload is never a target; its parent can be."""
     cat = shutil.which('cat')
     assert cat
-    program, fifo = case.hall / case.name, case.hall / 'fifo'
+    program, fifo = case.directory / case.name, case.directory / 'fifo'
     program.symlink_to(cat)
     os.mkfifo(fifo)
     # It runs for as long as doctor does, which holds the other end.
@@ -179,7 +179,7 @@ def no_handler(case: Case) -> None:
     case.run(case.doctor())
     case.stack.close()
     gron = shutil.which('gron') or missing("a small Go program: Debian's package gron")
-    link = case.hall / case.name
+    link = case.directory / case.name
     link.symlink_to(gron)
     with subprocess.Popen([link], stdin=subprocess.PIPE) as child:
         # Its runtime has its handlers when it reads.
@@ -212,7 +212,7 @@ def laid_out(case: Case) -> None:
 
 def one_file(case: Case) -> None:
     """A file of a kubelet's volume is mounted; or any other file."""
-    volume, other = case.hall / 'volume', case.hall / 'other'
+    volume, other = case.directory / 'volume', case.directory / 'other'
     swap(str(volume), {'app.conf': 'a = 1\n'})
     other.write_text('a = 1\n')
     for source in volume / '..data' / 'app.conf', other:
@@ -237,7 +237,7 @@ def not_asked(case: Case) -> None:
 
 def busy(case: Case) -> None:
     """A ledger is there."""
-    ledger = case.hall / 'state' / 'ledger'
+    ledger = case.directory / 'state' / 'ledger'
     case.shown[str(ledger)] = '/var/lib/nginx.ledger'
     words = ['--state-file', str(ledger)]
     check = [*DOCTOR[:-1], 'check', '--settle', '0', '--process', case.name, *words]
@@ -248,7 +248,7 @@ def busy(case: Case) -> None:
 def refused(case: Case) -> None:
     """A config file is taken, and refused once a key is wrong."""
     case.target('handler')
-    file = case.hall / 'w.toml'
+    file = case.directory / 'w.toml'
     case.shown[str(file)] = '/etc/pollreload.toml'
     watch = f'[[watch]]\npath = "{case.conf}"\nprocess = "{case.name}"\n'
     file.write_text(f'{watch}{watch}signal = "USR1"\n')

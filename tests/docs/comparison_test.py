@@ -81,8 +81,8 @@ def test_the_remark_on_a_watched_directory_is_true():
     assert behaviour.run(within) == Cell(True, notified)
 
 
-def test_a_tool_that_tells_nobody_is_not_right():
-    """The control: where nothing is notified, the judge says so."""
+def test_tool_that_notifies_no_process_is_not_right():
+    """The control: the judge notices that nothing was notified."""
     behaviour = next(each for each in BEHAVIOURS if each.title == 'zombie')
 
     def idle(place: Place) -> Command:

@@ -74,7 +74,7 @@ class Shell:
         os.write(self.terminal, text.encode())
 
     def until(self, pattern: str) -> str:
-        """Return what it writes up to a pattern, and the first group of that."""
+        """Return the output up to a pattern, and the first group of the match."""
         end = time.monotonic() + DEADLINE
         while not (found := re.search(pattern, self.seen, re.S)):
             left = max(0.0, end - time.monotonic())
@@ -93,17 +93,17 @@ class Shell:
         self.until('at the end.*?%')
 
     def completed(self, line: str) -> str:
-        """Return what a line is after TAB, as the shell itself would run it."""
+        """Return a line after TAB, as the shell itself would run it."""
         self.type(line + TAB)
-        # As words of an echo; its own words differ from what is typed.
+        # As arguments of an echo, because its output differs from what is typed.
         self.type(f"{HOME}echo 'NO''W<' \x05 '>'\n")
         return self.until('NOW< ?(.*?) ?>').rstrip()
 
-    def listed(self, line: str, *words: str) -> None:
-        """See that TAB lists all these words, in any order, below the line."""
+    def listed(self, line: str, *candidates: str) -> None:
+        """Check that TAB lists all these candidates, in any order, below the line."""
         self.run('true')
         self.type(line + TAB)
-        self.until(''.join(f'(?=.*{word})' for word in words))
+        self.until(''.join(f'(?=.*{word})' for word in candidates))
 
     def end(self) -> None:
         """End it, and whatever it runs."""
@@ -218,7 +218,7 @@ def test_a_name_with_a_blank_is_completed(shell: Shell) -> None:
 
 
 def test_install_to_completes_directories_only(shell: Shell) -> None:
-    """DIR is none where there are but files."""
+    """DIR has no completion if there are only files."""
     line = 'pollreload install-to so'
 
     assert shell.completed(line) == line
@@ -245,7 +245,7 @@ def test_it_can_be_kept_in_a_file(name: str, home: Path) -> None:
 def asked(
         words: Sequence[str] = (), **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Return what pollreload answers where variables ask for a completion."""
+    """Return the answer of pollreload to variables that ask for a completion."""
     return subprocess.run(
         (*sidecar.POLLRELOAD, *words), timeout=DEADLINE, text=True, check=False,
         env=sidecar.environment(variables), stdin=subprocess.DEVNULL,
@@ -259,7 +259,7 @@ def asked(
     'bash_complete', 'zsh_complete', 'fish_complete',
 ])
 def test_junk_is_one_line_and_2(words: str, command: Sequence[str]) -> None:
-    """Also in front of a watch, whose words a child reads."""
+    """Also for a watch, whose arguments are read by a child."""
     done = asked(command, _POLLRELOAD_COMPLETE=words)
 
     assert (done.returncode, done.stdout) == (2, '')
@@ -268,7 +268,7 @@ def test_junk_is_one_line_and_2(words: str, command: Sequence[str]) -> None:
 
 @pytest.mark.parametrize('shell', SHELLS)
 def test_a_watch_answers_a_shell_too(shell: str) -> None:
-    """Whatever the words are, with the same function, and status 0."""
+    """Whatever the arguments are, with the same function, and status 0."""
     wanted = asked((), _POLLRELOAD_COMPLETE=f'{shell}_source')
     got = asked(('watch', '/x'), _POLLRELOAD_COMPLETE=f'{shell}_source')
 

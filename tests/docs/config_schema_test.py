@@ -126,7 +126,7 @@ def written(value: object) -> str:
 
 
 def document(top: dict[str, Any]) -> str:
-    """Return a document as TOML has it; `watch` last, as tables where it can be."""
+    """Return a document in TOML; `watch` last, as tables if possible."""
     lines = [
         f'{quoted(name)} = {written(value)}\n' for name, value in top.items()
         if name != 'watch'
@@ -153,7 +153,7 @@ def test_the_schema_is_one() -> None:
 
 
 def test_every_option_is_in_the_schema_and_no_other() -> None:
-    """In the place where the program takes it."""
+    """Each where the program accepts it."""
     names = {param.opts[0].removeprefix('--') for param in main.watch.params}
     names = names - {'paths', 'config', '-v', '-q'} | {'path', 'name'}
     top, own = {*SCHEMA['properties']}, {*DEFS['watch']['properties']}
@@ -164,7 +164,7 @@ def test_every_option_is_in_the_schema_and_no_other() -> None:
 
 
 def test_it_says_what_help_says() -> None:
-    """The words of each option, its default, and what it is one of."""
+    """The text, the default and the values of each option."""
     for param in main.watch.params:
         name = param.opts[0].removeprefix('--')
         if not isinstance(param, click.Option) or name in ('config', '-v', '-q'):
@@ -262,7 +262,7 @@ def test_what_was_good_is_judged_alike(text: str) -> None:
 
 
 def edited(good: list[str]) -> st.SearchStrategy[str]:
-    """Good words with letters added, taken out and exchanged."""
+    """Return accepted values with letters added, removed and exchanged."""
     letters = st.sampled_from(
         '\t\n  "\'#%+,-..//0012345:;?@AGHIMNPRSTUX[\\]_ahimnpstx{}~\x7fé',
     )
@@ -315,8 +315,8 @@ WORDS = {
 }
 
 
-def test_every_kind_of_words_is_tried() -> None:
-    """Each option that has words, but for those that are like another."""
+def test_every_kind_of_value_is_tried() -> None:
+    """Each option that takes text, except those that are like another."""
     alike = {
         'verify': 'validate', 'state-file': 'pidfile', 'status-file': 'pidfile',
         'url-header-file': 'pidfile', 'url-ca': 'pidfile',
@@ -335,8 +335,8 @@ def test_every_kind_of_words_is_tried() -> None:
 
 
 @pytest.mark.parametrize('name', WORDS)
-def test_words_are_judged_alike(name: str) -> None:
-    """Those that are good, and those that are nearly so."""
+def test_values_are_judged_alike(name: str) -> None:
+    """Accepted values, and values that are nearly so."""
     @settings(max_examples=200, deadline=None)
     @given(edited(WORDS[name]))
     def check(word: str) -> None:
@@ -408,7 +408,7 @@ def test_what_it_does_not_say(name: str, text: str) -> None:
     'process = "x"\n[[watch]]\npath = []', f'{TEXT}url = []', f'{TEXT}url = "http://[::1]80/"',
 ])
 def test_what_it_refuses(text: str) -> None:
-    """What a person gets wrong; and the program agrees."""
+    """Common mistakes; the program refuses them as well."""
     assert not VALIDATOR.is_valid(tomllib.loads(text))
     assert refusal(text)
 

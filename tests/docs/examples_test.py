@@ -68,7 +68,7 @@ USERS = {'gunicorn': 1000, 'haproxy': 99}
 
 
 def setting(container: Object, name: str) -> str:
-    """Return the value of an option of a sidecar, from its words or its environment."""
+    """Return the value of an option of a sidecar, from its arguments or environment."""
     for word in command(container) or []:
         if word.startswith(f'--{name}='):
             return word.partition('=')[2]
@@ -105,7 +105,7 @@ def unit(name: str) -> dict[str, list[str]]:
 
 
 def started(name: str) -> list[str]:
-    """Return the words of a unit's ExecStart, with the StateDirectory put in."""
+    """Return the arguments of a unit's ExecStart, with the StateDirectory inserted."""
     settings = unit(name)
     state = f'/var/lib/{settings["StateDirectory"][0]}'
     (line,) = settings['ExecStart']
@@ -203,7 +203,7 @@ SOURCES: dict[str, tuple[Callable[[], Iterator[Call]], int]] = {
 def accepted(call: Call) -> Settings | None:
     """Return the settings of a call; None for a command that has none.
 
-    Raises click.ClickException where the command line would not be taken.
+    Raises click.ClickException if the command line is refused.
     """
     name, *words = call.words
     context = main.pollreload.commands[name].make_context(name, words)
@@ -482,7 +482,7 @@ def test_component_needs_volumes(tmp_path: Path) -> None:
 
 
 def test_component_keeps_the_name_of_the_config() -> None:
-    """Or each change would be a new pod, and nobody would have to be told."""
+    """Otherwise each change would be a new pod, and none would be signalled."""
     config = next(each for each in objects('overlay') if each['kind'] == 'ConfigMap')
     (web,) = (pod for pod in pods('overlay') if pod.name == 'web')
 
@@ -525,7 +525,7 @@ def checked(schema: str, path: Path) -> None:
 
 
 def test_compose_is_accepted_by_its_tool() -> None:
-    """docker-compose reads it as it is meant; so does the schema of its makers."""
+    """docker-compose reads it as intended, and its schema accepts it."""
     compose = EXAMPLES / 'compose' / 'compose.yaml'
     checked('vendor.compose-spec', compose)
     tool = fetched('newer/docker-compose', 'get-newer.sh')
@@ -700,8 +700,8 @@ def test_cron_takes_the_line(tmp_path: Path) -> None:
     tool_output(tool, '-n', without)
 
 
-def test_cron_tells_once_and_is_silent_then() -> None:
-    """Mail comes for a change and for one that nginx refuses, and at no other time."""
+def test_cron_delivers_once_and_is_silent_then() -> None:
+    """There is mail for a change, and for a version that nginx refuses."""
     (job,) = crontab()
     # What cron sets (crontab(5)), and then what the file does; nothing else.
     given = {
@@ -769,7 +769,7 @@ class Confined(NamedTuple):
 
 
 def confined(name: str) -> Confined:
-    """Return what a service may."""
+    """Return the limits of a service."""
     settings = unit(name)
     writable = ' '.join(settings.get('ReadWritePaths', [])).split()
     capabilities = settings['CapabilityBoundingSet'][0].split()
@@ -781,7 +781,7 @@ def confined(name: str) -> Confined:
 
 
 def by_service(name: str, script: str, may: Confined) -> tuple[str, str]:
-    """Return what a script prints that calls `service`, and what strace saw of it."""
+    """Return the output of a script that calls `service`, and of strace on it."""
     needed('strace', 'strace')
     needed('setpriv', 'util-linux')
     _, *words = started(name)
@@ -829,8 +829,8 @@ def refused(name: str, trace: str) -> set[str]:
     return found
 
 
-def test_service_tells_within_its_limits() -> None:
-    """With what pollreload.service may write, signal and call, a change is told."""
+def test_service_delivers_within_its_limits() -> None:
+    """A change is delivered with what pollreload.service may write, signal and call."""
     name = 'pollreload.service'
     said, trace = by_service(name, """
         wait_for() { until grep -q "$1" /run/log; do sleep 0.1; done; }
@@ -859,8 +859,10 @@ ONCE = """
 """
 
 
-def test_check_tells_within_its_limits() -> None:
-    """With what pollreload-check.service may, nginx -t is content and nginx is told."""
+def test_check_delivers_within_its_limits() -> None:
+    """nginx -t succeeds with what pollreload-check.service may do, and nginx is
+    signalled.
+    """
     said, trace = by_service(CHECK, ONCE, confined(CHECK))
 
     assert 'verified: nginx' in said
@@ -873,7 +875,7 @@ NEEDS = ['net_bind_service', 'dac_override', '/run/nginx.pid', '/var/log/nginx']
 
 @pytest.mark.parametrize('less', NEEDS)
 def test_check_needs_each_exception(less: str) -> None:
-    """Without any one of what it may besides, nginx -t fails, and nobody is told."""
+    """Without any one of its exceptions nginx -t fails, and nginx is not signalled."""
     may = confined(CHECK)
     assert {less} & {*may.writable, *may.capabilities}
     fewer = may._replace(
@@ -911,7 +913,7 @@ def test_ci_jobs_fit_the_schemas(name: str, schema: str) -> None:
 
 @pytest.fixture(scope='module')
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what a job finds: the checkout, and an environment of its own in .venv.
+    """Return a checkout, as a job has it, with an environment of its own in .venv.
 
     Its pip is that of the tests: to install another takes longer than the job.
     """
@@ -933,7 +935,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(300)  # pip fetches setuptools, for each
 @pytest.mark.parametrize('name', ['github', 'gitlab'])
 def test_ci_jobs_run(name: str, clone: Path, tmp_path: Path) -> None:
-    """Their script ends well, has told the server, and leaves none running."""
+    """Their script succeeds, has notified the server, and leaves no process."""
     script, given = jobs()[name]
     outer = environment()
     kept = [each for each in outer if re.match('PIP_|.*_proxy$', each, re.IGNORECASE)]
@@ -946,7 +948,7 @@ def test_ci_jobs_run(name: str, clone: Path, tmp_path: Path) -> None:
         },
     )
     try:
-        # Its end is the end of all that it started, for they have its stderr.
+        # All that it started has ended, too, because they share its stderr.
         out, err = job.communicate(timeout=250)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -1025,7 +1027,7 @@ def test_the_page_of_the_image_names_what_is_left_out() -> None:
     below(path) for path in sorted(EXAMPLES.glob('*/README.md'))
 )])
 def test_links_lead_somewhere(readme: str) -> None:
-    """What a README.md of the examples links to is there."""
+    """The files that a README.md of the examples links to exist."""
     path = EXAMPLES / readme
 
     for link in re.findall(r'\]\(([^):#]+)\)', path.read_text()):

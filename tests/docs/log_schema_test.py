@@ -29,7 +29,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 EVENTS = SCHEMA['properties']['event']['enum']
 ALWAYS = {'time', 'level', 'event', 'message', 'watch', 'pid'}
 LINE = {
-    'time': '2026-11-23T08:41:21.757Z', 'level': 'info', 'message': 'words',
+    'time': '2026-11-23T08:41:21.757Z', 'level': 'info', 'message': 'text',
     'watch': '', 'pid': 7,
 }
 PID = {'target_pid': 1}
@@ -46,7 +46,7 @@ FIELDS = {
 
 
 def trouble(line: Mapping[str, object]) -> list[str]:
-    """Return what the schema has against a line."""
+    """Return the complaints of the schema about a line."""
     return [each.message for each in VALIDATOR.iter_errors(line)]
 
 
@@ -114,7 +114,7 @@ class Calls(ast.NodeVisitor):
                 self.fields[event] |= FIELDS[known]
                 for reason in value.args[2:]:
                     self.fields[event].add('reason')
-                    # progress.report() names it where it calls its failed().
+                    # progress.report() names it when it calls its failed().
                     written = isinstance(reason, ast.Constant)
                     assert written or ast.unparse(reason) == 'reason'
                     self.reason(event, getattr(reason, 'value', None))
@@ -222,7 +222,7 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     pytest.param({**LINE, 'event': 'status', 'level': 'fatal'}, id='a level of others'),
     pytest.param({**LINE, 'event': 'status', 'pid': 0}, id='not our pid'),
     pytest.param({**LINE, 'event': 'reloaded'}, id='an event that is none'),
-    pytest.param({**LINE, 'event': 'status', 'message': 1}, id='no words'),
+    pytest.param({**LINE, 'event': 'status', 'message': 1}, id='no text'),
     pytest.param({**LINE, 'event': 'status', **PID}, id='a field of another'),
     pytest.param({**LINE, 'event': 'status', 'time': '2026-11-23'}, id='a date'),
     pytest.param({**LINE, 'event': 'stopped'}, id='stopped for nothing'),
@@ -237,7 +237,7 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
         {**LINE, 'event': 'delivered', **TARGET, 'target_pid': 0}, id='no pid',
     ),
     pytest.param(
-        {**LINE, 'event': 'delivered', **TARGET, 'target_pid': '41'}, id='words',
+        {**LINE, 'event': 'delivered', **TARGET, 'target_pid': '41'}, id='text',
     ),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'signal': 'HUP'}, id='HUP'),
     pytest.param({**LINE, 'event': 'delivered', **TARGET, 'reason': 'x'}, id='more'),
@@ -270,7 +270,7 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     ),
     pytest.param(
         {**LINE, 'event': 'started', 'signal': None,
-         'url': ['http://user:secret@host/']}, id='who asks',
+         'url': ['http://user:secret@host/']}, id='user and password',
     ),
     pytest.param(
         {**LINE, 'event': 'delivered', 'url': 'http://host/?token'}, id='a query',
@@ -294,7 +294,7 @@ def test_every_reason_of_the_source_is_in_the_schema_and_no_other(
     ),
     pytest.param(
         {**LINE, 'event': 'changed', 'fingerprint': PRINT, 'reason': 'outdated'},
-        id='nobody is outdated',
+        id='no outdated target',
     ),
 ])
 def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
@@ -322,8 +322,8 @@ def test_what_is_no_line_is_refused(line: dict[str, object]) -> None:
     {'event': 'warning', 'reason': 'subpath', 'about': '/etc/app.conf'},
     {'event': 'changed', 'fingerprint': PRINT, 'reason': 'restarted'},
 ], ids=lambda line: f'{line["event"]} {line.get("reason", "")}'.strip())
-def test_what_is_said_without_a_target_is_taken(line: dict[str, object]) -> None:
-    """Where --exec and --url are told, beside a process or without one."""
+def test_lines_without_a_target_match_the_schema(line: dict[str, object]) -> None:
+    """--exec and --url, beside a process and without one."""
     assert trouble({**LINE, **line}) == []
 
 
@@ -351,7 +351,7 @@ def named(lines: list[dict[str, Any]]) -> set[str]:
 def test_a_watch_from_its_start_to_its_end(
         tmp_path: Path, seen: list[dict[str, Any]],
 ) -> None:
-    """What is told, what is held, what fails, what goes away and comes back."""
+    """Deliveries, holds, failures, and paths that disappear and come back."""
     conf, name, valid = f'{tmp_path}/app.conf', unique(), f'{tmp_path}/valid'
     write(conf, 'first')
     write(valid, '#!/bin/sh\necho no; grep -q good "$1"\n')
@@ -461,7 +461,7 @@ def test_a_target_that_dies(tmp_path: Path, seen: list[dict[str, Any]]) -> None:
 
 
 def test_checks(tmp_path: Path, seen: list[dict[str, Any]]) -> None:
-    """What is told, what would be, a ledger that is none, and too little time."""
+    """Deliveries, what would be delivered, a damaged ledger, and a timeout."""
     conf, name, ledger = f'{tmp_path}/app.conf', unique(), f'{tmp_path}/ledger'
     words = ('-v', '--process', name, '--state-file', ledger, conf)
     write(conf, 'first')
@@ -506,7 +506,7 @@ def test_what_only_a_simulated_world_does() -> None:
     """Reads that hang, queues that are full, targets of every kind."""
     lines = []
     for event in itertools.chain.from_iterable(world.events for world in worlds()):
-        # A content there is called by its name.
+        # A version of the simulation is shown by its name.
         fields = {**event.fields}
         if 'fingerprint' in fields:
             fields['fingerprint'] = PRINT

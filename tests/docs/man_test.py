@@ -1,4 +1,4 @@
-"""The manual page: up to date, without a warning, and as it is meant to be read."""
+"""The manual page: up to date, without a warning, and readable as intended."""
 from __future__ import annotations
 
 import os
@@ -30,7 +30,7 @@ def tool(name: str) -> str:
 
 
 def said(*command: str) -> str:
-    """Return what a command writes, which is to be content with the page."""
+    """Return the output of a command that must accept the page."""
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, timeout=60,
         env={**os.environ, 'LC_ALL': 'C.UTF-8', 'MANPAGER': 'cat', 'MANWIDTH': '1000'},
@@ -56,10 +56,10 @@ def test_the_page_is_up_to_date() -> None:
         assert file.read() == build.page(build.dated())
 
 
-def test_the_date_is_that_of_the_words(
+def test_date_changes_only_with_the_text(
         tmp_path: object, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A page that says the same keeps its date; one that does not gets today's."""
+    """A page with the same text keeps its date; another one gets today's."""
     monkeypatch.setattr(build, 'PAGE', f'{tmp_path}/page')
     with open(build.PAGE, 'w', encoding='utf-8') as file:
         file.write(build.page('2001-01-01'))
@@ -161,7 +161,7 @@ def test_what_troff_would_take_for_its_own_is_shown() -> None:
 
 
 def test_every_hyphen_is_one_that_can_be_copied() -> None:
-    """A bare one is a hyphen to groff, and no minus, except where it is patched."""
+    """A bare one is a hyphen to groff, and not a minus, unless groff is patched."""
     with open(build.PAGE, encoding='utf-8') as file:
         lines = [line for line in file if not line.startswith(('.\\"', '.TH'))]
 

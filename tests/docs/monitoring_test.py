@@ -32,7 +32,7 @@ VARIABLES = {'$watch': '.*', '$__rate_interval': '1m'}
 
 @pytest.fixture(scope='module')
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
-    """Watches of which each gives cause for another alert, and who is not there.
+    """Watches that each cause another alert, and one target that is missing.
 
     Prometheus has the job for Kubernetes with all its relabeling, and finds what the
     API of a cluster would say of two pods; the rules wait for nothing.
@@ -48,7 +48,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         settle = 0
         on-start = "never"
         [[watch]]
-        name = "told"
+        name = "delivered"
         path = "{conf}"
         exec = "true"
         [[watch]]
@@ -175,7 +175,7 @@ def test_the_variables_of_the_dashboard_have_values(scraped: Scraped) -> None:
 
     found = {each['metric'].get(asked[2]) for each in scraped.query(asked[1])}
 
-    assert found == {'told', 'held', 'fails', 'waits', 'unread'}
+    assert found == {'delivered', 'held', 'fails', 'waits', 'unread'}
 
 
 def test_the_job_takes_what_is_ours_and_what_runs(scraped: Scraped) -> None:
@@ -198,10 +198,10 @@ def test_every_alert_is_asked_and_those_that_have_cause_fire(scraped: Scraped) -
         ('PollreloadDue', 'waits'), ('PollreloadUnreadable', 'unread'),
         ('PollreloadDown', ''), ('PollreloadConfigRefused', ''),
         # The unknown variable, which the first watch logs.
-        ('PollreloadWarning', 'told'),
+        ('PollreloadWarning', 'delivered'),
     }
     until(lambda: wanted <= scraped.firing(), 'they fire')
-    others = {name for name, watch in scraped.firing() if watch == 'told'}
+    others = {name for name, watch in scraped.firing() if watch == 'delivered'}
     assert others == {'PollreloadWarning'}
 
 

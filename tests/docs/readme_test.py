@@ -32,7 +32,7 @@ BEHAVIOURS_SHOWN = {
 
 
 def text(name: str) -> str:
-    """Return what is in a file of the clone."""
+    """Return the text of a file of the clone."""
     with open(os.path.join(ROOT, name), encoding='utf-8') as file:
         return file.read()
 

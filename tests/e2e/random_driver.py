@@ -122,6 +122,7 @@ class Driver:
         self.story: list[tuple[float, str, str]] = []
         self.found: list[str] = []
         self.starts = self.kills = self.acts = self.points = self.nudges = 0
+        self.stopped = False  # pollreload, by SIGSTOP
         self.taken = 0
         self.it: sidecar.Sidecar | None = None
 
@@ -249,7 +250,7 @@ class Driver:
     def polled(self) -> bool:
         """Wait until pollreload has polled twice; return whether it has."""
         it = self.it
-        if it is None:
+        if it is None or self.stopped:
             return False
         self.pump()
         before = it.count('polled')
@@ -262,7 +263,7 @@ class Driver:
 
     def resting(self) -> bool:
         """Return whether nothing is due, and one target has the version."""
-        if self.it is None or not self.it.count('started'):
+        if self.it is None or self.stopped or not self.it.count('started'):
             return False
         self.pump()
         return self.it is not None and self.at_rest(self.it.status())
@@ -392,10 +393,12 @@ class Driver:
         if it is not None:
             self.tell('driver', f'stops pollreload {it.pid}')
             it.send(signal.SIGSTOP)
+            self.stopped = True
             self.change()
             self.wait(self.chance.choice(PAUSES))
             self.tell('driver', f'continues pollreload {it.pid}')
             it.send(signal.SIGCONT)
+            self.stopped = False
 
     def ask(self) -> None:
         """Send pollreload SIGHUP."""

@@ -12,6 +12,7 @@ from pollreload.commands.check_answer import (
     wait_phrase,
 )
 from pollreload.core import ledger_format
+from pollreload.core.command import condition
 from pollreload.core.observation import wake
 from pollreload.core.process import Process
 from pollreload.core.state import State, World
@@ -212,7 +213,10 @@ class Run(One):
     def would(self, process: Process, number: int) -> str:
         """Log that a process would be sent the signal."""
         name = self.settings.signal.name
-        self.say('would', f'send {name} to {process}', target_pid=process.pid)
+        self.say(
+            'would', f'send {name} to {process}{condition(self.settings)}',
+            target_pid=process.pid,
+        )
         return 'gone'
 
 

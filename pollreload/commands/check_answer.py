@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pollreload.core.attempt import Target
+from pollreload.core.command import condition
 from pollreload.core.obstacle import disposition_now, obstacle
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited
@@ -80,7 +81,7 @@ def outlook(settings: Settings, state: State, world: World) -> str:
             actions.loggable(settings, each) for each in range(actions.total(settings))
         ]
     how = 'delivered to ' if sends_signal(settings) else 'delivered by '
-    return how + ', then '.join(receivers)
+    return how + ', then '.join(receivers) + condition(settings)
 
 
 def answer_status(state: State) -> int:

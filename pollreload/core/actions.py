@@ -10,6 +10,7 @@ from pollreload.core import change, context
 from pollreload.core.attempt import MOST_SENDS, failed
 from pollreload.core.command import (
     command_result,
+    condition,
     describe_exit,
     last_lines,
     poll_again,
@@ -84,7 +85,7 @@ def start_next(settings: Settings, state: State, world: World) -> State:
     if settings.dry_run:
         for each in range(index, total(settings)):
             world.say(
-                'would', f'do {loggable(settings, each)}',
+                'would', f'do {loggable(settings, each)}{condition(settings)}',
                 **action_fields(settings, each),
             )
         return state

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pollreload.core.state import State, World
+from pollreload.settings import Settings
 
 COMMAND_PAUSE = 0.1  # s between two polls of a command
 
@@ -46,3 +47,11 @@ def last_lines(said: str, most: int = 300) -> str:
 def describe_exit(status: int) -> str:
     """Return 'exit status 3' or 'ended by signal 9'."""
     return f'exit status {status}' if status > 0 else f'ended by signal {-status}'
+
+
+def condition(settings: Settings) -> str:
+    """Return what a dry run does not know, as the end of a message; '' for nothing."""
+    if not settings.validate:
+        return ''
+    command = settings.validate[0]
+    return f', if --validate {command} accepts it (a dry run does not run it)'

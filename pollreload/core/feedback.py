@@ -57,9 +57,10 @@ def paced(settings: Settings, state: State, world: World) -> State:
     if pace.logged_at:
         # One line for the whole loop, again after an hour.
         state = state._replace(hold='feedback loop', held_at=pace.logged_at)
+    what = 'deliveries or validations' if settings.validate else 'deliveries'
     state = hold(
         state, world, 'feedback loop', 'feedback loop',
-        f'the last {pace.followed} deliveries were each followed by a change of '
+        f'the last {pace.followed} {what} were each followed by a change of '
         f'{changed_files(settings, pace)} within seconds: a reload '
         f'or a command seems to cause the next; deliveries wait {wait:g} s and longer, '
         f'up to {LONGEST_DELAY:g} s, until that ends',

@@ -154,7 +154,8 @@ class Belief(NamedTuple):
 def patience(digest: bytes, was: bytes | None, grace: float, blank: bool) -> float:
     """Return for how many seconds a digest that is not as it was is distrusted."""
     if digest == UNREADABLE and was != UNREADABLE:
-        return RECHECK if blank else MEMBER_GRACE
+        # What could never be read is no part of what the targets have.
+        return RECHECK if blank or was is None else MEMBER_GRACE
     if digest == EMPTY and was not in (None, EMPTY, UNREADABLE):
         return grace
     return 0.0

@@ -44,7 +44,9 @@ def notify(settings: Settings, state: State, world: World) -> State:
         return continue_after_targets(settings, state, world)
     if choice.reason:
         says = choice.says or world.absent
-        return hold(state, world, choice.reason, choice.reason, says)
+        # Another pid is another line; what comes after '; ' may differ at each poll.
+        key = ': '.join(filter(None, (choice.reason, choice.says.partition('; ')[0])))
+        return hold(state, world, key, choice.reason, says)
     state = note_passed_over(state, choice, world)
     if state.passed and now < state.passed_at + PASS_OVER:
         again = state.passed_at + PASS_OVER

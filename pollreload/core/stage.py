@@ -24,12 +24,14 @@ class Verifying(NamedTuple):
 
     until: when that fails. retry: when --verify is run next.
     running: --verify runs. renewed: the target has new workers.
+    last: how --verify last ended, '' if it did not end.
     """
 
     until: float
     retry: float
     running: bool = False
     renewed: bool = False
+    last: str = ''
 
 
 class Confirming(NamedTuple):

@@ -134,6 +134,10 @@ def follow_targets(settings: Settings, state: State, world: World) -> State:
         each for each in choice.targets or roots(choice.matches)
         if (each.pid, each.started) not in names
     ]
+    if not (left or others):
+        # Between two processes of a service, or with a pidfile that does not name the
+        # next one yet; that one may be older than this version.
+        return state
     newer = tuple(
         Target(each, phase='up to date', at=at, since=each.started) for each in others
         if each.started >= since

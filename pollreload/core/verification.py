@@ -2,7 +2,12 @@
 from __future__ import annotations
 
 from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
-from pollreload.core.command import command_result, last_lines, poll_again
+from pollreload.core.command import (
+    command_result,
+    describe_exit,
+    last_lines,
+    poll_again,
+)
 from pollreload.core.process import Process
 from pollreload.core.progress import advance_target, checks, turned
 from pollreload.core.stage import Confirming, Surviving, Verifying
@@ -134,6 +139,8 @@ def verifying(
         if end.status == 0:
             return agreed(settings, state, entry, world)
         stage = stage._replace(running=False, retry=now + VERIFY_PAUSE)
+        if end.status is not None:
+            stage = stage._replace(last=describe_exit(end.status))
     if entry is not None:
         if world.health(entry.process, settings.signal.number) == 'gone':
             return exited(settings, state, entry, world)
@@ -149,7 +156,7 @@ def verifying(
             what = f'{entry.process} was signalled'
         says = (
             f'{what}, but {settings.command_timeout:g} s later '
-            f'{why_unverified(settings, workers, world)}'
+            f'{why_unverified(settings, stage, workers, world)}'
         )
         return disagreed(settings, state, entry, says, world)
     if not workers or now < stage.retry:
@@ -165,7 +172,9 @@ def verifying(
     return poll_again(state, world, stage.until)
 
 
-def why_unverified(settings: Settings, workers: bool, world: World) -> str:
+def why_unverified(
+        settings: Settings, stage: Verifying, workers: bool, world: World,
+) -> str:
     """Return why a reload is not verified at the end of --command-timeout.
 
     workers: whether --verify-workers is satisfied.
@@ -174,7 +183,8 @@ def why_unverified(settings: Settings, workers: bool, world: World) -> str:
         return 'it has not replaced its workers (--verify-workers)'
     last = last_lines(world.output())
     more = f': {last}' if last else ''
-    return f'--verify {settings.verify[0]} does not agree{more}'
+    how = f' ({stage.last})' if stage.last else ''
+    return f'--verify {settings.verify[0]} does not agree{how}{more}'
 
 
 def agreed(

@@ -18,7 +18,7 @@ STUCK: dict[tuple[str, ...], tuple[int, float]] = {}
 def carefully(function: Callable[[], Any], *paths: str) -> Any:
     """Call a function that reads or writes at some paths, with a time limit.
 
-    If a path may hang, the function runs in a child for PATIENCE seconds at most.
+    If a path may hang, the function runs in a child for ACCESS_TIMEOUT seconds at most.
     After a timeout it is not called for SPARED seconds, nor while that child hangs.
     Raises OSError, also TimeoutError.
     """

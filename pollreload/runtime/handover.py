@@ -1,4 +1,4 @@
-"""Hand the state of a watch over to its new settings (SIGHUP with --config)."""
+"""Hand the state of a watch over to its new settings (--config)."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

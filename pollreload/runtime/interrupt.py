@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 STOP_SIGNALS = frozenset((
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD,
@@ -43,3 +44,14 @@ def wait_for_child(seconds: float) -> None:
     got = signal.sigtimedwait(STOP_SIGNALS, seconds)
     if got is not None and got.si_signo != signal.SIGCHLD:
         raise Ended(got.si_signo)
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block SIGCHLD and the stop signals, for code that waits for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -18,7 +18,7 @@ class Observer:
     """What polls the paths of one watch.
 
     A poll is made in a child if a read may hang for ever, or if it takes longer than
-    PATIENCE: the other watches of the process and its signals do not wait for it. A
+    LONGEST_POLL: the other watches of the process and its signals do not wait for it. A
     child costs a fork at each poll, about a millisecond. A thread would cost less and
     would keep the whole process from ending, even by KILL, while a FUSE daemon does
     not answer. If a read may hang, no cache is used, and everything is read at each

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from pollreload.commands.doctor import main as doctor
 from pollreload.commands.doctor.rows import Row
+from pollreload.runtime import interrupt
 from pollreload.settings import Settings
 from pollreload.system import children
 
@@ -26,7 +27,7 @@ def rows(**given: object) -> list[Row]:
 
 
 def own_rows(**given: Any) -> list[Row]:
-    with doctor.signals_blocked():
+    with interrupt.signals_blocked():
         return doctor.all_rows(Settings(**given))
 
 

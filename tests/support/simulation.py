@@ -875,7 +875,7 @@ class Simulation:
         if self.state.hold.startswith('limit'):
             self.put('last')
             self.wait_until_idle()
-        if self.state.hold == 'no target':
+        if self.state.hold.startswith('no target'):
             self.start()
             self.wait_until_idle()
         assert self.idle(), f'not delivered in the end: {self.state}'

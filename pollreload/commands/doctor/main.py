@@ -5,10 +5,6 @@ sent and nothing changed, except one real delivery with --deliver.
 """
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pollreload.commands.doctor import pace, request_files
 from pollreload.commands.doctor.delivery import attempted
 from pollreload.commands.doctor.files import check_ledger, check_status_file
@@ -36,7 +32,7 @@ def run(plan: Plan, deliver: bool = False) -> int:
     """
     shows_text = plan.watches[0].output == 'text'
     try:
-        with signals_blocked():
+        with interrupt.signals_blocked():
             found = [all_rows(settings) for settings in plan.watches]
             more = several(plan)
             wide = column_width([row for each in [*found, more] for row in each])
@@ -76,17 +72,6 @@ def several(plan: Plan) -> list[Row]:
     if plan.listen is not None:
         found.append(port(*plan.listen))
     return found
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block SIGCHLD and the stop signals, for code that waits for them."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def all_rows(settings: Settings) -> list[Row]:

@@ -7,10 +7,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pollreload.commands.doctor.rows import Row, format_rows, json_rows
+from pollreload.commands.doctor import paths
+from pollreload.commands.doctor.rows import (
+    Row,
+    column_width,
+    exit_status,
+    format_rows,
+    json_rows,
+)
 from pollreload.commands.doctor.target import check_visibility
 from pollreload.core.process import Process, roots
-from pollreload.runtime import hints, log, targets
+from pollreload.runtime import hints, interrupt, log, targets
 from pollreload.settings import Settings
 from pollreload.system import process_table
 
@@ -25,8 +32,7 @@ class Seen(NamedTuple):
     handles: see targets.handled_signals. doubt: 'runtime' or 'unknown' if the kernel
         does not show what it handles.
     command: the arguments of pollreload; empty if it handles no signal to reload on.
-    above: the pid of the process that is notified instead, 0 for
-    none.
+    above: the pid of the process that is notified instead, 0 for none.
     """
 
     process: Process
@@ -36,22 +42,35 @@ class Seen(NamedTuple):
     above: int = 0
 
 
-def run(paths: Sequence[str], output: str) -> int:
-    """Print the processes; return 0, or 1 if this /proc does not show any.
+def run(names: Sequence[str], output: str) -> int:
+    """Print the processes; return 0, or 1 if a path or this /proc cannot be read.
 
-    paths: those to name in the commands.
+    names: the paths to check, and to name in the commands.
     """
+    try:
+        with interrupt.signals_blocked():
+            rows = [*paths.paths(names, paths.readings(Settings(tuple(names))))]
+    except interrupt.Ended as ended:
+        raise SystemExit(128 + ended.number) from None
     row = check_visibility()
-    found = [] if row.verdict == 'fail' else [*visible_processes(paths or ('PATH',))]
+    found = [] if row.verdict == 'fail' else [*visible_processes(names or ('PATH',))]
+    # A word without a slash may be a process, where an option was forgotten.
+    running = {each.process.comm for each in found}
+    rows = [
+        each._replace(remedy=f'did you mean --process {shlex.quote(each.about)}?')
+        if each.verdict == 'fail' and each.about in running else each
+        for each in rows
+    ]
+    rows.append(row)
     if output == 'json':
         print(log.json_object({
-            **json_rows([row]), 'processes': [process_json(each) for each in found],
+            **json_rows(rows), 'processes': [process_json(each) for each in found],
         }))
     else:
-        print(format_rows([row], 0))
+        print(format_rows(rows, column_width(rows)))
         for line in aligned([HEADER, *(columns(each) for each in found)]):
             print(log.printable(line))
-    return int(row.verdict == 'fail')
+    return exit_status(rows)
 
 
 def visible_processes(paths: Sequence[str]) -> Iterator[Seen]:

@@ -366,7 +366,10 @@ def test_dry_run_says_who_would_be_notified_and_leaves_no_trace(
         alone = unsignalled(target)
 
     assert run.status == 1
-    assert run.out == f'would: send SIGHUP to {watched.name} (pid {target.pid})\n'
+    assert run.out == (
+        f'would: send SIGHUP to {watched.name} (pid {target.pid}), if --validate touch '
+        f'accepts it (a dry run does not run it)\n'
+    )
     assert alone
     assert tree(watched.directory) == before
 

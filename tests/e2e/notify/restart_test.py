@@ -204,7 +204,8 @@ def test_verify_that_disagrees_has_all_done_again(
         it.poll()
 
     assert failed['message'] == (
-        'every action succeeded, but 1 s later --verify false does not agree'
+        'every action succeeded, but 1 s later --verify false does not agree '
+        '(exit status 1)'
     )
     assert held['message'] == (
         f'POST {server.url("/x")} succeeded 3 times for this version, and --verify '

@@ -546,7 +546,8 @@ def test_actions_are_repeated_three_times_if_verify_keeps_failing():
 
     assert succeeded(world) == ALL * 3
     assert world.messages('failed') == [
-        'every action succeeded, but 3 s later --verify verify does not agree',
+        'every action succeeded, but 3 s later --verify verify does not agree '
+        '(exit status 1)',
     ] * 3
     assert [it.fields['reason'] for it in world.events if it.event == 'held'] == [
         'backoff', 'backoff', 'limit', 'limit',
@@ -623,7 +624,9 @@ def test_last_lines_of_verify_are_logged():
     world.refuse_for(verify=math.inf)
     world.run(8.0)
 
-    assert world.messages('failed')[0].endswith('does not agree: one | two')
+    assert world.messages('failed')[0].endswith(
+        'does not agree (exit status 1): one | two',
+    )
 
 
 def test_change_during_the_verification_voids_it():

@@ -299,6 +299,18 @@ def test_unreadable_member_holds_its_directory_for_30_s():
     assert memory.known_print == 'f=unreadable,n=A'
 
 
+def test_new_member_that_is_unreadable_holds_its_directory_for_a_moment():
+    """The targets never had it, and its name may be another at each poll."""
+    memory = after((10.0, directory({'n': A})))
+
+    memory, first = poll(memory, 15.0, directory({'n': B}, {'p1': 'is a FIFO'}))
+    memory, second = poll(memory, 16.0, directory({'n': B}, {'p1': 'is a FIFO'}))
+    memory, third = poll(memory, 17.0, directory({'n': B}, {'p1': 'is a FIFO'}))
+
+    assert (first.action, first.again) == ('doubt', 15.25)
+    assert (second.action, third.action) == ('report', 'report')
+
+
 def test_member_that_is_known_as_unreadable_holds_nothing():
     """It is part of the fingerprint already."""
     memory, _ = poll(Memory(), 10.0, directory({'n': A}, {'f': 'stale'}))

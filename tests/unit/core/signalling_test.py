@@ -7,7 +7,7 @@ import pytest
 
 from pollreload.core import observation
 from pollreload.core.command import describe_exit
-from pollreload.core.process import Process
+from pollreload.core.process import Choice, Process
 from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
@@ -34,6 +34,24 @@ def test_delivery_without_a_target_is_held_with_an_explanation():
     world.run(20.0)
 
     assert world.messages('held') == ['no app']
+
+
+def test_pidfile_that_names_another_process_is_another_line():
+    """The reason stays, and what is to be done does not."""
+    world = world_of()
+    number = 7
+    says = '/p names pid {}, a stranger; there is app{}'
+    world.world = world.world._replace(targets=lambda: Choice(
+        (), 'pidfile', says.format(number, len(world.events)),
+    ))
+    world.put('B')
+    world.run(20.0)
+    number = 8
+    world.run(20.0)
+
+    assert [each.partition('; ')[0] for each in world.messages('held')] == [
+        '/p names pid 7, a stranger', '/p names pid 8, a stranger',
+    ]
 
 
 def test_several_roots_are_held():

@@ -348,3 +348,37 @@ def test_rule_15_ancestor_is_not_notified_at_the_start_without_a_ledger(
     assert [each.fields['reason'] for each in world.events if each.event == 'held'] == (
         ['ancestor'] if held else []
     )
+
+
+@pytest.mark.parametrize('restarted', [False, True])
+def test_rule_13_older_process_that_is_named_only_later_is_notified(restarted):
+    """A pidfile may name the dead process for a while, or no process."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    standby = world.start()
+    world.alter(standby, renamed=True)
+    world.put('B')
+    world.run(20.0)
+    assert sent(world) == [(101, 'B')]
+    world.end(101)
+    world.run(20.0)
+    if restarted:
+        world.crash(keep=True)
+        world.run(20.0)
+    world.alter(standby, renamed=False)
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (standby, 'B')]
+    assert world.idle()
+
+
+def test_rule_13_program_that_starts_long_after_its_end_is_up_to_date():
+    """It read the version that is there, however long there was no process."""
+    world = world_of()
+    world.end(101)
+    world.run(500.0)
+    world.start()
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B')]
+    assert world.idle()

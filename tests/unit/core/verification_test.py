@@ -161,7 +161,8 @@ def test_verify_that_keeps_failing_is_a_failed_delivery():
     world.run(12.0)
 
     assert world.messages('failed')[0] == (
-        'app (pid 101) was signalled, but 5 s later --verify verify does not agree'
+        'app (pid 101) was signalled, but 5 s later --verify verify does not agree '
+        '(exit status 1)'
     )
     assert len(sent(world)) == 2
 

@@ -195,7 +195,7 @@ def test_text_has_the_checks_before_the_delivery(
 
 def test_path_that_disappears_before_the_delivery_fails(conf: str, comm: str) -> None:
     """Nothing is delivered without a version, whatever the checks saw before."""
-    with main.signals_blocked():
+    with interrupt.signals_blocked():
         row, = delivery.delivered(Settings(paths=(f'{conf}x',), process=comm))
 
     assert row.verdict == 'fail'

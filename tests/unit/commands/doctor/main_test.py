@@ -81,7 +81,7 @@ def test_text_is_aligned_and_json_is_one_object(comm, conf, capsys):
 def test_term_ends_a_doctor_that_waits(conf, hanging, monkeypatch):
     """It exits with the status of a shell after TERM, and leaves no child."""
     monkeypatch.setattr(paths_module, 'READ_TIMEOUT', 60.0)
-    with doctor.signals_blocked():
+    with interrupt.signals_blocked():
         signal.raise_signal(signal.SIGTERM)
 
         with pytest.raises(interrupt.Ended) as ended:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pollreload.commands.doctor import main, pace
+from pollreload.runtime import interrupt
 from pollreload.settings import Settings
 
 
@@ -51,7 +52,7 @@ def test_what_makes_max_wait_longer_is_a_warning(option: str, remedy: str) -> No
 
 def test_doctor_has_these_rows() -> None:
     """After those about the paths and the target."""
-    with main.signals_blocked():
+    with interrupt.signals_blocked():
         rows = main.all_rows(Settings(('/',), exec=(('true',),), min_interval=5.0))
 
     assert rows[-1].check == 'min-interval'

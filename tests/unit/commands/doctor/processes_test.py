@@ -66,20 +66,23 @@ def test_worker_is_notified_by_its_parent() -> None:
 
 
 def test_text_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line for each process below a header, after the row about /proc."""
+    """One line for each process below a header, after rows about paths and /proc."""
     name = unique()
     with targets.start('handler', name=name) as target:
         # Not below this process.
         done = subprocess.run(
-            (*POLLRELOAD, 'doctor', '/etc/my app'), env=environment(None),
-            capture_output=True, check=True, text=True,
+            (*POLLRELOAD, 'doctor', '/etc/my app', name), env=environment(None),
+            capture_output=True, check=False, text=True,
         )
 
-    first, header, *lines = done.stdout.splitlines()
+    path, word, first, header, *lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert path.startswith('fail  path /etc/my app')
+    assert word.endswith(f'no such file -- did you mean --process {name}?')
     line, = (each for each in lines if each.startswith(f'{target.pid} '))
-    assert first.startswith(('ok    proc', 'warn  proc'))
+    assert first.startswith(('ok    proc ', 'warn  proc '))
     assert header.split() == ['PID', 'UID', 'HANDLES', 'NAME', 'TO', 'NOTIFY', 'IT']
-    assert line.endswith(f"pollreload watch --process {name} '/etc/my app'")
+    assert line.endswith(f"pollreload watch --process {name} '/etc/my app' {name}")
     assert header.index('NAME') == line.index(name)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pollreload.commands.doctor import main, request_files
 from pollreload.commands.doctor.rows import Row
+from pollreload.runtime import interrupt
 from pollreload.settings import Settings
 from pollreload.system import http_request
 from tests.support.http_peer import Authority
@@ -134,7 +135,7 @@ def test_doctor_has_these_rows(headers: Path) -> None:
     settings = Settings(
         ('/',), url=('http://127.0.0.1:1/',), url_header_file=str(headers),
     )
-    with main.signals_blocked():
+    with interrupt.signals_blocked():
         checks = [row.check for row in main.all_rows(settings)]
 
     assert checks[-2:] == ['url-header-file', 'url']

@@ -151,7 +151,6 @@ class Run(One):
             lambda: self.state,
         )
         if settings.dry_run:
-            settings = settings._replace(validate=())
             around = around._replace(send=self.would)
         super().__init__(settings, keyed(state), around, observer, runner)
         for note in notes:

@@ -108,7 +108,7 @@ def precondition(settings: Settings, state: State, world: World) -> State | None
     now = world.now()
     if now < state.attempt.again:
         return wait_for_retry(settings, state, world)
-    if settings.validate and not state.attempt.validated:
+    if settings.validate and not (state.attempt.validated or settings.dry_run):
         return start_validation(settings, state, world)
     return None
 

@@ -85,8 +85,8 @@ def page(seen: Seen) -> str:
     parts = [
         '# Comparison with other tools\n',
         paragraph('''
-            For those who choose between pollreload and another tool. Afterwards you
-            know what each does in the same situations, and can repeat every run.
+            What pollreload and other tools do in the same situations, as measured.
+            Every run can be repeated.
         '''),
         paragraph(f'''
             `sh comparison/run.sh` makes this page. Each cell is one run with real

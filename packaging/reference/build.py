@@ -25,8 +25,9 @@ MAIN = ('watch', 'check', 'doctor')
 
 # What follows the help text of an option.
 NOTES = {
-    '--process': 'A name longer than 15 bytes is confirmed by the program or the '
-        'script. At least one of this, `--pidfile`, `--exec` and `--url` is required.',
+    '--process': 'The kernel keeps 15 bytes of it. A longer name must also be that of '
+        'the program in the arguments, or of the script that an interpreter runs. At '
+        'least one of this, `--pidfile`, `--exec` and `--url` is required.',
     '--pidfile': 'The first number of its first line counts. The file, and each link '
         'and directory on the way to it, must belong to root, to the user of '
         'pollreload or to that of the target; no other user may be able to write to '
@@ -293,8 +294,8 @@ def page() -> str:
     return '\n'.join((
         '# Reference', '',
         '<!-- Made by packaging/reference/build.py; do not edit. -->', '',
-        'For everyone who writes a command line, or reads the log by a program. You '
-        'find here', 'every option, variable, exit status, event and field.', '',
+        'Every option, variable, exit status, event and field, for writing a command '
+        'line or a', 'program that reads the log.', '',
         '## Commands', '', '| command | what it does |', '|---|---|', *commands(), '',
         'A PATH is a file, a directory (read recursively) or a quoted glob. A glob '
         'such as', '`app[1].conf` that is also the exact name of a file stands for '

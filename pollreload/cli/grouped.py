@@ -7,6 +7,8 @@ import click
 
 from pollreload.cli.options import GROUPS, HELP, Option
 
+FEW = 5  # options that --help shows without a heading for each group
+
 
 class OwnHelp:
     """Use our --help option: click would look up a translation for its own.
@@ -54,17 +56,21 @@ class Command(OwnHelp, click.Command):
     def format_options(
             self, ctx: click.Context, formatter: click.HelpFormatter,
     ) -> None:
-        """Write the options by group, each group with its sentence."""
-        for group, sentence in GROUPS.items():
-            rows = [
-                row for param in self.get_params(ctx)
-                if isinstance(param, Option) and param.group == group
-                and (row := param.get_help_record(ctx)) is not None
-            ]
-            if rows:
-                with formatter.section(group):
-                    formatter.write_text(sentence)
-                    formatter.write_dl(rows)
+        """Write the options by group with its sentence; a few of them as one list."""
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if isinstance(param, Option) and row is not None:
+                groups[param.group].append(row)
+        every = [row for rows in groups.values() for row in rows]
+        if len(every) <= FEW:
+            with formatter.section('Options'):
+                formatter.write_dl(every)
+            return
+        for group, rows in groups.items():
+            with formatter.section(group):
+                formatter.write_text(GROUPS[group])
+                formatter.write_dl(rows)
 
 
 class Group(OwnHelp, click.Group):

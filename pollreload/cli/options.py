@@ -155,7 +155,7 @@ DELIVERY = [
         show_default=True,
     ),
     option(WHEN, 'min-uptime', 'Do not signal a younger target; by default 1s, or 10s '
-           'if the disposition is unknown.', type=DURATION),
+           'if it is unknown what the signal would do to it.', type=DURATION),
     timed(CHECKS, 'survive', 'How long the target has to live after the signal.',
           DEFAULTS.survive),
     option(CHECKS, 'validate', 'Run before notifying; a failure holds the version.',

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -310,6 +311,21 @@ def test_help_is_0(capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> 
     """On stdout, because the user asked for it."""
     assert cli.main(words) == 0
     assert 'Usage: pollreload' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('command', 'grouped'), [
+    ('watch', True), ('check', True), ('doctor', True),
+    ('smoke', False), ('status', False), ('digest', False), ('install-to', False),
+])
+def test_help_of_a_few_options_is_one_list(
+        capsys: pytest.CaptureFixture[str], command: str, grouped: bool,
+) -> None:
+    """A heading and a sentence for each group are for commands with many options."""
+    assert cli.main((command, '--help')) == 0
+
+    said = capsys.readouterr().out
+    sections = [line[:-1] for line in said.splitlines() if re.match(r'\w.*:$', line)]
+    assert sections == ([*options.GROUPS] if grouped else ['Options'])
 
 
 def test_interrupted_prompt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

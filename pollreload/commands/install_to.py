@@ -55,7 +55,7 @@ def run(directory: str, out: TextIO, err: TextIO, prefix: str = sys.prefix) -> i
     ):
         raise UsageError(
             'install-to copies the image that it runs from, and this pollreload was '
-            'installed in another way',
+            'installed in another way; run it in the container image',
         )
     if os.path.realpath(place) == os.path.realpath(source):
         raise UsageError(f'{directory} is where this runs from; name another directory')

@@ -129,7 +129,7 @@ def heard(reader: Reader) -> Say:
     def say(event: str, message: str, /, **fields: object) -> None:
         if event == 'failed' and 'exec' in fields:
             reader.log(
-                'held', f'{reader.trouble}; what was there before goes on',
+                'held', f'{reader.trouble}; the watches go on as they were',
                 reason='config',
             )
         elif event in HEARD:

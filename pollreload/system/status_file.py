@@ -62,6 +62,9 @@ def read(path: str) -> dict[str, object]:
     try:
         with open(safe_open.open_regular(path), 'rb') as file:
             text = file.read(LARGEST_STATUS)
+    except FileNotFoundError as error:
+        says = f'there is no {path}; does a watch with --status-file {path} run?'
+        raise StatusError(says) from error
     except OSError as error:
         says = (error.strerror or '').lower() or str(error)
         raise StatusError(f'{path}: {says}') from error

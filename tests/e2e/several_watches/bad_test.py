@@ -49,7 +49,7 @@ def test_a_bad_file_is_refused_and_the_old_goes_on(
 
     assert not held['watch']
     says = f'{config}:14: intervall: is not an option; did you mean interval?'
-    assert held['message'] == f'{says}; what was there before goes on'
+    assert held['message'] == f'{says}; the watches go on as they were'
     assert status.endswith(f', held: {says}')
     assert 'exec' not in status
     assert f"{config}:14: interval: 'soon' is not a duration" in other['message']

@@ -30,7 +30,7 @@ def test_only_what_a_user_can_use_is_said(log: Log) -> None:
         'changed', 'held', 'unreadable', 'readable', 'stalled', 'status', 'held',
     ]
     assert log.events[-1][1] == {
-        'message': 'c:1: no; what was there before goes on', 'reason': 'config',
+        'message': 'c:1: no; the watches go on as they were', 'reason': 'config',
     }
 
 
@@ -85,7 +85,7 @@ def test_its_own_lines_have_the_new_format(
     lines = capfd.readouterr().err.splitlines()
     assert ['{' in line for line in lines] == [form == 'json'] * 2
     assert 'changed' in lines[0]
-    assert 'what was there before goes on' in lines[1]
+    assert 'the watches go on as they were' in lines[1]
 
 
 def test_it_is_read_once_more_at_the_start(
@@ -133,7 +133,7 @@ def test_another_port_is_refused(
     until(stepped, 'it is read')
     assert [each.asked for each in watches] == [first]
     what = says.format(conf)
-    said = f'held: {what} cannot change while it runs; start it again; what'
+    said = f'held: {what} cannot change while it runs; start it again; the'
     assert said in capfd.readouterr().err
 
 

@@ -93,8 +93,8 @@ def test_a_port_cannot_change(config: str, apps: tuple[App, App]) -> None:
         it.until('started', watch='two')
 
     assert held['message'] == (
-        f'{config}:{line}: listen: cannot change while it runs; start it again; what '
-        f'was there before goes on'
+        f'{config}:{line}: listen: cannot change while it runs; start it again; the '
+        f'watches go on as they were'
     )
 
 

@@ -3,15 +3,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from pollreload.cli import main as cli
-from pollreload.commands.doctor import processes
+from pollreload.commands.doctor import paths, processes
 from pollreload.commands.doctor.rows import Row
 from pollreload.core.process import GO, Masks, Process
+from pollreload.core.reading import Reading
+from pollreload.runtime import interrupt
+from pollreload.settings import Settings
 from pollreload.system import process_table, signal_masks, visibility
 from tests.support import targets
 from tests.support.sidecar import POLLRELOAD, environment, unique, watch, write
@@ -182,3 +186,17 @@ def test_same_target_is_the_same_name_or_pidfile(
         'watch', 'warn', 'app (pid 7)', 'another pollreload notifies the same target',
         'stop one, unless they watch different files',
     )] if same else [])
+
+
+def test_stop_signal_while_a_path_is_read_ends_it(
+        monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exit status names the signal, as a shell has it."""
+    def readings(settings: Settings) -> list[Reading | None]:
+        raise interrupt.Ended(signal.SIGTERM)
+
+    monkeypatch.setattr(paths, 'readings', readings)
+    with pytest.raises(SystemExit) as ended:
+        processes.run(['/etc/app'], 'text')
+
+    assert ended.value.code == 128 + signal.SIGTERM

@@ -250,7 +250,8 @@ def finish(state: State, world: World) -> State:
         notified=(
             *(
                 target for target in attempt.targets
-                if target.phase == 'up to date' and not world.gone(target.process)
+                # One that has exited since is followed as well.
+                if target.phase == 'up to date'
             ),
             *(Target(process, phase=PASSED_OVER) for process in state.passed),
         ),

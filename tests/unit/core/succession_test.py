@@ -382,3 +382,24 @@ def test_rule_13_program_that_starts_long_after_its_end_is_up_to_date():
 
     assert sent(world) == [(101, 'B')]
     assert world.idle()
+
+
+def test_rule_13_target_that_exits_as_its_delivery_ends_is_followed():
+    """Between the line about the delivery and the end of that step."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.upgrade()
+    world.run(5.0)
+    log = world.world.say
+
+    def say(event: str, message: str, /, **fields: object) -> None:
+        log(event, message, **fields)
+        if event == 'delivered' and 101 in world.targets:
+            world.retire()
+
+    world.world = world.world._replace(say=say)
+    world.put('B')
+    world.run(20.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert world.idle()

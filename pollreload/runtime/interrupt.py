@@ -48,10 +48,15 @@ def wait_for_child(seconds: float) -> None:
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block SIGCHLD and the stop signals, for code that waits for them."""
+    """Block SIGCHLD and the stop signals, for code that waits for them.
+
+    Ended, raised in it, becomes SystemExit with the exit status of a shell.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
+    except Ended as ended:
+        raise SystemExit(128 + ended.number) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -31,26 +31,23 @@ def run(plan: Plan, deliver: bool = False) -> int:
     deliver: also deliver once for each watch of which no check failed.
     """
     shows_text = plan.watches[0].output == 'text'
-    try:
-        with interrupt.signals_blocked():
-            found = [all_rows(settings) for settings in plan.watches]
-            more = several(plan)
-            wide = column_width([row for each in [*found, more] for row in each])
-            if shows_text and more:
-                print(format_rows(more, wide))
-            for settings, each in zip(plan.watches, found, strict=True):
+    with interrupt.signals_blocked():
+        found = [all_rows(settings) for settings in plan.watches]
+        more = several(plan)
+        wide = column_width([row for each in [*found, more] for row in each])
+        if shows_text and more:
+            print(format_rows(more, wide))
+        for settings, each in zip(plan.watches, found, strict=True):
+            if shows_text:
+                if plan.config:
+                    print(f'\n{settings.name}: {audience(settings)}')
+                # At once: a delivery and its verification take time.
+                print(format_rows(each, wide), flush=True)
+            if deliver:
+                tried = attempted(settings, each)
+                each.extend(tried)
                 if shows_text:
-                    if plan.config:
-                        print(f'\n{settings.name}: {audience(settings)}')
-                    # At once: a delivery and its verification take time.
-                    print(format_rows(each, wide), flush=True)
-                if deliver:
-                    tried = attempted(settings, each)
-                    each.extend(tried)
-                    if shows_text:
-                        print(format_rows(tried, wide))
-    except interrupt.Ended as ended:
-        raise SystemExit(128 + ended.number) from None
+                    print(format_rows(tried, wide))
     worst = max(map(exit_status, [*found, more]))
     if not shows_text:
         print(json_of(plan, found, more, worst))

@@ -47,11 +47,8 @@ def run(names: Sequence[str], output: str) -> int:
 
     names: the paths to check, and to name in the commands.
     """
-    try:
-        with interrupt.signals_blocked():
-            rows = [*paths.paths(names, paths.readings(Settings(tuple(names))))]
-    except interrupt.Ended as ended:
-        raise SystemExit(128 + ended.number) from None
+    with interrupt.signals_blocked():
+        rows = [*paths.paths(names, paths.readings(Settings(tuple(names))))]
     row = check_visibility()
     found = [] if row.verdict == 'fail' else [*visible_processes(names or ('PATH',))]
     # A word without a slash may be a process, where an option was forgotten.

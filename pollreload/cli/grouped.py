@@ -57,15 +57,18 @@ class Command(OwnHelp, click.Command):
             self, ctx: click.Context, formatter: click.HelpFormatter,
     ) -> None:
         """Write the options by group with its sentence; a few of them as one list."""
-        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
-        for param in self.get_params(ctx):
-            row = param.get_help_record(ctx)
-            if isinstance(param, Option) and row is not None:
-                groups[param.group].append(row)
-        every = [row for rows in groups.values() for row in rows]
-        if len(every) <= FEW:
+        found = [
+            (param.group, row) for param in self.get_params(ctx)
+            if isinstance(param, Option)
+            and (row := param.get_help_record(ctx)) is not None
+        ]
+        groups = {
+            group: rows for group in GROUPS
+            if (rows := [row for its, row in found if its == group])
+        }
+        if len(found) <= FEW:
             with formatter.section('Options'):
-                formatter.write_dl(every)
+                formatter.write_dl([row for rows in groups.values() for row in rows])
             return
         for group, rows in groups.items():
             with formatter.section(group):

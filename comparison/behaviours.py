@@ -53,6 +53,14 @@ def times(count: int) -> str:
     return 'notified over and over' if count > 10 else f'notified {count} times'
 
 
+def change_once(world: World, app: App) -> tuple[bool, int]:
+    """Watch, and change the files: whether it is notified of that, and how often."""
+    world.watch()
+    before = len(app.tells)
+    notified = app.notified(world.change(), before)
+    return notified, app.quiet() - before
+
+
 def died(app: App) -> str:
     """Return how a program ended."""
     return 'killed it' if app.died == 'SIGHUP' else f'it ended ({app.died})'
@@ -214,11 +222,7 @@ def namesake(tool: Tool, own: str, others: str) -> Cell:
 def workers(tool: Tool) -> Cell:
     with World(tool) as world:
         app = world.app('master')
-        world.watch()
-        before = len(app.tells)
-        content = world.change()
-        notified = app.notified(content, before)
-        count = app.quiet() - before
+        notified, count = change_once(world, app)
         # Also those that died at a tool's start.
         lost = app.lines.count('lost a worker')
         if lost:
@@ -232,11 +236,8 @@ def zombie(tool: Tool) -> Cell:
         dead.zombie()
         world.apps.remove(dead)
         try:
-            app = world.app()
-            world.watch()
-            before = len(app.tells)
-            notified = app.notified(world.change(), before)
-            return Cell(notified, times(app.quiet() - before))
+            notified, count = change_once(world, world.app())
+            return Cell(notified, times(count))
         finally:
             dead.end()
 
@@ -312,11 +313,7 @@ def renamed(tool: Tool) -> Cell:
 def wrapped(tool: Tool) -> Cell:
     with World(tool) as world:
         app = world.app('wrapper')
-        world.watch()
-        before = len(app.tells)
-        content = world.change()
-        notified = app.notified(content, before)
-        count = app.quiet() - before
+        notified, count = change_once(world, app)
         if app.died is not None:
             return Cell(False, 'killed the wrapper')
         return Cell(notified, f'program {times(count)}')

@@ -206,6 +206,7 @@ def test_who_is_notified_from_now_on_may_not_have_what_is_done(
             on_start=on_start,
         )
         it.rest()
+        it.until('baseline', watch='one')
         if on_start == 'auto':
             it.until('delivered', watch='one')
             assert two.target.read() == 'HUP'

@@ -146,6 +146,20 @@ def test_signal_to_reload_on_is_one_that_it_handles(
         )
 
 
+def test_row_of_a_worker_names_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a root has a command of its own."""
+    every = {7: process(7), 8: process(8)._replace(ppid=7)}
+    monkeypatch.setattr(process_table, 'others', lambda: [*every.values()])
+    monkeypatch.setattr(process_table, 'find', every.get)
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: Masks(1, 0, 0, 0))
+
+    root, worker = processes.visible_processes(('/a',))
+
+    assert root.command
+    assert not worker.command
+    assert processes.columns(worker)[4] == 'by its parent, pid 7'
+
+
 def test_another_pollreload_is_a_row_of_doctor(tmp_path: Path) -> None:
     """Two watches of one program notify it twice."""
     conf, name = str(tmp_path / 'app.conf'), unique()

@@ -1,5 +1,4 @@
 """What a run of `check` prints on stdout, and its exit status."""
-from __future__ import annotations
 
 import os
 from collections.abc import Mapping

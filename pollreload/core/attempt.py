@@ -1,5 +1,4 @@
 """Which targets were notified of a version, with what result. Pure."""
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple

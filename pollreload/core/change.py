@@ -1,5 +1,4 @@
 """Whether the version of a watch has changed, has settled, and is due. Pure."""
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, assert_never
@@ -18,6 +17,10 @@ from pollreload.core.reading import (
 )
 
 LOG_AFTER = 60.0  # s of changes in a row, or of validation, before a line is logged
+Action = Literal[
+    'wait', 'baseline', 'none', 'keep', 'doubt', 'settle', 'report', 'return',
+    'start over',
+]
 
 
 class Memory(NamedTuple):
@@ -78,10 +81,6 @@ class Decision(NamedTuple):
     recovered: tuple[int, ...] = ()
 
 
-Action = Literal[
-    'wait', 'baseline', 'none', 'keep', 'doubt', 'settle', 'report', 'return',
-    'start over',
-]
 UNCHANGED = Decision('none')
 # (state, what a poll saw) -> (next state, action). A poll sees
 #   nothing     no path could be read

@@ -1,5 +1,4 @@
 """The command or request that is under way for a watch. Pure."""
-from __future__ import annotations
 
 from typing import NamedTuple
 

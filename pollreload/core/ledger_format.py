@@ -1,5 +1,4 @@
 """What of a state outlives a run: its form in the ledger. Pure."""
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

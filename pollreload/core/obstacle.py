@@ -1,5 +1,4 @@
 """What keeps a signal from a target. Pure."""
-from __future__ import annotations
 
 from typing import NamedTuple
 

@@ -1,5 +1,4 @@
 """Which process is the target, and what it would do with the signal. Pure."""
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

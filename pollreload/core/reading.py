@@ -1,5 +1,4 @@
 """What a poll read at each path, and how far that is believed. Pure."""
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

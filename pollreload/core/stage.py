@@ -2,7 +2,6 @@
 
 Two stages with equal fields are equal tuples: compare their types as well.
 """
-from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 

@@ -1,5 +1,4 @@
 """Refuse watches that would overwrite a file that a watch reads."""
-from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,4 @@
 """The ledger of one watch: lock, load and save it."""
-from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping

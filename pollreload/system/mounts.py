@@ -3,7 +3,6 @@
 This accesses no file, except links on file systems that need no other machine or
 process to answer: it is called before any access that may hang.
 """
-from __future__ import annotations
 
 import functools
 import os

@@ -4,7 +4,6 @@ A process may exit between any two reads, and the files of other users may be
 refused. A line that cannot be parsed is treated in the same way: gVisor, WSL and
 9p print their own variants. None of that raises; what cannot be read is missing.
 """
-from __future__ import annotations
 
 import os
 import sys

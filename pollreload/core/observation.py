@@ -82,7 +82,7 @@ def see(settings: Settings, state: State, world: World) -> State:
     )
     if idle:
         return cleared(state)
-    report_troubles(settings, state, decision, world)
+    report_troubles(settings, state, snapshot, decision, world)
     if decision.action == 'baseline':
         return baseline(settings, state, snapshot, world)
     if (
@@ -198,7 +198,8 @@ def stall(settings: Settings, state: State, world: World) -> State:
 
 
 def report_troubles(
-        settings: Settings, state: State, decision: change.Decision, world: World,
+        settings: Settings, state: State, snapshot: Snapshot, decision: change.Decision,
+        world: World,
 ) -> None:
     """Log the paths that cannot be read now, and those that can again."""
     for position in decision.failing:
@@ -206,7 +207,10 @@ def report_troubles(
         world.say('unreadable', f'{path}: {reason}', path=path, reason=reason)
     for position in decision.recovered:
         path = settings.paths[position]
-        world.say('readable', f'{path} can be read again', path=path)
+        says = 'can be read again'
+        if snapshot.readings[position].kind == 'missing':
+            says = 'is missing, which is a version of it (--on-missing notify)'
+        world.say('readable', f'{path} {says}', path=path)
 
 
 def report_change(

@@ -93,6 +93,18 @@ def test_path_that_is_not_permitted_is_still_no_change():
     assert [each.event for each in world.events].count('unreadable') == 1
 
 
+def test_unreadable_path_that_is_deleted_cannot_be_read_again():
+    """The line that ends the trouble says that the path is missing."""
+    world = world_of()
+    world.hide()
+    world.run(20.0)
+    world.readable, world.missing = True, True
+    world.run(20.0)
+
+    (line,) = [each.message for each in world.events if each.event == 'readable']
+    assert line == '/c is missing, which is a version of it (--on-missing notify)'
+
+
 def test_missing_path_is_no_change_by_default():
     """Rule 5: unless the user asks for that."""
     world = world_of(on_missing='hold')

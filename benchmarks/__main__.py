@@ -1,4 +1,5 @@
-"""Run the benchmarks: python -m benchmarks [--quick] [--only NAME]... [--out DIR].
+"""Run the benchmarks: python -m benchmarks [--quick] [--runs N] [--only NAME]...
+[--out DIR].
 
 Exit status: 1 where a target is not met that the machine's speed is no matter to.
 """
@@ -67,6 +68,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument('--quick', action='store_true')
     parser.add_argument('--only', action='append', choices=names)
     parser.add_argument('--out', type=Path)
+    parser.add_argument('--runs', type=int, default=1)
     asked = parser.parse_args(words)
     scale = QUICK if asked.quick else FULL
     wanted = asked.only or names
@@ -77,15 +79,19 @@ def main(words: Sequence[str]) -> int:
     seen: dict[str, Any] = {
         'quick': asked.quick, 'machine': machine(), 'versions': contenders.versions(),
     }
-    with tempfile.TemporaryDirectory(prefix='bench-') as top:
-        # Others read below it: monit insists on what is private being so.
-        seen['results'] = measured(wanted, scale, Path(top))
-    seen['machine']['load at the end'] = load()
-    seen['seconds'] = round(time.monotonic() - began)
-    (out / 'benchmarks').mkdir(parents=True, exist_ok=True)
-    path = out / 'benchmarks' / 'results.json'
-    path.write_text(json.dumps(seen, indent=1) + '\n')
-    report.write(seen, out)
+    runs: list[dict[str, Any]] = []
+    for _ in range(asked.runs):
+        with tempfile.TemporaryDirectory(prefix='bench-') as top:
+            # Others read below it: monit insists on what is private being so.
+            runs.append(measured(wanted, scale, Path(top)))
+        seen['results'] = report.merged(runs)
+        seen['machine']['load at the end'] = load()
+        seen['seconds'] = round(time.monotonic() - began)
+        # After each run, so that an interruption loses only the one under way.
+        (out / 'benchmarks').mkdir(parents=True, exist_ok=True)
+        path = out / 'benchmarks' / 'results.json'
+        path.write_text(json.dumps(seen, indent=1) + '\n')
+        report.write(seen, out)
     print(report.plain(seen))
     print(f'written: {path}, {out / "BENCHMARKS.md"}, plots beside them')
     failed = [

@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 HEAD = '''\
 # Benchmarks
 
-What pollreload costs, beside what a user would pick instead, measured in one run on
-one machine. `sh benchmarks/run.sh` makes this page again, in about ten minutes; with
-`--quick` it measures less, in two, and leaves this page alone. Absolute times differ
-from machine to machine, so every target is a ratio of two that were measured side by
-side, or a count: of several rounds a ratio is the median of what each of them gives.
+What pollreload costs, beside what a user would pick instead, on one machine.
+`sh benchmarks/run.sh --runs 3` makes this page again, in about half an hour; with
+`--quick` it measures less, in two minutes, and leaves this page alone. Absolute times
+differ from machine to machine, so every target is a ratio of two that were measured
+side by side, or a count: of several rounds a ratio is the median of what each gives.
 
 Each rival is used as its documentation says: `watchfiles` with `force_polling`,
 `watchdog` with its `PollingObserver`, `fswatch -m poll_monitor`, `monit` with
@@ -25,9 +25,13 @@ Each rival is used as its documentation says: `watchfiles` with `force_polling`,
 *floor* is a Python loop of 20 lines that does open, read, XXH3, close and
 sigtimedwait, and nothing else.
 '''
+MEDIANS = (
+    'The medians of {runs} runs, and their range. The tables and plots further down '
+    'are those of the last run.'
+)
 NFS = (
     '| one poll on NFS | operations a poll, documented | [docs/filesystems.md]'
-    '(docs/filesystems.md#nfs), counted in a guest of its own | | | |'
+    '(docs/filesystems.md#nfs), counted in a guest of its own | | | | |'
 )
 PLOTS = {
     'idle': ('memory.svg', 'cpu.svg'),
@@ -53,7 +57,11 @@ def page(seen: Mapping[str, Any]) -> str:
     if seen['quick']:
         parts.append('**A quick run: smaller, shorter, and less to be trusted.**\n')
     results = seen['results']
-    parts += ['## Targets\n', targets(seen), '']
+    runs = max(len(row['values']) for each in results.values() for row in each['rows'])
+    parts += ['## Targets\n']
+    if runs > 1:
+        parts += [wrapped(MEDIANS.format(runs=runs)), '']
+    parts += [targets(seen), '']
     parts += ['## Where and with what\n', where(seen), '']
     for name, each in results.items():
         parts += [f'## {each["title"]}\n', wrapped(each['how']), '']
@@ -68,24 +76,49 @@ def page(seen: Mapping[str, Any]) -> str:
 def targets(seen: Mapping[str, Any]) -> str:
     """Return the table of all targets."""
     lines = [
-        '| what | target | pollreload | beside it | ratio | |',
-        '|---|---|---|---|---|---|',
+        '| what | target | pollreload | beside it | ratio | range | |',
+        '|---|---|---|---|---|---|---|',
     ]
     for each in seen['results'].values():
         for row in each['rows']:
             lines.append('| ' + ' | '.join((
-                row['what'], row['target'], row['ours'], row['theirs'], ratio(row),
+                row['what'], row['target'], row['ours'], row['theirs'],
+                ratio(row, row['value']), value_range(row),
                 'met' if row['met'] else '**not met**',
             )) + ' |')
     return '\n'.join((*lines, NFS))
 
 
-def ratio(row: Mapping[str, Any]) -> str:
+def ratio(row: Mapping[str, Any], value: float) -> str:
     """Return a ratio in the way that its limit is written."""
     if not row['ratio']:
         return ''
-    value = row['value']
     return f'{value:.2f}' if row['limit'] >= 0.5 or not value else f'1/{1 / value:.0f}'
+
+
+def value_range(row: Mapping[str, Any]) -> str:
+    """Return the least and the greatest ratio of several runs, if they differ."""
+    ends = [ratio(row, end) for end in (min(row['values']), max(row['values']))]
+    return f'{ends[0]} to {ends[1]}' if ends[0] != ends[1] else ''
+
+
+def merged(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the results of the last run, with the rows of the median of all.
+
+    runs: name -> result, of each run. The values of a row in all runs stand in
+    `values`; the rest of it is that of the run with the median value, or with the
+    greatest if it is counted.
+    """
+    results = {}
+    for name, last in runs[-1].items():
+        rows = []
+        for position, row in enumerate(last['rows']):
+            same = [run[name]['rows'][position] for run in runs]
+            ordered = sorted(same, key=lambda each: float(each['value']))
+            chosen = ordered[-1 if row['counted'] else len(same) // 2]
+            rows.append({**chosen, 'values': [each['value'] for each in same]})
+        results[name] = {**last, 'rows': rows}
+    return results
 
 
 def where(seen: Mapping[str, Any]) -> str:
@@ -126,7 +159,8 @@ def plain(seen: Mapping[str, Any]) -> str:
     """Return all targets for a terminal, a line each."""
     return '\n'.join(
         f'{"met    " if row["met"] else "NOT MET"} {row["what"]}: {row["ours"]}'
-        + (f' ({row["theirs"]}; {ratio(row) or "no ratio"})' if row['theirs'] else '')
+        + (f' ({row["theirs"]}; {ratio(row, row["value"]) or "no ratio"})'
+           if row['theirs'] else '')
         + f' [{row["target"]}]'
         for each in seen['results'].values() for row in each['rows']
     )

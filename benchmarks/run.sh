@@ -1,6 +1,7 @@
 #!/bin/sh
-# Measure pollreload beside its rivals: sh benchmarks/run.sh [--quick]
-# About ten minutes; --quick takes two, measures less, and leaves BENCHMARKS.md alone.
+# Measure pollreload beside its rivals: sh benchmarks/run.sh [--quick] [--runs N]
+# About ten minutes a run; --quick takes two, measures less, and leaves BENCHMARKS.md
+# alone. Of several runs BENCHMARKS.md has the medians.
 # Also [--only NAME]...: idle many growth big find once sidecar latency fleet spread endurance
 # Exit status 1: a count is off that does not depend on how fast the machine is.
 set -eu

@@ -197,6 +197,26 @@ def test_the_page_is_made_from_the_results() -> None:
             assert f'| {row["what"]} | {row["target"]} | {row["ours"]} |' in page
 
 
+@pytest.mark.parametrize(('counted', 'value'), [(False, 2.0), (True, 9.0)])
+def test_row_of_several_runs_is_that_of_the_median(
+        counted: bool, value: float,
+) -> None:
+    """A count is the same on every machine, so that the worst run is the one."""
+    runs = [
+        {'idle': {'title': at, 'rows': [
+            {'value': each, 'ours': f'{each}', 'counted': counted},
+        ]}}
+        for at, each in enumerate((9.0, 1.0, 2.0))
+    ]
+
+    merged = report.merged(runs)['idle']
+
+    assert merged == {'title': 2, 'rows': [{
+        'value': value, 'ours': f'{value}', 'counted': counted,
+        'values': [9.0, 1.0, 2.0],
+    }]}
+
+
 def test_the_plots_of_the_page_are_there() -> None:
     """Each plot that the page shows is in the repository."""
     for plots in report.PLOTS.values():

@@ -39,7 +39,7 @@ def main() -> int:
         return error.status
     except Exception as error:
         if isinstance(error, OSError) and error.errno in UNWRITTEN:
-            return unwritten(error)
+            return status_of_failed_write(error)
         # Anything else is a fault in pollreload.
         import traceback
         traceback.print_exc()
@@ -48,7 +48,7 @@ def main() -> int:
         return FAULT
 
 
-def unwritten(error: OSError) -> int:
+def status_of_failed_write(error: OSError) -> int:
     """Return the exit status after a write to stdout failed."""
     # The rest of the buffer would fail again at exit.
     os.dup2(open_null(), 1)
@@ -125,7 +125,7 @@ def parsed(arguments: list[str]) -> Any:
     except OSError as error:
         if error.errno not in UNWRITTEN:
             raise
-        return unwritten(error)
+        return status_of_failed_write(error)
 
 
 def command() -> NoReturn:
@@ -139,7 +139,7 @@ def command() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        status = unwritten(error)
+        status = status_of_failed_write(error)
     os._exit(status)
 
 

@@ -122,7 +122,7 @@ TYPES: Mapping[Callable[..., object], Accepted] = {
         COMMAND, 'a command and its arguments in ASCII, quoted as in a shell',
     ),
     values.url: Accepted(URL, 'http://HOST[:PORT]/PATH'),
-    values.method: Accepted('[A-Za-z]{1,31}', 'a method such as POST'),
+    values.url_method: Accepted('[A-Za-z]{1,31}', 'a method such as POST'),
     values.statuses: Accepted(status(), 'statuses such as 2xx, 204 or 200-299'),
     values.address: Accepted(
         r'([A-Za-z0-9.-]{0,200}|\[[0-9A-Fa-f:.]+\]):' + PORT,

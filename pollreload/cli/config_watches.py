@@ -10,9 +10,9 @@ from pollreload.errors import UsageError
 from pollreload.runtime import guard, ledger, log
 from pollreload.runtime.file_conflicts import (
     Files,
+    find_conflict,
     names_of_each,
-    overwritten,
-    touched,
+    used_files,
 )
 from pollreload.settings import Plan, Settings
 from pollreload.system import file_digest, ledger_location, safe_open
@@ -48,11 +48,11 @@ def plan(
         try:
             made = merge({**values, **given})
         except ValueError as error:
-            raise conflict(source, table, error) from None
+            raise conflict_error(source, table, error) from None
         made = made._replace(name=made.name or default_name(made, watches, written))
-        distinct(source, at, made, watches)
+        check_distinct(source, at, made, watches)
         watches.append(made)
-    files = touched(watches)
+    files = used_files(watches)
     check_written_files(source, path, watches, files)
     listen: Any = given.get('listen')
     if listen is None and 'listen' in common:
@@ -76,7 +76,7 @@ def check_written_files(
     }
     writing: dict[str, int] = {}
     for number, (settings, mine) in enumerate(zip(watches, files, strict=True)):
-        trouble = overwritten(settings, mine)
+        trouble = find_conflict(settings, mine)
         if trouble:
             raise source.error(trouble[1], 'watch', number, trouble[0])
         for option, names in mine.written.items():
@@ -139,7 +139,7 @@ def first_bytes(path: str) -> bytes:
         return file.read(LARGEST_CONFIG + 1)
 
 
-def conflict(
+def conflict_error(
         source: config_file.Source, table: config_file.Table, error: ValueError,
 ) -> UsageError:
     """Return the error about options of one watch that contradict each other."""
@@ -172,7 +172,7 @@ def default_name(
     return name
 
 
-def distinct(
+def check_distinct(
         source: config_file.Source, at: tuple[str, int], made: Settings,
         others: Sequence[Settings],
 ) -> None:

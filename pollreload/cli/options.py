@@ -181,7 +181,8 @@ ACTIONS = [
     option(NOTIFY, 'url', 'Send a request after these, or instead; several are sent '
            'in order.', type=URLS, multiple=True),
     option(NOTIFY, 'url-method', 'Method of the request.',
-           type=ValueType('NAME', values.method), default='POST', show_default=True),
+           type=ValueType('NAME', values.url_method), default='POST',
+           show_default=True),
     option(NOTIFY, 'url-status', 'Statuses that mean success: 2xx, 204 or 200-299, '
            'separated by commas.', type=ValueType('STATUS', values.statuses),
            default='2xx', show_default=True),

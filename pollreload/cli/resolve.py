@@ -53,7 +53,8 @@ def make_settings(given: dict[str, Any]) -> Settings:
                 )
     if made.state_file or made.status_file:
         from pollreload.runtime import file_conflicts
-        trouble = file_conflicts.overwritten(made, *file_conflicts.touched((made,)))
+        used = file_conflicts.used_files((made,))
+        trouble = file_conflicts.find_conflict(made, *used)
         if trouble:
             raise click.UsageError('--{} {}'.format(*trouble))
     return made

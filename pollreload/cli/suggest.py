@@ -80,7 +80,7 @@ def close_spelling(name: str, known: Collection[str], cutoff: float = 0.75) -> s
     return found[0] if found else ''
 
 
-def quoted(arguments: Sequence[str], option: str) -> str:
+def how_to_quote(arguments: Sequence[str], option: str) -> str:
     """Return how to quote the command that an option belongs to, or ''.
 
     The command follows --validate, --verify or --exec, without quotes.
@@ -114,7 +114,7 @@ def unknown_option(
     """
     line = f'no such option {error.option_name!r}'
     command = error.ctx.command if error.ctx else None
-    how = quoted(arguments, error.option_name)
+    how = how_to_quote(arguments, error.option_name)
     written = error.option_name.removeprefix('--')
     short = len(written) < 2 or written.startswith('-')
     advice = '' if short else option_meant(written, command, commands)

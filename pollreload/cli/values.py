@@ -143,7 +143,7 @@ def url(text: str) -> str:
     return text
 
 
-def method(text: str) -> str:
+def url_method(text: str) -> str:
     """Return --url-method."""
     if not (text.isascii() and text.isalpha() and len(text) < 32):
         raise ValueError(f'{text!r} is not a method; write POST, PUT or GET')

@@ -18,12 +18,12 @@ from pollreload.core.process import Process
 from pollreload.core.state import State, World
 from pollreload.core.step import awaited, save_changes, step
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept, UsageError
-from pollreload.runtime.interrupt import answering, wait_for_child
+from pollreload.runtime.interrupt import end_on_signal, wait_for_child
 from pollreload.runtime.ledger import claim, recall, store, whereabouts
 from pollreload.runtime.log import TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
-from pollreload.runtime.shown import keyed, showing
+from pollreload.runtime.shown import fingerprint_logger, with_key
 from pollreload.runtime.world import world
 from pollreload.settings import Note, Plan, Settings, sends_signal
 from pollreload.system import children, ledger_location, procfs
@@ -40,7 +40,7 @@ def run(plan: Plan) -> int:
     Raises LedgerBusy if another run holds the ledger of the only watch, LedgerError if
     that ledger cannot be used.
     """
-    return answering(lambda: together(plan))
+    return end_on_signal(lambda: together(plan))
 
 
 def together(plan: Plan) -> int:
@@ -127,7 +127,7 @@ class Run(One):
         self.events: list[Event] = []
         self.reported: list[str] = []
         self.seen = ''
-        self.tell = showing(self.keep, lambda: self.state)
+        self.tell = fingerprint_logger(self.keep, lambda: self.state)
         self.status = 0
         if settings.state_file is None:
             check_location(settings._replace(state_file=self.path))
@@ -152,7 +152,7 @@ class Run(One):
         )
         if settings.dry_run:
             around = around._replace(send=self.would)
-        super().__init__(settings, keyed(state), around, observer, runner)
+        super().__init__(settings, with_key(state), around, observer, runner)
         for note in notes:
             self.say('warning', note.message, reason=note.reason, about=note.about)
 
@@ -222,8 +222,8 @@ class Run(One):
 def check_location(settings: Settings) -> None:
     """Raise UsageError if the default ledger would be a file that the watch reads."""
     from pollreload.runtime import file_conflicts
-    trouble = file_conflicts.overwritten(
-        settings, *file_conflicts.touched((settings._replace(status_file=None),)),
+    trouble = file_conflicts.find_conflict(
+        settings, *file_conflicts.used_files((settings._replace(status_file=None),)),
     )
     if trouble:
         raise UsageError(f'the default ledger {trouble[1]} (--state-file)')

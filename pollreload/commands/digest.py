@@ -32,7 +32,7 @@ def run(
     or a glob come sorted by bytes. What cannot be read is a line on err, and makes
     the status 1. A signal ends the command, even if a file system does not answer.
     """
-    return interrupt.answering(lambda: print_digests(paths, ignore, out, err))
+    return interrupt.end_on_signal(lambda: print_digests(paths, ignore, out, err))
 
 
 def print_digests(

@@ -69,7 +69,7 @@ def run(reload_signal: Signal, output: str) -> int:
             ms = round((time.monotonic() - began) * 1000)
             steps.append(Step(name, verdict if says else 'ok', ms, says))
             if output == 'text':
-                print(verdict_line(steps[-1], coloured()), flush=True)
+                print(verdict_line(steps[-1], takes_colours()), flush=True)
             if says and verdict == 'fail':
                 break
     status = int(steps[-1].verdict == 'fail')
@@ -85,7 +85,7 @@ def run(reload_signal: Signal, output: str) -> int:
     return status
 
 
-def coloured() -> bool:
+def takes_colours() -> bool:
     """Return whether stdout takes colours: a terminal, and no NO_COLOR."""
     dumb = os.environ.get('TERM', 'dumb') == 'dumb'
     return os.isatty(1) and not dumb and not os.environ.get('NO_COLOR')

@@ -7,7 +7,7 @@ waits.
 from __future__ import annotations
 
 from pollreload.core import change, context
-from pollreload.core.attempt import MOST_SENDS, failed
+from pollreload.core.attempt import MOST_SENDS, after_failure
 from pollreload.core.command import (
     command_result,
     condition,
@@ -15,7 +15,7 @@ from pollreload.core.command import (
     last_lines,
     poll_again,
 )
-from pollreload.core.progress import ending
+from pollreload.core.progress import ends_target
 from pollreload.core.stage import Acting
 from pollreload.core.state import State, World, finish, hold
 from pollreload.core.verification import verify
@@ -63,12 +63,12 @@ def action_fields(settings: Settings, index: int) -> dict[str, object]:
     return {'url': bare(settings.url[index - len(settings.exec)])}
 
 
-def agreeing(settings: Settings) -> bool:
+def verified_after_actions(settings: Settings) -> bool:
     """Return whether --verify comes after the actions: with a signal it came then."""
     return bool(settings.verify) and not sends_signal(settings)
 
 
-def spent(settings: Settings, state: State, world: World) -> State | None:
+def hold_disagreement(settings: Settings, state: State, world: World) -> State | None:
     """Return the state held where --verify disagreed too often, else None."""
     if state.attempt.doubted < MOST_SENDS:
         return None
@@ -90,12 +90,12 @@ def start_next(settings: Settings, state: State, world: World) -> State:
             )
         return state
     if index >= total(settings):
-        if agreeing(settings):
+        if verified_after_actions(settings):
             return verify(settings, state, world)
         return finish(state, world)
     # As with a signal: the mark is on disk before the action can have an effect.
     marked = state._replace(
-        version=change.void(state.version),
+        version=change.forget(state.version),
         attempt=state.attempt._replace(acted_at=state.attempt.acted_at or now),
     )
     if not world.save(marked):
@@ -121,7 +121,7 @@ def start_next(settings: Settings, state: State, world: World) -> State:
 
 def notified(settings: Settings, state: State, world: World) -> list[int]:
     """Return the pids of the targets that were notified and live."""
-    if not sends_signal(settings) or ending(settings):
+    if not sends_signal(settings) or ends_target(settings):
         return []
     return [
         each.process.pid for each in state.attempt.targets
@@ -129,7 +129,7 @@ def notified(settings: Settings, state: State, world: World) -> list[int]:
     ]
 
 
-def acting(
+def poll_action(
         settings: Settings, state: State, stage: Acting, world: World,
 ) -> State:
     """Return the state after polling the action that runs."""
@@ -148,7 +148,7 @@ def acting(
     if end.status:
         says = f'{what} failed ({describe_exit(end.status)})'
         return lost(settings, state, world, says, world.output())
-    unsure = '' if agreeing(settings) else '; reload not verified'
+    unsure = '' if verified_after_actions(settings) else '; reload not verified'
     world.say(
         'delivered', f'{what} {world.output() if is_url else "succeeded"}{unsure}',
         **action_fields(settings, index),
@@ -168,7 +168,7 @@ def lost(
     said: what it printed; its last lines are worth a place in the log.
     """
     index = state.attempt.acted
-    attempt = failed(state.attempt, world.now(), world.jitter())
+    attempt = after_failure(state.attempt, world.now(), world.jitter())
     end = last_lines(said)
     return hold(
         state._replace(stage=None, attempt=attempt, outcome='failed'), world,

@@ -166,7 +166,7 @@ def record(attempt: Attempt, entry: Target) -> Attempt:
     return attempt._replace(targets=(*others, entry))
 
 
-def unmarked(attempt: Attempt, entry: Target) -> Attempt:
+def without_mark(attempt: Attempt, entry: Target) -> Attempt:
     """Return the attempt after a signal did not go out, as it was before the mark."""
     others = tuple(target for target in attempt.targets if target.name != entry.name)
     return attempt._replace(targets=(*others, entry) if entry.sends else others)
@@ -210,13 +210,13 @@ def backoff(tries: int, jitter: float) -> float:
     return longest * (0.5 + jitter / 2)
 
 
-def failed(attempt: Attempt, now: float, jitter: float) -> Attempt:
+def after_failure(attempt: Attempt, now: float, jitter: float) -> Attempt:
     """Return the attempt after a failure: it is tried again after the backoff."""
     tries = attempt.tries + 1
     return attempt._replace(tries=tries, again=now + backoff(tries - 1, jitter))
 
 
-def broken(deaths: int, deadly: str, disposition: str) -> bool:
+def breaker_is_open(deaths: int, deadly: str, disposition: str) -> bool:
     """Return whether the breaker keeps a signal back.
 
     deaths: targets in a row that died of the signal; deadly: the disposition

@@ -260,7 +260,7 @@ def advance(memory: Memory, fingerprint: str, since: float) -> Memory:
     return memory._replace(delivered=fingerprint, left=left or since)
 
 
-def void(memory: Memory) -> Memory:
+def forget(memory: Memory) -> Memory:
     """Return the memory before a signal is sent: no version counts as delivered."""
     return memory._replace(delivered='')
 

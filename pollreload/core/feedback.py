@@ -20,7 +20,7 @@ def delay(followed: int) -> float:
     return min(LONGEST_DELAY, SHORTEST * 2.0 ** min(followed - MOST_FOLLOWED, 10))
 
 
-def paced(settings: Settings, state: State, world: World) -> State:
+def set_pace(settings: Settings, state: State, world: World) -> State:
     """Return the state with the time before which a new version is not delivered.
 
     It is decided once for each delivery; a newer version does not move
@@ -94,7 +94,7 @@ def spaced_until(settings: Settings, pace: Pace) -> float:
 
 
 def waits(settings: Settings, state: State, now: float) -> bool:
-    """Return whether the version that is due has to wait, as paced() decided."""
+    """Return whether the version that is due has to wait, as set_pace() decided."""
     return now < max(state.pace.until, spaced_until(settings, state.pace))
 
 
@@ -104,7 +104,7 @@ def begin_delivery(state: State) -> State:
     return state._replace(pace=pace._replace(until=0.0, before=pace.files))
 
 
-def noted(before: State, state: State, world: World) -> State:
+def note_activity(before: State, state: State, world: World) -> State:
     """Return the state after a step, with the time of its last activity.
 
     before: the state before that step. Activity is a command that runs, a signal,

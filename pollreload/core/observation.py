@@ -93,10 +93,10 @@ def see(settings: Settings, state: State, world: World) -> State:
     if version.state == 'due' and decision.changed:
         since = old.changing_since or version.seen_at
         state = report_change(settings, state, decision, since, world)
-    return unsettled(settings, state, snapshot, changing, world)
+    return hold_unsettled(settings, state, snapshot, changing, world)
 
 
-def unsettled(
+def hold_unsettled(
         settings: Settings, state: State, snapshot: Snapshot,
         before: Sequence[Reading], world: World,
 ) -> State:

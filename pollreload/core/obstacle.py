@@ -5,10 +5,10 @@ from typing import NamedTuple
 from pollreload.core.attempt import (
     MOST_SENDS,
     Target,
-    broken,
+    breaker_is_open,
 )
 from pollreload.core.process import HARMLESS, Process, disposition, verdict
-from pollreload.core.progress import ending
+from pollreload.core.progress import ends_target
 from pollreload.core.state import State, World
 from pollreload.settings import Settings
 
@@ -52,12 +52,12 @@ def obstacle(
             f'too young {process.pid}', 'too young',
             f'{process} is younger than {uptime:g} s (--min-uptime)', old_enough,
         )
-    if judged(settings, entry.disposition) == 'hold':
+    if handler_policy(settings, entry.disposition) == 'hold':
         return Obstacle(
             f'no handler {process.pid}', 'no handler',
             no_handler(process, name, entry.disposition, world),
         )
-    if broken(state.deaths, state.deadly, entry.disposition) and (
+    if breaker_is_open(state.deaths, state.deadly, entry.disposition) and (
             not state.killed or entry.program in ('', state.killed)
     ):
         if state.deadly == 'runtime':
@@ -103,6 +103,7 @@ def disposition_now(settings: Settings, process: Process, world: World) -> str:
     )
 
 
-def judged(settings: Settings, disposition: str) -> str:
+def handler_policy(settings: Settings, disposition: str) -> str:
     """Return 'send', 'hold' or 'warn'; a signal that is to end it is not checked."""
-    return verdict('off' if ending(settings) else settings.handler_check, disposition)
+    check = 'off' if ends_target(settings) else settings.handler_check
+    return verdict(check, disposition)

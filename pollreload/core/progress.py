@@ -10,7 +10,7 @@ from pollreload.core.state import State, World
 from pollreload.settings import Settings
 
 
-def ending(settings: Settings) -> bool:
+def ends_target(settings: Settings) -> bool:
     """Return whether the signal is meant to end the target."""
     return settings.signal.name in ENDING
 
@@ -129,7 +129,7 @@ def report(
             assert_never(action)
 
 
-def turned(state: State, phase: str, event: str) -> State:
+def advance_phase(state: State, phase: str, event: str) -> State:
     """Return the state after an event of every target in a phase, not logged."""
     return state._replace(attempt=state.attempt._replace(targets=tuple(
         after_event(target, event) if target.phase == phase else target

@@ -7,16 +7,16 @@ from pollreload.core import change
 from pollreload.core.attempt import (
     Target,
     after_event,
-    failed,
+    after_failure,
     record,
-    unmarked,
+    without_mark,
 )
-from pollreload.core.obstacle import disposition_now, judged
+from pollreload.core.obstacle import disposition_now, handler_policy
 from pollreload.core.process import Process
-from pollreload.core.progress import advance_target, ending
+from pollreload.core.progress import advance_target, ends_target
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, hold
-from pollreload.core.verification import surviving
+from pollreload.core.verification import poll_survival
 from pollreload.settings import Settings
 
 
@@ -32,7 +32,7 @@ def send_to_each(
         attempt = record(attempt, entry)
     # The mark is on disk before the signal is out: if this process ends here, the
     # next run knows that the targets may have half of this version.
-    state = state._replace(attempt=attempt, version=change.void(state.version))
+    state = state._replace(attempt=attempt, version=change.forget(state.version))
     if not world.save(state):
         return hold(
             before, world, 'ledger', 'ledger',
@@ -47,19 +47,19 @@ def send_to_each(
         # The disk may have been slow, and exec(2) keeps the start time but not the
         # handlers: a target that must be held now counts as gone.
         now = disposition_now(settings, entry.process, world)
-        held = judged(settings, now) == 'hold'
+        held = handler_policy(settings, now) == 'hold'
         how = 'gone' if held else world.send(entry.process, settings.signal.number)
         if how in ('pidfd', 'kill'):
             sent = True
             target = entry._replace(family=family.get(entry.name, ()))
             state = signalled(settings, state, target, how, since, world)
         else:
-            state = state._replace(attempt=unmarked(state.attempt, was))
+            state = state._replace(attempt=without_mark(state.attempt, was))
             if how != 'gone':
                 failures.append((how, entry.process))
     if failures:
         state = unsent(settings, state, failures, world)
-        attempt = failed(state.attempt, world.now(), world.jitter())
+        attempt = after_failure(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=attempt, outcome='failed')
     if not sent:
         # No signal was sent, so what was delivered before still is.
@@ -69,7 +69,7 @@ def send_to_each(
         )
     stage = Surviving(world.now() + settings.survive)
     state = state._replace(stage=stage, next=stage.until)
-    return state if settings.survive else surviving(settings, state, stage, world)
+    return state if settings.survive else poll_survival(settings, state, stage, world)
 
 
 def signalled(
@@ -81,7 +81,7 @@ def signalled(
     entry: as it was marked. since: the clock tick just before the signal went.
     """
     warning = ''
-    if judged(settings, entry.disposition) == 'warn':
+    if handler_policy(settings, entry.disposition) == 'warn':
         warning = f', which has no handler for it ({entry.disposition})'
     elif entry.disposition == 'runtime' and entry.name not in {
             each.name for each in state.notified
@@ -92,8 +92,9 @@ def signalled(
         )
     entry = entry._replace(at=world.now(), since=since)
     state = advance_target(
-        settings, state, entry, 'asked to end' if ending(settings) else 'signalled',
-        world, warning, how=how, disposition=entry.disposition,
+        settings, state, entry,
+        'asked to end' if ends_target(settings) else 'signalled', world, warning,
+        how=how, disposition=entry.disposition,
     )
     return state._replace(hold='')
 

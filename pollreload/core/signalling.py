@@ -17,7 +17,7 @@ from pollreload.core.attempt import (
 )
 from pollreload.core.obstacle import Obstacle, disposition_now, obstacle
 from pollreload.core.process import Choice, Process
-from pollreload.core.progress import advance_target, ending
+from pollreload.core.progress import advance_target, ends_target
 from pollreload.core.sending import send_to_each
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
@@ -117,7 +117,7 @@ def all_gone(settings: Settings, state: State) -> bool:
     """Return whether every target that was asked to end has ended."""
     targets = state.attempt.targets
     ended = bool(targets) and all(it.phase == 'up to date' for it in targets)
-    return ending(settings) and ended
+    return ends_target(settings) and ended
 
 
 def continue_after_targets(settings: Settings, state: State, world: World) -> State:
@@ -127,7 +127,8 @@ def continue_after_targets(settings: Settings, state: State, world: World) -> St
     # Not for a watch that only signals.
     from pollreload.core import actions
     return (
-        actions.spent(settings, state, world) or precondition(settings, state, world)
+        actions.hold_disagreement(settings, state, world)
+        or precondition(settings, state, world)
         or actions.start_next(settings, state, world)
     )
 
@@ -142,7 +143,7 @@ def up_to_date_targets(
     # A successor started after the signal, so it read the version that was there.
     ends = [
         target.since / world.ticks for target in state.attempt.targets
-        if target.sends and (ending(settings) or target.phase == 'up to date')
+        if target.sends and (ends_target(settings) or target.phase == 'up to date')
         and world.gone(target.process)
     ] if state.attempt.targets else []
     since = max(since, min(ends)) if ends else since + READ_IT

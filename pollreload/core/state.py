@@ -9,7 +9,7 @@ from pollreload.core.attempt import (
     Attempt,
     Member,
     Target,
-    failed,
+    after_failure,
 )
 from pollreload.core.process import Choice, Masks, Process
 from pollreload.core.reading import Digest, Reading, Snapshot
@@ -119,7 +119,7 @@ class State(NamedTuple):
     reported: tuple[str, ...] = ()
 
 
-def uncounted(_: str) -> None:
+def ignore_failure(_: str) -> None:
     """Ignore a failure: no metrics are kept."""
 
 
@@ -174,7 +174,7 @@ class World(NamedTuple):
     splay: float
     us: str
     entitle: Callable[[], str]
-    unlogged: Callable[[str], None] = uncounted
+    unlogged: Callable[[str], None] = ignore_failure
 
 
 def hold(
@@ -234,9 +234,10 @@ def finish(state: State, world: World) -> State:
             attempt.fingerprint, rounds=attempt.rounds + 1, tries=attempt.rounds,
         )
         return state._replace(
-            version=change.void(version), stage=None, hold='',
+            version=change.forget(version), stage=None, hold='',
             notified=notified_targets(state),
-            attempt=failed(repeated, world.now(), world.jitter()), next=world.now(),
+            attempt=after_failure(repeated, world.now(), world.jitter()),
+            next=world.now(),
             outcome='failed',
         )
     if version.seen != attempt.fingerprint:

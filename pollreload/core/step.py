@@ -17,8 +17,12 @@ from pollreload.core.stage import (
 )
 from pollreload.core.state import Pace, State, World
 from pollreload.core.succession import follow_targets
-from pollreload.core.validation import begin_attempt, hastened, validating
-from pollreload.core.verification import confirming, surviving, verifying
+from pollreload.core.validation import apply_max_wait, begin_attempt, poll_validation
+from pollreload.core.verification import (
+    poll_confirmation,
+    poll_survival,
+    poll_verification,
+)
 from pollreload.settings import Settings
 
 FRESH = 0.25  # s for which a poll is recent enough to deliver what it saw
@@ -30,17 +34,17 @@ def resume(settings: Settings, state: State, world: World) -> State:
         case None:
             return state
         case Validating() as stage:
-            return validating(settings, state, stage, world)
+            return poll_validation(settings, state, stage, world)
         case Surviving() as stage:
-            return surviving(settings, state, stage, world)
+            return poll_survival(settings, state, stage, world)
         case Verifying() as stage:
-            return verifying(settings, state, stage, world)
+            return poll_verification(settings, state, stage, world)
         case Confirming() as stage:
-            return confirming(settings, state, stage, world)
+            return poll_confirmation(settings, state, stage, world)
         case Acting() as stage:
             # Not for a watch that only signals.
             from pollreload.core import actions
-            return actions.acting(settings, state, stage, world)
+            return actions.poll_action(settings, state, stage, world)
         case unknown:
             assert_never(unknown)
 
@@ -53,7 +57,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     """
     state = see(settings, state, world)
     state = late(settings, state, world)
-    state = feedback.noted(state, deliver(settings, state, world), world)
+    state = feedback.note_activity(state, deliver(settings, state, world), world)
     state = follow_targets(settings, state, world)
     return save_changes(state, world)
 
@@ -104,12 +108,12 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.version.state == 'current':
         return state
     if settings.max_wait:
-        state = hastened(settings, state, world)
+        state = apply_max_wait(settings, state, world)
     late = state.attempt.late
     if state.version.state != 'due' and not late:
         return state
     if state.attempt.fingerprint != state.version.seen and not late:
-        state = feedback.paced(settings, state, world)
+        state = feedback.set_pace(settings, state, world)
         if feedback.waits(settings, state, world.now()):
             return state
         state = begin_attempt(settings, feedback.begin_delivery(state), world)

@@ -173,7 +173,7 @@ def due_again(
     ))
 
 
-def superseded(state: State) -> bool:
+def is_superseded(state: State) -> bool:
     """Return whether another version than that of the attempt has settled."""
     version: change.Memory = state.version
     return version.state == 'due' and version.seen != state.attempt.fingerprint

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pollreload.core import change
-from pollreload.core.attempt import Attempt, failed
+from pollreload.core.attempt import Attempt, after_failure
 from pollreload.core.command import (
     command_result,
     describe_exit,
@@ -52,7 +52,7 @@ def begin_attempt(settings: Settings, state: State, world: World) -> State:
     return state._replace(pace=pace._replace(outrun_at=state.held_at))
 
 
-def hastened(settings: Settings, state: State, world: World) -> State:
+def apply_max_wait(settings: Settings, state: State, world: World) -> State:
     """Return the state with an attempt at the last valid version after --max-wait."""
     old, version, now = state.attempt, state.version, world.now()
     valid = old.fingerprint if old.validated else old.valid
@@ -100,7 +100,7 @@ def invalid(
 
     said: what --validate printed; its last line is worth a place in the log.
     """
-    attempt = failed(state.attempt, world.now(), world.jitter())
+    attempt = after_failure(state.attempt, world.now(), world.jitter())
     attempt = attempt._replace(unvalidated=0.0, valid='')
     state = state._replace(stage=None, attempt=attempt, outcome='failed')
     last = last_lines(said)
@@ -110,7 +110,7 @@ def invalid(
     )
 
 
-def validating(
+def poll_validation(
         settings: Settings, state: State, stage: Validating, world: World,
 ) -> State:
     """Return the state after polling the command of --validate."""

@@ -1,7 +1,7 @@
 """From signalled to up to date: survive, verify, confirm. Nothing here waits. Pure."""
 from __future__ import annotations
 
-from pollreload.core.attempt import IN_FLIGHT, Target, failed, renewed
+from pollreload.core.attempt import IN_FLIGHT, Target, after_failure, renewed
 from pollreload.core.command import (
     command_result,
     describe_exit,
@@ -9,15 +9,15 @@ from pollreload.core.command import (
     poll_again,
 )
 from pollreload.core.process import Process
-from pollreload.core.progress import advance_target, checks, turned
+from pollreload.core.progress import advance_phase, advance_target, checks
 from pollreload.core.stage import Confirming, Surviving, Verifying
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
     hand_over,
+    is_superseded,
     left_to_another,
     proven_at,
     successor,
-    superseded,
 )
 from pollreload.settings import Settings, acts, sends_signal
 
@@ -25,7 +25,7 @@ VERIFY_PAUSE = 0.25  # s between two runs of a verification
 END_PAUSE = 0.1  # s between two checks of a target that was asked to end
 
 
-def surviving(
+def poll_survival(
         settings: Settings, state: State, stage: Surviving, world: World,
 ) -> State:
     """Return the state after --survive: which targets live, with nothing pending."""
@@ -86,7 +86,7 @@ def next_check(settings: Settings, state: State, world: World) -> State:
         return verify(settings, state, world)
     if any(target.phase == 'verified' for target in state.attempt.targets):
         return poll_to_confirm(state, world)
-    return conclude(settings, turned(state, 'delivered', 'unverified'), world)
+    return conclude(settings, advance_phase(state, 'delivered', 'unverified'), world)
 
 
 def conclude(settings: Settings, state: State, world: World) -> State:
@@ -100,7 +100,7 @@ def conclude(settings: Settings, state: State, world: World) -> State:
             return state._replace(next=world.now(), waiting='act')
         return finish(state, world)
     if any(target.sends and target.phase != 'up to date' for target in targets):
-        again = failed(state.attempt, world.now(), world.jitter())
+        again = after_failure(state.attempt, world.now(), world.jitter())
         state = state._replace(attempt=again, outcome='failed')
     # The targets that are left are chosen again at the next poll, which also logs
     # the reason for a hold.
@@ -112,10 +112,10 @@ def verify(settings: Settings, state: State, world: World) -> State:
     """
     now = world.now()
     stage = Verifying(until=now + settings.command_timeout, retry=now)
-    return verifying(settings, state._replace(stage=stage), stage, world)
+    return poll_verification(settings, state._replace(stage=stage), stage, world)
 
 
-def verifying(
+def poll_verification(
         settings: Settings, state: State, stage: Verifying, world: World,
 ) -> State:
     """Return the state after checking whether a reload can be seen."""
@@ -123,12 +123,12 @@ def verifying(
     entry = next((
         each for each in state.attempt.targets if each.phase == 'delivered'
     ), None)
-    if entry is not None and superseded(state):
+    if entry is not None and is_superseded(state):
         if stage.running:
             world.cancel()
         state = advance_target(settings, state, entry, 'superseded', world)
         for phase in ('delivered', 'verified'):
-            state = turned(state, phase, 'superseded')
+            state = advance_phase(state, phase, 'superseded')
         # With --max-wait the newer version is next, not this one once more.
         attempt = state.attempt._replace(late=False)
         return state._replace(stage=None, attempt=attempt, outcome='failed', next=now)
@@ -137,7 +137,7 @@ def verifying(
         if end is None:
             return poll_again(state, world, stage.until)
         if end.status == 0:
-            return agreed(settings, state, entry, world)
+            return end_verification(settings, state, entry, world)
         stage = stage._replace(running=False, retry=now + VERIFY_PAUSE)
         if end.status is not None:
             stage = stage._replace(last=describe_exit(end.status))
@@ -149,7 +149,7 @@ def verifying(
             stage = stage._replace(renewed=renewed(entry, family))
     workers = stage.renewed or entry is None or not settings.verify_workers
     if workers and not settings.verify:
-        return agreed(settings, state, entry, world)
+        return end_verification(settings, state, entry, world)
     if now >= stage.until:
         what = 'every action succeeded'
         if entry is not None:
@@ -187,13 +187,13 @@ def why_unverified(
     return f'--verify {settings.verify[0]} does not agree{how}{more}'
 
 
-def agreed(
+def end_verification(
         settings: Settings, state: State, entry: Target | None, world: World,
 ) -> State:
     """Return the state after a verification succeeded; entry None: of the actions."""
     if entry is None:
         return poll_to_confirm(state, world)
-    return checked(settings, state, entry, 'verified', world)
+    return end_target_verification(settings, state, entry, 'verified', world)
 
 
 def disagreed(
@@ -203,7 +203,7 @@ def disagreed(
     """Return the state after a verification failed; entry None: of the actions."""
     if entry is None:
         return repeat(state, world, says)
-    return checked(settings, state, entry, 'not verified', world, says)
+    return end_target_verification(settings, state, entry, 'not verified', world, says)
 
 
 def exited(settings: Settings, state: State, entry: Target, world: World) -> State:
@@ -215,10 +215,10 @@ def exited(settings: Settings, state: State, entry: Target, world: World) -> Sta
     left = left_to_another(settings, state, entry, world)
     if left is not None:
         return next_check(settings, left, world)
-    return checked(settings, state, entry, 'gone', world)
+    return end_target_verification(settings, state, entry, 'gone', world)
 
 
-def checked(
+def end_target_verification(
         settings: Settings, state: State, entry: Target, event: str, world: World,
         message: str = '',
 ) -> State:
@@ -232,7 +232,7 @@ def repeat(
 ) -> State:
     """Return the state in which every action is to be done again."""
     world.say('failed', says, reason=reason)
-    attempt = failed(state.attempt, world.now(), world.jitter())
+    attempt = after_failure(state.attempt, world.now(), world.jitter())
     attempt = attempt._replace(acted=0, doubted=attempt.doubted + 1)
     return state._replace(
         stage=None, attempt=attempt, outcome='failed', next=world.now(),
@@ -245,7 +245,7 @@ def poll_to_confirm(state: State, world: World) -> State:
     return state._replace(stage=Confirming(now), next_reading=now)
 
 
-def confirming(
+def poll_confirmation(
         settings: Settings, state: State, stage: Confirming, world: World,
 ) -> State:
     """Return the state after another poll: is the verified version still there?"""

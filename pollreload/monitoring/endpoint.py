@@ -23,7 +23,7 @@ class Endpoint:
         self.watches: Sequence[Watch] = ()
         self.reader: Reader | None = None
         self.began = time.time()
-        listener = http.bound(*plan.listen, plan.where)
+        listener = http.listening_socket(*plan.listen, plan.where)
         self.server = http.Server(listener, Metrics(self.records, self.config))
 
     def record(self, settings: Settings, before: Watch | None) -> Record:

@@ -225,7 +225,7 @@ def health_answer(found: Mapping[str, tuple[bool, str]]) -> Answer:
     return 200 if well else 503, ''.join(lines), TEXT_TYPE
 
 
-def bound(host: str, port: int, where: str) -> socket.socket:
+def listening_socket(host: str, port: int, where: str) -> socket.socket:
     """Return a socket that listens; host: '' for all addresses, of IPv4 too.
 
     where: the option or the line that gives the address, for an error.

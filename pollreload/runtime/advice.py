@@ -76,7 +76,7 @@ def advice(
     """Yield what there is to know about a path of a watch before it is read."""
     try:
         is_file, refused, remedy = guard.carefully(
-            lambda: examined(path, settings), path,
+            lambda: examine_path(path, settings), path,
         )
     except OSError:
         # It does not answer, which a poll reports.
@@ -95,7 +95,7 @@ def advice(
 
 def mount_advice(at: mounts.Place, is_file: bool) -> Advice | None:
     """Describe how the mount of a path affects changes, None if it does not."""
-    if mounts.frozen(at.root):
+    if mounts.is_subpath(at.root):
         return Advice(
             'subpath', True, 'a Kubernetes subPath mount, which never gets an update',
             'mount the whole volume as a directory, without subPath',
@@ -109,7 +109,7 @@ def mount_advice(at: mounts.Place, is_file: bool) -> Advice | None:
     return None
 
 
-def examined(path: str, settings: Settings) -> tuple[bool, str | None, str]:
+def examine_path(path: str, settings: Settings) -> tuple[bool, str | None, str]:
     """Return whether a path is a file, what may not be read, and what to do.
 
     The second is '' for the path itself, 'NAME: ' for a file in a directory, None if
@@ -124,7 +124,7 @@ def examined(path: str, settings: Settings) -> tuple[bool, str | None, str]:
     except PermissionError:
         return False, '', ''
     except OSError:
-        return False, None, probable_path(path) or unquoted(path, settings)
+        return False, None, probable_path(path) or quoting_hint(path, settings)
     if not is_directory:
         return os.path.isfile(path), None if may_read(path) else '', ''
     if not (may_read(path) and os.access(path, os.X_OK, effective_ids=True)):
@@ -142,7 +142,7 @@ def may_read(path: str) -> bool:
     return os.access(path, os.R_OK, effective_ids=True)
 
 
-def unquoted(path: str, settings: Settings) -> str:
+def quoting_hint(path: str, settings: Settings) -> str:
     """Return how to quote the command that a path may be an argument of, or ''."""
     for option, command in (
             ('validate', settings.validate),
@@ -158,11 +158,11 @@ def unquoted(path: str, settings: Settings) -> str:
 
 def probable_path(path: str) -> str:
     """Return what was probably meant by a missing path, '' if unknown."""
-    bare = unwrapped(path).rstrip('/')
+    bare = bare_path(path).rstrip('/')
     if bare != path and bare and os.path.lexists(bare):
         return f'did you mean {bare}?'
     for separator in SEPARATORS:
-        parts = [unwrapped(part) for part in path.split(separator)]
+        parts = [bare_path(part) for part in path.split(separator)]
         if parts[1:] and any(part and os.path.exists(part) for part in parts):
             return (
                 "several paths are separate arguments, or separated by ':' in a "
@@ -174,7 +174,7 @@ def probable_path(path: str) -> str:
     return f'did you mean {near}?' if near else ''
 
 
-def unwrapped(path: str) -> str:
+def bare_path(path: str) -> str:
     """Return a path without what surrounds it in other files and tools."""
     return path.strip(' \t\r\n"\'[]').removeprefix('file://')
 

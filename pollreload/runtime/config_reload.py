@@ -107,7 +107,7 @@ def watch_config(
         return ''
 
     reader = Reader(again, take, log_module.logger(settings))
-    itself = Watch(settings, heard(reader), reader)
+    itself = Watch(settings, public_logger(reader), reader)
     return itself, reader
 
 
@@ -124,7 +124,7 @@ def of_file(plan: Plan) -> Settings:
     )
 
 
-def heard(reader: Reader) -> Say:
+def public_logger(reader: Reader) -> Say:
     """Return a logger for the watch of the config file, without internal events."""
     def say(event: str, message: str, /, **fields: object) -> None:
         if event == 'failed' and 'exec' in fields:
@@ -145,7 +145,9 @@ def over(
         plan: Plan, watches: MutableSequence[Watch], itself: Watch, begin: Begin,
 ) -> None:
     """Go on with what a config file says now; nothing that is known is lost."""
-    before = paired(plan.watches, [each for each in watches if each is not itself])
+    before = running_watches(
+        plan.watches, [each for each in watches if each is not itself],
+    )
     after = {old: settings for settings, old in zip(plan.watches, before, strict=True)}
     files = [watch.asked.state_file for watch in watches if watch is not itself]
     for watch in watches:
@@ -191,7 +193,7 @@ def move(watch: Watch, settings: Settings, files: Collection[str | None]) -> Non
         ledger.store(path, ledger_format.dump(watch.state, here))
 
 
-def paired(
+def running_watches(
         wanted: Sequence[Settings], watches: Sequence[Watch],
 ) -> list[Watch | None]:
     """Return the running watch for each of the wanted ones, None for a new one.

@@ -39,7 +39,7 @@ class Files(NamedTuple):
         )
 
 
-def touched(watches: Sequence[Settings]) -> list[Files]:
+def used_files(watches: Sequence[Settings]) -> list[Files]:
     """Return the files that each watch reads and writes."""
     given = [
         (
@@ -97,7 +97,7 @@ def names_of_each(paths: Sequence[str]) -> list[frozenset[str]]:
         ]
 
 
-def overwritten(settings: Settings, files: Files) -> tuple[str, str] | None:
+def find_conflict(settings: Settings, files: Files) -> tuple[str, str] | None:
     """Return an option that conflicts with the others, and the reason."""
     for option, names in files.written.items():
         if names & files.watched:

@@ -7,9 +7,9 @@ from pollreload.core import change, ledger_format
 from pollreload.core.state import Say, State
 from pollreload.runtime.ledger import (
     Ledger,
+    ledger_writer,
     remembered,
     save_nothing,
-    saving,
     whereabouts,
 )
 from pollreload.settings import Settings
@@ -51,5 +51,5 @@ def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
         return begun._replace(state=state, on_start=on_start)
     save = before.ledger.save
     if path is not None and save is not save_nothing:
-        save = saving(settings, path, say, before.ledger.held)
+        save = ledger_writer(settings, path, say, before.ledger.held)
     return Ledger(state, save, before.ledger.held, on_start)

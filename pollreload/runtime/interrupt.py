@@ -19,7 +19,7 @@ class Ended(Exception):
         self.number = number
 
 
-def answering(function: Callable[[], int]) -> int:
+def end_on_signal(function: Callable[[], int]) -> int:
     """Call a function and return its value; if it raises Ended, die of that signal.
 
     STOP_SIGNALS and SIGCHLD are blocked in it; wait_for_child() waits for them.

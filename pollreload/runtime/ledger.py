@@ -49,22 +49,24 @@ def remembered(settings: Settings, say: Say) -> Ledger:
     try:
         found.held.append(claim(path))
         state = recall(settings, path, whereabouts(settings))
-        return found._replace(state=state, save=saving(settings, path, say, found.held))
+        save = ledger_writer(settings, path, say, found.held)
+        return found._replace(state=state, save=save)
     except LedgerKept as error:
         say('failed', f'{error}; taking a baseline', reason='ledger')
-        save = saving(settings, path, say, found.held)
+        save = ledger_writer(settings, path, say, found.held)
         return found._replace(save=save, on_start='never')
     except LedgerBusy as error:
         say('failed', f'{error}; going on without it', reason='ledger')
         # Taken once the other run ends: its state is older than this watch's.
-        return found._replace(save=saving(settings, path, say, found.held, str(error)))
+        save = ledger_writer(settings, path, say, found.held, str(error))
+        return found._replace(save=save)
     except LedgerError as error:
         found.let_go()
         say('failed', f'{error}; going on without it', reason='ledger')
         return found
 
 
-def saving(
+def ledger_writer(
         settings: Settings, path: str, say: Say, held: list[Callable[[], None]],
         trouble: str = '',
 ) -> Callable[[State], bool]:

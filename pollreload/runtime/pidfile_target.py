@@ -48,7 +48,7 @@ def named_process(settings: Settings, path: str) -> tuple[Process, ...] | Choice
     )
     process = process_table.find(file.pid)
     if not found and process:
-        says = f'{path} names {process}, {unmet(settings, process)}'
+        says = f'{path} names {process}, {mismatch(settings, process)}'
         return Choice((), 'no target', says)
     for process in found:
         if process.nested and not settings.all_namespaces:
@@ -81,7 +81,7 @@ def explain_hidden(pid: int) -> str:
     )
 
 
-def unmet(settings: Settings, process: Process) -> str:
+def mismatch(settings: Settings, process: Process) -> str:
     """Return why a process that a pidfile names is not the target."""
     if process_table.ours(process.pid):
         return (
@@ -134,9 +134,9 @@ def doubt(settings: Settings, path: str, file: Pidfile, process: Process) -> str
     fields = procfs.stat(f'/proc/{process.pid}')
     if fields and fields.kernel:
         return f'names {process}, a thread of the kernel, so it is of no program here'
-    if says := foreign(path, file, process):
+    if says := foreign_pid(path, file, process):
         return f'names {process}, {says}; {confirm(process)}'
-    if file.written > latest + PIDFILE_DELAY and not related(path, process):
+    if file.written > latest + PIDFILE_DELAY and not is_related(path, process):
         return (
             f'was written long after {process} had started, so it may mean a process '
             f'of another pid namespace, unless the clock was set; {confirm(process)}'
@@ -168,7 +168,7 @@ def worker_doubt(settings: Settings, process: Process) -> str:
     )
 
 
-def foreign(path: str, file: Pidfile, process: Process) -> str:
+def foreign_pid(path: str, file: Pidfile, process: Process) -> str:
     """Return why a number probably means a process of another pid namespace, or ''.
 
     On a host with containers many of their processes have the number of a service by
@@ -182,13 +182,13 @@ def foreign(path: str, file: Pidfile, process: Process) -> str:
     for inner in visibility.inner_pids(process.pid):
         other = process_table.find(inner)
         if other and CLOCK.born(other.started)[0] <= file.written + SLACK and not (
-                related(path, process)
+                is_related(path, process)
         ):
             return f'but {other} has that number in its own pid namespace'
     return ''
 
 
-def related(path: str, process: Process) -> bool:
+def is_related(path: str, process: Process) -> bool:
     """Return whether a pidfile has something in common with a process.
 
     Its path stands in the arguments, or part of it is part of the name of the process

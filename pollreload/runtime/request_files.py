@@ -21,7 +21,7 @@ def files(settings: Settings) -> Iterator[tuple[str, str, Callable[[str], object
         yield 'url-header-file', settings.url_header_file, http_headers.load_headers
     # Without https it is not used, and there may be no OpenSSL to read it.
     if settings.url_ca is not None and https(settings):
-        yield 'url-ca', settings.url_ca, http_request.trusting
+        yield 'url-ca', settings.url_ca, http_request.tls_context
 
 
 def https(settings: Settings) -> bool:

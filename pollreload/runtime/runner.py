@@ -7,7 +7,7 @@ from typing import cast
 
 from pollreload.settings import Settings
 from pollreload.system import children
-from pollreload.system.command import drained, pipe, spawn
+from pollreload.system.command import drain, pipe, spawn
 
 # Variables that are meant for this process alone: POLLRELOAD_PID of another pollreload
 # that started it, the others of the service manager.
@@ -67,7 +67,7 @@ class Runner:
         status = children.poll_child(self.pid)
         if self.answer >= 0:
             return status if status is None else self.answered(status)
-        self.tail = drained(self.fd, self.tail, MOST_OUTPUT)
+        self.tail = drain(self.fd, self.tail, MOST_OUTPUT)
         if status is not None:
             # It has been reaped: its number can be that of another child.
             self.pid = 0

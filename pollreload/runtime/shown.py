@@ -19,7 +19,7 @@ KEY = os.urandom(32).hex()
 VARIABLES = ('POLLRELOAD_FINGERPRINT', 'POLLRELOAD_PREVIOUS')
 
 
-def keyed(state: State) -> State:
+def with_key(state: State) -> State:
     """Return a state that has a key, as the ledger keeps it."""
     return state if state.key else state._replace(key=KEY)
 
@@ -62,7 +62,7 @@ def visible(state: State) -> State:
     ))
 
 
-def showing(log: Say, state: Callable[[], State]) -> Say:
+def fingerprint_logger(log: Say, state: Callable[[], State]) -> Say:
     """Return a function that logs an event with its fingerprint as it is shown."""
     def say(event: str, message: str, /, **fields: object) -> None:
         found = fields.get('fingerprint')

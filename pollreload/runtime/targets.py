@@ -140,7 +140,7 @@ def handled_signals(process: Process) -> tuple[str, ...]:
     )
 
 
-def born(process: Process) -> float:
+def birth_time(process: Process) -> float:
     """Return when a process started, in seconds of CLOCK_REALTIME.
 
     The earliest that is possible, if the clock was set since: files are dated by

@@ -35,7 +35,7 @@ def warn(plan: Plan, watches: Iterable[Watch]) -> None:
                 )
 
 
-def origin(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """Return the place where an exception was raised, as MODULE:LINE."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -82,14 +82,14 @@ class Watch:
         before: the same watch with other settings, which ends.
         """
         self.asked = settings
-        self.say = shown.showing(say or logger(settings), lambda: self.state)
+        self.say = shown.fingerprint_logger(say or logger(settings), lambda: self.state)
         self.at = 0.0
         self.after: list[Callable[[State], None]] = []
         self.record = record
         self.observer, self.runner = Observer(settings), runner or Runner()
         kept = handed(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
-        self.state = shown.keyed(self.ledger.state)
+        self.state = shown.with_key(self.ledger.state)
         # A ledger that could not be used changes --on-start to `never`.
         self.settings = settings._replace(on_start=self.ledger.on_start)
         self.behind = 0.0
@@ -119,7 +119,7 @@ class Watch:
             self.proceed()
             self.fault = ''
         except Exception as error:  # noqa: BLE001
-            fault = f'{type(error).__name__} at {origin(error)}: {error}'
+            fault = f'{type(error).__name__} at {raised_at(error)}: {error}'
             if fault != self.fault:
                 self.fault = fault
                 self.say(

@@ -10,7 +10,7 @@ from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
 from pollreload.runtime.targets import (
     absent,
-    born,
+    birth_time,
     entitle,
     find_targets,
     handling_descendant,
@@ -30,7 +30,7 @@ def jitter() -> float:
     return int.from_bytes(os.urandom(4), 'little') / 2**32
 
 
-def splayed(splay: float) -> float:
+def splay_of_host(splay: float) -> float:
     """Return this host's share of --splay: the same every time, in [0, splay)."""
     share = int(fingerprint([{os.uname().nodename: b''}])[:8], 16)
     return splay * share / 2**32
@@ -56,7 +56,7 @@ def world(
         digest=fingerprint,
         targets=lambda: find_targets(settings, notified_targets(state())),
         absent=lambda: absent(settings),
-        born=born,
+        born=birth_time,
         masks=signal_masks.masks,
         health=health,
         gone=has_exited,
@@ -74,7 +74,7 @@ def world(
         save=save,
         say=say,
         ticks=procfs.ticks(),
-        splay=splayed(settings.splay),
+        splay=splay_of_host(settings.splay),
         us=us(),
         entitle=entitle,
     )

@@ -69,7 +69,7 @@ def run_child(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
         for number in CLEARED:
             signal.signal(number, signal.SIG_DFL)
         if not deaf:
-            forget(fd)
+            close_files(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
         found = marshal.dumps(function())
         with open(fd, 'wb', closefd=False) as file:
@@ -83,7 +83,7 @@ def run_child(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
         os._exit(status)
 
 
-def forget(*kept: int) -> None:
+def close_files(*kept: int) -> None:
     """Close every file but some, and have stdin, stdout and stderr lead nowhere."""
     empty = open_null()
     for fd in range(3):
@@ -167,7 +167,7 @@ def run_until_killed(function: Callable[[], Any], answers: int, life: int) -> in
     """
     try:
         # What it holds on to may hang for ever: then it is not our output.
-        forget(answers, life)
+        close_files(answers, life)
         os.write(answers, marshal.dumps(function()))
         os.read(life, 1)
     finally:

@@ -100,7 +100,7 @@ def pipe() -> tuple[int, int]:
     return ours, theirs
 
 
-def drained(fd: int, tail: bytes, most: int) -> bytes:
+def drain(fd: int, tail: bytes, most: int) -> bytes:
     """Return the last bytes, at most so many, of a tail and what a pipe holds now."""
     try:
         # All of it at once: no pipe is wider.

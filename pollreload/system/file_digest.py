@@ -90,7 +90,7 @@ def digest_file(
         it masks a snippet (systemd.unit(5), firejail(1)).
     Raises OSError: NotRegular or TooLarge, without an errno, or from a system call.
     """
-    if masked(info):
+    if is_dev_null(info):
         return None, EMPTY
     check_regular(info.st_mode)
     file = open_regular(path)
@@ -101,7 +101,7 @@ def digest_file(
         os.close(file)
 
 
-def masked(info: os.stat_result) -> bool:
+def is_dev_null(info: os.stat_result) -> bool:
     """Return whether a file is /dev/null, by that name or another."""
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == NULL
 
@@ -154,7 +154,7 @@ def describe_error(error: OSError) -> str:
     return ERRNO_REASONS.get(error.errno) or os.strerror(error.errno).lower()
 
 
-def vanished(error: OSError, path: str) -> bool:
+def is_gone(error: OSError, path: str) -> bool:
     """Return whether an error only says that a file is gone, or a link dangles."""
     if error.errno not in (errno.ENOENT, errno.ENOTDIR):
         return False

@@ -93,16 +93,16 @@ def connected(
 ) -> http.client.HTTPConnection:
     """Return a connection to the host of a URL, which is not open yet.
 
-    Raises as trusting() does.
+    Raises as tls_context() does.
     """
     if parts.scheme != 'https':
         return http.client.HTTPConnection(*host_and_port(parts), timeout=seconds)
     return http.client.HTTPSConnection(
-        *host_and_port(parts), timeout=seconds, context=trusting(authorities),
+        *host_and_port(parts), timeout=seconds, context=tls_context(authorities),
     )
 
 
-def trusting(authorities: str | None) -> ssl.SSLContext:
+def tls_context(authorities: str | None) -> ssl.SSLContext:
     """Return a TLS context that trusts a PEM file, or the system if it is None.
 
     Raises OSError, and ValueError for a file without a certificate.
@@ -117,10 +117,10 @@ def trusting(authorities: str | None) -> ssl.SSLContext:
 def expiries(authorities: str) -> list[str]:
     """Return when the authorities in a PEM file expire, in order, UTC.
 
-    Each as '2027-01-31 12:00:00'. Raises as trusting() does.
+    Each as '2027-01-31 12:00:00'. Raises as tls_context() does.
     """
     found = []
-    for each in trusting(authorities).get_ca_certs():
+    for each in tls_context(authorities).get_ca_certs():
         # 'Jan 31 12:00:00 2027 GMT'; ssl itself would import calendar to read it.
         month, day, time, year, _ = str(each['notAfter']).split()
         found.append(f'{year}-{MONTHS.index(month) + 1:02}-{int(day):02} {time}')

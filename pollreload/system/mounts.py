@@ -103,7 +103,7 @@ def unescape(field: bytes) -> str:
     return os.fsdecode(field)
 
 
-def summed(mounts: Iterator[Mount]) -> Table:
+def summarize_mounts(mounts: Iterator[Mount]) -> Table:
     """Summarize mounts.
 
     '/' is risky if it is not listed: in a chroot that is not a mount point. A mount
@@ -179,7 +179,7 @@ class Watched:
         """Read the table. Raises OSError."""
         # POLLPRI is reported once: after a failure the table must be read again.
         self.table = None
-        self.table = summed(read_mounts(self.path))
+        self.table = summarize_mounts(read_mounts(self.path))
         return self.table
 
     def now(self) -> Table:
@@ -189,7 +189,7 @@ class Watched:
 
 
 @functools.lru_cache(maxsize=1)
-def watched(path: str) -> Watched:
+def open_mount_table(path: str) -> Watched:
     """Return the table of this process, opened once. Raises OSError."""
     return Watched(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
@@ -197,7 +197,7 @@ def watched(path: str) -> Watched:
 def mount_table() -> Table | None:
     """Return the mount table as it is now; None if it cannot be read or parsed."""
     try:
-        return watched(MOUNTINFO).now()
+        return open_mount_table(MOUNTINFO).now()
     except OSError:
         return None
 
@@ -264,7 +264,7 @@ def point_of(name: str, mounts: dict[str, tuple[str, str]]) -> str:
     return name
 
 
-def frozen(root: str) -> bool:
+def is_subpath(root: str) -> bool:
     """Return whether the root of a mount is part of a kubelet's volume (subPath).
 
     A subPath is resolved once, when the container starts: the mount shows the

@@ -15,7 +15,7 @@ from pollreload.system.file_digest import (
     Progress,
     Stopped,
     describe_error,
-    masked,
+    is_dev_null,
 )
 from pollreload.system.globs import matches_itself, split
 from pollreload.system.path_steps import points, wildcard
@@ -24,11 +24,11 @@ from pollreload.system.stat_cache import Cache, Terms, unchanged_reading
 from pollreload.system.walk import (
     Pass,
     digest_member,
+    hash_file_again,
+    hash_listing,
     read_tree,
     record_links,
-    relist,
     renamed_at,
-    reread,
 )
 
 TERMS = Terms()
@@ -115,8 +115,8 @@ def unchanged_readings(
         if cache.reading and cache.reading.kind == 'glob' and literal(path):
             break
         reading = unchanged_reading(
-            cache, this.terms, lambda path: reread(path, this),
-            lambda path: relist(path, this),
+            cache, this.terms, lambda path: hash_file_again(path, this),
+            lambda path: hash_listing(path, this),
             lambda count: this.progress.pause(count * NAME_COST),
         )
         if reading is None:
@@ -135,7 +135,7 @@ def read_path(path: str, this: Pass) -> Reading:
         info = os.stat(path)
         if stat.S_ISDIR(info.st_mode):
             return read_tree('directory', path, (), this)
-        if masked(info) and not os.path.islink(path):
+        if is_dev_null(info) and not os.path.islink(path):
             check_regular(info.st_mode)
         this.progress.pause(NAME_COST)
         this.cache.prefix = path

@@ -12,7 +12,7 @@ from pollreload.system.file_digest import (
     Progress,
     describe_error,
     digest_file,
-    vanished,
+    is_gone,
 )
 from pollreload.system.globs import matcher, next_patterns, passing
 from pollreload.system.path_steps import points, steps
@@ -90,7 +90,7 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
             if not below:
                 return Reading('', {}, {'': describe_error(error)})
             this.cache.complete = False
-            if not vanished(error, path):
+            if not is_gone(error, path):
                 unreadable[below] = describe_error(error)
             continue
         if linked:
@@ -119,7 +119,7 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
                     trace(path, info, this)
             except OSError as error:
                 this.cache.complete = False
-                if not vanished(error, path):
+                if not is_gone(error, path):
                     unreadable[member] = describe_error(error)
         todo.extend(reversed(ahead))
     return Reading(kind, files, unreadable)
@@ -169,7 +169,7 @@ def hashed_names(names: Sequence[str], links: set[str]) -> int:
     return hash((tuple(names), frozenset(links)))
 
 
-def relist(path: str, this: Pass) -> int:
+def hash_listing(path: str, this: Pass) -> int:
     """Return hashed_names() of a directory as it is now. Raises OSError."""
     with open_directory(path) as fd:
         return hashed_names(*listing(fd, path, this))
@@ -198,7 +198,7 @@ def digest_member(path: str, name: str, info: os.stat_result, this: Pass) -> byt
     return value
 
 
-def reread(path: str, this: Pass) -> bytes:
+def hash_file_again(path: str, this: Pass) -> bytes:
     """Return the digest of a file that stat says is as it was. Raises OSError."""
     return digest_file(path, os.stat(path), this.progress)[1]
 

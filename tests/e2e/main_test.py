@@ -182,7 +182,7 @@ def test_what_cannot_be_written_at_the_end_is_said_by_the_status(
             raise OSError(errno.ENOSPC, 'full')
 
     monkeypatch.setattr(program, 'main', lambda: 4)
-    monkeypatch.setattr(program, 'unwritten', lambda error: 74)
+    monkeypatch.setattr(program, 'status_of_failed_write', lambda error: 74)
     monkeypatch.setattr(os, '_exit', ended.append)
     monkeypatch.setattr(sys, 'stdout', Full())
     run: Callable[[], object] = program.command

@@ -33,7 +33,7 @@ def apart(function: Callable[[], Any]) -> Any:
         if done.returncode:
             return False, done.stderr.decode()
         # What is open is about the mounts of our parent.
-        mounts.watched.cache_clear()
+        mounts.open_mount_table.cache_clear()
         try:
             return True, function()
         except AssertionError as error:

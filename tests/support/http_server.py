@@ -26,7 +26,7 @@ class Served:
         self.records = [record('web')]
         self.port = free_port()
         self.metrics = Metrics(lambda: self.records, lambda: None)
-        self.listener = http_module.bound('127.0.0.1', self.port, '--listen')
+        self.listener = http_module.listening_socket('127.0.0.1', self.port, '--listen')
         self.server = http_module.Server(self.listener, self.metrics)
         self.over = False
         self.thread = threading.Thread(target=self.serve)

@@ -25,4 +25,4 @@ def pretend(
     Path(file).write_text(''.join(lines), 'utf-8')
     monkeypatch.setattr(mounts, 'MOUNTINFO', str(file))
     # A plain file has no POLLPRI to say that it is another.
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()

@@ -8,12 +8,12 @@ from pollreload.core.state import State
 from pollreload.runtime.log import TALK, logger
 from pollreload.runtime.observer import Observer
 from pollreload.runtime.runner import Runner
-from pollreload.runtime.shown import keyed
+from pollreload.runtime.shown import with_key
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, sends_signal
 
 
-def attempted(settings: Settings, found: list[Row]) -> list[Row]:
+def delivery_rows(settings: Settings, found: list[Row]) -> list[Row]:
     """Return the rows of one real delivery, or one row that says why there was none.
 
     found: the rows of the watch: one that fails prevents the delivery.
@@ -54,7 +54,7 @@ def delivered(settings: Settings) -> list[Row]:
             rows.append(Row('deliver', verdict, signal_of(settings), message))
 
     observer, runner = Observer(settings), Runner()
-    blank = keyed(State())
+    blank = with_key(State())
     around = world(
         settings, observer, runner, say, lambda state: True, lambda: blank,
     )

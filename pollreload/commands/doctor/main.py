@@ -6,7 +6,7 @@ sent and nothing changed, except one real delivery with --deliver.
 from __future__ import annotations
 
 from pollreload.commands.doctor import pace, request_files
-from pollreload.commands.doctor.delivery import attempted
+from pollreload.commands.doctor.delivery import delivery_rows
 from pollreload.commands.doctor.files import check_ledger, check_status_file
 from pollreload.commands.doctor.paths import paths, readings
 from pollreload.commands.doctor.processes import other_pollreloads
@@ -44,7 +44,7 @@ def run(plan: Plan, deliver: bool = False) -> int:
                 # At once: a delivery and its verification take time.
                 print(format_rows(each, wide), flush=True)
             if deliver:
-                tried = attempted(settings, each)
+                tried = delivery_rows(settings, each)
                 each.extend(tried)
                 if shows_text:
                     print(format_rows(tried, wide))

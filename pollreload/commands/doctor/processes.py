@@ -65,7 +65,7 @@ def run(names: Sequence[str], output: str) -> int:
         }))
     else:
         print(format_rows(rows, column_width(rows)))
-        for line in aligned([HEADER, *(columns(each) for each in found)]):
+        for line in aligned_columns([HEADER, *(columns(each) for each in found)]):
             print(log.printable(line))
     return exit_status(rows)
 
@@ -124,7 +124,7 @@ def columns(each: Seen) -> tuple[str, ...]:
     return str(process.pid), uid, handles, process.comm, how
 
 
-def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def aligned_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Yield lines of aligned columns; the last one is as long as it is."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -22,7 +22,7 @@ def port(host: str, number: int) -> Row:
     from pollreload.monitoring import http
     about = f'{f"[{host}]" if ":" in host else host}:{number}'
     try:
-        http.bound(host, number, '').close()
+        http.listening_socket(host, number, '').close()
     except UsageError as error:
         in_use = os.strerror(errno.EADDRINUSE).lower() in str(error)
         return Row(
@@ -47,7 +47,7 @@ def check_programs(settings: Settings) -> Iterator[Row]:
         if not command:
             continue
         about = name or command[0]
-        trouble = lacking(command)
+        trouble = program_error(command)
         if trouble:
             yield Row(
                 option, 'fail', about, trouble,
@@ -82,7 +82,7 @@ def shell(command: Sequence[str]) -> str:
 def urls(settings: Settings) -> Iterator[Row]:
     """Yield rows about the servers of --url; nothing is sent."""
     for url in settings.url:
-        trouble = unreached(url, settings.url_ca)
+        trouble = connection_error(url, settings.url_ca)
         if trouble:
             yield Row(
                 'url', 'fail', bare(url), trouble,
@@ -92,7 +92,7 @@ def urls(settings: Settings) -> Iterator[Row]:
             yield Row('url', 'ok', bare(url), 'takes connections; nothing was sent')
 
 
-def unreached(url: str, authorities: str | None) -> str:
+def connection_error(url: str, authorities: str | None) -> str:
     """Return why no connection to the host of a URL can be had, or ''."""
     def reach() -> str:
         from pollreload.system import http_request
@@ -104,7 +104,7 @@ def unreached(url: str, authorities: str | None) -> str:
         return f'{error.strerror}'
 
 
-def lacking(command: Sequence[str]) -> str:
+def program_error(command: Sequence[str]) -> str:
     """Return why a program cannot be run, or ''."""
     search = os.environ.get('PATH', os.defpath)
     try:

@@ -112,13 +112,13 @@ def list_matches(settings: Settings, choice: Choice) -> Iterator[Row]:
             role = 'its parent is no match'
         else:
             role = f'below pid {process.ppid}, which matches too'
-        yield Row('process', 'ok', str(process), f'{described(process)}; {role}')
+        yield Row('process', 'ok', str(process), f'{user_and_age(process)}; {role}')
     more = len(choice.matches) - MOST_MATCHES
     if more > 0:
         yield Row('process', 'ok', '', f'{more} more match')
 
 
-def described(process: Process) -> str:
+def user_and_age(process: Process) -> str:
     """Return the user of a process and its age."""
     seconds = max(0.0, procfs.now() - process.started / procfs.ticks())
     inner = ', in a nested pid namespace' if process.nested else ''
@@ -150,7 +150,7 @@ def nested(settings: Settings, choice: Choice) -> Iterator[Row]:
     for process in inner[:MOST_MATCHES]:
         yield Row(
             'process', 'ok' if choice.targets else 'warn', str(process),
-            f'{described(process)}; left out', '--all-namespaces takes it too',
+            f'{user_and_age(process)}; left out', '--all-namespaces takes it too',
         )
 
 

@@ -267,7 +267,7 @@ def test_doctor_does_not_wait_for_a_host_that_says_nothing(
                 waiting = stack.enter_context(socket.socket())
                 waiting.setblocking(False)
                 waiting.connect_ex(where)
-            got = programs.unreached(f'http://127.0.0.1:{where[1]}/', None)
+            got = programs.connection_error(f'http://127.0.0.1:{where[1]}/', None)
 
     assert got in ('no answer in time', 'does not answer')
 

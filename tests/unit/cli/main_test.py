@@ -275,7 +275,8 @@ def test_what_is_missing_is_one_line(
     (values.path, 'may not be empty'), (values.command, "'a.x00b' contains a NUL"),
     (values.process_name, "'a.x00b' is not a process name"), (values.url, 'cannot'),
     (values.uid, "there is no user 'a.x00b'"), (values.address, 'has no port'),
-    (values.watch_name, "'a.x00b' is not a name"), (values.method, 'is not a method'),
+    (values.watch_name, "'a.x00b' is not a name"),
+    (values.url_method, 'is not a method'),
 ])
 def test_nul_is_refused(read: Callable[[str], object], says: str) -> None:
     """No execve could pass one; a config file can, and the kernel takes none."""

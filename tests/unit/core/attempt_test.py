@@ -58,8 +58,8 @@ def test_unmarked_removes_a_target_that_was_never_signalled():
     """A signal that was not sent leaves no trace; earlier signals of that target do."""
     known = Attempt(targets=(Target(MASTER, sends=1), Target(WORKER, sends=2)))
 
-    known = attempt.unmarked(known, Target(MASTER))
-    known = attempt.unmarked(known, Target(WORKER, sends=1))
+    known = attempt.without_mark(known, Target(MASTER))
+    known = attempt.without_mark(known, Target(WORKER, sends=1))
 
     assert known.targets == (Target(WORKER, sends=1),)
 
@@ -95,8 +95,8 @@ def test_backoff_is_bounded(tries, jitter):
 
 def test_backoff_grows_with_each_failure():
     """Each failure is counted, and makes the next wait longer."""
-    first = attempt.failed(Attempt(), 100.0, 0.5)
-    second = attempt.failed(first, 100.0, 0.5)
+    first = attempt.after_failure(Attempt(), 100.0, 0.5)
+    second = attempt.after_failure(first, 100.0, 0.5)
 
     assert (first.tries, first.again) == (1, 100.75)
     assert (second.tries, second.again) == (2, 101.5)
@@ -113,7 +113,7 @@ def test_backoff_grows_with_each_failure():
 ])
 def test_breaker_opens_after_three_deaths(deaths, deadly, disposition, answer):
     """It stays closed if the next target has a handler and the dead ones had none."""
-    assert attempt.broken(deaths, deadly, disposition) is answer
+    assert attempt.breaker_is_open(deaths, deadly, disposition) is answer
 
 
 OLD = ((7, 100, 'app'), (8, 150, 'app: worker'), (9, 151, 'app: worker'))

@@ -548,7 +548,7 @@ def test_advance_keeps_a_newer_version_settling():
 
 def test_void_forgets_only_the_delivered_version():
     """From the first signal on, no version counts as delivered."""
-    assert change.void(MEMORIES['due']) == MEMORIES['due']._replace(delivered='')
+    assert change.forget(MEMORIES['due']) == MEMORIES['due']._replace(delivered='')
 
 
 def test_redeliver_makes_the_baseline_due():

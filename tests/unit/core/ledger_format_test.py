@@ -162,7 +162,7 @@ def test_ledger_of_another_watch_is_not_loaded():
 
 def test_version_settles_if_none_was_delivered():
     """The first version that is seen has to settle."""
-    back = loaded(written(STATE._replace(version=change.void(STATE.version))))
+    back = loaded(written(STATE._replace(version=change.forget(STATE.version))))
 
     assert (back.version.state, back.version.delivered) == ('settling', '')
 

@@ -33,6 +33,6 @@ def elsewhere(
     if 'mounted' not in request.fixturenames:
         kinds = {mount.kind for mount in mounts.read_mounts(mounts.MOUNTINFO)}
         monkeypatch.setattr(mounts, 'SAFE', mounts.SAFE | kinds)
-        mounts.watched.cache_clear()
+        mounts.open_mount_table.cache_clear()
     yield
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()

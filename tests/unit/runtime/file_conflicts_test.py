@@ -17,8 +17,8 @@ from pollreload.settings import Settings
 def conflict(**given: Any) -> tuple[str, str] | None:
     """Return the option that conflicts, and the reason."""
     settings = Settings(process='x', **given)
-    files, = file_conflicts.touched((settings,))
-    return file_conflicts.overwritten(settings, files)
+    files, = file_conflicts.used_files((settings,))
+    return file_conflicts.find_conflict(settings, files)
 
 
 @pytest.mark.parametrize('option', ['--state-file', '--status-file'])

@@ -25,7 +25,7 @@ def test_signal_ends_a_command_as_if_it_had_no_handler(number: int) -> None:
     """The parent sees which signal it was."""
     def run() -> int:
         signal.signal(number, signal.SIG_DFL)
-        return interrupt.answering(interrupted(number))
+        return interrupt.end_on_signal(interrupted(number))
 
     assert as_child(run) == -number
 
@@ -35,7 +35,7 @@ def test_ignored_signal_is_not_waited_for() -> None:
     def run() -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.kill(os.getpid(), signal.SIGHUP)
-        return interrupt.answering(interrupted(signal.SIGCHLD))
+        return interrupt.end_on_signal(interrupted(signal.SIGCHLD))
 
     assert as_child(run) == 7
 
@@ -46,4 +46,4 @@ def test_wait_is_limited() -> None:
         interrupt.wait_for_child(0.0)
         return 3
 
-    assert as_child(lambda: interrupt.answering(wait)) == 3
+    assert as_child(lambda: interrupt.end_on_signal(wait)) == 3

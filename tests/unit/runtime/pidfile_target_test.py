@@ -277,12 +277,12 @@ def test_number_of_a_process_in_a_container_needs_a_name(tmp_path: Path) -> None
             after = pidfile.Pidfile(other.pid, written=time.time())
             before = pidfile.Pidfile(other.pid, written=time.time() - 3600.0)
             return (
-                pidfile_target.foreign(str(path), after, other),
+                pidfile_target.foreign_pid(str(path), after, other),
                 pidfile_target.explain_hidden(1),
                 # The container is younger than the file.
-                pidfile_target.foreign(str(path), before, other),
+                pidfile_target.foreign_pid(str(path), before, other),
                 # The file bears the name of the process that has its number here.
-                pidfile_target.foreign('/run/service.pid', after, named),
+                pidfile_target.foreign_pid('/run/service.pid', after, named),
             )
 
         with pytest.MonkeyPatch.context() as patch:
@@ -354,4 +354,4 @@ def test_process_in_a_container_that_ends_is_no_evidence(
 
     assert pidfile_target.explain_hidden(7).startswith('which does not run;')
     file = pidfile.Pidfile(7, written=BORN)
-    assert pidfile_target.foreign('/x', file, Process(7, 0, 1, 'app', uid=0)) == ''
+    assert pidfile_target.foreign_pid('/x', file, Process(7, 0, 1, 'app', uid=0)) == ''

@@ -28,7 +28,7 @@ def fingerprint(secret: str) -> str:
 
 def test_short_secret_cannot_be_found_by_trying_all() -> None:
     """All PINs of three digits, hashed as we hash a file."""
-    state = shown.keyed(State())
+    state = shown.with_key(State())
     seen = shown.shown(state, fingerprint('042'))
 
     tried = {
@@ -42,7 +42,7 @@ def test_short_secret_cannot_be_found_by_trying_all() -> None:
 
 def test_same_version_is_shown_alike_and_another_is_not() -> None:
     """Also over a restart, by the key in the ledger."""
-    state = shown.keyed(State(version=change.Memory(
+    state = shown.with_key(State(version=change.Memory(
         state='current', known=(Known('file', {}),), delivered='a' * 32,
         seen='a' * 32,
     )))
@@ -83,7 +83,7 @@ def test_events_show_the_keyed_fingerprint() -> None:
         said.append((event, message, fields))
 
     state = State(key='key')
-    say = shown.showing(log, lambda: state)
+    say = shown.fingerprint_logger(log, lambda: state)
     say('changed', 'words', fingerprint='a' * 32, count=1)
     say('polled', f'saw {"a" * 32} in 1 s', fingerprint='a' * 32)
     say('polled', 'saw nothing', fingerprint='')

@@ -151,7 +151,7 @@ def test_program_that_is_not_loaded_in_time_is_running(
     running = children.poll_child(pid)
     os.write(opened, b'x')
     status = wait(pid)
-    said = command_of.drained(ours, b'', 100)
+    said = command_of.drain(ours, b'', 100)
     for fd in (gate, opened, ours):
         os.close(fd)
 

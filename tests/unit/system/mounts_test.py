@@ -162,7 +162,7 @@ def test_every_line_that_kernels_print_is_parsed(at, monkeypatch):
     with open(f'{at}/mountinfo', 'wb') as file:
         file.write(b'\n'.join(PRINTED) + b'\n')
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
 
     found = {mount.point: mount.kind for mount in mounts.read_mounts(f'{at}/mountinfo')}
 
@@ -188,7 +188,7 @@ def test_a_table_that_cannot_be_parsed_is_unknown(at, monkeypatch, line):
     with open(f'{at}/mountinfo', 'wb') as file:
         file.write(PRINTED[3] + b'\n' + line + b'\n')
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
 
     assert mounts.mount_table() is None
     assert can_hang(('/etc/passwd',))
@@ -200,7 +200,7 @@ def test_an_empty_table_is_one_of_a_root_that_is_unknown(at, monkeypatch):
     """As in a chroot, and below some sandboxes."""
     open(f'{at}/mountinfo', 'wb').close()
     monkeypatch.setattr(mounts, 'MOUNTINFO', f'{at}/mountinfo')
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
 
     assert can_hang(('/etc/passwd',))
 
@@ -218,11 +218,11 @@ def test_no_table_of_the_kernel_is_a_fault(lines):
         file.write(b'\n'.join(lines))
         file.flush()
         patch.setattr(mounts, 'MOUNTINFO', file.name)
-        mounts.watched.cache_clear()
+        mounts.open_mount_table.cache_clear()
         known = mounts.mount_table()
         assert known is None or isinstance(known, mounts.Table)
         can_hang(('/etc/passwd', '/etc'))
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
 
 
 def test_the_root_of_another_process_can_hang(fake_mounts):
@@ -382,7 +382,7 @@ def test_a_table_that_cannot_be_read_leaves_nothing_open(at, monkeypatch):
     def rows(path):
         raise OSError(errno.ENOMEM, path)
 
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
     before = os.listdir('/proc/self/fd')
     monkeypatch.setattr(mounts, 'read_mounts', rows)
 

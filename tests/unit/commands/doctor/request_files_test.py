@@ -119,7 +119,7 @@ def test_expiry_is_checked(
         verdict: str, says: str, remedy: str,
 ) -> None:
     """All in the past fail; one of several, or one that is soon, is a warning."""
-    monkeypatch.setattr(http_request, 'trusting', lambda path: None)
+    monkeypatch.setattr(http_request, 'tls_context', lambda path: None)
     dates = [request_files.date(end) for end in ends]
     monkeypatch.setattr(http_request, 'expiries', lambda path: dates)
 

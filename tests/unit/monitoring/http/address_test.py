@@ -34,7 +34,7 @@ def reached(host: str, port: int) -> bool:
 def listening(host: str) -> Iterator[int]:
     """Give the port of a socket that listens at a host, as --listen would have it."""
     port = free_port()
-    with http_module.bound(*values.address(f'{host}:{port}'), '--listen'):
+    with http_module.listening_socket(*values.address(f'{host}:{port}'), '--listen'):
         yield port
 
 
@@ -106,7 +106,7 @@ def taken(port: int) -> str:
 def refused(host: str, port: int) -> str:
     """Return why it cannot be listened at a host and port."""
     with pytest.raises(UsageError) as caught:
-        http_module.bound(host, port, '--listen')
+        http_module.listening_socket(host, port, '--listen')
     assert caught.value.status == 2
     return str(caught.value)
 
@@ -197,7 +197,7 @@ def test_without_a_free_descriptor_there_is_a_pause(
     paused: list[float] = []
     clock = SimpleNamespace(sleep=paused.append, monotonic=time.monotonic)
     monkeypatch.setattr(http_module, 'time', clock)
-    with http_module.bound('127.0.0.1', free_port(), '--listen') as bound:
+    with http_module.listening_socket('127.0.0.1', free_port(), '--listen') as bound:
         server = http_module.Server(bound, Metrics(list, lambda: None))
         monkeypatch.setattr(server, 'listener', SimpleNamespace(accept=accept))
         server.accept()

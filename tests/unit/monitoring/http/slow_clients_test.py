@@ -172,7 +172,7 @@ def test_without_a_thread_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(http_module, '_thread', SimpleNamespace(start_new_thread=start))
-    with http_module.bound('127.0.0.1', free_port(), '--listen') as listener:
+    with http_module.listening_socket('127.0.0.1', free_port(), '--listen') as listener:
         server = http_module.Server(listener, Metrics(list, lambda: None))
         with pytest.raises(UsageError, match="can't start new thread"):
             server.start()
@@ -187,7 +187,7 @@ def test_one_step_follows_another(monkeypatch: pytest.MonkeyPatch) -> None:
         if len(steps) == 3:
             raise SystemExit  # what ends a process ends the thread
 
-    with http_module.bound('127.0.0.1', free_port(), '--listen') as listener:
+    with http_module.listening_socket('127.0.0.1', free_port(), '--listen') as listener:
         server = http_module.Server(listener, Metrics(list, lambda: None))
         monkeypatch.setattr(server, 'step', step)
         with pytest.raises(SystemExit):

@@ -20,7 +20,7 @@ def pairs(
     watches = [Watch(each, Log()) for each in before]
     return [
         each.asked.name if each else None
-        for each in config_reload.paired(wanted, watches)
+        for each in config_reload.running_watches(wanted, watches)
     ]
 
 

@@ -17,7 +17,7 @@ def test_only_what_a_user_can_use_is_said(log: Log) -> None:
     """How the file is read is our own affair."""
     reader = Reader(lambda: '', lambda _: '', log)
     reader.trouble = 'c:1: no'
-    say = config_reload.heard(reader)
+    say = config_reload.public_logger(reader)
 
     for event in (
             'started', 'baseline', 'polled', 'changed', 'held', 'delivered', 'failed',

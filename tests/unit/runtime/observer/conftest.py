@@ -19,7 +19,7 @@ def fake_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         mountinfo.pretend(monkeypatch, tmp_path / 'mountinfo', types)
 
     yield mount
-    mounts.watched.cache_clear()
+    mounts.open_mount_table.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ def test_what_knows_nothing_hands_on_nothing(
 
     after = Watch(settings._replace(**more), log, before=before)
 
-    assert after.state == shown.keyed(State())
+    assert after.state == shown.with_key(State())
     assert after.ledger.save is not ledger.save_nothing
     assert not log.events
     assert ledger_file.busy(f'{tmp_path}/ledger')

@@ -232,4 +232,4 @@ def test_fault_in_a_watch_is_logged_once_and_ends_nothing(
 
 def test_fault_without_a_traceback_has_no_place() -> None:
     """An exception that was never raised."""
-    assert watch_module.origin(RuntimeError()) == 'an unknown place'
+    assert watch_module.raised_at(RuntimeError()) == 'an unknown place'

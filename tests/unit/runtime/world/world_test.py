@@ -27,7 +27,7 @@ def test_splay_is_fixed_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
     def share(name: str) -> float:
         named = os.uname_result((real[0], name, *real[2:]))
         monkeypatch.setattr(os, 'uname', lambda: named)
-        return world.splayed(60.0)
+        return world.splay_of_host(60.0)
 
     shares = [share(f'node-{number}') for number in range(100)]
 
@@ -35,7 +35,7 @@ def test_splay_is_fixed_for_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0.0 <= each < 60.0 for each in shares)
     assert min(shares) < 10
     assert max(shares) > 50
-    assert world.splayed(0.0) == 0.0
+    assert world.splay_of_host(0.0) == 0.0
 
 
 @pytest.mark.parametrize(('verbosity', 'said'), [

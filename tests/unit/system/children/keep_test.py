@@ -60,7 +60,7 @@ def test_a_kept_child_ends_by_kill(
     """Nothing else breaks off a close that waits for a server."""
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, 'kill', lambda *args: sent.append(args))
-    monkeypatch.setattr(children, 'forget', lambda *kept: None)
+    monkeypatch.setattr(children, 'close_files', lambda *kept: None)
     life, alive = os.pipe()
     answer, answers = os.pipe()
     os.close(alive)

@@ -126,7 +126,7 @@ def test_dates_can_be_compared(
         def get_ca_certs(self) -> list[dict[str, str]]:
             return [{'notAfter': text}]
 
-    monkeypatch.setattr(http_request, 'trusting', lambda path: Context())
+    monkeypatch.setattr(http_request, 'tls_context', lambda path: Context())
 
     assert http_request.expiries('ca') == [date]
 

@@ -110,7 +110,7 @@ def test_what_stat_hides_is_found_at_its_turn_and_then_all_is_read(
     assert history[-1]
     # No file of another part was read before.
     prefix, members = (path, ['']) if len(names) == 1 else (f'{at}/d/', list(names))
-    parts = {stat_cache.part(prefix, name, 7) for name in members}
+    parts = {stat_cache.part_of(prefix, name, 7) for name in members}
     assert len(history) == 1 + min((part - first) % 7 for part in parts)
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_stat_hides_is_found_at_the_turn_of_its_directory(
         assert seen is not None
         found.append('s/new' in seen.readings[0].files)
 
-    waits = (stat_cache.part('', f'{at}/d/s/', rounds) - first) % rounds
+    waits = (stat_cache.part_of('', f'{at}/d/s/', rounds) - first) % rounds
     assert found == [False] * waits + [True] * (rounds - waits)
 
 
@@ -156,7 +156,7 @@ def test_several_turns_can_come_at_once(at: str, reads: list[str]) -> None:
         seen.append(named(reads))
 
     due = {
-        name for name in names if stat_cache.part(f'{at}/d/', name, 5) in (0, 1, 2)
+        name for name in names if stat_cache.part_of(f'{at}/d/', name, 5) in (0, 1, 2)
     }
     assert seen[2:] == [set(), names, due, set()]
 

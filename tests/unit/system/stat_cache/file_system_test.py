@@ -106,7 +106,7 @@ def test_on_a_real_file_system_no_rewrite_is_lost(tmp_path: Path, args: str) -> 
             memory[0] = ord('3')
             seen = [eye.look(GRAIN) for _ in range(eye.rounds)]
             last = eye.plain()
-            turn = stat_cache.part(f'{at}/d/', 'm', eye.rounds)
+            turn = stat_cache.part_of(f'{at}/d/', 'm', eye.rounds)
         assert last.readings[0].files['m'] == xxh3_128_digest(b'3')
         assert seen[turn:] == [last] * (eye.rounds - turn)
         if args in ('tmpfs', 'ramfs'):

@@ -72,8 +72,8 @@ def test_files_are_spread_over_the_parts(parts: int) -> None:
     counts = [0] * parts
     alone = [0] * parts
     for number in range(100 * parts):
-        counts[stat_cache.part('/d/', f'{number}.conf', parts)] += 1
-        alone[stat_cache.part(f'/d/{number}.conf', '', parts)] += 1
+        counts[stat_cache.part_of('/d/', f'{number}.conf', parts)] += 1
+        alone[stat_cache.part_of(f'/d/{number}.conf', '', parts)] += 1
 
     assert max(counts) <= 200
     assert max(alone) <= 200
@@ -82,7 +82,7 @@ def test_files_are_spread_over_the_parts(parts: int) -> None:
 def test_a_stamp_is_not_valid_while_its_part_is_due() -> None:
     """Whatever stat says."""
     stamp = stat_cache.worth(info(), LATER)
-    its = stat_cache.part('/d/', 'a', 5)
+    its = stat_cache.part_of('/d/', 'a', 5)
 
     for number in range(5):
         terms = LATER._replace(due=frozenset((number,)), parts=5)

@@ -179,12 +179,11 @@ def observe(
         memory = memory._replace(left=memory.left or before)
     memory = memory._replace(state=state, waiting='recheck' if recheck else '')
     match action:
-        case 'keep':
+        case 'wait' if any(map(is_absent, snapshot.readings)):
+            # Kept in the ledger as a version of which nothing is known yet.
+            memory = memory._replace(absent=True, known=known)
+        case 'keep' | 'wait':
             pass
-        case 'wait':
-            if any(map(is_absent, snapshot.readings)):
-                # Kept in the ledger as a version of which nothing is known yet.
-                memory = memory._replace(absent=True, known=known)
         case 'start over':
             memory = memory._replace(seen='', changing_since=0.0)
         case 'baseline' | 'none' | 'return':

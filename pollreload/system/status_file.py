@@ -6,6 +6,7 @@ no ledger, so nothing waits for the disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -19,10 +20,13 @@ ELSEWHERE = 'name another with --status-file'
 
 
 def write(path: str, shown: Mapping[str, object]) -> None:
-    """Replace the file (0644: a probe may be another user). Raises OSError.
+    """Replace the file (0644: a probe may be another user).
 
-    A directory that is missing is made (0755).
+    A directory that is missing is made (0755). Raises OSError, also if there is
+    something else than a regular file: a rename would replace /dev/null, too.
     """
+    if kind := other_kind(path):
+        raise OSError(errno.EEXIST, kind)
     new = f'{path}.{os.getpid()}.new'
     # O_EXCL: a FIFO that somebody has put there would hold us up.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,6 +45,17 @@ def write(path: str, shown: Mapping[str, object]) -> None:
         raise
 
 
+def other_kind(path: str) -> str:
+    """Return what is there instead of a regular file; '' if that cannot be seen."""
+    try:
+        safe_open.check_regular(os.lstat(path).st_mode)
+    except safe_open.NotRegular as error:
+        return str(error)
+    except OSError:
+        pass
+    return ''
+
+
 def refuse_constant(word: str) -> None:
     """Refuse NaN and Infinity, which only Python accepts as JSON. Raises ValueError."""
     raise ValueError(word)
@@ -51,8 +66,8 @@ def status_file_trouble(path: str) -> str:
 
     Raises OSError.
     """
-    if os.path.isdir(path):
-        return f'is a directory; {ELSEWHERE}'
+    if kind := other_kind(path):
+        return f'{kind}; {ELSEWHERE}'
     says = directories.write_trouble(path)
     return f'{says}; {ELSEWHERE}' if says else ''
 

@@ -122,6 +122,27 @@ def test_a_read_only_file_system_is_said(
     assert said.startswith(f'{tmp_path} is on a read-only file system; name another')
 
 
+@pytest.mark.parametrize(('put', 'says'), [
+    (os.mkfifo, 'is a FIFO'), (os.mkdir, 'is a directory'),
+    (lambda path: os.symlink('/dev/null', path), 'is a symbolic link'),
+])
+def test_only_a_regular_file_is_replaced(
+        tmp_path: Path, put: Callable[[str], None], says: str,
+) -> None:
+    """A rename would replace a device or a link, too, which other programs use."""
+    path = f'{tmp_path}/status'
+    put(path)
+
+    with pytest.raises(OSError, match=says):
+        status_file.write(path, {'a': 1})
+
+    assert os.listdir(tmp_path) == ['status']
+    assert not os.path.isfile(path)
+    assert status_file.status_file_trouble(path) == (
+        f'{says}; name another with --status-file'
+    )
+
+
 @pytest.mark.parametrize('put', [
     os.mkfifo, lambda new: os.symlink('other', new), lambda new: Path(new).touch(),
 ])

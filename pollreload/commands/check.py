@@ -173,8 +173,11 @@ class Run(One):
             self.seen = str(fields['fingerprint'])
         if event in LASTING and not self.settings.dry_run:
             about = self.seen if event == 'held' else ''
-            # What follows says what to do, and may name whatever runs at the time.
-            line = fingerprint([{message.partition('; ')[0]: about.encode()}])
+            # What follows says what to do, and may name whatever runs at the time. What
+            # a command printed may begin with a date or its pid.
+            printed = fields.get('said')
+            same = str(fields['reason']) if printed else message.partition('; ')[0]
+            line = fingerprint([{same: about.encode()}])
             again = line in self.state.reported
             self.reported.append(line)
         self.events.append(Event(event, message, fields, again))

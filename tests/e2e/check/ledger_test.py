@@ -155,6 +155,20 @@ def test_validation_that_refuses_is_1_and_asked_again_by_the_next_run(
     assert told == 'HUP'
 
 
+def test_refusal_is_printed_once_whatever_the_command_prints(watched: Watched) -> None:
+    """cron mails every line, and nginx -t begins its own with the time and its pid."""
+    refusing = ('--validate', 'sh -c "echo $$; exit 1"')
+    watched.check()
+    write(watched.conf, 'second')
+    with watched.handler():
+        first, second = watched.check(*refusing), watched.check(*refusing)
+        write(watched.conf, 'third')
+        third = watched.check(*refusing)
+
+    assert [len(run.named('held')) for run in (first, second, third)] == [1, 0, 1]
+    assert [run.status for run in (first, second, third)] == [1, 1, 1]
+
+
 def test_validation_may_print_more_than_a_pipe_holds(watched: Watched) -> None:
     """It is not kept waiting, and the end of what it said is what is shown."""
     watched.check()

@@ -105,7 +105,7 @@ def invalid(
     state = state._replace(stage=None, attempt=attempt, outcome='failed')
     last = last_lines(said)
     return hold(
-        state, world, f'validation {says}', 'validation failed',
+        state, world, says, 'validation failed',
         f'{says}: {last}' if last else says, state.attempt.again, said=said,
     )
 

@@ -254,6 +254,7 @@ def mutated(draw: st.DrawFn) -> str:
     return document(found)
 
 
+@pytest.mark.timeout(600)  # a busy machine takes minutes
 @settings(max_examples=800, deadline=None)
 @given(mutated())
 def test_what_was_good_is_judged_alike(text: str) -> None:

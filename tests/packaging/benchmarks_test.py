@@ -128,9 +128,10 @@ def test_an_unchanged_poll_reads_nothing_of_a_big_file(
         first = bytes_read(watch.pid)
         for _ in range(5):
             watch.until('polled')
-        # Twice, if the turn of the file comes up just now.
+        # Once more, if the turn of the file comes up just now. A busy machine may
+        # take so long that a child begins again what the watch has read in part.
         assert first >= GIB
-        assert bytes_read(watch.pid) - first <= GIB * 1.01
+        assert bytes_read(watch.pid) - first <= 2 * GIB * 1.01
 
 
 @pytest.mark.parametrize('interval', [1.0, 5.0])

@@ -251,12 +251,13 @@ def test_with_setproctitle_it_has_another_name(
         assert comm.read() == 'gunicorn: maste\n'
     # A worker has the name of the program until it has set its title.
     until(
-        lambda: not process_table.matches('gunicorn', None, None, True),
-        'no process has that name',
+        lambda: not process_table.matches('gunicorn', site.root, None, True),
+        'no process of it has that name',
     )
     by_script = site.sidecar()
     site.name = 'gunicorn'
-    by_program = site.sidecar()
+    # Another gunicorn may run on this machine.
+    by_program = site.sidecar('--cmdline', site.root)
     site.name = 'gunicorn: maste'
     by_title = site.sidecar('--cmdline', site.root)
 

@@ -14,7 +14,7 @@ import pytest
 
 from pollreload.cli.main import main
 from pollreload.settings import Plan
-from tests.servers.harness import environment, free_port, needed
+from tests.servers.harness import DEADLINE, environment, free_port, needed
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
 # The program that an example needs, and Debian's package of it.
@@ -31,7 +31,6 @@ HELD = {
     'haproxy': ('haproxy.cfg',),
     'nginx': ('site.conf',),
 }
-LONGEST = 60.0  # s that an example may take; a busy machine needs most of them
 
 
 def running(args: str) -> Iterator[str]:
@@ -61,7 +60,7 @@ def test_run_shows_a_reload_and_leaves_nothing(
 
     done = subprocess.run(
         ['sh', EXAMPLES / name / 'run.sh'], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=LONGEST, check=False,
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
         env={
             **environment(), 'PORT': str(free_port()), 'TMPDIR': str(open_directory),
             'HOME': str(open_directory),

@@ -93,6 +93,7 @@ def test_reach_verifies_the_certificate(authority: Authority, tmp_path: Path) ->
         ))
 
     assert reached(authority.certificate) == ''
+    assert got == [b'']
     assert str(reached(None)).startswith('certificate not verified: ')
     assert set(got) == {b''}
     assert http_request.reach('https://h/', 1.0, f'{tmp_path}/bad') == (

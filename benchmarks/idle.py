@@ -162,8 +162,6 @@ def profile(path: str) -> tuple[Counter[str], float]:
     took = (time.process_time() - began) / WARM
     sys.settrace(trace)
     try:
-        watch.step()  # not due, which shows what the trace itself adds
-        counts.clear()
         poll()
     finally:
         sys.settrace(None)

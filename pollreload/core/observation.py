@@ -209,7 +209,7 @@ def report_troubles(
         path = settings.paths[position]
         says = 'can be read again'
         if snapshot.readings[position].kind == 'missing':
-            says = 'is missing, which is a version of it (--on-missing notify)'
+            says = 'is missing, which counts as a change (--on-missing notify)'
         world.say('readable', f'{path} {says}', path=path)
 
 

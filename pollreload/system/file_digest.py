@@ -140,7 +140,7 @@ def read_past_cache(file: int, buffer: memoryview) -> int:
 
     What was not in the page cache is not kept there: the pages of the other
     processes are worth more. preadv2(2) refuses that before Linux 6.14, and on some
-    file systems. Raises OSError.
+    file systems; a C library without it is NotImplementedError. Raises OSError.
     """
     # POSIX_FADV_DONTNEED would also drop what was cached before, and RWF_NOWAIT
     # cannot tell one from the other: it begins to read ahead.

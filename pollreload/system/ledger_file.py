@@ -10,7 +10,6 @@ import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from collections.abc import Mapping
 
@@ -139,12 +138,12 @@ def present(path: str) -> bool:
     Raises LedgerError if it is anything else, OSError if that cannot be read.
     """
     try:
-        mode = os.lstat(path).st_mode
+        safe_open.check_regular(os.lstat(path).st_mode)
     except FileNotFoundError:
         return False
-    if not stat.S_ISREG(mode):
-        kind = safe_open.SPECIAL.get(stat.S_IFMT(mode), 'is not a regular file')
-        raise LedgerError(f'the ledger {path} {kind}; remove it, or {ELSEWHERE}')
+    except safe_open.NotRegular as error:
+        says = f'the ledger {path} {error}; remove it, or {ELSEWHERE}'
+        raise LedgerError(says) from error
     return True
 
 

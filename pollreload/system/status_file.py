@@ -25,8 +25,8 @@ def write(path: str, shown: Mapping[str, object]) -> None:
     A directory that is missing is made (0755). Raises OSError, also if there is
     something else than a regular file: a rename would replace /dev/null, too.
     """
-    if kind := other_kind(path):
-        raise OSError(errno.EEXIST, kind)
+    if trouble := other_kind(path):
+        raise OSError(errno.EEXIST, trouble)
     new = f'{path}.{os.getpid()}.new'
     # O_EXCL: a FIFO that somebody has put there would hold us up.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,11 +46,14 @@ def write(path: str, shown: Mapping[str, object]) -> None:
 
 
 def other_kind(path: str) -> str:
-    """Return what is there instead of a regular file; '' if that cannot be seen."""
+    """Return what is there instead of a regular file, and what to do; else ''.
+
+    If it cannot be seen, the write says why.
+    """
     try:
         safe_open.check_regular(os.lstat(path).st_mode)
     except safe_open.NotRegular as error:
-        return str(error)
+        return f'{error}; {ELSEWHERE}'
     except OSError:
         pass
     return ''
@@ -66,8 +69,8 @@ def status_file_trouble(path: str) -> str:
 
     Raises OSError.
     """
-    if kind := other_kind(path):
-        return f'{kind}; {ELSEWHERE}'
+    if trouble := other_kind(path):
+        return trouble
     says = directories.write_trouble(path)
     return f'{says}; {ELSEWHERE}' if says else ''
 

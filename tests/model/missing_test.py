@@ -102,7 +102,7 @@ def test_unreadable_path_that_is_deleted_cannot_be_read_again():
     world.run(20.0)
 
     (line,) = [each.message for each in world.events if each.event == 'readable']
-    assert line == '/c is missing, which is a version of it (--on-missing notify)'
+    assert line == '/c is missing, which counts as a change (--on-missing notify)'
 
 
 def test_missing_path_is_no_change_by_default():

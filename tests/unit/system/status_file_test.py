@@ -133,7 +133,7 @@ def test_only_a_regular_file_is_replaced(
     path = f'{tmp_path}/status'
     put(path)
 
-    with pytest.raises(OSError, match=says):
+    with pytest.raises(OSError, match=f'{says}; name another with --status-file$'):
         status_file.write(path, {'a': 1})
 
     assert os.listdir(tmp_path) == ['status']

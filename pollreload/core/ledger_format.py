@@ -56,6 +56,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'fingerprint_key': state.key,
         'killed': state.killed,
         'notified': [dump_target(each, here) for each in state.notified],
+        'starting': [dump_target(Target(each), here) for each in state.starting],
         'previous': state.previous,
         'changed': [*state.changed[0], *state.later[0]],
         'changed_more': state.changed[1] + state.later[1],
@@ -155,6 +156,9 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         key=as_text(kept['fingerprint_key']),
         killed=as_text(kept['killed']),
         notified=revive_targets(kept['notified'], here, same_boot),
+        starting=tuple(
+            each.process for each in revive_targets(kept['starting'], here, same_boot)
+        ),
         previous=as_text(kept['previous']),
         changed=(
             tuple(map(as_text, as_list(kept['changed']))),

@@ -137,7 +137,7 @@ def up_to_date_targets(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
     """Return the targets that certainly started with this version."""
-    if change.away(state.version):
+    if change.away(state.version) or any(map(world.gone, state.starting)):
         return ()
     since = state.version.seen_at
     # A successor started after the signal, so it read the version that was there.

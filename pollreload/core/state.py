@@ -79,6 +79,8 @@ class State(NamedTuple):
     notified: the targets that have the delivered version; and, PASSED_OVER, the roots
         that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
+    starting: the roots that had no handler while the version that is seen now waited
+        for its delivery, and may have read another one (core.succession.note_starting).
     previous: the fingerprint of the last version that was up to date.
     changed: for commands: what changed between that one and the version of the
         attempt; later: what changed since the attempt began.
@@ -113,6 +115,7 @@ class State(NamedTuple):
     notified: tuple[Target, ...] = ()
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
+    starting: tuple[Process, ...] = ()
     previous: str = ''
     changed: Names = NO_NAMES
     later: Names = NO_NAMES

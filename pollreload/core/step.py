@@ -16,7 +16,7 @@ from pollreload.core.stage import (
     word,
 )
 from pollreload.core.state import Pace, State, World
-from pollreload.core.succession import follow_targets
+from pollreload.core.succession import follow_targets, note_starting
 from pollreload.core.validation import apply_max_wait, begin_attempt, poll_validation
 from pollreload.core.verification import (
     poll_confirmation,
@@ -106,7 +106,8 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.stage:
         return state
     if state.version.state == 'current':
-        return state
+        return state._replace(starting=()) if state.starting else state
+    state = note_starting(settings, state, world)
     if settings.max_wait:
         state = apply_max_wait(settings, state, world)
     late = state.attempt.late
@@ -161,6 +162,6 @@ def saved_part(state: State) -> object:
     return (
         version.delivered, version.known_print, version.seen, version.left,
         version.doubts, version.absent, reported(version),
-        state.attempt, state.deaths, state.newest, state.notified,
+        state.attempt, state.deaths, state.newest, state.notified, state.starting,
         state.previous, state.changed, state.later, state.reported,
     )

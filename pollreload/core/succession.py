@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
 from pollreload.core.baseline import deliver_again
+from pollreload.core.obstacle import disposition_now, handler_policy
 from pollreload.core.process import HANDLED, Process, disposition, roots
 from pollreload.core.progress import advance_target
 from pollreload.core.state import State, World
-from pollreload.settings import Settings
+from pollreload.settings import Settings, sends_signal
 
 
 def successor(entry: Target, world: World) -> Process | None:
@@ -171,6 +172,25 @@ def due_again(
     return deliver_again(settings, state._replace(
         attempt=Attempt(state.version.seen, have), hold='',
     ))
+
+
+def note_starting(settings: Settings, state: State, world: World) -> State:
+    """Return the state with the roots that have no handler while a version waits.
+
+    Such a root may still be starting. It has read its files, and if it then forks and
+    exits to go to the background, its child is younger than the version and has what
+    was there before.
+    """
+    if not sends_signal(settings) or state.version.state == 'blank':
+        return state
+    names = {(each.pid, each.started) for each in state.starting}
+    since = (state.version.seen_at + READ_IT) * world.ticks
+    found = tuple(
+        each for each in roots(world.targets().matches)
+        if each.started < since and (each.pid, each.started) not in names
+        and handler_policy(settings, disposition_now(settings, each, world)) == 'hold'
+    )
+    return state._replace(starting=(*state.starting, *found)) if found else state
 
 
 def is_superseded(state: State) -> bool:

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pollreload.core.attempt import READ_IT
 from tests.support.sidecar import Sidecar, unique, watch, write
 from tests.support.targets import DEADLINE
 
@@ -56,6 +58,15 @@ def rename(*_):
     call('other')
     say('notified')
 signal.signal(signal.SIGHUP, rename)
+say('started')
+''',
+    # As many daemons: it goes to the background once it is warm, here after USR1.
+    'goes to the background': '''
+def detach(*_):
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGHUP, notified)
+signal.signal(signal.SIGUSR1, detach)
 say('started')
 ''',
     # As syslog-ng: a supervising parent of the same name ignores the signal.
@@ -190,6 +201,23 @@ def test_a_generation_that_started_after_the_signal_is_not_notified(
         it.until('delivered', target_pid=new)
 
     assert it.count('signalled') == 2
+
+
+def test_a_process_that_took_over_from_one_without_a_handler_is_notified(
+        tmp_path: Path,
+) -> None:
+    """Rules 8 and 13: it is younger than the version, and has what its parent read."""
+    with serving('goes to the background', tmp_path) as (service, it, conf):
+        write(conf, '2')
+        it.until('held', reason='no handler')
+        time.sleep(READ_IT + 1.0)  # by its start time alone it has read the version
+        os.kill(service.child.pid, signal.SIGUSR1)
+        pid, *notified = service.read()
+        assert pid != service.child.pid
+        assert notified == ['notified', '2']
+        it.until('delivered', target_pid=pid)
+
+    assert it.count('signalled') == 1
 
 
 def test_a_notified_process_stays_a_target_under_another_name(tmp_path: Path) -> None:

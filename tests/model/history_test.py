@@ -40,6 +40,8 @@ OTHERS: dict[str, Act] = {
     'hang': lambda world: world.hang(12.0),
     'restarted': lambda world: world.crash(keep=True),
     'HUP': lambda world: world.send_hup(),
+    'starts slowly': lambda world: world.start_slowly(),
+    'daemonized': lambda world: world.daemonize(),
     'hands over': lambda world: world.alter_root(hands_over=True),
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),

@@ -463,6 +463,71 @@ def test_rule_8_worker_is_signalled_whatever_its_age():
     assert [sent.pid for sent in world.sent] == [102]
 
 
+@pytest.mark.parametrize('crashes', [False, True])
+def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes):
+    """It may have been forked with the old version: it went to the background."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    world.daemonize()
+    if crashes:
+        world.crash(keep=True)
+
+    world.run(20.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+    assert 'needless' not in reasons(world, 'baseline')
+
+
+def test_rule_8_target_without_a_handler_is_seen_while_the_version_settles():
+    """It exits while an empty file is distrusted, and its child has the old version."""
+    world = world_of(targets=0, empty_grace=60.0)
+    world.start_slowly()
+    world.put('empty')
+    world.run(30.0)
+    world.daemonize()
+
+    world.run(60.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+
+
+@pytest.mark.parametrize('version', ['B', 'empty'])
+def test_rule_8_target_that_starts_slowly_with_the_version_is_up_to_date(version):
+    """It had no handler at first, but it started after the version was there."""
+    world = world_of(targets=0, empty_grace=60.0)
+    world.put(version)
+    world.run(30.0)
+    world.start_slowly()
+    world.run(20.0)
+    world.daemonize()
+
+    world.run(30.0)
+
+    assert sent(world) == []
+    assert world.idle()
+
+
+def test_rule_8_target_without_a_handler_counts_for_its_version_alone():
+    """A process that starts after the next version has read that."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    world.daemonize()
+    world.run(20.0)
+    world.end_all()
+    world.put('C')
+    world.run(30.0)
+    world.start()
+
+    world.run(20.0)
+
+    assert sent(world) == ['B']
+    assert world.idle()
+
+
 @pytest.mark.parametrize('between', ['A', 'C', 'empty'])
 def test_rule_8_version_that_returned_counts_from_its_return(between):
     """B held, another version, a target starts, B again: the target is signalled."""

@@ -48,6 +48,8 @@ class Target(NamedTuple):
         another version was delivered, or pollreload lost its memory.
     blind: what it read cannot be known: the version came and went between two polls,
         or the parent that forked it has exited.
+    starting: it has read its files, and has had no handler since it started.
+    inherits: it has what a parent had read that went to the background.
     stay: the period of one version in which it read the files.
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
@@ -69,6 +71,8 @@ class Target(NamedTuple):
     at: float = 0.0
     again: bool = False
     blind: bool = False
+    starting: bool = False
+    inherits: bool = False
     stay: int = 0
     hands_over: bool = False
     renamed: bool = False
@@ -284,6 +288,21 @@ class Simulation:
         self.end_all()
         self.start()
 
+    def start_slowly(self) -> None:
+        """Restart with a target that installs its handlers only once it is warm."""
+        self.restart()
+        self.alter_root(starting=True, disposition='default')
+
+    def daemonize(self) -> None:
+        """Let a root that is warm go to the background: its child takes over."""
+        root = self.root()
+        if root is not None and root.starting:
+            self.end(root.pid)
+            self.alter(
+                self.start(), first=root.first, has=root.has, stay=root.stay,
+                blind=root.blind, inherits=True,
+            )
+
     def upgrade(self) -> None:
         """Let the root start another generation, which reads the files itself."""
         root = self.root()
@@ -334,7 +353,7 @@ class Simulation:
         for pid in list(self.targets):
             self.alter(
                 pid, disposition='caught', dies=False, refuses=False, stopped=False,
-                deaf=False, hands_over=False,
+                deaf=False, hands_over=False, starting=False,
             )
         for pid in [each.pid for each in self.targets.values() if each.pending]:
             if pid in self.targets:  # it may have ended together with another
@@ -360,7 +379,9 @@ class Simulation:
             self.end(pid)
             self.alter(self.start(), hands_over=True, renamed=target.renamed)
         elif target.disposition != 'ignored':
-            self.alter(pid, has=self.version, stay=self.stay, blind=False)
+            self.alter(
+                pid, has=self.version, stay=self.stay, blind=False, inherits=False,
+            )
             if not target.deaf:
                 workers = [
                     each.pid for each in self.targets.values()
@@ -397,7 +418,12 @@ class Simulation:
         ))
         if midway or not keep:
             self.targets = {
-                pid: each._replace(again=True) for pid, each in self.targets.items()
+                pid: each._replace(
+                    again=True,
+                    # A limit: without a ledger only the times of the processes and
+                    # the files tell who has read what.
+                    blind=each.blind or (each.inherits and not keep),
+                ) for pid, each in self.targets.items()
             }
         self.command, self.hung = None, False
         revived = None

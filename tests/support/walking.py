@@ -37,6 +37,8 @@ SYMBOLS: dict[str, Callable[[Simulation], object]] = {
 
 GENERATIONS: dict[str, Callable[[Simulation], object]] = {
     'hands over': lambda world: world.alter_root(hands_over=True),
+    'starts slowly': lambda world: world.start_slowly(),
+    'daemonized': lambda world: world.daemonize(),
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),
     'renamed': lambda world: world.rename(),

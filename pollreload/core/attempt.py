@@ -210,6 +210,11 @@ def backoff(tries: int, jitter: float) -> float:
     return longest * (0.5 + jitter / 2)
 
 
+def not_outrun(attempt: Attempt) -> Attempt:
+    """Return the attempt when it is not the changes that --validate waits for."""
+    return attempt._replace(unvalidated=0.0, valid='')
+
+
 def after_failure(attempt: Attempt, now: float, jitter: float) -> Attempt:
     """Return the attempt after a failure: it is tried again after the backoff."""
     tries = attempt.tries + 1

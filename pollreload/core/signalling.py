@@ -13,6 +13,7 @@ from pollreload.core.attempt import (
     READ_IT,
     Target,
     needless,
+    not_outrun,
     of,
 )
 from pollreload.core.obstacle import Obstacle, disposition_now, obstacle
@@ -46,6 +47,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
         says = choice.says or world.absent
         # Another pid is another line; what comes after '; ' may differ at each poll.
         key = ': '.join(filter(None, (choice.reason, choice.says.partition('; ')[0])))
+        state = state._replace(attempt=not_outrun(state.attempt))
         return hold(state, world, key, choice.reason, says)
     state = note_passed_over(state, choice, world)
     if state.passed and now < state.passed_at + PASS_OVER:
@@ -172,6 +174,7 @@ def hold_for_obstacles(state: State, kept: Sequence[Obstacle], world: World) -> 
     first = min(kept, key=lambda held: held.again or math.inf)
     if 0.0 < first.again - world.now() < BRIEF:
         return state._replace(next=first.again, waiting='uptime')
+    state = state._replace(attempt=not_outrun(state.attempt))
     return hold(
         state, world, ' '.join(held.key for held in kept), first.reason,
         '; '.join(dict.fromkeys(held.says for held in kept)),

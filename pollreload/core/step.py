@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from pollreload.core import change, feedback
+from pollreload.core.attempt import not_outrun
 from pollreload.core.baseline import late
 from pollreload.core.observation import see
 from pollreload.core.signalling import notify
@@ -58,6 +59,9 @@ def step(settings: Settings, state: State, world: World) -> State:
     state = see(settings, state, world)
     state = late(settings, state, world)
     state = feedback.note_activity(state, deliver(settings, state, world), world)
+    done = state.version.delivered
+    if done and done != state.previous:
+        state = state._replace(previous=done)
     state = follow_targets(settings, state, world)
     return save_changes(state, world)
 
@@ -132,15 +136,12 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     # It was delivered before a newer one replaced it. If a late one is held, the
     # newer version counts again.
     late = late and (bool(state.stage) or state.waiting == 'act')
-    attempt = state.attempt._replace(unvalidated=0.0, valid='', late=late)
-    return state._replace(attempt=attempt)
+    attempt = not_outrun(state.attempt)
+    return state._replace(attempt=attempt._replace(late=late))
 
 
 def save_changes(state: State, world: World) -> State:
     """Return the state after writing it to the ledger if what is kept has changed."""
-    done = state.version.delivered
-    if done and done != state.previous:
-        state = state._replace(previous=done)
     now = saved_part(state)
     blank = state.version.state == 'blank'
     if now == state.saved or (blank and not state.version.absent):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pollreload.core import change
-from pollreload.core.attempt import Attempt, after_failure
+from pollreload.core.attempt import Attempt, after_failure, not_outrun
 from pollreload.core.command import (
     command_result,
     describe_exit,
@@ -86,7 +86,8 @@ def start_validation(settings: Settings, state: State, world: World) -> State:
     if trouble:
         return invalid(settings, state, world, f'cannot run --validate: {trouble}')
     now = world.now()
-    since = first_seen(state)
+    # What was held until now did not wait for --validate alone.
+    since = state.attempt.unvalidated or (now if state.hold else first_seen(state))
     stage = Validating(now + settings.command_timeout)
     return poll_again(state._replace(
         attempt=state.attempt._replace(unvalidated=since), stage=stage,
@@ -100,8 +101,7 @@ def invalid(
 
     said: what --validate printed; its last line is worth a place in the log.
     """
-    attempt = after_failure(state.attempt, world.now(), world.jitter())
-    attempt = attempt._replace(unvalidated=0.0, valid='')
+    attempt = not_outrun(after_failure(state.attempt, world.now(), world.jitter()))
     state = state._replace(stage=None, attempt=attempt, outcome='failed')
     last = last_lines(said)
     return hold(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pollreload.core.process import Choice
-from pollreload.settings import Settings
+from pollreload.settings import Settings, Signal
 from tests.support.simulation import Simulation
 
 WATCH = Settings(paths=('/c',), process='app', interval=0.5, settle=0.2, survive=0.1)
@@ -236,6 +236,60 @@ def test_version_that_validated_and_was_refused_by_the_kernel_did_not_outrun():
     world.run(20.0)
 
     assert 'never validated' not in held(world)
+
+
+def test_version_that_is_due_again_for_the_older_generation_has_not_changed():
+    """A command of the second delivery is told the version of the first one."""
+    world = world_of(VALIDATED, select='newest', signal=Signal(15, 'SIGTERM'))
+    world.start()
+    world.put('B')
+
+    world.run(30.0)  # the simulation checks what --validate is told
+
+    assert [(each.pid, each.version) for each in world.sent] == [(102, 'B'), (101, 'B')]
+    assert world.state.previous == world.state.version.delivered
+
+
+def test_version_that_was_held_at_first_did_not_outrun_validate_then():
+    """The time for which it was held does not count."""
+    world = world_of(VALIDATED)
+    world.alter_root(disposition='default')
+    world.put('B')
+    world.run(100.0)
+    world.make_ready()
+    while world.stage() != 'validate':
+        world.run(0.1)
+    world.put('C')
+
+    world.run(20.0)
+
+    assert 'never validated' not in held(world)
+    assert world.idle()
+
+
+@pytest.mark.parametrize('obstacle', ['absent', 'no handler'])
+def test_version_that_was_held_did_not_outrun_validate(obstacle):
+    """It was replaced before it was validated, but not because of --validate."""
+    world = world_of(VALIDATED)
+    world.put('B')
+    while world.stage() != 'validate':
+        world.run(0.1)
+    if obstacle == 'absent':
+        world.end_all()
+    else:
+        world.alter_root(disposition='default')
+    world.put('C')
+    world.run(100.0)
+    world.put('D')
+    world.run(20.0)
+    assert 'never validated' not in held(world)
+
+    world.make_ready()
+    if obstacle == 'absent':
+        world.restart()
+    world.run(20.0)
+
+    assert world.idle()
 
 
 def test_changes_within_min_interval_are_delivered_once_at_its_end():

@@ -298,9 +298,11 @@ class Simulation:
         root = self.root()
         if root is not None and root.starting:
             self.end(root.pid)
+            # A limit: most programs have no handler for what is to end them, so that
+            # does not show that this one was still starting.
             self.alter(
                 self.start(), first=root.first, has=root.has, stay=root.stay,
-                blind=root.blind, inherits=True,
+                blind=root.blind or self.ends(), inherits=True,
             )
 
     def upgrade(self) -> None:

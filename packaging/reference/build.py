@@ -119,8 +119,43 @@ CONTEXT = {
         'pids of all targets, separated by spaces. Unset without a target',
 }
 
+# The fields of what `check --output json` prints.
+ANSWER = {
+    'watch': 'its name in the config file; absent without one',
+    'status': 'the exit status as far as this watch decides it',
+    'content': 'the version that is there now: `current`, `settling`, `due`, or '
+        '`blank` if nothing could be read yet',
+    'fingerprint': 'of that version, as in the log; empty if nothing could be read',
+    'outcome': 'of the delivery: `done`, `needless` (every target had it already) or '
+        '`failed`; empty if there was none',
+    'events': 'what happened, in order: objects with `event`, `message` and the fields '
+        'of the log, without `time`, `level`, `watch` and `pid`',
+}
+
 # Event and reason -> what it means. The reasons are those of the schema.
 REASONS = {
+    'warning': {
+        'does not answer': 'a file of a request hangs (`--url-header-file`, '
+            '`--url-ca`)',
+        'no such file': 'nothing is at a path, or a file of a request is not there',
+        'no target': 'nothing is due, and no process matches (`check`)',
+        'one-file mount': 'a single file is mounted, which keeps its content when '
+            'another is renamed over it on the host',
+        'permission denied': 'a path, or a file of a request, may not be read',
+        'readable by others': 'the file of `--url-header-file` can be read by others',
+        'subpath': 'a `subPath` mount of Kubernetes is never updated',
+        'unknown variable': 'a `POLLRELOAD_*` variable is not an option',
+    },
+    'baseline': {
+        'needless': 'the target started late enough to have read the version',
+    },
+    'would': {
+        'nothing due': 'nothing is delivered now; says what a change would do '
+            '(`check --dry-run`)',
+    },
+    'stopped': {
+        'config': 'the watch is not in the config file any more',
+    },
     'changed': {
         'max wait': 'the last valid version is delivered although a newer one is there '
             '(`--max-wait`)',
@@ -277,6 +312,12 @@ def context() -> Iterator[str]:
         yield f'| `{name}` | {meaning} |'
 
 
+def answer() -> Iterator[str]:
+    """Yield the rows of the fields of `check --output json`."""
+    for name, meaning in ANSWER.items():
+        yield f'| `{name}` | {meaning} |'
+
+
 def commands() -> Iterator[str]:
     """Yield the rows of the commands: synopsis and short help."""
     for name, command in main_module.pollreload.commands.items():
@@ -330,6 +371,9 @@ def page() -> str:
         *statuses(), '',
         'A signal that ends `check` ends it as any other program: the shell shows 128 '
         'plus its number.', '',
+        '## Output of check', '',
+        'With `--output json`, one object on one line for each watch:', '',
+        '| field | meaning |', '|---|---|', *answer(), '',
         '## Log', '',
         'One line on stderr for each event. With `--log-format json` it is an object '
         'with `time`,', '`level` (`info`, `warning`, `error`), `event`, `message`, '

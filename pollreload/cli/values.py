@@ -97,8 +97,10 @@ def command(text: str) -> tuple[str, ...]:
 
 def path(text: str) -> str:
     """Return a path: not empty, and without NUL (path_resolution(7))."""
-    if not text or '\0' in text:
+    if not text:
         raise ValueError('a path may not be empty')
+    if '\0' in text:
+        raise ValueError(f'{text!r} contains a NUL, which no path can')
     return text
 
 

@@ -180,7 +180,10 @@ def why_unverified(
     workers: whether --verify-workers is satisfied.
     """
     if not workers:
-        return 'it has not replaced its workers (--verify-workers)'
+        return (
+            'it has not replaced its workers (--verify-workers); what it logged itself '
+            'may say why'
+        )
     last = last_lines(world.output())
     more = f': {last}' if last else ''
     how = f' ({stage.last})' if stage.last else ''

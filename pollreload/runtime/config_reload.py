@@ -133,9 +133,12 @@ def public_logger(reader: Reader) -> Say:
                 reason='config',
             )
         elif event in HEARD:
-            if event == 'status' and reader.trouble:
-                # Without the details of how it is read.
-                message = f'{message.partition(", held:")[0]}, held: {reader.trouble}'
+            if event == 'status':
+                message = f'config file: {message}'
+                if reader.trouble:
+                    # Without the details of how it is read.
+                    message, *_ = message.partition(', held:')
+                    message += f', held: {reader.trouble}'
             reader.log(event, message, **fields)
 
     return say
@@ -156,7 +159,10 @@ def over(
         settings = after.get(watch)
         if settings is None:
             watch.close()
-            watch.say('stopped', 'is not in the config file any more', reason='config')
+            watch.say(
+                'stopped', 'this watch is not in the config file any more',
+                reason='config',
+            )
         elif watch.asked.state_file != settings.state_file:
             move(watch, settings, files)
     for watch in watches:

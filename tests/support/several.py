@@ -37,8 +37,9 @@ class Several(Sidecar):
             got = self.read()
             assert got, f'it ended without a status: {self.seen}'
             if got['event'] == 'status':
-                # That of the config file is the last.
                 found[got.get('watch', '')] = got['message']
+        # That of the config file is the last.
+        found[''] = found[''].removeprefix('config file: ')
         return found
 
     def poll(self) -> list[Event]:

@@ -24,6 +24,12 @@ from pollreload.system import process_table
 HEADER = ('PID', 'UID', 'HANDLES', 'NAME', 'TO NOTIFY IT')
 # The signal that most programs reload on comes first; WINCH ends workers.
 RELOADING = ('HUP', 'USR2', 'USR1')
+# The doubts that core.process.disposition() may have -> what they mean.
+DOUBTS = {
+    'runtime': 'its language runtime catches every signal; it dies of one that the '
+        'program itself does not handle',
+    'unknown': 'the kernel does not show what it handles',
+}
 
 
 class Seen(NamedTuple):
@@ -67,6 +73,9 @@ def run(names: Sequence[str], output: str) -> int:
         print(format_rows(rows, column_width(rows)))
         for line in aligned_columns([HEADER, *(columns(each) for each in found)]):
             print(log.printable(line))
+        for doubt, meaning in DOUBTS.items():
+            if any(each.doubt == doubt for each in found):
+                print(f'{doubt}: {meaning}')
     return exit_status(rows)
 
 
@@ -84,7 +93,7 @@ def visible_processes(paths: Sequence[str]) -> Iterator[Seen]:
     for process in every:
         top = tops[process.comm]
         disposition = targets.disposition_of(Settings(), process)
-        doubt = disposition if disposition in ('runtime', 'unknown') else ''
+        doubt = disposition if disposition in DOUBTS else ''
         found = Seen(process, targets.handled_signals(process), doubt)
         if process not in top:
             yield found._replace(above=process.ppid)
@@ -95,14 +104,23 @@ def visible_processes(paths: Sequence[str]) -> Iterator[Seen]:
         if not signal:
             yield found
             continue
+        options = narrowed(process, top)
+        if options is None and doubt:
+            # A command that signals all that look like it would be a bad guess.
+            yield found
+            continue
         yield found._replace(command=(
-            'pollreload', 'watch', '--process', process.comm, *narrowed(process, top),
+            'pollreload', 'watch', '--process', process.comm,
+            *(('--select', 'roots') if options is None else options),
             *(() if signal == 'HUP' else ('--signal', signal)), *paths,
         ))
 
 
-def narrowed(process: Process, top: Sequence[Process]) -> tuple[str, ...]:
-    """Return the options that tell a process from others of its name."""
+def narrowed(process: Process, top: Sequence[Process]) -> tuple[str, ...] | None:
+    """Return the options that tell a process from others of its name.
+
+    None if there are none: the others run the same command as the same user.
+    """
     if len(top) == 1:
         return ()
     if [each.uid for each in top].count(process.uid) == 1 and process.uid is not None:
@@ -110,13 +128,17 @@ def narrowed(process: Process, top: Sequence[Process]) -> tuple[str, ...]:
     arguments = ' '.join(process.cmdline)
     if [' '.join(each.cmdline) for each in top].count(arguments) == 1:
         return '--cmdline', f'^{re.escape(arguments)}$'
-    return '--select', 'roots'
+    return None
 
 
 def columns(each: Seen) -> tuple[str, ...]:
     """Return the columns of the table."""
     process = each.process
-    how = shlex.join(each.command) if each.command else 'handles none to reload on'
+    how = 'unknown, and others look like it; one of them by --pidfile'
+    if each.command:
+        how = shlex.join(each.command)
+    elif not each.doubt:
+        how = 'handles none to reload on'
     if each.above:
         how = f'by its parent, pid {each.above}'
     uid = '?' if process.uid is None else str(process.uid)

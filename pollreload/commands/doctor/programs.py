@@ -55,12 +55,12 @@ def check_programs(settings: Settings) -> Iterator[Row]:
             )
         elif meant := shell(command):
             yield Row(
-                option, 'warn', about, f'found; {meant} is one of its arguments, '
-                f'for no shell runs it',
+                option, 'warn', about, f'found, not run; {meant} is one of its '
+                f'arguments, for no shell runs it',
                 f"if a shell is meant, --{option} \"sh -c '...'\"",
             )
         else:
-            yield Row(option, 'ok', about, 'found')
+            yield Row(option, 'ok', about, 'found, not run')
 
 
 def shell(command: Sequence[str]) -> str:

@@ -57,6 +57,7 @@ def check_target(settings: Settings) -> Iterator[Row]:
     yield from ancestors(settings, choice)
     yield from nested(settings, choice)
     yield from dispositions(settings, choice)
+    yield from workers(settings, choice)
     yield from permissions(choice)
     yield system_call()
 
@@ -186,6 +187,26 @@ def dispositions(settings: Settings, choice: Choice) -> Iterator[Row]:
             )
         else:
             yield Row('handler', 'ok', str(process), says)
+
+
+def workers(settings: Settings, choice: Choice) -> Iterator[Row]:
+    """Yield a row about the workers of each target, for --verify-workers."""
+    if not settings.verify_workers:
+        return
+    for process in choice.targets[:MOST_MATCHES]:
+        count = len(process_table.family(process.pid)) - 1
+        if count > 0:
+            children = f'{count} child process{"" if count == 1 else "es"}'
+            yield Row(
+                'verify-workers', 'ok', str(process),
+                f'has {children}; at least half of them have to be replaced',
+            )
+        else:
+            yield Row(
+                'verify-workers', 'warn', str(process),
+                'has no child process now, and none means no proof of a reload',
+                'leave out --verify-workers if it has no workers',
+            )
 
 
 def handled_instead(settings: Settings, process: Process) -> str:

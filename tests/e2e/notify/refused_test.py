@@ -230,7 +230,7 @@ def test_doctor_says_whether_it_would_work(
     }
 
     assert (done.returncode, said['status']) == (1, 1)
-    assert rows['exec', 'true'] == ('ok', 'found')
+    assert rows['exec', 'true'] == ('ok', 'found, not run')
     assert rows['exec', 'no-such-program'] == (
         'fail', 'no such program: no-such-program',
     )

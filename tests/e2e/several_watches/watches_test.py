@@ -42,7 +42,7 @@ def test_each_notifies_its_own(config: str, apps: tuple[App, App]) -> None:
 def test_a_line_of_text_begins_with_the_name(
         config: str, apps: tuple[App, App],
 ) -> None:
-    """And one of the config file does not."""
+    """And one about the config file says so."""
     one, two = apps
     put(config, one.table(), two.table())
     with started(config, form='text') as it:
@@ -58,7 +58,7 @@ def test_a_line_of_text_begins_with_the_name(
         f'baseline: one: 1 file in {one.conf}', f'baseline: two: 1 file in {two.conf}',
     ]
     assert [line.partition(' version')[0] for line in said[4:7]] == [
-        'status: one:', 'status: two:', 'status:',
+        'status: one:', 'status: two:', 'status: config file:',
     ]
     assert said[-1] == 'stopped: on SIGTERM'
 

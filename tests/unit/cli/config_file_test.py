@@ -396,7 +396,8 @@ def test_many_watches_are_read_at_once() -> None:
     (f'{WATCH}name = "-a"', "4: name: '-a' is not a name; write letters, digits and . "
      '_ - @ : in between'),
     (f'{WATCH}pidfile = ""', '4: pidfile: a path may not be empty'),
-    (f'{WATCH}state-file = "\\u0000"', '4: state-file: a path may not be empty'),
+    (f'{WATCH}state-file = "a\\u0000"',
+     r"4: state-file: 'a\x00' contains a NUL, which no path can"),
     (f'{WATCH}exec = ["a", "b \'"]', '4: exec: "b \'" cannot be split into arguments: '
      'No '
      'closing quotation'),

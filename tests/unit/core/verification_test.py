@@ -303,7 +303,7 @@ def test_no_new_worker_is_a_failed_delivery():
 
     assert world.messages('failed')[0] == (
         'app (pid 101) was signalled, but 5 s later it has not replaced its workers '
-        '(--verify-workers)'
+        '(--verify-workers); what it logged itself may say why'
     )
 
 

@@ -109,10 +109,10 @@ def process(pid: int, **more: object) -> Process:
     ((), ()),
     ((process(8, uid=2),), ('--uid', '1')),
     ((process(8, uid=1, cmdline=('app', '-b')),), ('--cmdline', r'^app\ \-a$')),
-    ((process(8, uid=1, cmdline=('app', '-a')),), ('--select', 'roots')),
+    ((process(8, uid=1, cmdline=('app', '-a')),), None),
 ])
 def test_processes_of_one_name_are_distinguished(
-        others: tuple[Process, ...], options: tuple[str, ...],
+        others: tuple[Process, ...], options: tuple[str, ...] | None,
 ) -> None:
     """By the user, else by the arguments, else not at all."""
     this = process(7, uid=1, cmdline=('app', '-a'))
@@ -144,6 +144,49 @@ def test_signal_to_reload_on_is_one_that_it_handles(
         assert one.command == (
             'pollreload', 'watch', '--process', 'app', *signal, '/a',
         )
+
+
+ALIKE = 'unknown, and others look like it; one of them by --pidfile'
+
+
+@pytest.mark.parametrize(('masks', 'how'), [
+    (Masks(1, 0, 0, 0), 'pollreload watch --process app --select roots /a'),
+    (Masks(GO | 1, 0, 0, 0), ALIKE), (None, ALIKE),
+])
+def test_processes_that_look_alike_are_signalled_together_only_if_they_handle_it(
+        monkeypatch: pytest.MonkeyPatch, masks: Masks | None, how: str,
+) -> None:
+    """A command that is copied from the table ends no process."""
+    alike = [process(7), process(8)]
+    monkeypatch.setattr(process_table, 'others', lambda: alike)
+    monkeypatch.setattr(process_table, 'find', lambda pid: alike[pid - 7])
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: masks)
+
+    found = [*processes.visible_processes(('/a',))]
+
+    assert [processes.columns(each)[4] for each in found] == [how, how]
+
+
+@pytest.mark.parametrize(('masks', 'legend'), [
+    (Masks(GO | 1, 0, 0, 0), ['runtime: its language runtime catches every signal']),
+    (None, ['unknown: the kernel does not show what it handles']),
+    (Masks(1, 0, 0, 0), []),
+])
+def test_doubt_is_explained_below_the_table(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        masks: Masks | None, legend: list[str],
+) -> None:
+    """Only a word that stands in the table."""
+    monkeypatch.setattr(process_table, 'others', lambda: [process(7)])
+    monkeypatch.setattr(process_table, 'find', process)
+    monkeypatch.setattr(signal_masks, 'masks', lambda pid: masks)
+    monkeypatch.setattr(visibility, 'why_hidden', lambda: '')
+
+    processes.run((), 'text')
+
+    printed = capsys.readouterr().out
+    _, _, below = printed.partition('PATH\n')
+    assert [each.partition(';')[0] for each in below.splitlines()] == legend
 
 
 def test_row_of_a_worker_names_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def test_commands_are_searched_and_not_run(at, conf):
         verify=('no-such-program', '-t'),
     )
 
-    assert row_of(found, 'validate') == Row('validate', 'ok', 'touch', 'found')
+    assert row_of(found, 'validate') == Row('validate', 'ok', 'touch', 'found, not run')
     assert row_of(found, 'verify').verdict == 'fail'
     assert row_of(found, 'verify').about == 'no-such-program'
     assert os.listdir(at) == ['app.conf']
@@ -55,7 +55,8 @@ def test_shell_operator_is_a_warning(line, operator):
 
     assert [row.verdict for row in found] == ['warn' if operator else 'ok'] * 3
     for row in found if operator else ():
-        assert row.says.startswith(f'found; {operator} is one of its arguments')
+        says = f'found, not run; {operator} is one of its arguments'
+        assert row.says.startswith(says)
         assert f"--{row.check} \"sh -c '...'\"" in row.remedy
         assert 's3cret' not in row.says
 

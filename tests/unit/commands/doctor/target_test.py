@@ -53,6 +53,28 @@ def test_workers_are_listed_and_the_master_is_chosen(comm, conf):
     assert len(found) == target_module.MOST_MATCHES + 1
 
 
+@pytest.mark.parametrize(('kind', 'workers', 'expected'), [
+    ('forking', 10, ('ok', 'has 10 child processes; at least half of them have to be '
+                     'replaced')),
+    ('forking', 1, ('ok', 'has 1 child process; at least half of them have to be '
+                    'replaced')),
+    ('handler', 0, ('warn', 'has no child process now, and none means no proof of a '
+                    'reload')),
+])
+def test_workers_are_counted_for_verify_workers(comm, conf, kind, workers, expected):
+    """A target without workers can never be verified by them."""
+    options = {'workers': workers} if workers else {}
+    with start(kind, name=comm, **options) as target:
+        found = rows(paths=(conf,), process=comm, verify_workers=True)
+        without = rows(paths=(conf,), process=comm)
+
+    row = row_of(found, 'verify-workers')
+    assert (row.verdict, row.says) == expected
+    assert row.about == f'{comm} (pid {target.pid})'
+    assert bool(row.remedy) == (row.verdict == 'warn')
+    assert rows_of(without, 'verify-workers') == []
+
+
 def test_several_roots_fail_and_are_listed(comm, conf):
     """The remedy is an option that selects one of them."""
     with start('handler', name=comm), start('handler', name=comm):

@@ -81,7 +81,7 @@ def test_what_is_new_begins_after_what_is_gone_has_ended(
     config_reload.over(Plan((new,)), watches, config, recording(log))
 
     assert [(event, fields['message']) for event, fields in log.events] == [
-        ('stopped', 'is not in the config file any more'), ('began', 'b'),
+        ('stopped', 'this watch is not in the config file any more'), ('began', 'b'),
     ]
     assert log.events[0][1]['reason'] == 'config'
     assert [each.asked for each in watches] == [new, config.asked]

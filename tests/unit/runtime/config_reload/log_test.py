@@ -14,7 +14,7 @@ from tests.support.watch_log import Log
 
 
 def test_only_what_a_user_can_use_is_said(log: Log) -> None:
-    """How the file is read is our own affair."""
+    """How the file is read is our own affair, and the status names what it is of."""
     reader = Reader(lambda: '', lambda _: '', log)
     reader.trouble = 'c:1: no'
     say = config_reload.public_logger(reader)
@@ -29,6 +29,7 @@ def test_only_what_a_user_can_use_is_said(log: Log) -> None:
     assert [event for event, _ in log.events] == [
         'changed', 'held', 'unreadable', 'readable', 'stalled', 'status', 'held',
     ]
+    assert log.events[-2][1] == {'message': 'config file: status, held: c:1: no'}
     assert log.events[-1][1] == {
         'message': 'c:1: no; the watches go on as they were', 'reason': 'config',
     }

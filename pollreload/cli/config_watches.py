@@ -120,7 +120,7 @@ def identified(
 def read_bytes(path: str) -> bytes:
     """Return the bytes of a configuration file. Raises UsageError."""
     try:
-        text = guard.carefully(lambda: first_bytes(path), path)
+        text = guard.with_time_limit(lambda: first_bytes(path), path)
     except OSError as error:
         stuck = isinstance(error, TimeoutError)
         reason = 'does not answer' if stuck else file_digest.describe_error(error)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 
 from pollreload.core.step import status_line
-from pollreload.runtime.describe import audience, log_fields
+from pollreload.runtime.describe import log_fields, receivers
 from pollreload.runtime.log import logger
 from pollreload.runtime.shown import visible
 from pollreload.runtime.watch import Recorder, Watch, warn
@@ -123,6 +123,6 @@ def start_watch(
         say = record.counting(say)
     say(
         'started', f'polling {" ".join(settings.paths)} every {settings.interval:g} s, '
-        f'for {audience(settings)}', **log_fields(settings),
+        f'for {receivers(settings)}', **log_fields(settings),
     )
     return Watch(settings, say, before=before, record=record)

@@ -86,7 +86,7 @@ def outdated(
     return None
 
 
-def late(settings: Settings, state: State, world: World) -> State:
+def compare_first_target(settings: Settings, state: State, world: World) -> State:
     """Return the state after asking whether the first target to be seen is outdated.
 
     At the baseline there was none; a program may well run already and go by its
@@ -109,7 +109,7 @@ def late(settings: Settings, state: State, world: World) -> State:
     return deliver_again(settings, state)
 
 
-def returned(
+def handle_return(
         settings: Settings, state: State, world: World, unread: bool,
 ) -> State:
     """Return the state after the delivered version is there again.

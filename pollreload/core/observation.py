@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
-from pollreload.core.baseline import baseline, returned
+from pollreload.core.baseline import baseline, handle_return
 from pollreload.core.reading import (
     Known,
     Reading,
@@ -89,7 +89,7 @@ def see(settings: Settings, state: State, world: World) -> State:
             decision.action in ('none', 'return') and version.left
             and not change.away(version)
     ):
-        return returned(settings, state, world, all_unreadable(old.doubts))
+        return handle_return(settings, state, world, all_unreadable(old.doubts))
     if version.state == 'due' and decision.changed:
         since = old.changing_since or version.seen_at
         state = report_change(settings, state, decision, since, world)

@@ -245,7 +245,7 @@ def finish(state: State, world: World) -> State:
         )
     if version.seen != attempt.fingerprint:
         # Also a target that was notified then may have read what is there now, which
-        # counts if this version comes back (core.baseline.returned).
+        # counts if this version comes back (core.baseline.handle_return).
         since -= 1 / world.ticks
     return state._replace(
         version=change.advance(version, attempt.fingerprint, since),

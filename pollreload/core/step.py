@@ -5,7 +5,7 @@ from typing import assert_never
 
 from pollreload.core import change, feedback
 from pollreload.core.attempt import not_outrun
-from pollreload.core.baseline import late
+from pollreload.core.baseline import compare_first_target
 from pollreload.core.observation import see
 from pollreload.core.signalling import notify
 from pollreload.core.stage import (
@@ -57,7 +57,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     wake(state) at the latest.
     """
     state = see(settings, state, world)
-    state = late(settings, state, world)
+    state = compare_first_target(settings, state, world)
     state = feedback.note_activity(state, deliver(settings, state, world), world)
     done = state.version.delivered
     if done and done != state.previous:
@@ -149,7 +149,7 @@ def save_changes(state: State, world: World) -> State:
     return state._replace(saved=now) if world.save(state) else state
 
 
-def reported(version: change.Memory) -> object:
+def logged_troubles(version: change.Memory) -> object:
     """Return the troubles that were logged."""
     return [
         (position, each.reason) for position, each in version.troubles.items()
@@ -162,7 +162,7 @@ def saved_part(state: State) -> object:
     version = state.version
     return (
         version.delivered, version.known_print, version.seen, version.left,
-        version.doubts, version.absent, reported(version),
+        version.doubts, version.absent, logged_troubles(version),
         state.attempt, state.deaths, state.newest, state.notified, state.starting,
         state.previous, state.changed, state.later, state.reported,
     )

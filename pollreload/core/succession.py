@@ -72,7 +72,7 @@ def left_to_another(
         fingerprint=state.version.seen, reason='took over', target_pid=process.pid,
     )
     # It has had no signal, so the round is not done, and the next poll notifies it.
-    return entered(state, Target(process))
+    return add_target(state, Target(process))
 
 
 def proven_at(process: Process, settings: Settings, world: World) -> float:
@@ -86,10 +86,10 @@ def proven_at(process: Process, settings: Settings, world: World) -> float:
 
 def hand_over(state: State, entry: Target, process: Process) -> State:
     """Return the state after a successor has taken the place of a target."""
-    return entered(state, entry._replace(process=process, phase='delivered'))
+    return add_target(state, entry._replace(process=process, phase='delivered'))
 
 
-def entered(state: State, entry: Target) -> State:
+def add_target(state: State, entry: Target) -> State:
     """Return the state with one more target in the round."""
     attempt = record(state.attempt, entry)
     return state._replace(attempt=attempt, round=(*state.round, entry.name))

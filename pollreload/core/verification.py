@@ -34,7 +34,7 @@ def poll_survival(
     if now < stage.until and not any(each.phase == 'terminating' for each in in_flight):
         return state._replace(next=stage.until)
     for entry in in_flight:
-        event = observed(settings, entry, world)
+        event = observe_target(settings, entry, world)
         process = None
         if event == 'gone' and entry.phase != 'terminating':
             process = successor(entry, world)
@@ -47,13 +47,13 @@ def poll_survival(
         elif (again := proven_at(process, settings, world)) > now:
             return state._replace(stage=Surviving(again), next=again)
         else:
-            state = replaced(settings, state, entry, process, world)
+            state = report_successor(settings, state, entry, process, world)
     if any(each.phase == 'terminating' for each in state.attempt.targets):
         return state._replace(next=now + END_PAUSE)
     return next_check(settings, state, world)
 
 
-def observed(settings: Settings, entry: Target, world: World) -> str:
+def observe_target(settings: Settings, entry: Target, world: World) -> str:
     """Return the event of attempt.TABLE that is observed of a target in flight."""
     if not settings.survive and entry.phase != 'pending':
         return 'unobserved'
@@ -64,7 +64,7 @@ def observed(settings: Settings, entry: Target, world: World) -> str:
     return seen
 
 
-def replaced(
+def report_successor(
         settings: Settings, state: State, entry: Target, process: Process, world: World,
 ) -> State:
     """Return the state after a target exited and another process took over.
@@ -143,7 +143,7 @@ def poll_verification(
             stage = stage._replace(last=describe_exit(end.status))
     if entry is not None:
         if world.health(entry.process, settings.signal.number) == 'gone':
-            return exited(settings, state, entry, world)
+            return follow_exit(settings, state, entry, world)
         if settings.verify_workers and not stage.renewed:
             family = world.family(entry.process.pid)
             stage = stage._replace(renewed=renewed(entry, family))
@@ -158,7 +158,7 @@ def poll_verification(
             f'{what}, but {settings.command_timeout:g} s later '
             f'{why_unverified(settings, stage, workers, world)}'
         )
-        return disagreed(settings, state, entry, says, world)
+        return fail_verification(settings, state, entry, says, world)
     if not workers or now < stage.retry:
         again = stage.retry if workers else now + VERIFY_PAUSE
         return state._replace(stage=stage, next=min(again, stage.until))
@@ -167,7 +167,7 @@ def poll_verification(
     trouble = world.run(settings.verify, context.environment(settings, state, pids))
     if trouble:
         says = f'cannot run --verify: {trouble}'
-        return disagreed(settings, state, entry, says, world)
+        return fail_verification(settings, state, entry, says, world)
     state = state._replace(stage=stage._replace(running=True))
     return poll_again(state, world, stage.until)
 
@@ -199,7 +199,7 @@ def end_verification(
     return end_target_verification(settings, state, entry, 'verified', world)
 
 
-def disagreed(
+def fail_verification(
         settings: Settings, state: State, entry: Target | None, says: str,
         world: World,
 ) -> State:
@@ -209,11 +209,11 @@ def disagreed(
     return end_target_verification(settings, state, entry, 'not verified', world, says)
 
 
-def exited(settings: Settings, state: State, entry: Target, world: World) -> State:
+def follow_exit(settings: Settings, state: State, entry: Target, world: World) -> State:
     """Return the state after a target exited while it was being verified."""
     other = successor(entry, world)
     if other is not None:
-        state = replaced(settings, state, entry, other, world)
+        state = report_successor(settings, state, entry, other, world)
         return next_check(settings, state, world)
     left = left_to_another(settings, state, entry, world)
     if left is not None:

@@ -75,7 +75,7 @@ def advice(
 ) -> Iterator[Advice]:
     """Yield what there is to know about a path of a watch before it is read."""
     try:
-        is_file, refused, remedy = guard.carefully(
+        is_file, refused, remedy = guard.with_time_limit(
             lambda: examine_path(path, settings), path,
         )
     except OSError:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from pollreload.core.state import Say, State
-from pollreload.runtime.guard import carefully
+from pollreload.runtime.guard import with_time_limit
 from pollreload.runtime.shown import visible
 from pollreload.settings import Settings, acts, bare, sends_signal
 from pollreload.system import procfs
@@ -32,7 +32,7 @@ def status_writer(
         before = news
         shown = {**watch_fields(settings), **poll_fields(settings, state)}
         try:
-            carefully(lambda: status_file.write(path, shown), path)
+            with_time_limit(lambda: status_file.write(path, shown), path)
             trouble = ''
         except OSError as error:
             if error.strerror != trouble:
@@ -67,7 +67,7 @@ def log_fields(settings: Settings) -> dict[str, object]:
     return said
 
 
-def audience(settings: Settings) -> str:
+def receivers(settings: Settings) -> str:
     """Return the target and the actions of a watch as text."""
     found = []
     if sends_signal(settings):

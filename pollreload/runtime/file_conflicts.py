@@ -87,7 +87,7 @@ def names_of_each(paths: Sequence[str]) -> list[frozenset[str]]:
     each has only its name relative to the working directory.
     """
     try:
-        return cast(list[frozenset[str]], guard.carefully(
+        return cast(list[frozenset[str]], guard.with_time_limit(
             lambda: [all_names(path) for path in paths], *paths,
         ))
     except OSError:

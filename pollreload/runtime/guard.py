@@ -15,7 +15,7 @@ SPARED = 10.0  # s until a path that did not answer is accessed again
 STUCK: dict[tuple[str, ...], tuple[int, float]] = {}
 
 
-def carefully(function: Callable[[], Any], *paths: str) -> Any:
+def with_time_limit(function: Callable[[], Any], *paths: str) -> Any:
     """Call a function that reads or writes at some paths, with a time limit.
 
     If a path may hang, the function runs in a child for ACCESS_TIMEOUT seconds at most.

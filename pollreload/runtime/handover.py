@@ -24,7 +24,7 @@ def ledger_stays_valid(old: Settings, new: Settings) -> bool:
     return whereabouts(old).key == whereabouts(new).key
 
 
-def handed(before: Watch, settings: Settings, say: Say) -> Ledger | None:
+def hand_over_ledger(before: Watch, settings: Settings, say: Say) -> Ledger | None:
     """Return the ledger that a watch takes over from the same watch as it was before.
 
     Work under way is ended, as at a restart with a ledger. None: nothing is known

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pollreload.core import ledger_format, step
 from pollreload.core.state import Say, State
 from pollreload.errors import LedgerBusy, LedgerError, LedgerKept
-from pollreload.runtime.guard import ACCESS_TIMEOUT, carefully, stopping
+from pollreload.runtime.guard import ACCESS_TIMEOUT, stopping, with_time_limit
 from pollreload.settings import Settings
 from pollreload.system import children, mounts, procfs, visibility
 from pollreload.system.fingerprint import fingerprint
@@ -103,7 +103,7 @@ def call_limited(function: Callable[[str], Any], path: str) -> Any:
     Raises the exceptions of that function, and LedgerError if the disk does not
     answer.
     """
-    return call_opened(lambda path, call: carefully(call, path), function, path)
+    return call_opened(lambda path, call: with_time_limit(call, path), function, path)
 
 
 def call_opened(

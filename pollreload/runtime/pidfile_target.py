@@ -10,7 +10,7 @@ import re
 import shlex
 
 from pollreload.core.process import Choice, Process, script
-from pollreload.runtime.guard import carefully
+from pollreload.runtime.guard import with_time_limit
 from pollreload.settings import Settings
 from pollreload.system import pidfile, process_table, procfs, visibility
 from pollreload.system.pidfile import Pidfile
@@ -28,7 +28,7 @@ def named_process(settings: Settings, path: str) -> tuple[Process, ...] | Choice
     A Choice says why the file is of no use, or names nothing that can be seen.
     """
     try:
-        file = Pidfile(*carefully(lambda: tuple(pidfile.read(path)), path))
+        file = Pidfile(*with_time_limit(lambda: tuple(pidfile.read(path)), path))
     except OSError as error:
         file = Pidfile(trouble=str(error.strerror))
     if file.missing:

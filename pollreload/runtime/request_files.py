@@ -41,7 +41,7 @@ def file_trouble(path: str, read: Callable[[str], object]) -> tuple[bool, str]:
         return False, ''
 
     try:
-        found: tuple[bool, str] = guard.carefully(tried, path)
+        found: tuple[bool, str] = guard.with_time_limit(tried, path)
     except OSError as error:
         return False, (error.strerror or str(error)).lower()
     return found
@@ -77,7 +77,7 @@ def request_warnings(settings: Settings) -> Iterator[Note]:
 def readable_by_others(path: str) -> bool:
     """Return whether the mode of a file allows any user to read it."""
     try:
-        mode: int = guard.carefully(lambda: os.stat(path).st_mode, path)
+        mode: int = guard.with_time_limit(lambda: os.stat(path).st_mode, path)
     except OSError:
         return False
     return bool(mode & stat.S_IROTH)

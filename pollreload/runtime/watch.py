@@ -12,7 +12,7 @@ from pollreload.errors import REPORT
 from pollreload.runtime import shown
 from pollreload.runtime.describe import status_writer
 from pollreload.runtime.guard import forget_timeouts
-from pollreload.runtime.handover import handed
+from pollreload.runtime.handover import hand_over_ledger
 from pollreload.runtime.ledger import remembered
 from pollreload.runtime.log import logger
 from pollreload.runtime.observer import Observer
@@ -87,7 +87,7 @@ class Watch:
         self.after: list[Callable[[State], None]] = []
         self.record = record
         self.observer, self.runner = Observer(settings), runner or Runner()
-        kept = handed(before, settings, self.say) if before else None
+        kept = hand_over_ledger(before, settings, self.say) if before else None
         self.ledger = kept or remembered(settings, self.say)
         self.state = shown.with_key(self.ledger.state)
         # A ledger that could not be used changes --on-start to `never`.

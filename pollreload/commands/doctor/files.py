@@ -66,7 +66,7 @@ def check_status_file(settings: Settings) -> Iterator[Row]:
         return
     try:
         trouble, remedy = split_message(
-            guard.carefully(lambda: status_file.status_file_trouble(path), path),
+            guard.with_time_limit(lambda: status_file.status_file_trouble(path), path),
         )
     except OSError as error:
         trouble = (error.strerror or str(error)).lower()

@@ -21,7 +21,7 @@ from pollreload.commands.doctor.rows import (
 )
 from pollreload.commands.doctor.target import check_target
 from pollreload.runtime import interrupt
-from pollreload.runtime.describe import audience
+from pollreload.runtime.describe import receivers
 from pollreload.settings import Plan, Settings, sends_signal
 
 
@@ -40,7 +40,7 @@ def run(plan: Plan, deliver: bool = False) -> int:
         for settings, each in zip(plan.watches, found, strict=True):
             if shows_text:
                 if plan.config:
-                    print(f'\n{settings.name}: {audience(settings)}')
+                    print(f'\n{settings.name}: {receivers(settings)}')
                 # At once: a delivery and its verification take time.
                 print(format_rows(each, wide), flush=True)
             if deliver:

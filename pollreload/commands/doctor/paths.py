@@ -149,7 +149,7 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
 def suggested_path(path: str) -> str:
     """Return the path that was probably meant, '' if that is unknown."""
     try:
-        return str(guard.carefully(lambda: advice.probable_path(path), path))
+        return str(guard.with_time_limit(lambda: advice.probable_path(path), path))
     except OSError:
         return ''
 

@@ -108,7 +108,7 @@ def program_error(command: Sequence[str]) -> str:
     """Return why a program cannot be run, or ''."""
     search = os.environ.get('PATH', os.defpath)
     try:
-        return str(guard.carefully(
+        return str(guard.with_time_limit(
             lambda: program_trouble(command, search), *runner.find_program(command),
         ))
     except OSError as error:

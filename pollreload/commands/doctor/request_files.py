@@ -47,7 +47,7 @@ def headers(path: str) -> Row:
             'url-header-file', 'warn', path, 'other users may read it',
             request_files.PROTECT,
         )
-    count = len(guard.carefully(lambda: http_headers.load_headers(path), path))
+    count = len(guard.with_time_limit(lambda: http_headers.load_headers(path), path))
     return Row(
         'url-header-file', 'ok', path, '1 header' if count == 1 else f'{count} headers',
     )
@@ -55,7 +55,7 @@ def headers(path: str) -> Row:
 
 def authorities(path: str) -> Row:
     """Check how long the certificates of a PEM file are valid."""
-    ends = guard.carefully(lambda: http_request.expiries(path), path)
+    ends = guard.with_time_limit(lambda: http_request.expiries(path), path)
     if not ends:
         # One that is trusted by itself, without an authority.
         return Row('url-ca', 'ok', path, 'has certificates, none of an authority')

@@ -236,13 +236,13 @@ def test_names_are_as_written_if_a_disk_does_not_answer(
     (tmp_path / 'link').symlink_to(tmp_path)
     asked: list[int] = []
 
-    def carefully(function: Callable[[], object], *paths: str) -> object:
+    def with_time_limit(function: Callable[[], object], *paths: str) -> object:
         if len(paths) == 1:
             return function()
         asked.append(len(paths))
         raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
 
     first = f'{WATCH}status-file = "s"\n'
     assert len(watches(f'{first}{SECOND}status-file = "link/s"')) == 2
@@ -841,7 +841,7 @@ def test_a_file_that_does_not_answer_is_refused(
         assert path == 'w.toml'
         raise children.Stuck(1)
 
-    monkeypatch.setattr(guard, 'carefully', hang)
+    monkeypatch.setattr(guard, 'with_time_limit', hang)
 
     assert refusal(WATCH) == ' does not answer (--config)'
 

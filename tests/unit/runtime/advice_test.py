@@ -217,10 +217,10 @@ def test_path_that_does_not_answer_is_left_to_the_polls(
         conf: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They log it as stalled."""
-    def carefully(*_: object) -> NoReturn:
+    def with_time_limit(*_: object) -> NoReturn:
         raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
 
     assert found(conf) == []
 

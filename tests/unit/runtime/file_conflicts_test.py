@@ -126,10 +126,10 @@ def test_paths_that_hang_are_compared_by_their_names(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:
     """A path on a mount that hangs is not resolved, and delays no start."""
-    def carefully(function: Callable[[], object], *paths: str) -> object:
+    def with_time_limit(function: Callable[[], object], *paths: str) -> object:
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
     monkeypatch.chdir(tmp_path)
 
     assert file_conflicts.names_of_each(['a/../b', '/c/']) == [

@@ -18,7 +18,7 @@ def nothing_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures('far')
 def test_value_of_what_may_hang_comes_from_a_child() -> None:
     """Whatever it would do to us, it does to the child."""
-    assert guard.carefully(os.getppid, '/a') == os.getpid()
+    assert guard.with_time_limit(os.getppid, '/a') == os.getpid()
 
 
 @pytest.mark.usefixtures('far')
@@ -47,7 +47,7 @@ def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
 
     def refused() -> BaseException:
         with pytest.raises(TimeoutError) as caught:
-            guard.carefully(lambda: None, '/a', '/b')
+            guard.with_time_limit(lambda: None, '/a', '/b')
         return caught.value
 
     assert refused() is stuck
@@ -64,5 +64,5 @@ def test_while_a_child_hangs_no_other_is_started_nor_soon_after(
     hangs = False
     assert refused() is not stuck
     clock += 10.0
-    assert guard.carefully(lambda: None, '/a', '/b') == 'answers'
+    assert guard.with_time_limit(lambda: None, '/a', '/b') == 'answers'
     assert guard.STUCK == {}

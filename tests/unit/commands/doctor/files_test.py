@@ -56,14 +56,14 @@ def test_status_file_is_checked_and_not_written(at, conf):
 
 def test_status_file_that_hangs_fails(conf, monkeypatch):
     """It is on a mount that hangs, and doctor does not hang."""
-    real = guard.carefully
+    real = guard.with_time_limit
 
-    def carefully(function, *paths):
+    def with_time_limit(function, *paths):
         if paths == ('/mnt/s',):
             raise TimeoutError(errno.ETIMEDOUT, 'Does not answer')
         return real(function, *paths)
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
 
     row = row_of(rows(paths=(conf,), process='x', status_file='/mnt/s'), 'status-file')
 

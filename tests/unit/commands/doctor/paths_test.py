@@ -64,10 +64,10 @@ def test_nearest_path_is_the_remedy(at, conf):
 
 def test_suggestion_that_hangs_is_left_out(at, monkeypatch):
     """The row keeps the general remedy."""
-    def carefully(function, *paths):
+    def with_time_limit(function, *paths):
         raise TimeoutError(errno.ETIMEDOUT, 'does not answer')
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
 
     assert paths_module.suggested_path(f'{at}/none') == ''
 

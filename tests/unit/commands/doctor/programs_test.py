@@ -29,10 +29,10 @@ def test_commands_are_searched_and_not_run(at, conf):
 
 def test_program_that_hangs_fails(conf, monkeypatch):
     """It is on a mount that hangs, and doctor does not hang."""
-    def carefully(function, *paths):
+    def with_time_limit(function, *paths):
         raise TimeoutError(110, 'does not answer')
 
-    monkeypatch.setattr(guard, 'carefully', carefully)
+    monkeypatch.setattr(guard, 'with_time_limit', with_time_limit)
 
     row = row_of(rows(paths=(conf,), process='x', validate=('nginx', '-t')), 'validate')
 

@@ -74,10 +74,10 @@ def test_who_is_notified_is_said_in_order() -> None:
         process='x', exec=(('a', 'b'),), url=('http://me:secret@host/a?b',),
     )
 
-    assert describe.audience(settings) == (
+    assert describe.receivers(settings) == (
         'x and SIGHUP, then --exec a, then POST http://host/a'
     )
-    assert describe.audience(Settings(pidfile='/p', signal=Signal(10, 'SIGUSR1'))) == (
+    assert describe.receivers(Settings(pidfile='/p', signal=Signal(10, 'SIGUSR1'))) == (
         '/p and SIGUSR1'
     )
     assert describe.log_fields(settings) == {

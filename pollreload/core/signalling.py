@@ -16,7 +16,7 @@ from pollreload.core.attempt import (
     not_outrun,
     of,
 )
-from pollreload.core.obstacle import Obstacle, disposition_now, obstacle
+from pollreload.core.obstacle import Obstacle, disposition_now, handler_policy, obstacle
 from pollreload.core.process import Choice, Process
 from pollreload.core.progress import advance_target, ends_target
 from pollreload.core.sending import send_to_each
@@ -139,7 +139,7 @@ def up_to_date_targets(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
     """Return the targets that certainly started with this version."""
-    if change.away(state.version) or any(map(world.gone, state.starting)):
+    if change.away(state.version):
         return ()
     since = state.version.seen_at
     # A successor started after the signal, so it read the version that was there.
@@ -154,7 +154,23 @@ def up_to_date_targets(
         if of(state.attempt, process).phase != 'up to date'
         and since <= process.started / world.ticks <= state.version.read_at
         and needless(process, choice.matches)
+        and not may_be_forked(settings, state, process, world)
     )
+
+
+def may_be_forked(
+        settings: Settings, state: State, process: Process, world: World,
+) -> bool:
+    """Return whether a process may have what a root of State.starting had read.
+
+    One that goes to the background installs its handlers soon after the fork. One that
+    has none for as long never will, as the root that was restarted had none.
+    """
+    if not any(map(world.gone, state.starting)):
+        return False
+    if world.now() < process.started / world.ticks + READ_IT:
+        return True
+    return handler_policy(settings, disposition_now(settings, process, world)) != 'hold'
 
 
 def mark_up_to_date(

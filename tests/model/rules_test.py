@@ -480,6 +480,38 @@ def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes):
     assert 'needless' not in reasons(world, 'baseline')
 
 
+def test_rule_8_restart_of_a_target_that_never_has_a_handler_counts():
+    """No signal can reach it, and its restart is how it reads the version."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    assert reasons(world, 'held') == ['no handler']
+    world.start_slowly()
+
+    world.run(30.0)
+
+    assert sent(world) == []
+    assert world.idle()
+
+
+def test_rule_8_handler_that_is_installed_after_the_fork_counts():
+    """The child of a daemon has its handlers some seconds after it was forked."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    world.daemonize()
+    world.alter_root(disposition='default')
+    world.run(7.0)
+    world.make_ready()
+
+    world.run(20.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+    assert world.idle()
+
+
 def test_rule_8_target_without_a_handler_is_seen_while_the_version_settles():
     """It exits while an empty file is distrusted, and its child has the old version."""
     world = world_of(targets=0, empty_grace=60.0)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pollreload.core import ledger_format, observation
 from pollreload.core import step as step_module
-from pollreload.core.attempt import Member
+from pollreload.core.attempt import READ_IT, Member
 from pollreload.core.process import (
     BASH,
     ENDING,
@@ -489,6 +489,8 @@ class Simulation:
                 continue
             if version == 'unreadable':
                 continue  # for pollreload; the target can read the files
+            if target.stay == self.stay:
+                continue  # it started with a version that no poll has seen yet
             had = version in (target.notified, target.has)
             assert had, f'{version} is not delivered: {target}'
 
@@ -790,6 +792,13 @@ class Simulation:
         elif event == 'verified':
             true = pid in self.dead if target is None else self.is_verified(target)
         elif event == 'baseline' and reason == 'needless':
+            if target is not None and target.inherits and (
+                    target.disposition in ('default', 'ignored')
+            ):
+                # A limit: one that has had no handler for 10 s is taken for a restart.
+                assert self.now * TICKS >= target.started + READ_IT * TICKS
+                target = target._replace(blind=True)
+                self.targets[target.pid] = target
             true = target is not None and (
                 target.first == self.seen or target.blind or self.seen == 'unreadable'
             )

@@ -86,12 +86,13 @@ def no_handler(process: Process, name: str, disposition: str, world: World) -> s
         )
     if disposition == 'ignored':
         return (
-            f'{process} ignores {name}; held until it has a handler '
+            f'{process} ignores {name}; held until it has a handler or is restarted '
             f'(--handler-check off sends it all the same)'
         )
     return (
         f'{process} would die of {name}, because it has no handler; held until it has '
-        f'one (if it waits for {name} in sigwait, use --handler-check off)'
+        f'one or is restarted (if it waits for {name} in sigwait, use --handler-check '
+        f'off)'
     )
 
 

@@ -138,10 +138,14 @@ def continue_after_targets(settings: Settings, state: State, world: World) -> St
 def up_to_date_targets(
         settings: Settings, state: State, choice: Choice, world: World,
 ) -> tuple[Process, ...]:
-    """Return the targets that certainly started with this version."""
-    if change.away(state.version):
+    """Return the targets that started late enough to have read this version.
+
+    Whether the date of the files agrees is left to mark_up_to_date().
+    """
+    version = state.version
+    if change.away(version):
         return ()
-    since = state.version.seen_at
+    since = version.seen_at
     # A successor started after the signal, so it read the version that was there.
     ends = [
         target.since / world.ticks for target in state.attempt.targets
@@ -149,37 +153,48 @@ def up_to_date_targets(
         and world.gone(target.process)
     ] if state.attempt.targets else []
     since = max(since, min(ends)) if ends else since + READ_IT
+    if any(map(world.gone, state.starting)):
+        since = math.inf  # it may have what a root had read that went to the background
     return tuple(
         process for process in choice.targets
         if of(state.attempt, process).phase != 'up to date'
-        and since <= process.started / world.ticks <= state.version.read_at
         and needless(process, choice.matches)
-        and not may_be_forked(settings, state, process, world)
+        and earliest_start(settings, state, process, since, world)
+        <= process.started / world.ticks <= version.read_at
     )
 
 
-def may_be_forked(
-        settings: Settings, state: State, process: Process, world: World,
-) -> bool:
-    """Return whether a process may have what a root of State.starting had read.
+def earliest_start(
+        settings: Settings, state: State, process: Process, since: float, world: World,
+) -> float:
+    """Return when a target has to have started to be up to date, in boot seconds.
 
-    One that goes to the background installs its handlers soon after the fork. One that
-    has none for as long never will, as the root that was restarted had none.
+    since: if a signal can reach it, which is sent in doubt. One that has had no handler
+    for some time gets none: a restart by hand, which may come before the poll that
+    sees the version, is how it reads the files.
     """
-    if not any(map(world.gone, state.starting)):
-        return False
-    if world.now() < process.started / world.ticks + READ_IT:
-        return True
-    return handler_policy(settings, disposition_now(settings, process, world)) != 'hold'
+    lives = world.now() - process.started / world.ticks
+    if lives < READ_IT or handler_policy(
+            settings, disposition_now(settings, process, world),
+    ) != 'hold':
+        return since
+    return min(since, state.version.left or state.version.seen_at)
 
 
 def mark_up_to_date(
         settings: Settings, state: State, processes: Sequence[Process], world: World,
 ) -> State:
     """Return the state with those targets up to date, unless a date contradicts."""
+    version = state.version
     for process in processes:
         if state.dated + 1 / world.ticks > world.born(process):
             continue
+        if process.started / world.ticks < version.seen_at:
+            # Only a date shows that it started after the change. An older one, as
+            # after a deletion, is not that of the change.
+            before = Process(0, 0, int(version.left * world.ticks), '')
+            if state.dated < world.born(before):
+                continue
         entry = of(state.attempt, process)
         state = advance_target(settings, state, entry, 'up to date', world)
     return state

@@ -495,6 +495,55 @@ def test_rule_8_restart_of_a_target_that_never_has_a_handler_counts():
     assert world.idle()
 
 
+@pytest.mark.parametrize('seconds', [0.5, 3.0, 8.0])
+def test_rule_8_restart_right_after_the_change_counts_without_a_handler(seconds):
+    """Edit, restart: before the poll that sees the version, or soon after it."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.run(20.1)
+    world.put('B')
+    world.run(seconds)
+    world.start_slowly()
+
+    world.run(10.0)
+    assert sent(world) == []
+    assert 'needless' not in reasons(world, 'baseline')
+    world.run(20.0)
+
+    assert sent(world) == []
+    assert world.idle()
+
+
+def test_rule_8_restart_right_before_the_change_does_not_count():
+    """Between the same two polls: the date of the files decides."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.run(20.1)
+    world.start_slowly()
+    world.run(0.5)
+    world.put('B')
+
+    world.run(60.0)
+
+    assert reasons(world, 'held') == ['no handler']
+    assert not world.idle()
+
+
+def test_rule_8_restart_before_a_change_without_a_date_does_not_count():
+    """A deletion leaves older dates, which do not show when it was."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.run(20.1)
+    world.start_slowly()
+    world.run(0.5)
+    world.put('B')
+    world.dated = 900.0
+
+    world.run(60.0)
+
+    assert not world.idle()
+
+
 def test_rule_8_handler_that_is_installed_after_the_fork_counts():
     """The child of a daemon has its handlers some seconds after it was forked."""
     world = world_of(targets=0)

@@ -1,10 +1,13 @@
 """Delivery by what the target would do with the signal."""
 from __future__ import annotations
 
+import os
 import signal
+import time
 
 import pytest
 
+from pollreload.core.attempt import READ_IT
 from tests.support import targets
 from tests.support.delivering import watching
 from tests.support.sidecar import write
@@ -26,6 +29,32 @@ def test_target_without_handler_is_held_and_lives(name: str, conf: str) -> None:
     assert '--handler-check off' in held['message']
     assert 'version due' in status
     assert it.count('signalled') == 0
+
+
+def test_restart_by_hand_of_a_target_without_handler_is_enough(
+        name: str, conf: str,
+) -> None:
+    """Edit, restart: it has read the version, and there is nothing left to hold."""
+    with watching(name, conf) as it:
+        with targets.start('default', name=name) as target:
+            it.poll()
+            write(conf, 'second')
+            os.kill(target.pid, signal.SIGKILL)
+        time.sleep(0.1)  # start times and dates are cut to a clock tick
+        with targets.start('default', name=name) as target:
+            it.poll()
+            held = it.until('held', reason='no handler')
+            time.sleep(READ_IT)
+            it.poll()
+            done = it.until('baseline', reason='needless')
+            status = it.status()
+            alive = unsignalled(target)
+
+    assert f'{name} (pid {target.pid}) would die of SIGHUP' in held['message']
+    assert 'or is restarted' in held['message']
+    assert done['target_pid'] == target.pid
+    assert 'version current' in status
+    assert alive
 
 
 def test_target_whose_handler_comes_late_is_notified_then(name: str, conf: str) -> None:

@@ -104,11 +104,13 @@ def doctor(**given: Any) -> int:
     signal and runs the commands and requests. Exit status: 0, or 1 if something
     fails.
     """
-    if not any(given[name] for name in ('process', 'pidfile', 'exec', 'url', 'config')):
+    deliver = given.pop('deliver')
+    if not deliver and not any(
+            given[name] for name in ('process', 'pidfile', 'exec', 'url', 'config')
+    ):
         from pollreload.commands.doctor import processes
         return processes.run(given['paths'], given['output'])
     from pollreload.commands.doctor.main import run
-    deliver = given.pop('deliver')
     return run(make_plan(given), deliver)
 
 

@@ -165,7 +165,7 @@ DELIVERY = [
     option(CHECKS, 'verify-workers', 'After the signal, the target has to start a new '
            'child.', is_flag=True),
     timed(CHECKS, 'command-timeout', 'Limit for each --validate, --exec and --verify.',
-          DEFAULTS.command_timeout),
+          DEFAULTS.command_timeout, PACE),
     timed(WHEN, 'splay', 'Wait up to this long before notifying, fixed for each host.',
           DEFAULTS.splay),
     option(
@@ -186,7 +186,8 @@ ACTIONS = [
     option(NOTIFY, 'url-status', 'Statuses that mean success: 2xx, 204 or 200-299, '
            'separated by commas.', type=ValueType('STATUS', values.statuses),
            default='2xx', show_default=True),
-    timed(NOTIFY, 'url-timeout', 'Limit for the whole response.', DEFAULTS.url_timeout),
+    timed(NOTIFY, 'url-timeout', 'Limit for the whole response.', DEFAULTS.url_timeout,
+          PACE),
     option(NOTIFY, 'url-header-file', 'Send the headers in this file, read for each '
            'request.', type=FILE),
     option(NOTIFY, 'url-ca', 'Trust only the certificate authorities in this PEM file.',

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 def make_settings(given: dict[str, Any]) -> Settings:
     """Return the settings for the parsed arguments of a command. Raises UsageError."""
+    from pollreload.cli import variables
     context = click.get_current_context()
     sidecar = context.info_name == 'watch'
     hints = {
@@ -43,6 +44,8 @@ def make_settings(given: dict[str, Any]) -> Settings:
         hint = hints.get(error.option)
         name = f'--{error.option} ' if hint is None else ''
         says = f'{error}: {hint}' if hint else str(error)
+        for note in variables.variable_warnings('', os.environ) if hint else ():
+            says += f'; {note.message}'
         raise click.UsageError(name + says) from error
     if context.get_parameter_source('url') is ParameterSource.COMMANDLINE:
         for letter, what in ('@', 'a user or a password'), ('?', 'a query'):

@@ -19,7 +19,7 @@ def interval(text: str) -> float:
 
 
 def pace(text: str) -> float:
-    """Return --max-wait or --min-interval in seconds."""
+    """Return a duration that is longer than 0, in seconds."""
     seconds = duration(text)
     if not seconds:
         raise ValueError(f'{text!r} is not longer than 0; write 30s, 5m or 1h')

@@ -196,6 +196,15 @@ class Run(One):
             if choice.reason == 'no target':
                 says = choice.says or self.around.absent()
                 self.say('warning', f'nothing is due, and {says}', reason='no target')
+        for position, trouble in self.state.version.troubles.items():
+            path = self.settings.paths[position]
+            event = Event(
+                'unreadable', f'{path}: {trouble.reason}',
+                {'path': path, 'reason': trouble.reason}, again=True,
+            )
+            if trouble.reported and event._replace(again=False) not in self.events:
+                # It was logged by an earlier run, and is still so.
+                self.events.append(event)
         reported = tuple(sorted({*self.reported}))
         self.state = save_changes(self.state._replace(reported=reported), self.around)
 

@@ -35,7 +35,7 @@ def block() -> None:
 def run(plan: Plan, again: Callable[[], object]) -> int:
     """Run until TERM or INT; return the exit status.
 
-    again: reads the config file once more, as reread.Reader asks for it.
+    again: reads the config file once more, as config_reload.Reader asks for it.
     """
     block()
     # What is here now is here to stay; what comes later is looked through.

@@ -63,7 +63,7 @@ class State(NamedTuple):
     stage: what is under way, if anything.
     round: the targets (pid, start time) that were chosen together.
     fresh: what is delivered next needs a poll that began at or after this.
-    hold, held_at: the reason that was logged last, and when.
+    hold, held_at: the key of the reason that was logged last (hold()), and when.
     next: when to come back, besides the next poll; 0.0: no such time.
     waiting: what a delivery waits for: 'splay', 'uptime', 'poll' or 'act'; '' if
         only another version or target can help.

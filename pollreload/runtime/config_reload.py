@@ -120,6 +120,7 @@ def of_file(plan: Plan) -> Settings:
         on_start='always',
         interval=min(5.0, first.interval, *(each.interval for each in rest)),
         settle=min(1.0, first.settle, *(each.settle for each in rest)),
+        empty_grace=min(each.empty_grace for each in plan.watches),
         log_format=first.log_format, verbosity=first.verbosity,
     )
 

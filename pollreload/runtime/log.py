@@ -134,7 +134,7 @@ def journal() -> bool:
 def put(line: bytes, patient: bool) -> None:
     """Write a line to stderr at once, or lose it.
 
-    POLLOUT of a pipe means that LONGEST bytes go in without waiting.
+    POLLOUT of a pipe means that LONGEST_EVENT bytes go in without waiting.
     """
     ready = select.poll()
     ready.register(2, select.POLLOUT)

@@ -321,10 +321,10 @@ def test_every_kind_of_value_is_tried() -> None:
     alike = {
         'verify': 'validate', 'state-file': 'pidfile', 'status-file': 'pidfile',
         'url-header-file': 'pidfile', 'url-ca': 'pidfile',
-        **dict.fromkeys((
-            'rehash', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
-            'splay', 'url-timeout',
-        ), 'settle'),
+        **dict.fromkeys(
+            ('rehash', 'empty-grace', 'min-uptime', 'survive', 'splay'), 'settle',
+        ),
+        **dict.fromkeys(('command-timeout', 'url-timeout'), 'min-interval'),
     }
     flags = {'all-namespaces', 'verify-workers'}
     kinds = {**DEFS['watch']['properties'], **DEFS, **SCHEMA['properties']}
@@ -399,6 +399,7 @@ def test_what_it_does_not_say(name: str, text: str) -> None:
     f'{TEXT}listen = ":1"', f'name = "a"\n{TEXT}', '[[watch]]\nprocess = "x"',
     '[[watch]]\npath = "/a"', f'{TEXT}interval = 0.005', f'{TEXT}exec = []',
     f'{TEXT}uid = 4294967295', f'{TEXT}signal = "FOO"', f'{TEXT}signal = 33',
+    f'{TEXT}command-timeout = 0', f'{TEXT}url-timeout = "0s"',
     f'{TEXT}min-interval = 0', f'{TEXT}max-wait = 0', f'{TEXT}max-wait = "0.0s"',
     f'{TEXT}settle = 31536001', f'{TEXT}all-namespaces = "true"', f'{TEXT}uid = true',
     'uid = 0\n[[watch]]\npath = "/a"\nexec = "x"',

@@ -91,11 +91,12 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
     'interval': chosen('10ms', '1h', '0.01') | st.integers(1, 3600).map(number)
     | st.integers(10, 999).map(lambda each: number(each / 1000)),
     **dict.fromkeys((
-        'rehash', 'settle', 'empty-grace', 'min-uptime', 'survive', 'command-timeout',
-        'splay', 'url-timeout',
+        'rehash', 'settle', 'empty-grace', 'min-uptime', 'survive', 'splay',
     ), DURATIONS),
+    **dict.fromkeys(
+        ('min-interval', 'command-timeout', 'url-timeout'), chosen('10ms', '1h', '0.5'),
+    ),
     'on-missing': chosen('hold', 'notify'),
-    'min-interval': chosen('10ms', '1h', '0.5'),
     'max-wait': chosen('8760h', '525600m'),
     'ignore': listed(TEXT),
     'max-file-size': chosen('4GiB', '512M', ' 64 k ', '007', '1b')

@@ -240,6 +240,25 @@ def test_path_that_was_never_there_is_3(watched: Watched) -> None:
     assert messages(run, 'unreadable') == [f'{watched.conf}: no such file']
 
 
+@pytest.mark.parametrize('option', ['--dry-run', '-q'])
+def test_path_that_is_still_missing_is_in_the_object(
+        watched: Watched, option: str,
+) -> None:
+    """The line is logged once; a program that reads the object did not see that."""
+    os.unlink(watched.conf)
+    watched.check()
+    run = watched.check('--output', 'json', option)
+
+    assert not messages(run, 'unreadable')
+    assert [
+        event for event in json.loads(run.out)['events']
+        if event['event'] == 'unreadable'
+    ] == [{
+        'event': 'unreadable', 'message': f'{watched.conf}: no such file',
+        'path': watched.conf, 'reason': 'no such file',
+    }]
+
+
 def test_one_of_two_paths_missing_is_3_though_all_else_is_done(
         watched: Watched,
 ) -> None:

@@ -213,6 +213,8 @@ def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     (('--max-wait', '0'), "'--max-wait': '0' is not longer than 0; write 30s, 5m or"),
     (('--on-missing', 'delete'), "'--on-missing'"),
     (('--min-interval', '0s'), "'--min-interval': '0s' is not longer than 0"),
+    (('--command-timeout', '0'), "'--command-timeout': '0' is not longer than 0"),
+    (('--url-timeout', '0'), "'--url-timeout': '0' is not longer than 0"),
     (('--min-interval', '-1'), "'--min-interval': '-1' is not a duration"),
     (('--max-wait', '-5s'), "'--max-wait': '-5s' is not a duration"),
     (('--max-wait', '500ms'), '--max-wait is shorter than --settle 1s, which every'),
@@ -256,7 +258,20 @@ def test_bad_value_in_the_environment_is_2_as_well(
     assert "'soon' is not a duration" in refused(capsys, 'watch', *NEEDED)
 
 
+def test_misspelt_variable_is_named_if_nothing_can_be_notified(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It may be what should have named the process."""
+    monkeypatch.setenv('POLLRELOAD_PROCES', 'app')
+
+    assert refused(capsys, 'watch', '/a').endswith(
+        '; POLLRELOAD_PROCES is not an option; did you mean POLLRELOAD_PROCESS?\n',
+    )
+    assert 'POLLRELOAD_PROCES' not in refused(capsys, *NEEDED, '--max-wait', '500ms')
+
+
 @pytest.mark.parametrize(('words', 'says'), [
+    (('doctor', '--deliver', '/a'), 'name a process with --process NAME, or --pid'),
     (('watch', '--process', 'x'), 'or set FILE, PROCESS and SIGNAL'),
     (('watch', '/a'), 'name a process with --process NAME (or PROCESS)'),
     (('check', '--process', 'x'), 'or set POLLRELOAD_FILE'),

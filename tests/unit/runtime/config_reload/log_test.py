@@ -45,7 +45,7 @@ def test_it_is_looked_at_as_often_as_any(
     """Every 5 s at least, because no one waits for it; and it is logged as they are."""
     plan = Plan(tuple(
         made(conf, str(each), interval=seconds, settle=least, log_format='json',
-             verbosity=1)
+             verbosity=1, empty_grace=6.0 + each)
         for each, seconds, least in zip((1, 2), intervals, settles, strict=True)
     ), conf)
 
@@ -54,6 +54,7 @@ def test_it_is_looked_at_as_often_as_any(
     assert itself.runner is reader
     assert itself.asked.paths == (conf,)
     assert (itself.asked.interval, itself.asked.settle) == (interval, settle)
+    assert itself.asked.empty_grace == 7.0
     assert (itself.asked.log_format, itself.asked.verbosity) == ('json', 1)
     assert itself.asked.name == ''
 

@@ -152,7 +152,7 @@ def after_event(entry: Target, event: str) -> Target:
     return entry._replace(phase=TABLE[entry.phase, event][0])
 
 
-def of(attempt: Attempt, process: Process) -> Target:
+def entry_of(attempt: Attempt, process: Process) -> Target:
     """Return the entry of a target, a new one if it was not notified yet."""
     for target in attempt.targets:
         if target.name == (process.pid, process.started):

@@ -35,7 +35,7 @@ def wake(state: State) -> float:
     return min(at, state.next) if state.next else at
 
 
-def see(settings: Settings, state: State, world: World) -> State:
+def poll(settings: Settings, state: State, world: World) -> State:
     """Return the state after a poll, if one is due and comes to its end."""
     now = world.now()
     if not state.reading_since and now < state.next_reading:

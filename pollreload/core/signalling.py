@@ -12,9 +12,9 @@ from pollreload.core import change
 from pollreload.core.attempt import (
     READ_IT,
     Target,
+    entry_of,
     needless,
     not_outrun,
-    of,
 )
 from pollreload.core.obstacle import Obstacle, disposition_now, handler_policy, obstacle
 from pollreload.core.process import Choice, Process
@@ -60,7 +60,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
     state = mark_up_to_date(settings, state, spared, world)
     todo = [
         entry for process in choice.targets
-        if (entry := of(state.attempt, process)).phase != 'up to date'
+        if (entry := entry_of(state.attempt, process)).phase != 'up to date'
     ]
     state = state._replace(
         round=tuple((each.pid, each.started) for each in choice.targets),
@@ -157,7 +157,7 @@ def up_to_date_targets(
         since = math.inf  # it may have what a root had read that went to the background
     return tuple(
         process for process in choice.targets
-        if of(state.attempt, process).phase != 'up to date'
+        if entry_of(state.attempt, process).phase != 'up to date'
         and needless(process, choice.matches)
         and earliest_start(settings, state, process, since, world)
         <= process.started / world.ticks <= version.read_at
@@ -195,7 +195,7 @@ def mark_up_to_date(
             before = Process(0, 0, int(version.left * world.ticks), '')
             if state.dated < world.born(before):
                 continue
-        entry = of(state.attempt, process)
+        entry = entry_of(state.attempt, process)
         state = advance_target(settings, state, entry, 'up to date', world)
     return state
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from pollreload.core import change, feedback
 from pollreload.core.attempt import not_outrun
 from pollreload.core.baseline import compare_first_target
-from pollreload.core.observation import see
+from pollreload.core.observation import poll
 from pollreload.core.signalling import notify
 from pollreload.core.stage import (
     Acting,
@@ -56,7 +56,7 @@ def step(settings: Settings, state: State, world: World) -> State:
     To be called again when a child has ended, when a signal asks for it, and at
     wake(state) at the latest.
     """
-    state = see(settings, state, world)
+    state = poll(settings, state, world)
     state = compare_first_target(settings, state, world)
     state = feedback.note_activity(state, deliver(settings, state, world), world)
     done = state.version.delivered

@@ -14,7 +14,7 @@ from pollreload.core import change
 from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
 from pollreload.core.baseline import deliver_again
 from pollreload.core.obstacle import disposition_now, handler_policy
-from pollreload.core.process import HANDLED, Process, disposition, roots
+from pollreload.core.process import HANDLED, Process, roots
 from pollreload.core.progress import advance_target
 from pollreload.core.state import State, World
 from pollreload.settings import Settings, sends_signal
@@ -54,8 +54,7 @@ def remaining(
 
 def handles(settings: Settings, process: Process, world: World) -> bool:
     """Return whether a process is known to do something with the signal."""
-    masks = world.masks(process.pid)
-    return disposition(masks, settings.signal.number, False, False) in HANDLED
+    return disposition_now(settings, process, world) in HANDLED
 
 
 def left_to_another(

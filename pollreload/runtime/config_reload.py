@@ -101,7 +101,7 @@ def watch_config(
             if trouble:
                 return trouble
         before = {*watches}
-        over(new, watches, itself, begin)
+        continue_watches(new, watches, itself, begin)
         warn(new, [each for each in watches if each not in before])
         reader.log = log_module.logger(of_file(new))
         return ''
@@ -145,7 +145,7 @@ def public_logger(reader: Reader) -> Say:
     return say
 
 
-def over(
+def continue_watches(
         plan: Plan, watches: MutableSequence[Watch], itself: Watch, begin: Begin,
 ) -> None:
     """Go on with what a config file says now; nothing that is known is lost."""

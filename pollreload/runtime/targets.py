@@ -63,7 +63,7 @@ def find_targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
         each.ancestor and disposition_of(settings, each) in ('default', 'ignored')
     ))
     renamed = [
-        each for each in map(still, known)
+        each for each in map(find_again, known)
         if each is not None and each.pid not in {other.pid for other in found}
         and settings.uid in (None, each.uid)
         and disposition_of(settings, each) in HANDLED
@@ -79,7 +79,7 @@ def find_targets(settings: Settings, known: Sequence[Target] = ()) -> Choice:
     )
 
 
-def still(target: Target) -> Process | None:
+def find_again(target: Target) -> Process | None:
     """Return a target as it is now; None if it has exited."""
     process = process_table.find(target.process.pid)
     if process is None or not process.alive or process.started != target.name[1]:

@@ -23,7 +23,7 @@ def delivery_rows(settings: Settings, found: list[Row]) -> list[Row]:
             'deliver', 'skip', signal_of(settings),
             'nothing was sent: a check above fails',
         )]
-    return delivered(settings)
+    return deliver_once(settings)
 
 
 def signal_of(settings: Settings) -> str:
@@ -31,7 +31,7 @@ def signal_of(settings: Settings) -> str:
     return settings.signal.name if sends_signal(settings) else ''
 
 
-def delivered(settings: Settings) -> list[Row]:
+def deliver_once(settings: Settings) -> list[Row]:
     """Deliver what is at the paths now, as a watch does with --on-start always.
 
     No ledger is read or written: a test must not change what the watch remembers.

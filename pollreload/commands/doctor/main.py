@@ -33,7 +33,7 @@ def run(plan: Plan, deliver: bool = False) -> int:
     shows_text = plan.watches[0].output == 'text'
     with interrupt.signals_blocked():
         found = [all_rows(settings) for settings in plan.watches]
-        more = several(plan)
+        more = check_each_watch(plan)
         wide = column_width([row for each in [*found, more] for row in each])
         if shows_text and more:
             print(format_rows(more, wide))
@@ -54,7 +54,7 @@ def run(plan: Plan, deliver: bool = False) -> int:
     return worst
 
 
-def several(plan: Plan) -> list[Row]:
+def check_each_watch(plan: Plan) -> list[Row]:
     """Return the rows about what all watches have in common."""
     found = []
     if plan.config:

@@ -27,22 +27,23 @@ def test_every_phase_of_a_target_has_events_and_can_be_reached():
 
 def test_target_that_was_never_notified_has_an_entry():
     """It is an entry without signals."""
-    assert attempt.of(Attempt(), MASTER) == Target(MASTER)
+    assert attempt.entry_of(Attempt(), MASTER) == Target(MASTER)
 
 
 def test_target_is_identified_by_pid_and_start_time():
     """The same pid with another start time is another target."""
     known = Attempt(targets=(Target(MASTER, sends=2),))
 
-    assert attempt.of(known, MASTER._replace(started=1)).sends == 0
-    assert attempt.of(known, MASTER._replace(comm='new')).sends == 2
+    assert attempt.entry_of(known, MASTER._replace(started=1)).sends == 0
+    assert attempt.entry_of(known, MASTER._replace(comm='new')).sends == 2
 
 
 def test_entry_has_the_current_process():
     """The entry is the recorded one; the process is the one that was found now."""
     renamed = MASTER._replace(comm='new')
 
-    assert attempt.of(Attempt(targets=(Target(MASTER),)), renamed).process == renamed
+    entry = attempt.entry_of(Attempt(targets=(Target(MASTER),)), renamed)
+    assert entry.process == renamed
 
 
 def test_record_replaces_the_entry_of_a_target():

@@ -196,7 +196,7 @@ def test_text_has_the_checks_before_the_delivery(
 def test_path_that_disappears_before_the_delivery_fails(conf: str, comm: str) -> None:
     """Nothing is delivered without a version, whatever the checks saw before."""
     with interrupt.signals_blocked():
-        row, = delivery.delivered(Settings(paths=(f'{conf}x',), process=comm))
+        row, = delivery.deliver_once(Settings(paths=(f'{conf}x',), process=comm))
 
     assert row.verdict == 'fail'
     assert row.says.startswith('held: ')

@@ -50,7 +50,7 @@ def test_unknown_variable_has_a_row(conf: str, comm: str) -> None:
     note = Note('', 'unknown variable', name, f'{name} is unknown; check it')
     plan = Plan((Settings((conf,), comm),), notes=(note,))
 
-    assert command.several(plan) == [
+    assert command.check_each_watch(plan) == [
         rows_module.Row('variable', 'warn', name, 'is unknown', 'check it'),
     ]
 
@@ -148,7 +148,8 @@ def test_a_bad_file_is_2_and_one_line(tmp_path: Path) -> None:
 
 def listened(host: str, port: int) -> rows_module.Row:
     """Return the row of --listen."""
-    (row,) = command.several(Plan((Settings(('/a',), 'x'),), listen=(host, port)))
+    plan = Plan((Settings(('/a',), 'x'),), listen=(host, port))
+    (row,) = command.check_each_watch(plan)
     return row
 
 

@@ -58,7 +58,7 @@ def test_what_stays_is_not_touched(conf: str, log: Log) -> None:
     watches.append(config)
 
     plan = Plan((c, b._replace(interval=9.0), a))
-    config_reload.over(plan, watches, config, recording(log))
+    config_reload.continue_watches(plan, watches, config, recording(log))
 
     assert watches[0] is third
     assert watches[1].asked.interval == 9.0
@@ -78,7 +78,7 @@ def test_what_is_new_begins_after_what_is_gone_has_ended(
     watches = [old, config]
     new = made(conf, 'b', state_file=path)
 
-    config_reload.over(Plan((new,)), watches, config, recording(log))
+    config_reload.continue_watches(Plan((new,)), watches, config, recording(log))
 
     assert [(event, fields['message']) for event, fields in log.events] == [
         ('stopped', 'this watch is not in the config file any more'), ('began', 'b'),
@@ -101,7 +101,7 @@ def test_two_that_swap_their_ledgers_have_them(
         each.step()
     watches.append(config)
 
-    config_reload.over(
+    config_reload.continue_watches(
         Plan((a._replace(state_file=second), b._replace(state_file=first))), watches,
         config, recording(log),
     )

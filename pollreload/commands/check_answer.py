@@ -23,7 +23,8 @@ WAITS = {
     'settle': 'for the version to settle (--settle)',
     'doubt': 'for what became empty to be believed (--empty-grace)',
     'splay': 'for --splay to be over',
-    'uptime': 'for the target to be old enough (--min-uptime)',
+    'uptime': 'for the target to be old enough (--min-uptime), or to see what it does '
+        'with the signal',
     'validate': 'for --validate',
     'survive': 'to see whether the target lives on (--survive)',
     'verify': 'for --verify or --verify-workers to agree',

@@ -1,5 +1,6 @@
 """What keeps a signal from a target. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pollreload.core.attempt import (
@@ -9,8 +10,15 @@ from pollreload.core.attempt import (
 )
 from pollreload.core.process import HARMLESS, Process, disposition, verdict
 from pollreload.core.progress import ends_target
-from pollreload.core.state import State, World
+from pollreload.core.state import State, World, notified_targets
 from pollreload.settings import Settings
+
+# How often in a row a target must be seen to block the signal, and the time in between
+# in seconds. A program that fetches the signal (signalfd, sigwait) blocks it all the
+# time. vfork, posix_spawn and fork block every signal for a moment in one that does not
+# handle it: the signal would end it right after that.
+BLOCKS = 60
+BLOCKS_AGAIN = 0.05
 
 
 class Obstacle(NamedTuple):
@@ -57,6 +65,13 @@ def obstacle(
             f'no handler {process.pid}', 'no handler',
             no_handler(process, name, entry.disposition, world),
         )
+    seen = dict(state.blocking).get(entry.name, BLOCKS)
+    if seen < BLOCKS and handler_policy(settings, 'default') == 'hold':
+        return Obstacle(
+            f'blocks {process.pid}', 'no handler',
+            f'{process} blocks {name}, maybe for a moment',
+            world.now() + BLOCKS_AGAIN,
+        )
     if breaker_is_open(state.deaths, state.deadly, entry.disposition) and (
             not state.killed or entry.program in ('', state.killed)
     ):
@@ -73,6 +88,22 @@ def obstacle(
             f'until one has a handler, or pollreload watch itself gets SIGHUP',
         )
     return None
+
+
+def note_blocking(state: State, targets: Sequence[Target]) -> State:
+    """Return the state after seeing once more which targets block the signal.
+
+    targets: with their dispositions of now. One that took such a signal before and
+    lived is believed at once.
+    """
+    before = dict(state.blocking)
+    believed = {
+        each.name for each in notified_targets(state) if each.disposition == 'blocked'
+    }
+    return state._replace(blocking=tuple(
+        (each.name, before.get(each.name, 0) + 1) for each in targets
+        if each.disposition == 'blocked' and each.name not in believed
+    ))
 
 
 def no_handler(process: Process, name: str, disposition: str, world: World) -> str:

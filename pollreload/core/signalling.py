@@ -16,7 +16,13 @@ from pollreload.core.attempt import (
     needless,
     not_outrun,
 )
-from pollreload.core.obstacle import Obstacle, disposition_now, handler_policy, obstacle
+from pollreload.core.obstacle import (
+    Obstacle,
+    disposition_now,
+    handler_policy,
+    note_blocking,
+    obstacle,
+)
 from pollreload.core.process import Choice, Process
 from pollreload.core.progress import advance_target, ends_target
 from pollreload.core.sending import send_to_each
@@ -74,12 +80,9 @@ def notify(settings: Settings, state: State, world: World) -> State:
         return state._replace(stage=Surviving(now), next=now)
     ready: list[Target] = []
     kept: list[Obstacle] = []
-    for entry in todo:
-        seen = entry._replace(
-            disposition=disposition_now(settings, entry.process, world),
-        )
-        if seen.disposition == 'runtime':
-            seen = seen._replace(program=world.program(entry.process))
+    todo = [with_disposition(settings, entry, world) for entry in todo]
+    state = note_blocking(state, todo)
+    for seen in todo:
         held = obstacle(settings, state, seen, world)
         if held is None:
             ready.append(seen)
@@ -95,6 +98,13 @@ def notify(settings: Settings, state: State, world: World) -> State:
     for entry in ready:
         world.send(entry.process, settings.signal.number)
     return continue_after_targets(settings, state, world) if acts(settings) else state
+
+
+def with_disposition(settings: Settings, entry: Target, world: World) -> Target:
+    """Return a target with what it would do with the signal now."""
+    now = disposition_now(settings, entry.process, world)
+    program = world.program(entry.process) if now == 'runtime' else entry.program
+    return entry._replace(disposition=now, program=program)
 
 
 def note_passed_over(state: State, choice: Choice, world: World) -> State:

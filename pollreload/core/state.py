@@ -79,6 +79,8 @@ class State(NamedTuple):
     notified: the targets that have the delivered version; and, PASSED_OVER, the roots
         that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
+    blocking: the targets (pid, start time) that block the signal without a handler for
+        it, and how often in a row that was seen.
     starting: the roots that had no handler while the version that is seen now waited
         for its delivery, and may have read another one (core.succession.note_starting).
     previous: the fingerprint of the last version that was up to date.
@@ -115,6 +117,7 @@ class State(NamedTuple):
     notified: tuple[Target, ...] = ()
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
+    blocking: tuple[tuple[tuple[int, int], int], ...] = ()
     starting: tuple[Process, ...] = ()
     previous: str = ''
     changed: Names = NO_NAMES

@@ -106,9 +106,9 @@ def follow_targets(settings: Settings, state: State, world: World) -> State:
     gone = [each for each in state.notified if world.gone(each.process)]
     ready = [
         each for each in state.notified
-        if each.phase == PASSED_OVER and each not in gone and (
-            handles(settings, each.process, world)
-        )
+        if each.phase == PASSED_OVER and each not in gone
+        # Not what blocks it, maybe only for a moment.
+        and disposition_now(settings, each.process, world) in ('caught', 'runtime')
     ]
     if ready:
         # A runtime that catches the signal does not make a wrapper a target.

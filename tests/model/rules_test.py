@@ -8,6 +8,7 @@ import pytest
 
 from pollreload.core import change, observation
 from pollreload.core.attempt import Attempt
+from pollreload.core.obstacle import BLOCKS, BLOCKS_AGAIN
 from pollreload.core.process import Choice
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation
@@ -737,6 +738,34 @@ def test_rule_10_target_without_a_handler_is_held(disposition):
     world.run(6.0)
 
     assert sent(world) == ['B']
+
+
+@pytest.mark.parametrize('each', [2, 3, 40])
+def test_rule_10_signal_that_is_blocked_for_moments_has_no_handler(each):
+    """vfork blocks every signal; the program dies of it right after that."""
+    world = world_of()
+    world.alter_root(disposition='blocked', unblocks=each)
+    world.put('B')
+
+    world.run(300.0)
+
+    assert world.sent == ()
+    assert 'no handler' in reasons(world, 'held')
+
+
+def test_rule_10_signal_that_is_always_blocked_is_fetched():
+    """By signalfd; it is believed after some seconds, and at once the next time."""
+    world = world_of()
+    world.alter_root(disposition='blocked')
+    world.put('B')
+    world.run(20.0)
+    world.put('C')
+    world.run(20.0)
+
+    assert sent(world) == ['B', 'C']
+    changed = [event.at for event in world.events if event.event == 'changed']
+    assert (BLOCKS - 2) * BLOCKS_AGAIN < world.sent[0].at - changed[0] < 5.0
+    assert world.sent[1].at == changed[1]
 
 
 def test_rule_10_unknown_disposition_needs_an_age_of_10_s():

@@ -48,6 +48,8 @@ class Target(NamedTuple):
         another version was delivered, or pollreload lost its memory.
     blind: what it read cannot be known: the version came and went between two polls,
         or the parent that forked it has exited.
+    unblocks: with the disposition 'blocked', each how many reads of its masks show that
+        it would die of the signal; 0: none.
     starting: it has read its files, and has had no handler since it started.
     inherits: it has what a parent had read that went to the background.
     stay: the period of one version in which it read the files.
@@ -71,6 +73,7 @@ class Target(NamedTuple):
     at: float = 0.0
     again: bool = False
     blind: bool = False
+    unblocks: int = 0
     starting: bool = False
     inherits: bool = False
     stay: int = 0
@@ -167,6 +170,7 @@ class Simulation:
         self.seen = ''  # the version that the last poll read
         self.hangs_until = 0.0
         self.hung = False
+        self.reads = 0  # of the masks of a target that unblocks now and then
         self.targets: dict[int, Target] = {}
         self.dead: dict[int, float] = {}
         self.last_pid = 100
@@ -591,6 +595,10 @@ class Simulation:
         bit = 1 << (self.settings.signal.number - 1)
         if target is None or target.disposition == 'unknown':
             return None
+        if target.unblocks:
+            self.reads += 1
+            if self.reads % target.unblocks == 0:
+                return Masks(0, 0, 0, 0)
         caught = {'caught': bit, 'runtime': bit | BASH}
         return Masks(
             caught.get(target.disposition, 0),
@@ -882,7 +890,8 @@ class Simulation:
             return all(each.renamed for each in self.targets.values())
         if reason == 'no handler':
             return any(
-                it.disposition in ('default', 'ignored') for it in self.targets.values()
+                it.disposition in ('default', 'ignored') or it.unblocks
+                for it in self.targets.values()
             )
         if reason == 'pending':
             return any(it.pending for it in self.targets.values())

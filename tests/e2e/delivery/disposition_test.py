@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -214,3 +216,35 @@ def test_signal_that_ends_is_a_success_if_it_was_meant_to(
     assert 'which ended' in delivered['message']
     assert 'version current' in status
     assert ended == -signal.SIGTERM
+
+
+SPAWNER = '''
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0)
+print('ready', flush=True)
+while True:
+    os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)
+'''
+
+
+def test_program_that_starts_others_all_the_time_lives(name: str, conf: str) -> None:
+    """posix_spawn(3) blocks every signal for a moment, which is no handler."""
+    child = subprocess.Popen(
+        (sys.executable, '-c', SPAWNER, name), stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    try:
+        child.stdout.readline()
+        with watching(name, conf, '--interval', '20ms') as it:
+            write(conf, 'second')
+            it.until('held', reason='no handler')
+            time.sleep(5.0)
+            ended = child.poll()
+            count = it.count('signalled')
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+    assert ended is None
+    assert count == 0

@@ -23,6 +23,7 @@ class Target(NamedTuple):
     since: the clock tick (since boot) just before that.
     family: the target and its children just before that, for --verify-workers.
     program: what identifies the file that it ran then (World.program).
+    stack: of one in State.older, where its stack begins (World.stack).
     """
 
     process: Process
@@ -33,6 +34,7 @@ class Target(NamedTuple):
     disposition: str = 'unknown'
     program: str = ''
     family: tuple[Member, ...] = ()
+    stack: int = 0
 
     @property
     def name(self) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         'fingerprint_key': state.key,
         'killed': state.killed,
         'notified': [dump_target(each, here) for each in state.notified],
-        'starting': [dump_target(Target(each), here) for each in state.starting],
+        'older': [dump_target(each, here) for each in state.older],
         'previous': state.previous,
         'changed': [*state.changed[0], *state.later[0]],
         'changed_more': state.changed[1] + state.later[1],
@@ -79,7 +79,7 @@ def dump_target(target: Target, here: Here) -> dict[str, object]:
         'pid': target.process.pid, 'started': target.process.started,
         'comm': target.process.comm, 'sends': target.sends, 'phase': target.phase,
         'at': target.at, 'since': target.since, 'disposition': target.disposition,
-        'program': target.program,
+        'program': target.program, 'stack': target.stack,
         # A pid means a process only in its pid namespace.
         'pids': here.pids,
     }
@@ -156,9 +156,7 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         key=as_text(kept['fingerprint_key']),
         killed=as_text(kept['killed']),
         notified=revive_targets(kept['notified'], here, same_boot),
-        starting=tuple(
-            each.process for each in revive_targets(kept['starting'], here, same_boot)
-        ),
+        older=revive_targets(kept['older'], here, same_boot),
         previous=as_text(kept['previous']),
         changed=(
             tuple(map(as_text, as_list(kept['changed']))),
@@ -185,6 +183,7 @@ def revive_target(each: Mapping[str, Any]) -> Target:
         ),
         as_count(each['sends']), phase, number(each['at']), as_count(each['since']),
         as_text(each['disposition']), as_text(each['program']),
+        stack=as_count(each['stack']),
     )
 
 

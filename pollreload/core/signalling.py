@@ -28,6 +28,7 @@ from pollreload.core.progress import advance_target, ends_target
 from pollreload.core.sending import send_to_each
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
+from pollreload.core.succession import forked
 from pollreload.core.validation import start_validation
 from pollreload.settings import Settings, acts, sends_signal
 
@@ -163,8 +164,6 @@ def up_to_date_targets(
         and world.gone(target.process)
     ] if state.attempt.targets else []
     since = max(since, min(ends)) if ends else since + READ_IT
-    if any(map(world.gone, state.starting)):
-        since = math.inf  # it may have what a root had read that went to the background
     return tuple(
         process for process in choice.targets
         if entry_of(state.attempt, process).phase != 'up to date'
@@ -183,8 +182,11 @@ def earliest_start(
     for some time gets none: a restart by hand, which may come before the poll that
     sees the version, is how it reads the files.
     """
+    origin = forked(settings, state, process, world)
+    if origin:
+        since = math.inf
     lives = world.now() - process.started / world.ticks
-    if lives < READ_IT or handler_policy(
+    if origin == 'yes' or lives < READ_IT or handler_policy(
             settings, disposition_now(settings, process, world),
     ) != 'hold':
         return since

@@ -81,8 +81,8 @@ class State(NamedTuple):
     passed: the roots without a handler that are passed over, since passed_at.
     blocking: the targets (pid, start time) that block the signal without a handler for
         it, and how often in a row that was seen.
-    starting: the roots that had no handler while the version that is seen now waited
-        for its delivery, and may have read another one (core.succession.note_starting).
+    older: the roots that were there while the version that is seen now waited for its
+        delivery, and may have read another one (core.succession.note_older).
     previous: the fingerprint of the last version that was up to date.
     changed: for commands: what changed between that one and the version of the
         attempt; later: what changed since the attempt began.
@@ -118,11 +118,16 @@ class State(NamedTuple):
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
     blocking: tuple[tuple[tuple[int, int], int], ...] = ()
-    starting: tuple[Process, ...] = ()
+    older: tuple[Target, ...] = ()
     previous: str = ''
     changed: Names = NO_NAMES
     later: Names = NO_NAMES
     reported: tuple[str, ...] = ()
+
+
+def unknown_stack(_: Process) -> int:
+    """Return 0: it cannot be seen where a stack begins."""
+    return 0
 
 
 def ignore_failure(_: str) -> None:
@@ -151,6 +156,8 @@ class World(NamedTuple):
         what became of the request.
     save: writes the ledger, if there is one; False if it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
+    stack: where the stack of a process begins; 0: unknown. execve(2) chooses it at
+        random, so two processes share it only if one is forked from the other.
     us: our uid, for messages; entitle: what would permit us to signal another.
     unlogged: called with the reason of a failure that is not logged again.
     """
@@ -181,6 +188,7 @@ class World(NamedTuple):
     us: str
     entitle: Callable[[], str]
     unlogged: Callable[[str], None] = ignore_failure
+    stack: Callable[[Process], int] = unknown_stack
 
 
 def hold(

@@ -17,7 +17,7 @@ from pollreload.core.stage import (
     word,
 )
 from pollreload.core.state import Pace, State, World
-from pollreload.core.succession import follow_targets, note_starting
+from pollreload.core.succession import follow_targets, note_older
 from pollreload.core.validation import apply_max_wait, begin_attempt, poll_validation
 from pollreload.core.verification import (
     poll_confirmation,
@@ -110,8 +110,8 @@ def deliver(settings: Settings, state: State, world: World) -> State:
     if state.stage:
         return state
     if state.version.state == 'current':
-        return state._replace(starting=()) if state.starting else state
-    state = note_starting(settings, state, world)
+        return state._replace(older=()) if state.older else state
+    state = note_older(settings, state, world)
     if settings.max_wait:
         state = apply_max_wait(settings, state, world)
     late = state.attempt.late
@@ -163,6 +163,6 @@ def saved_part(state: State) -> object:
     return (
         version.delivered, version.known_print, version.seen, version.left,
         version.doubts, version.absent, logged_troubles(version),
-        state.attempt, state.deaths, state.newest, state.notified, state.starting,
+        state.attempt, state.deaths, state.newest, state.notified, state.older,
         state.previous, state.changed, state.later, state.reported,
     )

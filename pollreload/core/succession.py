@@ -11,7 +11,14 @@ import math
 from collections.abc import Sequence
 
 from pollreload.core import change
-from pollreload.core.attempt import PASSED_OVER, READ_IT, Attempt, Target, record
+from pollreload.core.attempt import (
+    PASSED_OVER,
+    READ_IT,
+    Attempt,
+    Target,
+    entry_of,
+    record,
+)
 from pollreload.core.baseline import deliver_again
 from pollreload.core.obstacle import disposition_now, handler_policy
 from pollreload.core.process import HANDLED, Process, roots
@@ -173,23 +180,45 @@ def due_again(
     ))
 
 
-def note_starting(settings: Settings, state: State, world: World) -> State:
-    """Return the state with the roots that have no handler while a version waits.
+def note_older(settings: Settings, state: State, world: World) -> State:
+    """Return the state with the roots that are older than the version that waits.
 
-    Such a root may still be starting. It has read its files, and if it then forks and
-    exits to go to the background, its child is younger than the version and has what
-    was there before.
+    A program may go to the background long after it has read its files: it forks and
+    exits, and its child is younger than the version and has what was there before.
     """
     if not sends_signal(settings) or state.version.state == 'blank':
         return state
-    names = {(each.pid, each.started) for each in state.starting}
     since = (state.version.seen_at + READ_IT) * world.ticks
-    found = tuple(
-        each for each in roots(world.targets().matches)
-        if each.started < since and (each.pid, each.started) not in names
-        and handler_policy(settings, disposition_now(settings, each, world)) == 'hold'
+    here = tuple(
+        Target(
+            each, disposition=disposition_now(settings, each, world),
+            stack=world.stack(each),
+        ) for each in roots(world.targets().matches) if each.started < since
     )
-    return state._replace(starting=(*state.starting, *found)) if found else state
+    names = {each.name for each in here}
+    left = tuple(each for each in state.older if each.name not in names)
+    return state._replace(older=(*left, *here))
+
+
+def forked(settings: Settings, state: State, process: Process, world: World) -> str:
+    """Return 'yes' or 'maybe' if a process may have what an older root had read.
+
+    'maybe': it cannot be seen whether it was forked from one, and one that had no
+    handler has exited: it was starting, or was restarted.
+    """
+    stack, found = world.stack(process), ''
+    for entry in state.older:
+        same = entry_of(state.attempt, entry.process)
+        if same.phase != 'untried' or entry.name == (process.pid, process.started):
+            continue
+        if stack and entry.stack:
+            if stack == entry.stack:
+                return 'yes'
+        elif handler_policy(settings, entry.disposition) == 'hold' and (
+                world.gone(entry.process)
+        ):
+            found = 'maybe'
+    return found
 
 
 def is_superseded(state: State) -> bool:

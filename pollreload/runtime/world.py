@@ -77,4 +77,5 @@ def world(
         splay=splay_of_host(settings.splay),
         us=us(),
         entitle=entitle,
+        stack=lambda process: procfs.stack_start(process.pid, process.started),
     )

@@ -152,6 +152,21 @@ def program(pid: int, root: str = '/proc') -> str:
     return ''
 
 
+def stack_start(pid: int, since: int, root: str = '/proc') -> int:
+    """Return the address at which the stack of a process begins (startstack, proc(5)).
+
+    since: its start time in ticks. 0: it has exited, or we may not see that
+    (PTRACE_MODE_READ_FSCREDS, ptrace(2)). execve(2) chooses the address at random, and
+    fork(2) keeps it.
+    """
+    line = read_file(f'{root}/{pid}/stat') or b''
+    fields = line.rpartition(b')')[2].split()
+    try:
+        return int(fields[25]) if int(fields[19]) == since else 0
+    except (IndexError, ValueError):
+        return 0
+
+
 def boot(root: str = '/proc') -> str:
     """Return the id of this boot; '' if it cannot be read.
 

@@ -69,6 +69,14 @@ def detach(*_):
 signal.signal(signal.SIGUSR1, detach)
 say('started')
 ''',
+    'goes to the background with a handler': '''
+def detach(*_):
+    if os.fork():
+        os._exit(0)
+signal.signal(signal.SIGHUP, notified)
+signal.signal(signal.SIGUSR1, detach)
+say('started')
+''',
     # As syslog-ng: a supervising parent of the same name ignores the signal.
     'is supervised': '''
 if os.fork():
@@ -212,6 +220,29 @@ def test_a_process_that_took_over_from_one_without_a_handler_is_notified(
         it.until('held', reason='no handler')
         time.sleep(READ_IT + 1.0)  # by its start time alone it has read the version
         os.kill(service.child.pid, signal.SIGUSR1)
+        pid, *notified = service.read()
+        assert pid != service.child.pid
+        assert notified == ['notified', '2']
+        it.until('delivered', target_pid=pid)
+
+    assert it.count('signalled') == 1
+
+
+def test_a_process_that_was_forked_while_a_version_was_held_is_notified(
+        tmp_path: Path,
+) -> None:
+    """Rule 8: it is younger than the version, and was not started by execve(2)."""
+    valid = tmp_path / 'valid'
+    validate = '--validate', f'test -e {valid}'
+    program = 'goes to the background with a handler'
+    with serving(program, tmp_path, *validate) as (service, it, conf):
+        write(conf, '2')
+        it.until('held', reason='validation failed')
+        time.sleep(READ_IT + 1.0)
+        os.kill(service.child.pid, signal.SIGUSR1)
+        service.child.wait(DEADLINE)
+        valid.touch()
+        it.poll()
         pid, *notified = service.read()
         assert pid != service.child.pid
         assert notified == ['notified', '2']

@@ -16,9 +16,11 @@ from tests.support.simulation import Simulation
 WATCH = Settings(paths=('/c',), process='app')
 
 
-def world_of(layout: str = 'file', targets: int = 1, **changes: Any) -> Simulation:
+def world_of(
+        layout: str = 'file', targets: int = 1, opaque: bool = False, **changes: Any,
+) -> Simulation:
     """Return a world in which version A is delivered and pollreload has run a while."""
-    world = Simulation(WATCH._replace(**changes), layout, targets=targets)
+    world = Simulation(WATCH._replace(**changes), layout, 'A', targets, opaque)
     world.run(20.0)
     assert world.state.version.delivered in ('=A', 'f=A,n=N')
     return world
@@ -465,9 +467,10 @@ def test_rule_8_worker_is_signalled_whatever_its_age():
 
 
 @pytest.mark.parametrize('crashes', [False, True])
-def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes):
+@pytest.mark.parametrize('opaque', [False, True])
+def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes, opaque):
     """It may have been forked with the old version: it went to the background."""
-    world = world_of(targets=0)
+    world = world_of(targets=0, opaque=opaque)
     world.start_slowly()
     world.put('B')
     world.run(30.0)
@@ -481,9 +484,10 @@ def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes):
     assert 'needless' not in reasons(world, 'baseline')
 
 
-def test_rule_8_restart_of_a_target_that_never_has_a_handler_counts():
+@pytest.mark.parametrize('opaque', [False, True])
+def test_rule_8_restart_of_a_target_that_never_has_a_handler_counts(opaque):
     """No signal can reach it, and its restart is how it reads the version."""
-    world = world_of(targets=0)
+    world = world_of(targets=0, opaque=opaque)
     world.start_slowly()
     world.put('B')
     world.run(30.0)
@@ -545,15 +549,77 @@ def test_rule_8_restart_before_a_change_without_a_date_does_not_count():
     assert not world.idle()
 
 
-def test_rule_8_handler_that_is_installed_after_the_fork_counts():
+@pytest.mark.parametrize('opaque', [False, True])
+def test_rule_8_handler_that_is_installed_after_the_fork_counts(opaque):
     """The child of a daemon has its handlers some seconds after it was forked."""
-    world = world_of(targets=0)
+    world = world_of(targets=0, opaque=opaque)
     world.start_slowly()
     world.put('B')
     world.run(30.0)
     world.daemonize()
     world.alter_root(disposition='default')
     world.run(7.0)
+    world.make_ready()
+
+    world.run(20.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+    assert world.idle()
+
+
+@pytest.mark.parametrize('changes', [
+    {'splay': 60.0}, {'min_uptime': 60.0}, {'validate': ('validate',)},
+])
+def test_rule_8_child_that_was_forked_by_an_older_root_is_signalled(changes):
+    """Whatever holds the version, and also if the root has a handler."""
+    world = world_of(targets=0, **changes)
+    world.start()
+    world.alter_root(starting=True)
+    world.run(3.0)
+    world.put('B')
+    if 'validate' in changes:
+        world.refuse_for(validate=60.0)
+    world.run(20.0)
+    world.daemonize()
+
+    world.run(120.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+    assert 'needless' not in reasons(world, 'baseline')
+    assert world.idle()
+
+
+@pytest.mark.parametrize('changes', [
+    {'splay': 60.0}, {'min_uptime': 60.0}, {'validate': ('validate',)},
+])
+@pytest.mark.parametrize('opaque', [False, True])
+def test_rule_8_restart_of_an_older_root_with_a_handler_counts(changes, opaque):
+    """It is no fork, which the start of its stack shows if it can be seen."""
+    world = world_of(targets=0, opaque=opaque, **changes)
+    world.start()
+    world.run(3.0)
+    world.put('B')
+    if 'validate' in changes:
+        world.refuse_for(validate=60.0)
+    world.run(20.0)
+    world.restart()
+
+    world.run(120.0)
+
+    assert sent(world) == []
+    assert world.idle()
+
+
+def test_rule_8_handler_that_is_installed_long_after_the_fork_counts():
+    """The child waits for it, because it was certainly forked with the old version."""
+    world = world_of(targets=0)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    world.daemonize()
+    world.alter_root(disposition='default')
+    world.run(40.0)
+    assert not world.idle()
     world.make_ready()
 
     world.run(20.0)

@@ -37,21 +37,22 @@ def test_every_history(changes, targets, length, capsys):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(('changes', 'begins'), [
-    pytest.param({}, 'present', id='plain'),
-    pytest.param({}, 'starts slowly', id='starting'),
-    pytest.param({'verify_workers': True}, 'present', id='workers'),
-    pytest.param({'survive': 0.0}, 'present', id='unobserved'),
-    pytest.param({'verify': ('verify',)}, 'present', id='verify'),
+@pytest.mark.parametrize(('changes', 'begins', 'opaque'), [
+    pytest.param({}, 'present', False, id='plain'),
+    pytest.param({}, 'starts slowly', False, id='starting'),
+    pytest.param({}, 'starts slowly', True, id='opaque'),
+    pytest.param({'verify_workers': True}, 'present', False, id='workers'),
+    pytest.param({'survive': 0.0}, 'present', True, id='unobserved'),
+    pytest.param({'verify': ('verify',)}, 'present', False, id='verify'),
 ])
-def test_every_history_of_generations(changes, begins, capsys):
+def test_every_history_of_generations(changes, begins, opaque, capsys):
     """A process is not a fixed thing: rule 13 holds whatever takes over from what.
 
     Programs hand over to a successor, keep two generations, rename themselves, exit
     late, or go to the background long after they have read their files; in the end
     each process has the current version.
     """
-    world = Simulation(WATCH._replace(**changes))
+    world = Simulation(WATCH._replace(**changes), opaque=opaque)
     GENERATIONS[begins](world)
     world.run(3.0)
 

@@ -48,8 +48,9 @@ class Target(NamedTuple):
         another version was delivered, or pollreload lost its memory.
     blind: what it read cannot be known: the version came and went between two polls,
         or the parent that forked it has exited.
-    unblocks: with the disposition 'blocked', each how many reads of its masks show that
-        it would die of the signal; 0: none.
+    stack: where its stack begins; only a child that was forked has that of another.
+    unblocks: with the disposition 'blocked', at each how many 20ths of a second it
+        would die of the signal; 0: never.
     starting: it has read its files, and has had no handler since it started.
     inherits: it has what a parent had read that went to the background.
     stay: the period of one version in which it read the files.
@@ -73,6 +74,7 @@ class Target(NamedTuple):
     at: float = 0.0
     again: bool = False
     blind: bool = False
+    stack: int = 0
     unblocks: int = 0
     starting: bool = False
     inherits: bool = False
@@ -145,11 +147,12 @@ class Simulation:
     """The world of one watch of one path, and the state of pollreload in it.
 
     layout: 'file', or 'directory' for a file 'f' beside a neighbour 'n'.
+    opaque: pollreload cannot see where the stack of a process begins.
     """
 
     def __init__(
             self, settings: Settings, layout: str = 'file', version: str = 'A',
-            targets: int = 1,
+            targets: int = 1, opaque: bool = False,
     ) -> None:
         self.settings = settings
         self.layout = layout
@@ -170,7 +173,7 @@ class Simulation:
         self.seen = ''  # the version that the last poll read
         self.hangs_until = 0.0
         self.hung = False
-        self.reads = 0  # of the masks of a target that unblocks now and then
+        self.opaque = opaque
         self.targets: dict[int, Target] = {}
         self.dead: dict[int, float] = {}
         self.last_pid = 100
@@ -271,7 +274,7 @@ class Simulation:
         self.last_pid += 1
         self.targets[self.last_pid] = Target(
             self.last_pid, ppid, int(self.now * TICKS), self.version, self.version,
-            stay=self.stay,
+            stay=self.stay, stack=self.last_pid,
         )
         return self.last_pid
 
@@ -306,7 +309,8 @@ class Simulation:
             # does not show that this one was still starting.
             self.alter(
                 self.start(), first=root.first, has=root.has, stay=root.stay,
-                blind=root.blind or self.ends(), inherits=True,
+                blind=root.blind or (self.ends() and self.opaque), inherits=True,
+                stack=root.stack,
             )
 
     def upgrade(self) -> None:
@@ -333,7 +337,7 @@ class Simulation:
             for each in list(self.targets.values()):
                 if each.ppid == root.pid:
                     # A limit: an orphan seems to have read the files itself.
-                    orphan = not each.generation
+                    orphan = not each.generation and self.opaque
                     self.alter(each.pid, ppid=1, blind=each.blind or orphan)
 
     def fork(self) -> None:
@@ -342,7 +346,7 @@ class Simulation:
         if root is not None:
             pid = self.start(root.pid)
             self.alter(pid, has=root.has, first=root.has, stay=root.stay,
-                        blind=root.blind)
+                        blind=root.blind, stack=root.stack)
 
     def alter(self, pid: int, **changes: object) -> None:
         """Change what is true of a target."""
@@ -401,7 +405,7 @@ class Simulation:
     def fork_of(self, pid: int) -> None:
         """Let a target that has reloaded start a worker, if --verify-workers is set."""
         if self.settings.verify_workers:
-            self.start(pid)
+            self.alter(self.start(pid), stack=self.targets[pid].stack)
 
     def refuse_for(self, validate: float = 0.0, verify: float = 0.0) -> None:
         """Let --validate or --verify fail for some seconds."""
@@ -527,6 +531,7 @@ class Simulation:
             cancel=self.cancel, output=self.output, save=self.save, say=self.say,
             ticks=TICKS, splay=self.settings.splay, us='uid 1',
             entitle=lambda: 'run as the same uid, or as root with CAP_KILL',
+            stack=self.stack_of,
         )
 
     def read(self, dates: bool) -> Snapshot | None:
@@ -589,16 +594,21 @@ class Simulation:
         number = self.settings.signal.number
         return disposition(self.masks(process.pid), number, False, False)
 
+    def stack_of(self, process: Process) -> int:
+        """Return where the stack of a process begins; 0: unknown."""
+        target = self.targets.get(process.pid)
+        if self.opaque or target is None or target.started != process.started:
+            return 0
+        return target.stack
+
     def masks(self, pid: int) -> Masks | None:
         """Return the masks that a target shows."""
         target = self.targets.get(pid)
         bit = 1 << (self.settings.signal.number - 1)
         if target is None or target.disposition == 'unknown':
             return None
-        if target.unblocks:
-            self.reads += 1
-            if self.reads % target.unblocks == 0:
-                return Masks(0, 0, 0, 0)
+        if target.unblocks and round(self.now * 20) % target.unblocks == 0:
+            return Masks(0, 0, 0, 0)
         caught = {'caught': bit, 'runtime': bit | BASH}
         return Masks(
             caught.get(target.disposition, 0),
@@ -800,7 +810,7 @@ class Simulation:
         elif event == 'verified':
             true = pid in self.dead if target is None else self.is_verified(target)
         elif event == 'baseline' and reason == 'needless':
-            if target is not None and target.inherits and (
+            if target is not None and self.opaque and target.inherits and (
                     target.disposition in ('default', 'ignored')
             ):
                 # A limit: one that has had no handler for 10 s is taken for a restart.

@@ -50,7 +50,7 @@ STATES = st.builds(
         version, Attempt(
             version.seen, targets, tries, again, True, acted, acted_at, *counts,
         ), deaths, 'caught', previous=version.delivered,
-        starting=tuple(each.process for each in targets),
+        older=targets,
         changed=((version.seen,), acted),
     ), VERSIONS, st.lists(TARGETS, max_size=3).map(tuple), st.integers(0, 99), TIMES,
     st.integers(0, 9), st.integers(0, 9), TIMES,
@@ -96,7 +96,9 @@ def test_state_that_was_written_is_loaded(state):
             doubted=attempt.doubted, rounds=attempt.rounds,
         ),
         deaths=state.deaths, deadly=state.deadly, previous=state.previous,
-        changed=state.changed, starting=state.starting,
+        changed=state.changed, older=tuple(
+            each._replace(phase=PHASES[each.phase]) for each in state.older
+        ),
     )
 
 

@@ -23,7 +23,7 @@ MOST_MATCHES = 8
 # The disposition -> what the target does with the signal.
 DOES = {
     'caught': 'has a handler for {}',
-    'blocked': 'blocks {}, and so has to fetch it (signalfd, sigwait)',
+    'blocked': 'blocks {}; if it does for 3 s, it has to fetch it (signalfd, sigwait)',
     'ignored': 'ignores {}',
     'default': 'has no handler for {} and would die of it',
     'unknown': 'may or may not handle {}: this kernel does not say',

@@ -125,11 +125,6 @@ class State(NamedTuple):
     reported: tuple[str, ...] = ()
 
 
-def unknown_stack(_: Process) -> int:
-    """Return 0: it cannot be seen where a stack begins."""
-    return 0
-
-
 def ignore_failure(_: str) -> None:
     """Ignore a failure: no metrics are kept."""
 
@@ -147,6 +142,8 @@ class World(NamedTuple):
     gone: whether a process has exited; cheaper than health.
     below: the descendant of a process, whatever its name, that handles the signal,
         if there is exactly one. program: what identifies the file a process runs.
+    stack: where the stack of a process begins; 0: unknown. execve(2) chooses it at
+        random, so two processes share it only if one is forked from the other.
     send: 'pidfd' or 'kill' if it was sent, else 'gone', 'refused', 'denied',
         'foreign' or 'full'.
     run: starts a command with additions to its environment; '' or why not.
@@ -156,8 +153,6 @@ class World(NamedTuple):
         what became of the request.
     save: writes the ledger, if there is one; False if it could not.
     ticks: clock ticks a second. splay: seconds, fixed for this host.
-    stack: where the stack of a process begins; 0: unknown. execve(2) chooses it at
-        random, so two processes share it only if one is forked from the other.
     us: our uid, for messages; entitle: what would permit us to signal another.
     unlogged: called with the reason of a failure that is not logged again.
     """
@@ -174,6 +169,7 @@ class World(NamedTuple):
     gone: Callable[[Process], bool]
     below: Callable[[Process], Process | None]
     program: Callable[[Process], str]
+    stack: Callable[[Process], int]
     send: Callable[[Process, int], str]
     family: Callable[[int], tuple[Member, ...]]
     run: Callable[[Sequence[str], Mapping[str, str]], str]
@@ -188,7 +184,6 @@ class World(NamedTuple):
     us: str
     entitle: Callable[[], str]
     unlogged: Callable[[str], None] = ignore_failure
-    stack: Callable[[Process], int] = unknown_stack
 
 
 def hold(

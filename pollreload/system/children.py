@@ -56,7 +56,8 @@ def fork(function: Callable[[], Any], deaf: bool = False) -> tuple[int, int]:
     except OSError:
         os.close(fd)
         raise
-    # Here and not in the child, so that end() finds the group at once.
+    # The child does so, too: what it forks is never left in our group, and end() finds
+    # the group at once.
     os.setpgid(pid, pid)
     return pid, fd
 
@@ -65,6 +66,7 @@ def run_child(function: Callable[[], Any], fd: int, deaf: bool) -> NoReturn:
     """Be the child: run a function, write its value, exit."""
     status = FAULT
     try:
+        os.setpgid(0, 0)
         # The dispositions first: a signal may be there once it is unblocked.
         for number in CLEARED:
             signal.signal(number, signal.SIG_DFL)

@@ -168,29 +168,30 @@ def up_to_date_targets(
         process for process in choice.targets
         if entry_of(state.attempt, process).phase != 'up to date'
         and needless(process, choice.matches)
-        and earliest_start(settings, state, process, since, world)
-        <= process.started / world.ticks <= version.read_at
+        and process.started / world.ticks <= version.read_at
+        and started_with_version(settings, state, process, since, world)
     )
 
 
-def earliest_start(
+def started_with_version(
         settings: Settings, state: State, process: Process, since: float, world: World,
-) -> float:
-    """Return when a target has to have started to be up to date, in boot seconds.
+) -> bool:
+    """Return whether a target started late enough to have read this version.
 
-    since: if a signal can reach it, which is sent in doubt. One that has had no handler
-    for some time gets none: a restart by hand, which may come before the poll that
-    sees the version, is how it reads the files.
+    since: when, if a signal can reach it, which is sent in doubt; boot seconds. One
+    that has had no handler for some time gets none: a restart by hand, which may come
+    before the poll that sees the version, is how it reads the files.
     """
+    started = process.started / world.ticks
+    seen = state.version.left or state.version.seen_at
+    if started < min(since, seen):
+        return False
     origin = forked(settings, state, process, world)
-    if origin:
-        since = math.inf
-    lives = world.now() - process.started / world.ticks
-    if origin == 'yes' or lives < READ_IT or handler_policy(
-            settings, disposition_now(settings, process, world),
-    ) != 'hold':
-        return since
-    return min(since, state.version.left or state.version.seen_at)
+    if started >= since and not origin:
+        return True
+    return started >= seen and origin != 'yes' and (
+        world.now() >= started + READ_IT
+    ) and handler_policy(settings, disposition_now(settings, process, world)) == 'hold'
 
 
 def mark_up_to_date(

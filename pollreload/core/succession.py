@@ -53,15 +53,10 @@ def remaining(
     notified = {each.name for each in state.attempt.targets if each.sends}
     for each in world.targets().targets:
         if (each.pid, each.started) not in notified and each.started < entry.since and (
-                handles(settings, each, world)
+                disposition_now(settings, each, world) in HANDLED
         ):
             return each
     return None
-
-
-def handles(settings: Settings, process: Process, world: World) -> bool:
-    """Return whether a process is known to do something with the signal."""
-    return disposition_now(settings, process, world) in HANDLED
 
 
 def left_to_another(

@@ -168,6 +168,7 @@ def run_until_killed(function: Callable[[], Any], answers: int, life: int) -> in
     answers: to write to. life: to read from; it ends with our parent.
     """
     try:
+        os.setpgid(0, 0)
         # What it holds on to may hang for ever: then it is not our output.
         close_files(answers, life)
         os.write(answers, marshal.dumps(function()))

@@ -62,14 +62,19 @@ def pids(directory: str) -> list[int]:
     return [int(entry) for entry in entries(directory)]
 
 
-def stat(directory: str) -> Stat | None:
-    """Return the stat of a process or thread; None if it has exited.
+def stat_fields(directory: str) -> list[bytes]:
+    """Return the fields of stat from the third, state, on; [] if it has exited.
 
-    The name in it may contain spaces and parentheses, so fields are counted from
+    As in proc(5). The name may contain spaces and parentheses, so they are counted from
     the last parenthesis.
     """
     line = read_file(f'{directory}/stat') or b''
-    fields = line.rpartition(b')')[2].split()
+    return line.rpartition(b')')[2].split()
+
+
+def stat(directory: str) -> Stat | None:
+    """Return the stat of a process or thread; None if it has exited."""
+    fields = stat_fields(directory)
     try:
         return Stat(
             fields[0], int(fields[1]), int(fields[19]),
@@ -159,8 +164,7 @@ def stack_start(pid: int, since: int, root: str = '/proc') -> int:
     (PTRACE_MODE_READ_FSCREDS, ptrace(2)). execve(2) chooses the address at random, and
     fork(2) keeps it.
     """
-    line = read_file(f'{root}/{pid}/stat') or b''
-    fields = line.rpartition(b')')[2].split()
+    fields = stat_fields(f'{root}/{pid}')
     try:
         return int(fields[25]) if int(fields[19]) == since else 0
     except (IndexError, ValueError):

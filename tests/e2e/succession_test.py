@@ -28,6 +28,14 @@ def notified(*_):
     say('notified')
 call(name)
 '''
+DETACHES = '''
+def detach(*_):
+    if os.fork():
+        os._exit(0)
+    signal.signal(signal.SIGHUP, notified)
+signal.signal(signal.SIGUSR1, detach)
+say('started')
+'''
 PROGRAMS = {
     # As php-fpm and unicorn: a successor starts, and the notified process exits.
     'hands over': '''
@@ -61,22 +69,10 @@ signal.signal(signal.SIGHUP, rename)
 say('started')
 ''',
     # As many daemons: it goes to the background once it is warm, here after USR1.
-    'goes to the background': '''
-def detach(*_):
-    if os.fork():
-        os._exit(0)
-    signal.signal(signal.SIGHUP, notified)
-signal.signal(signal.SIGUSR1, detach)
-say('started')
-''',
+    'goes to the background': DETACHES,
     'goes to the background with a handler': '''
-def detach(*_):
-    if os.fork():
-        os._exit(0)
 signal.signal(signal.SIGHUP, notified)
-signal.signal(signal.SIGUSR1, detach)
-say('started')
-''',
+''' + DETACHES,
     # As syslog-ng: a supervising parent of the same name ignores the signal.
     'is supervised': '''
 if os.fork():

@@ -466,15 +466,21 @@ def test_rule_8_worker_is_signalled_whatever_its_age():
     assert [sent.pid for sent in world.sent] == [102]
 
 
-@pytest.mark.parametrize('crashes', [False, True])
-@pytest.mark.parametrize('opaque', [False, True])
-def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes, opaque):
-    """It may have been forked with the old version: it went to the background."""
+def daemonized(opaque: bool = False) -> Simulation:
+    """Return a world whose target has gone to the background since B was held."""
     world = world_of(targets=0, opaque=opaque)
     world.start_slowly()
     world.put('B')
     world.run(30.0)
     world.daemonize()
+    return world
+
+
+@pytest.mark.parametrize('crashes', [False, True])
+@pytest.mark.parametrize('opaque', [False, True])
+def test_rule_8_successor_of_a_target_without_a_handler_is_signalled(crashes, opaque):
+    """It may have been forked with the old version: it went to the background."""
+    world = daemonized(opaque)
     if crashes:
         world.crash(keep=True)
 
@@ -552,11 +558,7 @@ def test_rule_8_restart_before_a_change_without_a_date_does_not_count():
 @pytest.mark.parametrize('opaque', [False, True])
 def test_rule_8_handler_that_is_installed_after_the_fork_counts(opaque):
     """The child of a daemon has its handlers some seconds after it was forked."""
-    world = world_of(targets=0, opaque=opaque)
-    world.start_slowly()
-    world.put('B')
-    world.run(30.0)
-    world.daemonize()
+    world = daemonized(opaque)
     world.alter_root(disposition='default')
     world.run(7.0)
     world.make_ready()
@@ -567,19 +569,28 @@ def test_rule_8_handler_that_is_installed_after_the_fork_counts(opaque):
     assert world.idle()
 
 
-@pytest.mark.parametrize('changes', [
-    {'splay': 60.0}, {'min_uptime': 60.0}, {'validate': ('validate',)},
-])
-def test_rule_8_child_that_was_forked_by_an_older_root_is_signalled(changes):
-    """Whatever holds the version, and also if the root has a handler."""
-    world = world_of(targets=0, **changes)
+def held_back(opaque: bool = False, **changes: Any) -> Simulation:
+    """Return a world in which --splay, --min-uptime or --validate holds B."""
+    world = world_of(targets=0, opaque=opaque, **changes)
     world.start()
-    world.alter_root(starting=True)
     world.run(3.0)
     world.put('B')
     if 'validate' in changes:
         world.refuse_for(validate=60.0)
     world.run(20.0)
+    return world
+
+
+KEEPS_BACK = pytest.mark.parametrize('changes', [
+    {'splay': 60.0}, {'min_uptime': 60.0}, {'validate': ('validate',)},
+])
+
+
+@KEEPS_BACK
+def test_rule_8_child_that_was_forked_by_an_older_root_is_signalled(changes):
+    """Whatever holds the version, and also if the root has a handler."""
+    world = held_back(**changes)
+    world.alter_root(starting=True)
     world.daemonize()
 
     world.run(120.0)
@@ -589,19 +600,11 @@ def test_rule_8_child_that_was_forked_by_an_older_root_is_signalled(changes):
     assert world.idle()
 
 
-@pytest.mark.parametrize('changes', [
-    {'splay': 60.0}, {'min_uptime': 60.0}, {'validate': ('validate',)},
-])
+@KEEPS_BACK
 @pytest.mark.parametrize('opaque', [False, True])
 def test_rule_8_restart_of_an_older_root_with_a_handler_counts(changes, opaque):
     """It is no fork, which the start of its stack shows if it can be seen."""
-    world = world_of(targets=0, opaque=opaque, **changes)
-    world.start()
-    world.run(3.0)
-    world.put('B')
-    if 'validate' in changes:
-        world.refuse_for(validate=60.0)
-    world.run(20.0)
+    world = held_back(opaque=opaque, **changes)
     world.restart()
 
     world.run(120.0)
@@ -612,11 +615,7 @@ def test_rule_8_restart_of_an_older_root_with_a_handler_counts(changes, opaque):
 
 def test_rule_8_handler_that_is_installed_long_after_the_fork_counts():
     """The child waits for it, because it was certainly forked with the old version."""
-    world = world_of(targets=0)
-    world.start_slowly()
-    world.put('B')
-    world.run(30.0)
-    world.daemonize()
+    world = daemonized()
     world.alter_root(disposition='default')
     world.run(40.0)
     assert not world.idle()
@@ -659,11 +658,7 @@ def test_rule_8_target_that_starts_slowly_with_the_version_is_up_to_date(version
 
 def test_rule_8_target_without_a_handler_counts_for_its_version_alone():
     """A process that starts after the next version has read that."""
-    world = world_of(targets=0)
-    world.start_slowly()
-    world.put('B')
-    world.run(30.0)
-    world.daemonize()
+    world = daemonized()
     world.run(20.0)
     world.end_all()
     world.put('C')

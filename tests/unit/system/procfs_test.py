@@ -12,12 +12,12 @@ import pytest
 from pollreload.system import procfs
 
 PRINTS_ITS_CHILD = '''
-import os, time
+import os, signal
 child = os.fork()
 if child:
     print(child, flush=True)
 while True:
-    time.sleep(3600)
+    signal.pause()
 '''
 
 

@@ -13,12 +13,13 @@ from pollreload.core.progress import ends_target
 from pollreload.core.state import State, World, notified_targets
 from pollreload.settings import Settings
 
-# How often in a row a target must be seen to block the signal, and the time in between
-# in seconds. A program that fetches the signal (signalfd, sigwait) blocks it all the
-# time. vfork, posix_spawn and fork block every signal for a moment in one that does not
-# handle it: the signal would end it right after that.
-BLOCKS = 60
-BLOCKS_AGAIN = 0.05
+# A program that fetches the signal (signalfd) blocks it all the time. fork, vfork and
+# posix_spawn block every signal for a moment in one that does not handle it and would
+# die of it right after that. On a busy machine the moment is long, but such a program
+# does not sleep in it.
+BLOCKS = 60  # how often a target must be seen asleep and blocking, and never unblocking
+BLOCKS_AGAIN = 0.05  # s from one look to the next
+AWAKE = 2.0  # s of a target that is not seen asleep until only polls look at it
 
 
 class Obstacle(NamedTuple):
@@ -65,12 +66,14 @@ def obstacle(
             f'no handler {process.pid}', 'no handler',
             no_handler(process, name, entry.disposition, world),
         )
-    seen = dict(state.blocking).get(entry.name, BLOCKS)
+    seen, last = dict(state.blocking).get(entry.name, (BLOCKS, 0.0))
     if seen < BLOCKS and handler_policy(settings, 'default') == 'hold':
+        now = world.now()
         return Obstacle(
             f'blocks {process.pid}', 'no handler',
-            f'{process} blocks {name}, maybe for a moment',
-            world.now() + BLOCKS_AGAIN,
+            f'{process} blocks {name}, maybe only while it starts a child (if it '
+            f'fetches {name}, use --handler-check off)',
+            now + BLOCKS_AGAIN if now - last < AWAKE else 0.0,
         )
     if breaker_is_open(state.deaths, state.deadly, entry.disposition) and (
             not state.killed or entry.program in ('', state.killed)
@@ -90,7 +93,9 @@ def obstacle(
     return None
 
 
-def note_blocking(state: State, targets: Sequence[Target]) -> State:
+def note_blocking(
+        settings: Settings, state: State, targets: Sequence[Target], world: World,
+) -> State:
     """Return the state after seeing once more which targets block the signal.
 
     targets: with their dispositions of now. One that took such a signal before and
@@ -100,10 +105,21 @@ def note_blocking(state: State, targets: Sequence[Target]) -> State:
     believed = {
         each.name for each in notified_targets(state) if each.disposition == 'blocked'
     }
-    return state._replace(blocking=tuple(
-        (each.name, before.get(each.name, 0) + 1) for each in targets
-        if each.disposition == 'blocked' and each.name not in believed
-    ))
+    blocking = []
+    for each in targets:
+        if each.disposition == 'blocked' and each.name not in believed:
+            seen, last = before.get(each.name, (0, world.now()))
+            if blocks_asleep(settings, each.process, world):
+                seen, last = seen + 1, world.now()
+            blocking.append((each.name, (seen, last)))
+    return state._replace(blocking=tuple(blocking))
+
+
+def blocks_asleep(settings: Settings, process: Process, world: World) -> bool:
+    """Return whether a process blocks the signal, and not just to start a child."""
+    masks = world.masks(process.pid)
+    bit = 1 << (settings.signal.number - 1)
+    return masks is not None and masks.asleep and bool(masks.blocked & bit)
 
 
 def no_handler(process: Process, name: str, disposition: str, world: World) -> str:

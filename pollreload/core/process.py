@@ -41,6 +41,8 @@ class Masks(NamedTuple):
     pending: what is pending for the process or for any thread.
     awaited: what a thread may be waiting for in sigwait(3). The kernel unblocks
         that for as long as it waits, so its own mask says nothing about it.
+    asleep: a thread sleeps, and none waits for a disk or for the child of a vfork (D).
+        What is blocked then is not blocked just to start a child.
     """
 
     caught: int
@@ -48,6 +50,7 @@ class Masks(NamedTuple):
     blocked: int
     pending: int
     awaited: int = 0
+    asleep: bool = True
 
 
 class Choice(NamedTuple):

@@ -82,7 +82,7 @@ def notify(settings: Settings, state: State, world: World) -> State:
     ready: list[Target] = []
     kept: list[Obstacle] = []
     todo = [with_disposition(settings, entry, world) for entry in todo]
-    state = note_blocking(state, todo)
+    state = note_blocking(settings, state, todo, world)
     for seen in todo:
         held = obstacle(settings, state, seen, world)
         if held is None:

@@ -80,7 +80,7 @@ class State(NamedTuple):
         that were passed over for one of them.
     passed: the roots without a handler that are passed over, since passed_at.
     blocking: the targets (pid, start time) that block the signal without a handler for
-        it, and how often in a row that was seen.
+        it; how often that was seen in their sleep, and when last, boot seconds.
     older: the roots that were there while the version that is seen now waited for its
         delivery, and may have read another one (core.succession.note_older).
     previous: the fingerprint of the last version that was up to date.
@@ -117,7 +117,7 @@ class State(NamedTuple):
     notified: tuple[Target, ...] = ()
     passed: tuple[Process, ...] = ()
     passed_at: float = 0.0
-    blocking: tuple[tuple[tuple[int, int], int], ...] = ()
+    blocking: tuple[tuple[tuple[int, int], tuple[int, float]], ...] = ()
     older: tuple[Target, ...] = ()
     previous: str = ''
     changed: Names = NO_NAMES

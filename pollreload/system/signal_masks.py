@@ -18,40 +18,46 @@ def masks(pid: int, root: str = '/proc') -> Masks | None:
     """
     directory = f'{root}/{pid}/task'
     threads = [
-        (thread, waits_in(f'{directory}/{number}'))
+        (*thread, waits_in(f'{directory}/{number}'))
         for number in procfs.pids(directory)
-        if (thread := thread_masks(f'{directory}/{number}'))
+        for thread in thread_masks(f'{directory}/{number}')
     ]
     if not threads:
         return None
     blocked, some, pending, awaited = -1, 0, 0, 0
-    for thread, function in threads:
+    states = {state for _, state, _ in threads}
+    for thread, _, function in threads:
         blocked &= thread.blocked
         some |= thread.blocked
         pending |= thread.pending
         if 'sigtimedwait' in function:
             awaited |= ~thread.blocked & EVERY_SIGNAL
-    if not any(function for _, function in threads):
+    if not any(function for _, _, function in threads):
         # A server that leaves its signals to one thread blocks them in the others.
         awaited = some & ~blocked
-    return threads[0][0]._replace(blocked=blocked, pending=pending, awaited=awaited)
+    return threads[0][0]._replace(
+        blocked=blocked, pending=pending, awaited=awaited,
+        asleep=b'S' in states and b'D' not in states,
+    )
 
 
-def thread_masks(directory: str) -> Masks | None:
-    """Return the masks of one thread; None if it is dead or does not show them.
+def thread_masks(directory: str) -> tuple[tuple[Masks, bytes], ...]:
+    """Return the masks and the state of a thread; () if it is dead or shows none.
 
     A leader that exited before its other threads blocks and receives nothing.
     """
     lines = procfs.status(directory)
-    if lines.get(b'State', b'')[:1] in procfs.DEAD:
-        return None
+    state = lines.get(b'State', b'')[:1]
+    if state in procfs.DEAD:
+        return ()
     found = {name: procfs.numbers(lines, name, 16) for name in procfs.MASK_FIELDS}
     if not all(len(mask) == 1 for mask in found.values()):
-        return None
-    return Masks(
+        return ()
+    shown = Masks(
         found[b'SigCgt'][0], found[b'SigIgn'][0], found[b'SigBlk'][0],
         found[b'SigPnd'][0] | found[b'ShdPnd'][0],
     )
+    return ((shown, state),)
 
 
 def waits_in(thread: str) -> str:

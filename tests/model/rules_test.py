@@ -814,6 +814,23 @@ def test_rule_10_signal_that_is_blocked_for_moments_has_no_handler(each):
     assert 'no handler' in reasons(world, 'held')
 
 
+def test_rule_10_signal_that_is_blocked_by_a_long_vfork_has_no_handler():
+    """The child of a vfork is slow to start; the parent does not sleep meanwhile."""
+    world = world_of()
+    world.alter_root(disposition='blocked', spawns=True)
+    world.put('B')
+    world.run(300.0)
+    spawning, woke = world.sent, world.woke
+
+    world.alter_root(spawns=False)
+    world.run(20.0)
+
+    assert spawning == ()
+    assert woke < 1000
+    assert reasons(world, 'held') == ['no handler']
+    assert sent(world) == ['B']
+
+
 def test_rule_10_signal_that_is_always_blocked_is_fetched():
     """By signalfd; it is believed after some seconds, and at once the next time."""
     world = world_of()

@@ -51,6 +51,8 @@ class Target(NamedTuple):
     stack: where its stack begins; only a child that was forked has that of another.
     unblocks: with the disposition 'blocked', at each how many 20ths of a second it
         would die of the signal; 0: never.
+    spawns: with the disposition 'blocked', whether it does so to start a child, in
+        a vfork that takes as long as the child likes.
     starting: it has read its files, and has had no handler since it started.
     inherits: it has what a parent had read that went to the background.
     stay: the period of one version in which it read the files.
@@ -76,6 +78,7 @@ class Target(NamedTuple):
     blind: bool = False
     stack: int = 0
     unblocks: int = 0
+    spawns: bool = False
     starting: bool = False
     inherits: bool = False
     stay: int = 0
@@ -157,6 +160,7 @@ class Simulation:
         self.settings = settings
         self.layout = layout
         self.now = 1000.0
+        self.woke = 0
         self.version = version
         self.readable = True
         self.changing = False
@@ -456,6 +460,7 @@ class Simulation:
                 self.now = end
                 return
             self.now = at
+            self.woke += 1
             self.step()
             steps = steps + 1 if at == last else 1
             last = at
@@ -615,6 +620,7 @@ class Simulation:
             bit if target.disposition == 'ignored' else 0,
             bit if target.disposition == 'blocked' else 0,
             bit if target.pending else 0,
+            asleep=not target.spawns,
         )
 
     def health(self, process: Process, number: int) -> str:
@@ -900,7 +906,7 @@ class Simulation:
             return all(each.renamed for each in self.targets.values())
         if reason == 'no handler':
             return any(
-                it.disposition in ('default', 'ignored') or it.unblocks
+                it.disposition in ('default', 'ignored') or it.unblocks or it.spawns
                 for it in self.targets.values()
             )
         if reason == 'pending':

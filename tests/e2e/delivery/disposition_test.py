@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -225,6 +226,52 @@ print('ready', flush=True)
 while True:
     os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)
 '''
+
+
+HELD_IN_VFORK = '''
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0)
+print('ready', flush=True)
+opens = (os.POSIX_SPAWN_OPEN, 0, sys.argv[2], os.O_RDONLY, 0)
+os.posix_spawn('/bin/true', ['true'], {}, file_actions=[opens])
+print('released', flush=True)
+sys.stdin.read()
+'''
+
+
+def test_program_that_is_long_in_vfork_lives(
+        name: str, conf: str, tmp_path: Path,
+) -> None:
+    """Its child opens a FIFO before it calls execve(2), and the parent waits for it."""
+    fifo = str(tmp_path / 'fifo')
+    os.mkfifo(fifo)
+    child = subprocess.Popen(
+        (sys.executable, '-c', HELD_IN_VFORK, name, fifo),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    try:
+        child.stdout.readline()
+        with watching(name, conf, '--interval', '20ms') as it:
+            write(conf, 'second')
+            it.until('held', reason='no handler')
+            time.sleep(5.0)
+            with open(fifo, 'w'):
+                released = child.stdout.readline()
+            it.poll()
+            it.poll()
+            count = it.count('signalled')
+            ended = child.poll()
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+    assert released == b'released\n'
+    assert ended is None
+    assert count == 0
 
 
 def test_program_that_starts_others_all_the_time_lives(name: str, conf: str) -> None:

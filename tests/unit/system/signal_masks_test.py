@@ -34,6 +34,24 @@ def test_masks_of_all_threads(root: str) -> None:
     assert masks_of(60, root) == Masks(0x20, 0x10, 0x1, 0x700, 0x6)
 
 
+@pytest.mark.parametrize(('states', 'asleep'), [
+    ('S', True), ('R', False), ('D', False), ('T', False),
+    ('SS', True), ('SR', True), ('DS', False), ('RR', False), ('ZS', True),
+])
+def test_asleep_is_who_does_not_start_a_child(
+        root: str, states: str, asleep: bool,
+) -> None:
+    """A parent in vfork is in D, see wait_for_vfork_done in kernel/fork.c."""
+    task = plant(Path(root), 60) / 'task'
+    for pid, state in enumerate(states, 60):
+        plant(task, pid, state=state, masks=MASKS)
+
+    masks = masks_of(60, root)
+
+    assert masks is not None
+    assert masks.asleep is asleep
+
+
 @pytest.mark.parametrize(('functions', 'awaited'), [
     (('do_sigtimedwait', 'futex_wait_queue'), 0b1010),
     (('do_sigtimedwait.isra.0', '0'), 0b1010),

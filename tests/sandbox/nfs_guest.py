@@ -214,21 +214,22 @@ def polled(sidecar: Sidecar) -> None:
 
 def until(
         sidecar: Sidecar, event: str, count: int, deadline: float,
-) -> dict[str, float]:
+) -> dict[str, object]:
     """Have a watch poll until it has said an event so often; return how long it took.
 
     Raises AssertionError at the deadline, in seconds. polls: how many it took. late:
     the seconds from now to the beginning of the last poll that did not see it, 0.0 if
-    the first one did.
+    the first one did. said: what it said meanwhile.
     """
-    began = time.monotonic()
+    began, before = time.monotonic(), len(sidecar.seen)
     polls, late = 0, 0.0
     while True:
         at = time.monotonic() - began
         polled(sidecar)
         polls += 1
         if sidecar.count(event) >= count:
-            return {'polls': polls, 'late': late}
+            said = [str(event['message']) for event in sidecar.seen[before:]]
+            return {'polls': polls, 'late': late, 'said': said}
         assert at < deadline, f'not within {deadline} s: {sidecar.seen[-3:]}'
         late = at
         select.select([], [], [], PAUSE)

@@ -19,19 +19,23 @@ def masks(pid: int, root: str = '/proc') -> Masks | None:
     directory = f'{root}/{pid}/task'
     threads = [
         (*thread, waits_in(f'{directory}/{number}'))
-        for number in procfs.pids(directory)
+        for number in sorted(procfs.pids(directory), key=lambda it: (it != pid, it))
         for thread in thread_masks(f'{directory}/{number}')
     ]
     if not threads:
         return None
-    blocked, some, pending, awaited = -1, 0, 0, 0
+    blocked, some, pending, accepted, awaited = -1, 0, 0, 0, 0
     states = {state for _, state, _ in threads}
     for thread, _, function in threads:
         blocked &= thread.blocked
         some |= thread.blocked
         pending |= thread.pending
+        # The first thread that does not block a signal gets it (complete_signal in
+        # kernel/signal.c).
+        accepts = ~thread.blocked & ~accepted & EVERY_SIGNAL
+        accepted |= accepts
         if 'sigtimedwait' in function:
-            awaited |= ~thread.blocked & EVERY_SIGNAL
+            awaited |= accepts
     if not any(function for _, _, function in threads):
         # A server that leaves its signals to one thread blocks them in the others.
         awaited = some & ~blocked

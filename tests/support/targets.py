@@ -13,6 +13,8 @@ did not is proved by sending USR1 next and reading that first. All but 'sigwait'
     sigwait         HUP and USR1 are blocked and awaited in sigwaitinfo(2), whose
                     masks are those of the default in /proc
     sigwait-thread  a thread is as in sigwait, the first one blocks HUP and USR1
+    sigwait-other   a thread awaits USR1, which the first one blocks, and HUP has its
+                    default
     late            HUP has its default until tell('handle'), answered 'handling'
     forking         a master handles HUP: it starts new workers, ends the old, and
                     reports; they have its name, and HUP has its default in them
@@ -232,10 +234,10 @@ def awaken() -> int:
     return reader
 
 
-def wait_in_turn() -> None:
+def wait_in_turn(numbers: Sequence[int] = REPORTED) -> None:
     """Take the signals one by one in sigwaitinfo(2)."""
     while True:
-        say(short(signal.sigwaitinfo(REPORTED).si_signo))
+        say(short(signal.sigwaitinfo(numbers).si_signo))
 
 
 def read_signalfd() -> None:
@@ -314,6 +316,11 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
             wait_in_turn()
         case 'sigwait-thread':
             threading.Thread(target=wait_in_turn).start()
+            say('ready')
+            threading.Event().wait()
+        case 'sigwait-other':
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            threading.Thread(target=wait_in_turn, args=([signal.SIGUSR1],)).start()
             say('ready')
             threading.Event().wait()
         case 'leaderless':

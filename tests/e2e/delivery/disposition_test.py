@@ -183,6 +183,21 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
     assert it.count('signalled') == 1
 
 
+def test_process_that_awaits_another_signal_lives(name: str, conf: str) -> None:
+    """Its first thread would get the signal and die of it."""
+    with targets.start('sigwait-other', name=name) as target, watching(
+            name, conf, '--min-uptime', '0',
+    ) as it:
+        write(conf, 'second')
+        it.poll()
+        it.until('held', reason='no handler')
+        it.poll()
+        alone = unsignalled(target)
+
+    assert alone
+    assert it.count('signalled') == 0
+
+
 def test_target_that_dies_of_the_signal_is_a_failure(name: str, conf: str) -> None:
     """Alive after --survive is what makes a delivery."""
     with (

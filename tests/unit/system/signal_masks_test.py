@@ -55,6 +55,8 @@ def test_asleep_is_who_does_not_start_a_child(
 @pytest.mark.parametrize(('functions', 'awaited'), [
     (('do_sigtimedwait', 'futex_wait_queue'), 0b1010),
     (('do_sigtimedwait.isra.0', '0'), 0b1010),
+    # The first thread gets what it does not block, and the other only the rest.
+    (('do_sys_poll', 'do_sigtimedwait'), 0),
     # We may see where each thread waits, and none is in sigwait.
     (('do_sys_poll', 'futex_wait_queue'), 0),
     (('0', 'futex_wait_queue'), 0),
@@ -118,6 +120,7 @@ def test_real_sigwait_of_a_process_that_we_may_not_trace() -> None:
         ('blocked-unread', 'blocked'),
         ('sigwait', 'unknown'),
         ('sigwait-thread', 'unknown'),
+        ('sigwait-other', 'default'),
         ('forking', 'caught'),
         ('exits', 'caught'),
         ('late', 'default'),

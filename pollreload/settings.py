@@ -135,6 +135,16 @@ def sends_signal(settings: Settings) -> bool:
     return bool(settings.process or settings.pidfile)
 
 
+def conditions(settings: Settings) -> str:
+    """Return the options that a process has to meet: '--process a --uid 0'."""
+    return ' '.join(
+        f'--{name} {value}' for name, value in (
+            ('process', settings.process), ('pidfile', settings.pidfile),
+            ('cmdline', settings.cmdline), ('uid', settings.uid),
+        ) if value is not None
+    )
+
+
 def acts(settings: Settings) -> bool:
     """Return whether commands are run or requests sent."""
     return bool(settings.exec or settings.url)

@@ -80,9 +80,10 @@ def watch(**given: Any) -> Plan:
 def check(**given: Any) -> int:
     """Poll once, deliver what is due, exit (cron, systemd timer, CI).
 
-    Silent if nothing is due. Exit status: 0 nothing was due, or all was delivered;
-    1 something was due and was not delivered; 2 usage; 3 a path could not be read;
-    4 the ledger is unusable; 75 another run holds it.
+    Silent if nothing is due, and about what an earlier run printed already, but on a
+    terminal or with -v. Exit status: 0 nothing was due, or all was delivered; 1
+    something was due and was not delivered; 2 usage; 3 a path could not be read; 4 the
+    ledger (its memory, --state-file) is unusable; 75 another run holds it.
     """
     from pollreload.commands.check import run
     return run(make_plan(given))

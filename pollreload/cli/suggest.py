@@ -1,6 +1,7 @@
 """Suggestions for names that do not exist."""
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import click
@@ -112,16 +113,44 @@ def unknown_option(
 
     commands: all commands by name. arguments: those of the command line.
     """
-    line = f'no such option {error.option_name!r}'
     command = error.ctx.command if error.ctx else None
-    how = how_to_quote(arguments, error.option_name)
-    written = error.option_name.removeprefix('--')
-    short = len(written) < 2 or written.startswith('-')
-    advice = '' if short else option_meant(written, command, commands)
+    written = error.option_name
+    how = how_to_quote(arguments, written)
     if how:
+        advice = option_meant(written.removeprefix('--'), command, commands)
         advice = f'{OF_COMMAND}{how}{advice and f"; else {advice}"}'
+    else:
+        written = one_dash(written, arguments)
+        advice = (
+            before_command(written, command, commands, arguments)
+            or option_meant(written.lstrip('-'), command, commands)
+        )
     path = error.ctx.command_path if error.ctx else 'pollreload'
-    return f'{line}; {advice or f"see {path} --help"}'
+    return f'no such option {written!r}; {advice or f"see {path} --help"}'
+
+
+def one_dash(option: str, arguments: Sequence[str]) -> str:
+    """Return an option as it was written: click takes '-process' for '-p'."""
+    for argument in arguments if len(option) == 2 else ():
+        name = argument.partition('=')[0]
+        if re.fullmatch('-[a-z][a-z-]{2,}', name) and option[1] in name:
+            return name
+    return option
+
+
+def before_command(
+        option: str, command: click.Command | None,
+        commands: Mapping[str, click.Command], arguments: Sequence[str],
+) -> str:
+    """Return where to write an option that stands before the command, or ''."""
+    having = [
+        name for name, each in commands.items()
+        if any(option in param.opts for param in each.params)
+    ]
+    if command in commands.values() or not having:
+        return ''
+    meant = next((each for each in arguments if each in having), having[0])
+    return f'write it after the command: pollreload {meant} {option}'
 
 
 def option_meant(
@@ -129,6 +158,12 @@ def option_meant(
         commands: Mapping[str, click.Command],
 ) -> str:
     """Return what to write instead of an option, without its dashes, or ''."""
+    if len(written) < 2 or written.startswith('-'):
+        return ''
+    if written in option_names(command):
+        return f'did you mean --{written}?'
+    if place := near_argument(written, command):
+        return f'write the {place} without an option'
     if written in ONCE:
         return (
             'check polls once without it' if command is commands['check']
@@ -144,20 +179,25 @@ def option_meant(
     if having:
         return f'pollreload {having[0]} has it'
     if near := nearest(written, option_names(command)):
-        return (
-            'write the PATH without an option' if near == 'path'
-            else f'did you mean --{near}?'
-        )
+        return f'did you mean --{near}?'
     for name, theirs in others.items():
-        if near := nearest(written, sorted(theirs - {'path'})):
+        if near := nearest(written, sorted(theirs)):
             return f'did you mean --{near}, which pollreload {name} has?'
     return ''
 
 
+def near_argument(written: str, command: click.Command | None) -> str:
+    """Return how --help writes the argument that was meant by an option, or ''."""
+    for param in command.params if command else ():
+        if isinstance(param, click.Argument):
+            place = (param.metavar or '').rstrip('.').strip('[]')
+            near = nearest(written, [*option_names(command), place.lower()])
+            return place if near == place.lower() else ''
+    return ''
+
+
 def option_names(command: click.Command | None) -> Iterator[str]:
-    """Yield the names of the options of a command, 'path' if it takes PATHs."""
+    """Yield the names of the options of a command."""
     for param in command.params if command else ():
         if isinstance(param, click.Option):
             yield param.opts[-1].removeprefix('--')
-        elif param.name == 'paths':
-            yield 'path'

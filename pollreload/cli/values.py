@@ -81,8 +81,16 @@ def uid(text: str) -> int:
         raise ValueError(f'there is no user {text!r}; write a uid or a name') from None
 
 
+# What only a shell understands, as a word by itself.
+OPERATORS = ('|', '||', '&&', '&', ';', '>', '>>', '<', '2>', '2>&1', '&>')
+
+
 def command(text: str) -> tuple[str, ...]:
-    """Return the arguments of a command, split as a shell splits them."""
+    """Return the arguments of a command, split as a shell splits them.
+
+    An operator of a shell would be an argument, so the command would not do what was
+    meant; in quotes it is meant as one.
+    """
     import shlex
     if '\0' in text:
         raise ValueError(f'{text!r} contains a NUL, which no argument can')
@@ -92,7 +100,32 @@ def command(text: str) -> tuple[str, ...]:
         raise ValueError(f'{text!r} cannot be split into arguments: {error}') from error
     if not arguments or not arguments[0]:
         raise ValueError('is empty; write a command and its arguments')
+    if operator := shell_operator(text):
+        raise ValueError(
+            f'{operator} would be an argument, because no shell runs the command; '
+            f'write "sh -c \'...\'", or quote {operator}'
+        )
     return arguments
+
+
+def shell_operator(text: str) -> str:
+    """Return an operator that is not quoted, '' also for the arguments of a shell.
+
+    Only the operator is returned: an argument that ends with one may be a secret.
+    """
+    import shlex
+    try:
+        words = shlex.split(text, posix=False)  # with their quotes
+    except ValueError:
+        return ''  # escaped quotes, which it does not know
+    if words[0].endswith('sh'):
+        return ''
+    for word in words:
+        if word in OPERATORS:
+            return word
+        if word.endswith(';') and not word.endswith('\\;'):
+            return ';'
+    return ''
 
 
 def path(text: str) -> str:
@@ -111,7 +144,10 @@ def url(text: str) -> str:
         raise ValueError('contains a character that a URL cannot; write it as %XX')
     if len(text) > LONGEST_URL:
         raise ValueError(f'is longer than {LONGEST_URL} characters')
-    authority = re.split('[/?#]', text.partition('://')[2])[0].rpartition('@')[2]
+    whole = re.split('[/?#]', text.partition('://')[2])[0]
+    user, _, authority = whole.rpartition('@')
+    if '[' in user or ']' in user:
+        raise ValueError('has a [ or ] before its host; write %5B or %5D')
     if authority.count(':') > 1 and not authority.startswith('['):
         raise ValueError('has an IPv6 address without brackets; write [::1]')
     if authority.startswith('[') and not re.fullmatch(

@@ -166,7 +166,7 @@ class Run(One):
         """Log an event, and keep it for the answer.
 
         A lasting event is logged once for each version, and again after a run without
-        it, because cron mails every line.
+        it, because cron mails every line; a person at a terminal sees it each time.
         """
         again = False
         if event == 'polled':
@@ -181,7 +181,7 @@ class Run(One):
             again = line in self.state.reported
             self.reported.append(line)
         self.events.append(Event(event, message, fields, again))
-        if not again or self.settings.verbosity > 0:
+        if not again or self.settings.verbosity > 0 or os.isatty(2):
             self.log(event, message, **fields)
 
     def end(self) -> None:

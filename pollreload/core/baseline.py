@@ -10,7 +10,7 @@ from pollreload.core.reading import (
     Snapshot,
 )
 from pollreload.core.state import State, World, notified_targets
-from pollreload.settings import Settings, sends_signal
+from pollreload.settings import Settings, conditions, sends_signal
 
 
 def baseline(
@@ -36,8 +36,10 @@ def baseline(
         newest = 0.0 if choice.matches else appeared
         if choice.reason == 'no target':
             # A wrong name should not wait for the first change to be seen.
-            who = settings.process or settings.pidfile
-            nobody = f'; no process for {who} is there yet'
+            nobody = (
+                f'; no process meets {conditions(settings)} yet; if one should, '
+                f'pollreload doctor with the same options says why'
+            )
         older = outdated(choice.matches, appeared, world)
         if choice.reason in ('pidfile', 'proc'):
             why = '; will be delivered once: the running processes are unknown'

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Collection, Sequence
 
 from pollreload.core.process import Process, goes_by, script
-from pollreload.settings import Settings
+from pollreload.settings import Settings, conditions
 from pollreload.system import process_table, visibility
 
 MOST_NAMES = 5
@@ -56,15 +56,10 @@ def explain_no_match(settings: Settings) -> str:
 
     It reads the whole process table.
     """
-    conditions = ' '.join(
-        f'--{name} {value}' for name, value in (
-            ('pidfile', settings.pidfile), ('cmdline', settings.cmdline),
-            ('uid', settings.uid),
-        ) if value is not None
-    )
     name = settings.process
+    others = conditions(settings._replace(process=None))
     if remedy := visibility.hidden():
-        one = f'one may meet {conditions}' if name is None else (
+        one = f'one may meet {others}' if name is None else (
             f'{name!r} may be one of them'
         )
         return f'{visibility.HIDDEN}, so {one}; {remedy}'
@@ -76,10 +71,10 @@ def explain_no_match(settings: Settings) -> str:
                 f'--all-namespaces to signal it there'
             )
     if name is None:
-        return f'no process meets {conditions}'
+        return f'no process meets {others}'
     # Our own children meet none of them, but exist.
-    if conditions and not all(map(process_table.ours, process_table.candidates(name))):
-        return f'no process called {name!r} meets {conditions}'
+    if others and not all(map(process_table.ours, process_table.candidates(name))):
+        return f'no process called {name!r} meets {others}'
     return unknown(name)
 
 

@@ -53,7 +53,7 @@ UNSAID = {
     'a user that is not here': 'uid: (there is no user|.* is not a uid)',
     'what is no regular expression': 'is not a regular expression',
     'the quotes of a command': 'cannot be split into arguments|verify: is empty|'
-    'validate: is empty|exec: is empty',
+    'validate: is empty|exec: is empty|because no shell runs the command',
     'how long a duration is that is text': 'is longer than a year|is too short',
     'a limit below another time': 'is shorter than --settle',
     'statuses from high to low': "'[1-5]..-[1-5]..' is not a status",

@@ -14,8 +14,6 @@ from pollreload.settings import Settings, bare
 from pollreload.system import children
 from pollreload.system.command import program_trouble
 
-OPERATORS = ('|', '||', '&&', '>', '>>', '<', '&')  # of a shell
-
 
 def port(host: str, number: int) -> Row:
     """Return the row about --listen: whether the port is free."""
@@ -53,30 +51,8 @@ def check_programs(settings: Settings) -> Iterator[Row]:
                 option, 'fail', about, trouble,
                 'install it where pollreload runs, or name it by its full path',
             )
-        elif meant := shell(command):
-            yield Row(
-                option, 'warn', about, f'found, not run; {meant} is one of its '
-                f'arguments, for no shell runs it',
-                f"if a shell is meant, --{option} \"sh -c '...'\"",
-            )
         else:
             yield Row(option, 'ok', about, 'found, not run')
-
-
-def shell(command: Sequence[str]) -> str:
-    """Return the operator in a command that only a shell understands, or ''.
-
-    The arguments of a shell itself do not count. Only the operator is returned: an
-    argument that ends with one may be a secret.
-    """
-    if command[0].endswith('sh'):
-        return ''
-    for word in command[1:]:
-        if word in OPERATORS:
-            return word
-        if word.endswith(';'):
-            return ';'
-    return ''
 
 
 def urls(settings: Settings) -> Iterator[Row]:

@@ -124,6 +124,29 @@ def test_held_line_is_printed_once_for_each_version(watched: Watched) -> None:
     assert answer['events'][-1]['event'] == 'held'
 
 
+def test_held_line_is_printed_each_time_on_a_terminal(watched: Watched) -> None:
+    """Who runs it by hand after cron did wants to know why it ends with 1."""
+    watched.check()
+    write(watched.conf, 'second')
+    watched.check()
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run(
+            (*sidecar.POLLRELOAD, 'check', *sidecar.quick(*watched.args())),
+            env=sidecar.environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=theirs, check=False,
+            timeout=targets.DEADLINE,
+        )
+        printed = os.read(ours, 4096).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert done.returncode == 1
+    assert '"event": "held"' in printed
+    assert printed.count('no process is called') == 1
+
+
 def test_misspelt_variable_is_a_warning_once(watched: Watched) -> None:
     """It names the nearest option; what Kubernetes sets for a Service is none."""
     environ = {

@@ -41,6 +41,7 @@ from tests.support.url_server import (
     ('http://host:pa55word/', 'has no port from 1 to 65535'),
     ('http://host:-1/pa55word', 'has no port from 1 to 65535'),
     ('http://us3r:pa55/word@host/', 'has no port from 1 to 65535'),
+    ('http://us3r:pa55[word]@host/', 'has a [ or ] before its host; write %5B or %5D'),
     ('http://us3r:5/pa55word@host/', 'has an @ after its host; write %40'),
     ('http://us3r:5?pa55word@host/', 'has an @ after its host; write %40'),
     ('http://host/?to=pa55word@host', 'has an @ after its host; write %40'),

@@ -515,7 +515,11 @@ def test_option_of_several_values_may_be_repeated(words: tuple[str, ...]) -> Non
     ('watch', ('--no-handler-check',), "'--no-handler-check'; did you mean "
      "--handler-check?"),
     ('watch', ('--dir', '/a'), "'--dir'; write the PATH without an option"),
+    ('watch', ('--path', '/a'), "'--path'; write the PATH without an option"),
     ('watch', ('-p',), "'-p'; see pollreload watch --help"),
+    ('watch', ('-process', 'b'), "'-process'; did you mean --process?"),
+    ('check', ('-verbose',), "'-verbose'; did you mean --verbose?"),
+    ('check', ('-interval=1s',), "'-interval'; pollreload watch has it"),
     ('watch', ('--once',), "'--once'; use pollreload check to poll once"),
     ('watch', ('--user', 'root'), "'--user'; did you mean --uid?"),
     ('watch', ('--file', '/a'), "'--file'; write the PATH without an option"),
@@ -533,6 +537,28 @@ def test_unknown_option_leads_to_the_one_that_was_meant(
 ) -> None:
     """Or to none, rather than to one that has nothing to do with it."""
     line = refused(capsys, command, *NEEDED, *words)
+
+    assert line == f'pollreload: no such option {says}\n'
+
+
+@pytest.mark.parametrize(('words', 'says'), [
+    (('-v', 'watch', '/a'), "'-v'; write it after the command: pollreload watch -v"),
+    (('-q', 'check', '/a'), "'-q'; write it after the command: pollreload check -q"),
+    (('--uid', '0', 'check'), "'--uid'; write it after the command: pollreload check "
+     "--uid"),
+    (('--config', 'a'), "'--config'; write it after the command: pollreload watch "
+     "--config"),
+    (('-z',), "'-z'; see pollreload --help"),
+    (('status', '--status-file', 'a'), "'--status-file'; write the FILE without an "
+     "option"),
+    (('install-to', '--dir', 'a'), "'--dir'; write the DIR without an option"),
+    (('digest', '--path', 'a'), "'--path'; write the PATH without an option"),
+])
+def test_unknown_option_leads_to_its_place(
+        capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str,
+) -> None:
+    """After the command, or the argument itself."""
+    line = refused(capsys, *words)
 
     assert line == f'pollreload: no such option {says}\n'
 
@@ -556,7 +582,8 @@ def test_option_of_an_unquoted_command_shows_the_quotes(
 
 @pytest.mark.parametrize(('arguments', 'says'), [
     (('--once',), "option '--once'; use pollreload check to poll once"),
-    (('--process', 'x'), "option '--process'; pollreload watch has it"),
+    (('--process', 'x'), "option '--process'; write it after the command: pollreload "
+     "watch --process"),
     (('run',), "command 'run'; did you mean watch?"),
     (('whatch',), "command 'whatch'; did you mean watch?"),
     (('list',), "command 'list'; did you mean doctor?"),

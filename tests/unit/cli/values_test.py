@@ -136,3 +136,29 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     """With what is accepted."""
     with pytest.raises(ValueError, match='is not a size; write 4GiB, 512M, 64k or'):
         values.size(text)
+
+
+@pytest.mark.parametrize(('text', 'operator'), [
+    *((f'echo s3cret {each} x', each) for each in values.OPERATORS),
+    ('echo s3cret; x', ';'), ('nginx -t &', '&'), ("sudo sh -c 'a' > b", '>'),
+])
+def test_operator_of_a_shell_is_refused(text, operator):
+    """It would be an argument, and the command might succeed without what follows."""
+    with pytest.raises(ValueError, match='would be an argument') as error:
+        values.command(text)
+
+    assert str(error.value).startswith(f'{operator} would')
+    assert 's3cret' not in str(error.value)
+
+
+@pytest.mark.parametrize(('text', 'arguments'), [
+    ("sh -c 'a && b; c' ;", ('sh', '-c', 'a && b; c', ';')),
+    ("test a '>' b", ('test', 'a', '>', 'b')),
+    ('expr 2 "|" 3', ('expr', '2', '|', '3')),
+    (r'find . -exec ls {} \;', ('find', '.', '-exec', 'ls', '{}', ';')),
+    ("echo 'a|b' a;b x& a=>b", ('echo', 'a|b', 'a;b', 'x&', 'a=>b')),
+    (r"echo don\'t '&&'", ('echo', "don't", '&&')),
+])
+def test_quoted_operator_is_an_argument(text, arguments):
+    """It is meant as one, and so are the arguments of a shell."""
+    assert values.command(text) == arguments

@@ -2,9 +2,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-
-import pytest
 
 from pollreload.commands.doctor import programs
 from pollreload.commands.doctor.rows import Row
@@ -38,27 +35,6 @@ def test_program_that_hangs_fails(conf, monkeypatch):
 
     assert row.verdict == 'fail'
     assert row.says == 'nginx does not answer'
-
-
-@pytest.mark.parametrize(('line', 'operator'), [
-    *((f'echo s3cret {each} x', each) for each in programs.OPERATORS),
-    ('echo s3cret; x', ';'),
-    ("sh -c 'a; b;' ;", ''),
-    ("echo 'a|b' a;b x&", ''),
-])
-def test_shell_operator_is_a_warning(line, operator):
-    """It would be an argument, so the command would not do what was intended."""
-    command = tuple(shlex.split(line))
-    found = [*programs.check_programs(Settings(
-        exec=(command,), validate=command, verify=command,
-    ))]
-
-    assert [row.verdict for row in found] == ['warn' if operator else 'ok'] * 3
-    for row in found if operator else ():
-        says = f'found, not run; {operator} is one of its arguments'
-        assert row.says.startswith(says)
-        assert f"--{row.check} \"sh -c '...'\"" in row.remedy
-        assert 's3cret' not in row.says
 
 
 def test_commands_of_one_program_are_numbered():

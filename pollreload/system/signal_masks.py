@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pollreload.core.process import Masks
 from pollreload.system import procfs
@@ -18,15 +19,15 @@ def masks(pid: int, root: str = '/proc') -> Masks | None:
     """
     directory = f'{root}/{pid}/task'
     threads = [
-        (*thread, waits_in(f'{directory}/{number}'))
+        (*thread, f'{directory}/{number}', waits_in(f'{directory}/{number}'))
         for number in sorted(procfs.pids(directory), key=lambda it: (it != pid, it))
         for thread in thread_masks(f'{directory}/{number}')
     ]
     if not threads:
         return None
     blocked, some, pending, accepted, awaited = -1, 0, 0, 0, 0
-    states = {state for _, state, _ in threads}
-    for thread, _, function in threads:
+    states = {state for _, state, _, _ in threads}
+    for thread, _, place, function in threads:
         blocked &= thread.blocked
         some |= thread.blocked
         pending |= thread.pending
@@ -35,8 +36,8 @@ def masks(pid: int, root: str = '/proc') -> Masks | None:
         accepts = ~thread.blocked & ~accepted & EVERY_SIGNAL
         accepted |= accepts
         if 'sigtimedwait' in function:
-            awaited |= accepts
-    if not any(function for _, _, function in threads):
+            awaited |= accepts & awaited_signals(place)
+    if not any(function for _, _, _, function in threads):
         # A server that leaves its signals to one thread blocks them in the others.
         awaited = some & ~blocked
     return threads[0][0]._replace(
@@ -74,6 +75,28 @@ def waits_in(thread: str) -> str:
     function = procfs.read_file(f'{thread}/wchan', 64) or b'0'
     if function != b'0':
         return os.fsdecode(function)
-    call = procfs.read_file(f'{thread}/syscall', 64) or b''
-    number = call.partition(b' ')[0]
-    return 'sigtimedwait' if number == RT_SIGTIMEDWAIT.get(os.uname().machine) else ''
+    return 'sigtimedwait' if sigtimedwait_arguments(thread) else ''
+
+
+def sigtimedwait_arguments(thread: str) -> list[bytes]:
+    """Return the arguments of rt_sigtimedwait(2) that a thread is in; [] if it is not.
+
+    syscall is empty for a process we may not trace, and 'running' for a thread that
+    does not sleep (proc(5)).
+    """
+    number, *arguments = (procfs.read_file(f'{thread}/syscall') or b'').split() or [b'']
+    return arguments if number == RT_SIGTIMEDWAIT.get(os.uname().machine) else []
+
+
+def awaited_signals(thread: str) -> int:
+    """Return the mask of the signals that a thread in sigwait(3) waits for.
+
+    The first argument points to it. All if it cannot be read.
+    """
+    try:
+        address = int(sigtimedwait_arguments(thread)[0], 16)
+        with open(f'{thread}/mem', 'rb', buffering=0) as memory:
+            memory.seek(address)
+            return int.from_bytes(memory.read(8), sys.byteorder) or EVERY_SIGNAL
+    except (IndexError, ValueError, OSError, OverflowError):
+        return EVERY_SIGNAL

@@ -13,8 +13,8 @@ did not is proved by sending USR1 next and reading that first. All but 'sigwait'
     sigwait         HUP and USR1 are blocked and awaited in sigwaitinfo(2), whose
                     masks are those of the default in /proc
     sigwait-thread  a thread is as in sigwait, the first one blocks HUP and USR1
-    sigwait-other   a thread awaits USR1, which the first one blocks, and HUP has its
-                    default
+    sigwait-other   as in sigwait, but only USR1 is blocked and awaited: HUP kills
+    sigwait-other-thread  a thread is as in sigwait-other, the first one blocks USR1
     late            HUP has its default until tell('handle'), answered 'handling'
     forking         a master handles HUP: it starts new workers, ends the old, and
                     reports; they have its name, and HUP has its default in them
@@ -319,6 +319,10 @@ def main(kind: str, name: str, count: int, uid: int) -> None:
             say('ready')
             threading.Event().wait()
         case 'sigwait-other':
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            say('ready')
+            wait_in_turn([signal.SIGUSR1])
+        case 'sigwait-other-thread':
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
             threading.Thread(target=wait_in_turn, args=([signal.SIGUSR1],)).start()
             say('ready')

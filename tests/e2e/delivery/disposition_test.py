@@ -183,9 +183,12 @@ def test_stopped_target_gets_one_signal(name: str, conf: str) -> None:
     assert it.count('signalled') == 1
 
 
-def test_process_that_awaits_another_signal_lives(name: str, conf: str) -> None:
-    """Its first thread would get the signal and die of it."""
-    with targets.start('sigwait-other', name=name) as target, watching(
+@pytest.mark.parametrize('kind', ['sigwait-other', 'sigwait-other-thread'])
+def test_process_that_awaits_another_signal_lives(
+        name: str, conf: str, kind: str,
+) -> None:
+    """It would die of this one."""
+    with targets.start(kind, name=name) as target, watching(
             name, conf, '--min-uptime', '0',
     ) as it:
         write(conf, 'second')

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,28 @@ def test_sigwait_is_seen_in_the_system_call(
     assert masks.awaited & 0b111 == awaited
 
 
+@pytest.mark.parametrize(('memory', 'awaited'), [
+    (b'12345678' + (2).to_bytes(8, sys.byteorder), 2),
+    (b'12345678' + bytes(8), 0b111010),  # it cannot be: it waits for one at least
+    (b'12345678', 0b111010), (None, 0b111010),
+])
+def test_sigwait_is_for_the_signals_that_are_in_its_argument(
+        root: str, monkeypatch: pytest.MonkeyPatch, memory: bytes | None, awaited: int,
+) -> None:
+    """If the memory of the thread can be read; else it may be for all."""
+    machine = os.uname_result(['', '', '', '', 'x86_64'])
+    monkeypatch.setattr(os, 'uname', lambda: machine)
+    place = plant(plant(Path(root), 60) / 'task', 60, masks={**MASKS, 'SigBlk': 5})
+    (place / 'syscall').write_text('128 0x8 0x0 0x0 0x8')
+    if memory is not None:
+        (place / 'mem').write_bytes(memory)
+
+    masks = masks_of(60, root)
+
+    assert masks is not None
+    assert masks.awaited & 0b111111 == awaited
+
+
 def test_real_sigwait_of_a_process_that_we_may_not_trace() -> None:
     """Another user sees no wchan; what the other threads block is left."""
     with targets.start('sigwait-thread') as target:
@@ -121,6 +144,7 @@ def test_real_sigwait_of_a_process_that_we_may_not_trace() -> None:
         ('sigwait', 'unknown'),
         ('sigwait-thread', 'unknown'),
         ('sigwait-other', 'default'),
+        ('sigwait-other-thread', 'default'),
         ('forking', 'caught'),
         ('exits', 'caught'),
         ('late', 'default'),

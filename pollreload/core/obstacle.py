@@ -22,6 +22,10 @@ BLOCKS_AGAIN = 0.05  # s from one look to the next
 AWAKE = 2.0  # s of a target that is not seen asleep until only polls look at it
 
 
+# Dispositions that do not show whether a program that just started has its handler yet.
+UNPROVEN = frozenset(('runtime', 'unknown'))
+
+
 class Obstacle(NamedTuple):
     """What keeps a signal from a target.
 
@@ -54,7 +58,7 @@ def obstacle(
         )
     uptime = settings.min_uptime
     if uptime is None:
-        uptime = 10.0 if entry.disposition == 'unknown' else 1.0
+        uptime = 10.0 if entry.disposition in UNPROVEN else 1.0
     old_enough = process.started / world.ticks + uptime
     if world.now() < old_enough:
         return Obstacle(

@@ -112,6 +112,12 @@ def disposition(masks: Masks | None, signal: int, harmless: bool, init: bool) ->
 # at its start, and ends all the same if it has no trap for the signal.
 GO = 0xfffffffc7fc1fefe
 GO_MAY_LACK = (1 << 0) | (1 << 1) | (1 << 31) | (1 << 32) | (1 << 33)
+# The others catch just these, with or without INT and QUIT, and what libc reserves for
+# itself; one more is a handler of the program. Ruby (default handlers in signal.c) and
+# zsh end of HUP, if the program has no trap for it, PHP of all of them
+# (Zend/zend_signal.c); ksh is as bash with a trap for EXIT.
+EXACTLY = frozenset((0x42017e49, 0x04004a01, 0x08010001, 0x7fc3faf9))
+NOT_COMPARED = (1 << 1) | (1 << 2) | (1 << 31) | (1 << 32)
 HOTSPOT = (1 << 2) | (1 << 3) | (1 << 6) | (1 << 7) | (1 << 10) | (1 << 12) | (1 << 24)
 SUSPENDS = (1 << 61) | (1 << 57) | (1 << 11)
 BASH = 0x43817ef8
@@ -120,7 +126,9 @@ BASH = 0x43817ef8
 def runtime(caught: int) -> bool:
     """Return whether a mask of caught signals is that of a language runtime."""
     go = GO & ~GO_MAY_LACK
-    return caught & go == go or caught & BASH == BASH or (
+    return caught & ~NOT_COMPARED in EXACTLY or (
+        caught & go == go or caught & BASH == BASH
+    ) or (
         caught & HOTSPOT == HOTSPOT and bool(caught & SUSPENDS)
     )
 

@@ -846,11 +846,12 @@ def test_rule_10_signal_that_is_always_blocked_is_fetched():
     assert world.sent[1].at == changed[1]
 
 
-def test_rule_10_unknown_disposition_needs_an_age_of_10_s():
+@pytest.mark.parametrize('disposition', ['unknown', 'runtime'])
+def test_rule_10_handler_that_does_not_show_needs_an_age_of_10_s(disposition):
     """Without evidence the signal is sent to a target that has finished starting."""
     world = world_of()
     world.restart()
-    world.alter_root(disposition='unknown')
+    world.alter_root(disposition=disposition)
     world.put('B')
 
     world.run(9.9)

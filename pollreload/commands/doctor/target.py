@@ -28,7 +28,7 @@ DOES = {
     'default': 'has no handler for {} and would die of it',
     'unknown': 'may or may not handle {}: this kernel does not say',
     'runtime': (
-        'catches {} in its runtime (Go, JVM, bash with an EXIT trap); it dies if the '
+        'catches {} in its runtime (Go, JVM, Ruby, PHP, a shell); it dies if the '
         'program does not handle it'
     ),
 }

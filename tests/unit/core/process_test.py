@@ -63,7 +63,15 @@ def test_disposition_follows_from_the_masks(masks, harmless, init, answer):
     pytest.param(0x43817efb, 'runtime', id='bash with a trap for EXIT'),
     pytest.param(0x10001, 'caught', id='bash with a trap for HUP'),
     pytest.param(0x14003, 'caught', id='bash with traps for HUP, INT and TERM'),
-    pytest.param(0x8010001, 'caught', id='zsh with a trap for HUP'),
+    pytest.param(0x8010001, 'runtime', id='zsh, also with a trap for HUP'),
+    pytest.param(0x8014001, 'caught', id='zsh with a trap for TERM too'),
+    pytest.param(0x42017e4f, 'runtime', id='Ruby'),
+    pytest.param(0x142017e49, 'runtime', id='Ruby with threads, in background'),
+    pytest.param(0x4a017e4f, 'caught', id='Ruby with a trap for WINCH'),
+    pytest.param(0x4004a07, 'runtime', id='PHP'),
+    pytest.param(0x14a07, 'caught', id='php-fpm'),
+    pytest.param(0x7fc3faff, 'runtime', id='ksh with a trap for EXIT'),
+    pytest.param(0x8012000 | 1, 'caught', id='ksh with a trap for HUP'),
 ])
 def test_mask_of_a_runtime_that_catches_every_signal(caught, answer):
     """Such a mask does not show whether the program handles the signal (rule 10)."""

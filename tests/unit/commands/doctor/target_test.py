@@ -173,7 +173,7 @@ def test_runtime_that_catches_every_signal_is_a_warning(comm, conf, monkeypatch)
 
     row = row_of(found, 'handler')
     assert row.verdict == 'warn'
-    assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM, bash')
+    assert row.says.startswith('catches SIGHUP in its runtime (Go, JVM, Ruby')
     assert '--deliver' in row.remedy
     assert rows_module.exit_status(found) == 0
 

@@ -12,6 +12,11 @@ from pollreload.runtime.shown import with_key
 from pollreload.runtime.world import world
 from pollreload.settings import Settings, sends_signal
 
+RESTARTED = (
+    'all is well if it starts a successor on this signal; if it died of it and was '
+    'started again, so it will at each change: name another signal, or use --exec'
+)
+
 
 def delivery_rows(settings: Settings, found: list[Row]) -> list[Row]:
     """Return the rows of one real delivery, or one row that says why there was none.
@@ -50,8 +55,10 @@ def deliver_once(settings: Settings) -> list[Row]:
             # The end shows whether it lasts.
             held = message
         elif event in check_answer.ANSWERS:
-            verdict = 'fail' if event == 'failed' else 'ok'
-            rows.append(Row('deliver', verdict, signal_of(settings), message))
+            verdict, remedy = 'fail' if event == 'failed' else 'ok', ''
+            if 'successor' in fields:
+                verdict, remedy = 'warn', RESTARTED
+            rows.append(Row('deliver', verdict, signal_of(settings), message, remedy))
 
     observer, runner = Observer(settings), Runner()
     blank = with_key(State())

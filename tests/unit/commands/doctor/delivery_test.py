@@ -120,6 +120,35 @@ def test_target_that_dies_of_the_signal_fails(comm: str, conf: str) -> None:
     assert 'died within 1 s of SIGHUP' in failed[0].says
 
 
+def test_target_that_is_started_again_is_a_warning(comm: str, conf: str) -> None:
+    """It may have died of the signal, which a supervisor does not show."""
+    script = 'import ctypes, signal, sys\n' + (
+        'ctypes.CDLL(None).prctl(15, sys.argv[1].encode(), 0, 0, 0)\n'
+        'signal.signal(signal.SIGHUP, lambda *_: sys.exit())\n'
+        'print("ready", flush=True)\n'
+        'while True:\n    signal.pause()\n'
+    )
+    supervisor = (
+        'import subprocess, sys\n'
+        'while sys.stdin:\n    subprocess.run([sys.executable, "-c", *sys.argv[1:]])\n'
+    )
+    with subprocess.Popen(
+            [sys.executable, '-c', supervisor, script, comm], stdout=subprocess.PIPE,
+            start_new_session=True,
+    ) as child:
+        assert child.stdout is not None
+        try:
+            child.stdout.readline()
+            status, rows = deliver(conf, '--process', comm, '--min-uptime', '0')
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+
+    assert status == 0
+    assert rows[-1].verdict == 'warn'
+    assert 'which has exited and was replaced by' in rows[-1].says
+    assert 'died of the signal' in rows[-1].remedy
+
+
 def test_nothing_is_delivered_if_a_check_fails(comm: str, conf: str) -> None:
     """A target without a handler gets nothing, and lives."""
     with targets.start('default', name=comm) as target:

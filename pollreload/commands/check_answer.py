@@ -21,7 +21,7 @@ WAITS = {
     'poll': 'for a poll of the paths to end',
     'recheck': 'to read again what could not be read',
     'settle': 'for the version to settle (--settle)',
-    'doubt': 'for what became empty to be believed (--empty-grace)',
+    'doubt': 'for what became empty (--empty-grace) or unreadable to be believed',
     'splay': 'for --splay to be over',
     'uptime': 'for the target to be old enough (--min-uptime), or to see what it does '
         'with the signal',

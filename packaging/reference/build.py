@@ -62,6 +62,8 @@ NOTES = {
     '--validate': 'No shell is used.',
     '--verify': 'It is repeated until `--command-timeout` is over. Without a process '
         'it runs once for all, after `--exec` and `--url`. No shell is used.',
+    '--command-timeout': 'A target that still runs so long after `TERM`, `INT`, `QUIT` '
+        'or `KILL`, or for `--survive` if that is longer, is reported as held.',
     '--verify-workers': 'That proves a reload on servers that replace their workers: '
         '[servers.md](servers.md) says which.',
     '--exec': 'No shell is used. [actions.md](actions.md) says more.',
@@ -187,6 +189,8 @@ REASONS = {
         'pidfile': 'the pidfile cannot be believed',
         'proc': '/proc cannot be read',
         'still changing': 'the files have kept changing for a minute',
+        'still running': 'the target still runs long after `TERM`, `INT`, `QUIT` or '
+            '`KILL`, and is not sent it again for this version',
         'too young': 'the target has run for less than `--min-uptime`',
         'validation failed': '`--validate` failed',
     },
@@ -203,7 +207,6 @@ REASONS = {
         'proc': '/proc cannot be read',
         'queue full': 'the queue of real-time signals is full',
         'status file': 'the status file could not be written',
-        'still running': 'the target still runs after `TERM`, `INT`, `QUIT` or `KILL`',
         'timeout': 'the time of `check` is over (`--timeout`)',
         'url': 'a `--url` failed',
     },

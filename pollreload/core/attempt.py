@@ -76,8 +76,8 @@ class Attempt(NamedTuple):
 Action = Literal[
     'none', 'report signal', 'report needless', 'report delivery', 'report end',
     'report successor', 'report other generation', 'report pending', 'report death',
-    'report exit', 'report survivor', 'report verification',
-    'report no verification', 'report change', 'report newer version',
+    'report exit', 'report verification', 'report no verification', 'report change',
+    'report newer version',
 ]
 # The phase of a target and an event -> the phase that follows and what to do then
 # (core.progress). A pair that is missing cannot happen. The events:
@@ -90,7 +90,6 @@ Action = Literal[
 #   unobserved      not checked, because of --survive 0
 #   succeeded       gone, and another process took over
 #   outlived        gone, and an older process of the service goes on
-#   overdue         still alive after --command-timeout
 #   verified        --verify and --verify-workers agreed; not verified: they did not
 #   unverified      no verification is asked for
 #   confirmed       a poll after that saw the same version; changed: another one
@@ -123,12 +122,12 @@ TABLE: dict[tuple[str, str], tuple[str, Action]] = {
     ('pending', 'outlived'): ('up to date', 'report other generation'),
     ('pending', 'up to date'): ('up to date', 'report needless'),
     ('pending', 'restarted'): ('pending', 'none'),
-    # TERM, INT, QUIT and KILL are meant to end it: the end is the success.
+    # TERM, INT, QUIT and KILL are meant to end it: the end is the success, however
+    # long it takes. A second one makes many a program quit by force.
     ('terminating', 'gone'): ('up to date', 'report end'),
     ('terminating', 'unobserved'): ('up to date', 'report end'),
     ('terminating', 'pending'): ('terminating', 'none'),
     ('terminating', 'alive'): ('terminating', 'none'),
-    ('terminating', 'overdue'): ('failed', 'report survivor'),
     ('terminating', 'restarted'): ('terminating', 'none'),
     ('delivered', 'unverified'): ('up to date', 'none'),
     ('delivered', 'verified'): ('verified', 'none'),

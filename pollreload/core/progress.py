@@ -15,6 +15,14 @@ def ends_target(settings: Settings) -> bool:
     return settings.signal.name in ENDING
 
 
+def runs_on(settings: Settings, entry: Target, world: World) -> bool:
+    """Return whether a target that was asked to end has not for a long time."""
+    limit = max(settings.survive, settings.command_timeout)
+    return entry.phase == 'terminating' and world.now() >= entry.at + limit and (
+        not world.gone(entry.process)
+    )
+
+
 def checks(settings: Settings) -> bool:
     """Return whether a delivery has to be verified."""
     return settings.verify_workers or bool(settings.verify)
@@ -101,11 +109,6 @@ def report(
         case 'report exit':
             failed(
                 'ended', f'{process} ended; it is unknown whether it had taken {name}',
-            )
-        case 'report survivor':
-            failed(
-                'still running', f'{process} still runs '
-                f'{settings.command_timeout:g} s after {name}',
             )
         case 'report verification':
             # A program that is restarted after its death has not reloaded.

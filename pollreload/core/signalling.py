@@ -24,7 +24,7 @@ from pollreload.core.obstacle import (
     obstacle,
 )
 from pollreload.core.process import Choice, Process
-from pollreload.core.progress import advance_target, ends_target
+from pollreload.core.progress import advance_target, ends_target, runs_on
 from pollreload.core.sending import send_to_each
 from pollreload.core.stage import Surviving
 from pollreload.core.state import State, World, finish, hold
@@ -39,10 +39,12 @@ def notify(settings: Settings, state: State, world: World) -> State:
         return continue_after_targets(settings, state, world)
     now, choice = world.now(), world.targets()
     asked = [
-        target.name for target in state.attempt.targets if target.phase == 'terminating'
+        target.name for target in state.attempt.targets
+        if target.phase == 'terminating' and not runs_on(settings, target, world)
     ]
     if asked:
-        # An earlier run asked it to end, and stopped before it had ended.
+        # It has ended after all; or an earlier run asked it to end, and stopped before
+        # it had ended.
         also = tuple((each.pid, each.started) for each in choice.targets)
         return state._replace(
             stage=Surviving(now), next=now,
@@ -84,7 +86,9 @@ def notify(settings: Settings, state: State, world: World) -> State:
     todo = [with_disposition(settings, entry, world) for entry in todo]
     state = note_blocking(settings, state, todo, world)
     for seen in todo:
-        held = obstacle(settings, state, seen, world)
+        held = end_awaited(settings, seen, world) or obstacle(
+            settings, state, seen, world,
+        )
         if held is None:
             ready.append(seen)
         else:
@@ -99,6 +103,18 @@ def notify(settings: Settings, state: State, world: World) -> State:
     for entry in ready:
         world.send(entry.process, settings.signal.number)
     return continue_after_targets(settings, state, world) if acts(settings) else state
+
+
+def end_awaited(settings: Settings, entry: Target, world: World) -> Obstacle | None:
+    """Return the obstacle at a target that was asked to end and still runs, or None."""
+    if entry.phase != 'terminating':
+        return None
+    name, process = settings.signal.name, entry.process
+    return Obstacle(
+        f'still running {process.pid}', 'still running',
+        f'{process} still runs {world.now() - entry.at:.0f} s after {name}, and is not '
+        f'sent it again; held until it ends or the files change',
+    )
 
 
 def with_disposition(settings: Settings, entry: Target, world: World) -> Target:

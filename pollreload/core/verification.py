@@ -9,7 +9,7 @@ from pollreload.core.command import (
     poll_again,
 )
 from pollreload.core.process import Process
-from pollreload.core.progress import advance_phase, advance_target, checks
+from pollreload.core.progress import advance_phase, advance_target, checks, runs_on
 from pollreload.core.stage import Confirming, Surviving, Verifying
 from pollreload.core.state import State, World, finish
 from pollreload.core.succession import (
@@ -48,7 +48,10 @@ def poll_survival(
             return state._replace(stage=Surviving(again), next=again)
         else:
             state = report_successor(settings, state, entry, process, world)
-    if any(each.phase == 'terminating' for each in state.attempt.targets):
+    if any(
+            each.phase == 'terminating' and not runs_on(settings, each, world)
+            for each in state.attempt.targets
+    ):
         return state._replace(next=now + END_PAUSE)
     return next_check(settings, state, world)
 
@@ -57,11 +60,7 @@ def observe_target(settings: Settings, entry: Target, world: World) -> str:
     """Return the event of attempt.TABLE that is observed of a target in flight."""
     if not settings.survive and entry.phase != 'pending':
         return 'unobserved'
-    seen = world.health(entry.process, settings.signal.number)
-    late = world.now() - entry.at >= settings.command_timeout
-    if entry.phase == 'terminating' and seen != 'gone' and late:
-        return 'overdue'
-    return seen
+    return world.health(entry.process, settings.signal.number)
 
 
 def report_successor(

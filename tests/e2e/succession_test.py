@@ -73,6 +73,12 @@ say('started')
     'goes to the background with a handler': '''
 signal.signal(signal.SIGHUP, notified)
 ''' + DETACHES,
+    # As a server that serves its clients to their end: it exits long after TERM.
+    'drains': '''
+signal.signal(signal.SIGTERM, notified)
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
+say('started')
+''',
     # As syslog-ng: a supervising parent of the same name ignores the signal.
     'is supervised': '''
 if os.fork():
@@ -276,6 +282,23 @@ def test_a_renamed_process_stays_a_target_after_a_restart_with_the_ledger(
         ), False) as again:
             assert service.read() == (service.child.pid, 'notified', '3')
             again.until('delivered', target_pid=service.child.pid)
+
+
+def test_a_target_that_drains_is_asked_to_end_only_once(tmp_path: Path) -> None:
+    """A second TERM would cut off its clients; its end is the delivery."""
+    ends = '--signal', 'TERM', '--command-timeout', '100ms'
+    with serving('drains', tmp_path, *ends) as (service, it, conf):
+        pid = service.child.pid
+        write(conf, '2')
+        assert service.read() == (pid, 'notified', '2')
+        it.until('held', reason='still running')
+        it.poll()
+        it.poll()
+        os.kill(pid, signal.SIGUSR1)
+        done = it.until('delivered', target_pid=pid)
+
+    assert done['message'].endswith('which ended')
+    assert it.count('signalled') == 1
 
 
 def test_the_child_of_a_parent_that_ignores_the_signal_is_notified(

@@ -363,13 +363,17 @@ class Simulation:
             self.alter(root.pid, **changes)
 
     def make_ready(self) -> None:
-        """Let every target take the signal as it should, also a pending one."""
+        """Let every target take the signal as it should, also one that it got."""
+        waiting = [
+            each.pid for each in self.targets.values()
+            if each.pending or (self.ends() and each.at)
+        ]
         for pid in list(self.targets):
             self.alter(
                 pid, disposition='caught', dies=False, refuses=False, stopped=False,
                 deaf=False, hands_over=False, starting=False,
             )
-        for pid in [each.pid for each in self.targets.values() if each.pending]:
+        for pid in waiting:
             if pid in self.targets:  # it may have ended together with another
                 self.take(pid)
 

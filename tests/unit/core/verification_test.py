@@ -360,19 +360,83 @@ def test_exit_after_term_is_the_delivery():
     assert world.idle()
 
 
-def test_target_that_does_not_exit_after_term_is_a_failure():
-    """After --command-timeout TERM is sent again, three times in all."""
+def test_target_that_runs_on_after_term_is_not_sent_it_again():
+    """A program that drains quits by force on a second TERM. Its end is the delivery.
+    """
     world = world_of(**TERM)
     world.alter_root(deaf=True)
     world.put('B')
+    world.run(5.0)
+    assert world.messages('held') == []
 
     world.run(300.0)
+    before = world.messages('delivered')
+    world.end_all()
+    world.run(5.0)
 
-    assert world.messages('failed') == [
-        'app (pid 101) still runs 5 s after SIGTERM',
-    ] * 3
-    assert len(sent(world)) == 3
+    [line] = world.messages('held')
+    assert line == (
+        'app (pid 101) still runs 5 s after SIGTERM, and is not sent it again; held '
+        'until it ends or the files change'
+    )
+    assert sent(world) == [(101, 'B')]
+    assert (before, world.messages('delivered')) == (
+        [], ['SIGTERM to app (pid 101), which ended'],
+    )
     assert world.state.deaths == 0
+    assert world.idle()
+
+
+def test_newer_version_is_sent_to_a_target_that_runs_on():
+    """It is held only for the version for which it was asked to end."""
+    world = world_of(**TERM)
+    world.alter_root(deaf=True)
+    world.put('B')
+    world.run(30.0)
+
+    world.put('C')
+    world.run(10.0)
+
+    assert sent(world) == [(101, 'B'), (101, 'C')]
+
+
+@pytest.mark.parametrize('keep', [True, False])
+def test_target_that_runs_on_does_not_keep_the_signal_from_another(keep):
+    """One of two drains, also across a restart; the other is signalled once it can be.
+    """
+    world = world_of(**TERM, targets=2, select='roots')
+    world.alter(101, deaf=True)
+    world.alter(102, refuses=True)
+    world.put('B')
+    world.run(30.0)
+    if keep:
+        world.crash(keep=True)
+
+    world.alter(102, refuses=False)
+    world.run(70.0)
+    before = world.messages('delivered')
+    world.end(101)
+    world.run(5.0)
+
+    assert sent(world) == [(101, 'B'), (102, 'B')]
+    assert before == ['SIGTERM to app (pid 102), which ended']
+    assert world.messages('delivered')[1:] == [
+        'SIGTERM to app (pid 101), which ended',
+    ]
+    assert world.idle()
+
+
+def test_survive_gives_a_target_more_time_to_end():
+    """--survive counts if it is longer than --command-timeout."""
+    world = world_of(**TERM, survive=50.0)
+    world.alter_root(deaf=True)
+    world.put('B')
+
+    world.run(52.0)
+    before = world.messages('held')
+    world.run(5.0)
+
+    assert (before, len(world.messages('held'))) == ([], 1)
 
 
 def test_term_with_survive_0_claims_no_exit():

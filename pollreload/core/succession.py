@@ -21,13 +21,15 @@ from pollreload.core.attempt import (
 )
 from pollreload.core.baseline import deliver_again
 from pollreload.core.obstacle import disposition_now, handler_policy
-from pollreload.core.process import HANDLED, Process, roots
+from pollreload.core.process import HANDLED, UNHANDLED, Process, roots
 from pollreload.core.progress import advance_target
 from pollreload.core.state import State, World
 from pollreload.settings import Settings, sends_signal
 
 
-def successor(entry: Target, world: World) -> Process | None:
+def successor(
+        settings: Settings, state: State, entry: Target, world: World,
+) -> Process | None:
     """Return the process that took over from a target that has exited, or None.
 
     Of several the oldest: a program starts its workers after itself.
@@ -35,8 +37,27 @@ def successor(entry: Target, world: World) -> Process | None:
     found = [
         each for each in roots(world.targets().matches)
         if (each.pid, each.started) != entry.name and each.started >= entry.since
+        and not left_behind(settings, state, entry, each, world)
     ]
     return min(found, key=lambda each: each.started, default=None)
+
+
+def left_behind(
+        settings: Settings, state: State, entry: Target, process: Process, world: World,
+) -> bool:
+    """Return whether a process is but a worker of a target that has exited.
+
+    It does not handle the signal, as its parent did. A program that was started again
+    may have its handler late, and was not forked from the target, which shows if it can
+    be seen where their stacks begin.
+    """
+    if entry.disposition not in HANDLED or (
+            disposition_now(settings, process, world) not in UNHANDLED
+    ):
+        return False
+    known = {each.stack for each in state.older if each.name == entry.name}
+    executed = any(known) and world.stack(process) not in {0, *known}
+    return not executed and proven_at(process, settings, world) <= world.now()
 
 
 def remaining(
@@ -204,7 +225,10 @@ def forked(settings: Settings, state: State, process: Process, world: World) -> 
     stack, found = world.stack(process), ''
     for entry in state.older:
         same = entry_of(state.attempt, entry.process)
-        if same.phase != 'untried' or entry.name == (process.pid, process.started):
+        # One that was notified, and did not fail, has read the version.
+        if same.phase not in ('untried', 'failed') or (
+                entry.name == (process.pid, process.started)
+        ):
             continue
         if stack and entry.stack:
             if stack == entry.stack:

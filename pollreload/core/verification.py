@@ -37,7 +37,7 @@ def poll_survival(
         event = observe_target(settings, entry, world)
         process = None
         if event == 'gone' and entry.phase != 'terminating':
-            process = successor(entry, world)
+            process = successor(settings, state, entry, world)
             left = None if process else left_to_another(settings, state, entry, world)
             if left is not None:
                 state = left
@@ -210,7 +210,7 @@ def fail_verification(
 
 def follow_exit(settings: Settings, state: State, entry: Target, world: World) -> State:
     """Return the state after a target exited while it was being verified."""
-    other = successor(entry, world)
+    other = successor(settings, state, entry, world)
     if other is not None:
         state = report_successor(settings, state, entry, other, world)
         return next_check(settings, state, world)

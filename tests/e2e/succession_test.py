@@ -73,6 +73,16 @@ say('started')
     'goes to the background with a handler': '''
 signal.signal(signal.SIGHUP, notified)
 ''' + DETACHES,
+    # As gunicorn with a bad file: it exits, and its worker would die of the signal.
+    'leaves a worker': '''
+def leave(*_):
+    if os.fork():
+        os._exit(1)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    say('orphaned')
+signal.signal(signal.SIGHUP, leave)
+say('started')
+''',
     # As a server that serves its clients to their end: it exits long after TERM.
     'drains': '''
 signal.signal(signal.SIGTERM, notified)
@@ -282,6 +292,19 @@ def test_a_renamed_process_stays_a_target_after_a_restart_with_the_ledger(
         ), False) as again:
             assert service.read() == (service.child.pid, 'notified', '3')
             again.until('delivered', target_pid=service.child.pid)
+
+
+def test_a_worker_that_outlives_its_master_does_not_take_over(tmp_path: Path) -> None:
+    """Rule 13: the master handled the signal, and the worker does not."""
+    with serving('leaves a worker', tmp_path) as (service, it, conf):
+        write(conf, '2')
+        worker, *_ = service.read()
+        failed = it.until('failed', reason='died')
+        held = it.until('held', reason='no handler')
+
+    assert failed['target_pid'] == service.child.pid
+    assert f'(pid {worker})' in str(held['message'])
+    assert it.count('delivered') == 0
 
 
 def test_a_target_that_drains_is_asked_to_end_only_once(tmp_path: Path) -> None:

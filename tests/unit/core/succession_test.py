@@ -203,6 +203,90 @@ def test_rule_13_verified_successor_took_over_and_did_not_reload():
     ]
 
 
+def orphaned(disposition: str, opaque: bool = False) -> Simulation:
+    """Return a world in which a signalled master died, and left a worker behind."""
+    world = Simulation(WATCH, opaque=opaque)
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.fork()
+    world.alter(102, disposition=disposition)
+    world.retire()
+    world.run(5.0)
+    return world
+
+
+@pytest.mark.parametrize('opaque', [False, True])
+@pytest.mark.parametrize('disposition', ['default', 'ignored'])
+def test_rule_13_worker_that_outlives_its_master_is_no_successor(disposition, opaque):
+    """It does not handle the signal, and its master did."""
+    world = orphaned(disposition, opaque)
+
+    assert failures(world) == ['died']
+    assert world.messages('delivered') == []
+
+
+def test_rule_13_worker_that_outlives_its_master_has_not_read_the_version():
+    """It was forked from the master, so its start time shows nothing."""
+    world = orphaned('default')
+
+    world.run(60.0)
+
+    assert not world.idle()
+
+
+@pytest.mark.parametrize('disposition', ['blocked', 'unknown', 'runtime'])
+def test_rule_13_successor_may_handle_the_signal(disposition):
+    """Masks that cannot be read are no reason to call a hand-over a death."""
+    world = orphaned(disposition)
+
+    assert (failures(world), len(world.messages('delivered'))) == ([], 1)
+
+
+def test_rule_13_successor_may_need_time_for_its_handler():
+    """It is asked for it once it has lived for --survive, if it may be a worker."""
+    world = Simulation(WATCH._replace(survive=5.0), opaque=True)
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.start_slowly()
+    world.run(4.0)
+    world.make_ready()
+    world.run(20.0)
+
+    assert (failures(world), len(world.messages('delivered'))) == ([], 1)
+
+
+def test_rule_13_restart_may_need_longer_for_its_handler():
+    """It was not forked from the target that exited, so it is no worker of it."""
+    world = Simulation(WATCH)
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.start_slowly()
+    world.run(5.0)
+
+    assert (failures(world), len(world.messages('delivered'))) == ([], 1)
+
+
+def test_rule_13_successor_of_a_target_without_a_handler_needs_none():
+    """With --handler-check off."""
+    world = Simulation(WATCH._replace(handler_check='off'))
+    world.run(20.0)
+    world.alter_root(disposition='ignored')
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.restart()
+    world.alter_root(disposition='ignored')
+    world.run(20.0)
+
+    assert (failures(world), len(world.messages('delivered'))) == ([], 1)
+
+
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
 def test_rule_10_unknown_successor_is_searched_again(reason):
     """If no process can be read now, one may still exist."""

@@ -38,6 +38,7 @@ def successor(
         each for each in roots(world.targets().matches)
         if (each.pid, each.started) != entry.name and each.started >= entry.since
         and not left_behind(settings, state, entry, each, world)
+        and not (settings.select == 'roots' and of_another(state, entry, each))
     ]
     return min(found, key=lambda each: each.started, default=None)
 
@@ -58,6 +59,23 @@ def left_behind(
     known = {each.stack for each in state.older if each.name == entry.name}
     executed = any(known) and world.stack(process) not in {0, *known}
     return not executed and proven_at(process, settings, world) <= world.now()
+
+
+def of_another(state: State, entry: Target, process: Process) -> bool:
+    """Return whether a process has taken over, or will, from another instance.
+
+    The arguments tell the instances of one program apart, and a successor has those of
+    its instance, more or less. The ledger does not keep them.
+    """
+    others = [
+        each for each in state.attempt.targets if each.sends and each.name != entry.name
+    ]
+    if (process.pid, process.started) in {each.name for each in others}:
+        return True
+    shared = [
+        len({*process.cmdline} & {*each.process.cmdline}) for each in (entry, *others)
+    ]
+    return bool(entry.process.cmdline) and max(shared) > shared[0]
 
 
 def remaining(

@@ -73,6 +73,10 @@ say('started')
     'goes to the background with a handler': '''
 signal.signal(signal.SIGHUP, notified)
 ''' + DETACHES,
+    'dies': '''
+signal.signal(signal.SIGHUP, lambda *_: os._exit(1))
+say('started')
+''',
     # As gunicorn with a bad file: it exits, and its worker would die of the signal.
     'leaves a worker': '''
 def leave(*_):
@@ -108,6 +112,7 @@ class Service:
     """The processes of one program, which write to one pipe."""
 
     def __init__(self, program: str, conf: str, name: str) -> None:
+        self.name = name
         self.child = subprocess.Popen(
             (sys.executable, '-c', COMMON + PROGRAMS[program] + WAIT, conf, name),
             stdout=subprocess.PIPE, start_new_session=True,
@@ -292,6 +297,23 @@ def test_a_renamed_process_stays_a_target_after_a_restart_with_the_ledger(
         ), False) as again:
             assert service.read() == (service.child.pid, 'notified', '3')
             again.until('delivered', target_pid=service.child.pid)
+
+
+def test_a_successor_takes_over_from_one_instance(tmp_path: Path) -> None:
+    """Rule 13: the other instance of the program died."""
+    args = '--select', 'roots', '--min-uptime', '0'
+    with serving('hands over', tmp_path, *args, survive='2s') as (service, it, conf):
+        other = Service('dies', conf, service.name)
+        try:
+            other.read()
+            write(conf, '2')
+            done = it.until('delivered')
+            failed = it.until('failed')
+        finally:
+            other.end()
+
+    assert done['target_pid'] == service.child.pid
+    assert (failed['target_pid'], failed['reason']) == (other.child.pid, 'died')
 
 
 def test_a_worker_that_outlives_its_master_does_not_take_over(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Target(NamedTuple):
     hands_over: it takes the signal by starting a successor and exiting.
     renamed: it has another comm now.
     generation: it is no worker of its parent, but a generation of its own.
+    arguments: those that follow its name.
     """
 
     pid: int
@@ -85,6 +86,7 @@ class Target(NamedTuple):
     hands_over: bool = False
     renamed: bool = False
     generation: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 class Sent(NamedTuple):
@@ -587,7 +589,9 @@ class Simulation:
             if each.phase == 'up to date' or each.sends
         }
         return choose([
-            Process(each.pid, each.ppid, each.started, 'app', ('app',), 0)
+            Process(
+                each.pid, each.ppid, each.started, 'app', ('app', *each.arguments), 0,
+            )
             for each in self.targets.values()
             if not each.renamed or ((each.pid, each.started) in before and (
                 each.disposition not in ('ignored', 'default', 'unknown')

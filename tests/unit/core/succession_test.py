@@ -287,6 +287,53 @@ def test_rule_13_successor_of_a_target_without_a_handler_needs_none():
     assert (failures(world), len(world.messages('delivered'))) == ([], 1)
 
 
+def test_rule_13_successor_takes_over_from_one_instance():
+    """With --select roots: of two that have exited, one died."""
+    world = Simulation(WATCH._replace(select='roots'), targets=2)
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.restart()
+    world.run(5.0)
+
+    assert len(world.messages('delivered')) == 1
+    assert failures(world) == ['died']
+    assert world.idle()
+
+
+@pytest.mark.parametrize('handed_over', [101, 102])
+def test_rule_13_successor_has_the_arguments_of_its_instance(handed_over):
+    """They tell the instances of one program apart."""
+    world = Simulation(WATCH._replace(select='roots'), targets=2)
+    world.alter(handed_over, arguments=('second.conf',))
+    world.run(20.0)
+    world.put('B')
+    while not world.sent:
+        world.run(0.05)
+    world.restart()
+    world.alter_root(arguments=('second.conf',))
+    world.run(5.0)
+
+    [line] = world.messages('delivered')
+    assert line.startswith(f'SIGHUP to app (pid {handed_over}), which has exited')
+    assert failures(world) == ['died']
+
+
+def test_rule_13_generations_have_one_successor():
+    """They make up one service, which was restarted."""
+    world = world_of()
+    world.upgrade()
+    world.alter(102, ppid=1)
+    world.put('C')
+    while sent(world)[1:] != [(101, 'C'), (102, 'C')]:
+        world.run(0.05)
+    world.restart()
+    world.run(5.0)
+
+    assert failures(world) == []
+
+
 @pytest.mark.parametrize('reason', ['pidfile', 'proc'])
 def test_rule_10_unknown_successor_is_searched_again(reason):
     """If no process can be read now, one may still exist."""

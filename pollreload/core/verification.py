@@ -142,7 +142,7 @@ def poll_verification(
             stage = stage._replace(last=describe_exit(end.status))
     if entry is not None:
         if world.health(entry.process, settings.signal.number) == 'gone':
-            return follow_exit(settings, state, entry, world)
+            return follow_exit(settings, state, stage, entry, world)
         if settings.verify_workers and not stage.renewed:
             family = world.family(entry.process.pid)
             stage = stage._replace(renewed=renewed(entry, family))
@@ -208,9 +208,16 @@ def fail_verification(
     return end_target_verification(settings, state, entry, 'not verified', world, says)
 
 
-def follow_exit(settings: Settings, state: State, entry: Target, world: World) -> State:
+def follow_exit(
+        settings: Settings, state: State, stage: Verifying, entry: Target, world: World,
+) -> State:
     """Return the state after a target exited while it was being verified."""
     other = successor(settings, state, entry, world)
+    again = proven_at(other, settings, world) if other else 0.0
+    if again > world.now():
+        if world.now() < stage.until:
+            return state._replace(stage=stage, next=min(again, stage.until))
+        other = None  # a crash loop
     if other is not None:
         state = report_successor(settings, state, entry, other, world)
         return next_check(settings, state, world)

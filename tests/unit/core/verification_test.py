@@ -515,6 +515,26 @@ def test_newer_version_cancels_a_verification(takes):
     ]
 
 
+@pytest.mark.parametrize('restarts', [3, 30])
+def test_crash_loop_during_a_verification_is_one_failure(restarts):
+    """A process that lives shorter than --survive has not taken over."""
+    world = world_of(verify=('verify',), survive=2.0)
+    world.refuse_for(verify=300.0)
+    world.put('B')
+    while world.stage() != 'verify':
+        world.run(0.1)
+    for _ in range(restarts):
+        world.restart()
+        world.run(0.5)
+    world.end_all()
+    world.run(5.0)
+
+    assert len(world.messages('delivered')) == 1
+    [line] = world.messages('failed')
+    assert line == 'app (pid 101) died while its reload was being verified'
+    assert sent(world) == [(101, 'B')]
+
+
 def test_rule_13_successor_during_a_verification_is_verified_instead():
     """The target handed over late, and its successor started after the signal."""
     world = world_of(verify=('verify',), command_timeout=60.0)

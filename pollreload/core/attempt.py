@@ -189,9 +189,10 @@ def renewed(target: Target, family: Sequence[Member]) -> bool:
     half of its children must also have exited or changed their arguments, as a worker
     of nginx does that is shutting down; the others may be helpers that stay, or may
     still be busy. Or the target must have re-executed itself with other arguments,
-    as HAProxy does, whose old workers stay as long as their connections.
+    as HAProxy does, whose old workers stay as long as their connections. If it had
+    none, a new child shows nothing.
 
-    family: as it is now.
+    family: as it is now. That of before is unknown after a restart of pollreload.
     """
     pid = target.process.pid
     if not any(each[0] != pid and each[1] >= target.since for each in family):
@@ -199,7 +200,8 @@ def renewed(target: Target, family: Sequence[Member]) -> bool:
     before = [each for each in target.family if each[0] != pid]
     kept = [each for each in before if each in family]
     executed = any(each[0] == pid and each not in family for each in target.family)
-    return executed or 2 * len(kept) <= len(before)
+    alone = bool(target.family) and not before
+    return executed or (not alone and 2 * len(kept) <= len(before))
 
 
 def backoff(tries: int, jitter: float) -> float:

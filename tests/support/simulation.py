@@ -282,7 +282,10 @@ class Simulation:
             self.last_pid, ppid, int(self.now * TICKS), self.version, self.version,
             stay=self.stay, stack=self.last_pid,
         )
-        return self.last_pid
+        pid = self.last_pid
+        if ppid == 1:
+            self.fork_of(pid)
+        return pid
 
     def end(self, pid: int) -> None:
         """End a target and its workers."""
@@ -323,8 +326,10 @@ class Simulation:
         """Let the root start another generation, which reads the files itself."""
         root = self.root()
         if root is not None:
-            self.fork_of(root.pid)  # it has workers of its own
-            self.alter(self.start(root.pid), generation=True)
+            self.fork_of(root.pid)  # as many as it has generations
+            generation = self.start(root.pid)
+            self.alter(generation, generation=True)
+            self.fork_of(generation)
 
     def rename(self) -> None:
         """Let the root change its comm, once it has been notified."""
@@ -413,7 +418,7 @@ class Simulation:
                     self.fork_of(pid)
 
     def fork_of(self, pid: int) -> None:
-        """Let a target that has reloaded start a worker, if --verify-workers is set."""
+        """Let a target start a worker, if --verify-workers is set."""
         if self.settings.verify_workers:
             self.alter(self.start(pid), stack=self.targets[pid].stack)
 

@@ -149,9 +149,14 @@ def test_child_that_serves_a_connection_is_no_replaced_worker():
     )
 
 
-def test_first_worker_proves_a_reload():
-    """There was none that could have been replaced (php-fpm, ondemand)."""
-    alone = TARGET._replace(family=OLD[:1])
+@pytest.mark.parametrize(('before', 'now', 'yes'), [
+    pytest.param(OLD[:1], OLD[0], False, id='none before'),
+    pytest.param(OLD[:1], (7, 100, 'app -sf 8'), True, id='re-executed itself'),
+    pytest.param((), OLD[0], True, id='unknown, after a restart of pollreload'),
+])
+def test_first_child_is_proof_only_if_there_may_have_been_others(before, now, yes):
+    """It may serve a connection: there was none that could have been replaced."""
+    alone = TARGET._replace(family=before)
 
-    assert attempt.renewed(alone, (OLD[0], (10, 6000, 'app: worker')))
-    assert not attempt.renewed(alone, OLD[:1])
+    assert attempt.renewed(alone, (now, (10, 6000, 'app: worker'))) == yes
+    assert not attempt.renewed(alone, (now,))

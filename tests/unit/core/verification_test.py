@@ -314,10 +314,25 @@ def test_new_worker_may_start_later():
     world.put('B')
     world.run(7.0)
 
+    world.end(102)
     world.fork()
     world.run(1.0)
 
     assert len(world.messages('verified')) == 1
+
+
+def test_first_worker_does_not_verify():
+    """A server that starts a child for each client has none at times."""
+    world = world_of(verify_workers=True)
+    world.end(102)
+    world.alter_root(deaf=True)
+    world.put('B')
+    world.run(7.0)
+
+    world.fork()
+    world.run(1.0)
+
+    assert world.messages('verified') == []
 
 
 def test_verify_runs_after_the_new_worker_has_started():
@@ -336,6 +351,7 @@ def test_verify_runs_after_the_new_worker_has_started():
     assert asked == []
 
     world.make_ready()
+    world.end(102)
     world.fork()
     world.run(2.0)
 

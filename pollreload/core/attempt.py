@@ -118,7 +118,7 @@ TABLE: dict[tuple[str, str], tuple[str, Action]] = {
     ('pending', 'gone'): ('failed', 'report exit'),
     ('pending', 'pending'): ('pending', 'report pending'),
     ('pending', 'alive'): ('delivered', 'report delivery'),
-    ('pending', 'succeeded'): ('up to date', 'report successor'),
+    ('pending', 'succeeded'): ('up to date', 'report exit'),
     ('pending', 'outlived'): ('up to date', 'report other generation'),
     ('pending', 'up to date'): ('up to date', 'report needless'),
     ('pending', 'restarted'): ('pending', 'none'),

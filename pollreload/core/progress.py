@@ -94,7 +94,7 @@ def report(
         case 'report end':
             delivered(', which ended' if settings.survive else '')
         case 'report successor':
-            delivered(f'{message}{unsure}')
+            delivered(f', which{message}{unsure}')
         case 'report other generation':
             world.say('changed', message, **more)
         case 'report pending':
@@ -108,7 +108,8 @@ def report(
             failed('died', f'{process} died while its reload was being verified')
         case 'report exit':
             failed(
-                'ended', f'{process} ended; it is unknown whether it had taken {name}',
+                'ended', f'{process}{message or " ended"}; it is unknown whether it '
+                f'had taken {name}',
             )
         case 'report verification':
             # A program that is restarted after its death has not reloaded.

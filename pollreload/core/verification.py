@@ -73,7 +73,7 @@ def report_successor(
     """
     state = advance_target(
         settings, state, entry, 'succeeded', world,
-        f', which has exited and was replaced by {process}', successor=process.pid,
+        f' has exited and was replaced by {process}', successor=process.pid,
     )
     return hand_over(state, entry, process)
 

@@ -106,6 +106,29 @@ def test_exit_with_the_signal_pending_is_not_counted_as_death():
     assert world.state.deaths == 0
 
 
+@pytest.mark.parametrize('restarted', [False, True])
+def test_target_that_ends_with_the_signal_pending_has_no_delivery(restarted):
+    """It was killed while it was stopped; another process took over."""
+    world = world_of()
+    world.alter_root(stopped=True)
+    world.put('B')
+    while not world.messages('held'):
+        world.run(0.1)
+    if restarted:
+        world.crash(keep=True)
+    world.restart()
+    world.run(20.0)
+
+    assert world.messages('failed')[-1] == (
+        'app (pid 101) has exited and was replaced by app (pid 102); it is unknown '
+        'whether it had taken SIGHUP'
+    )
+    assert world.messages('delivered') == [
+        'SIGHUP to app (pid 102); reload not verified',
+    ]
+    assert world.idle()
+
+
 def test_verified_is_logged_after_another_poll():
     """The poll must read the same version as before --verify."""
     world = world_of(verify=('verify',))

@@ -72,6 +72,8 @@ def find(
 ) -> Process | None:
     """Return a live process, None if it has exited or is a zombie.
 
+    Also None for a thread of the kernel, which takes no signal.
+
     name, uid: also None if it has another comm, or runs as another user. Then its
         arguments, which it chooses itself, are not read.
     stat is read first: if the pid is reused in between, the rest is of the new
@@ -81,7 +83,7 @@ def find(
     fields = stat(directory)
     alive = live_thread(directory, fields.state) if fields else None
     called = comm(directory)
-    if fields is None or alive is None or called is None:
+    if fields is None or fields.kernel or alive is None or called is None:
         return None
     lines = status(directory)
     levels = numbers(lines, b'NSpid')

@@ -12,13 +12,13 @@ from pollreload.system import children
 def plant(
         root: Path, pid: int, comm: str = 'app', *, state: str = 'S', ppid: int = 1,
         started: int = 100, cmdline: Sequence[str] = (), lines: Sequence[str] = (),
-        masks: dict[str, int] | None = None,
+        masks: dict[str, int] | None = None, flags: int = 0,
 ) -> Path:
     """Put a process, or as a path below task a thread, into a tree; return where."""
     place = root / str(pid)
     place.mkdir(parents=True)
     (place / 'comm').write_text(f'{comm}\n')
-    numbers = ' '.join(str(number) for number in range(5, 22))
+    numbers = ' '.join(str(number) for number in (*range(5, 9), flags, *range(10, 22)))
     (place / 'stat').write_text(
         f'{pid} ({comm}) {state} {ppid} {numbers} {started} 23 24\n',
     )

@@ -159,6 +159,20 @@ def test_never_ourselves_nor_what_we_started(root: str) -> None:
     assert [each.pid for each in matches] == [62]
 
 
+@pytest.mark.parametrize('name', [None, 'kswapd0'])
+def test_threads_of_the_kernel_never_match(root: str, name: str | None) -> None:
+    """A program may have the name of one, which takes no signal."""
+    tree = Path(root)
+    plant(tree, 60, 'kswapd0', flags=procfs.PF_KTHREAD | 0x40)
+    plant(tree, 61, 'kswapd0', flags=0x40)
+
+    matches = process_table.matches(name, None, None, False, root)
+
+    assert 61 in {each.pid for each in matches}
+    assert 60 not in {each.pid for each in matches}
+    assert process_table.find(60, root) is None
+
+
 def test_a_ring_of_parents_ends(root: str) -> None:
     """Pids reused between two readings can make a ring; nothing hangs."""
     tree = Path(root)

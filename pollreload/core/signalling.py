@@ -76,11 +76,16 @@ def notify(settings: Settings, state: State, world: World) -> State:
     )
     if not todo:
         return continue_after_targets(settings, state, world)
-    if any(entry.phase == 'pending' and world.health(
-            entry.process, settings.signal.number,
-    ) != 'pending' for entry in todo):
-        # The signal of the last time was taken at last, or died with its target.
-        return state._replace(stage=Surviving(now), next=now)
+    taken = [
+        entry.at for entry in todo
+        if entry.phase == 'pending'
+        and world.health(entry.process, settings.signal.number) != 'pending'
+    ]
+    if taken:
+        # The signal of the last time was taken at last, or died with its target; or an
+        # earlier run sent it, and stopped before the end of --survive.
+        until = max(now, *(at + settings.survive for at in taken))
+        return state._replace(stage=Surviving(until), next=until)
     ready: list[Target] = []
     kept: list[Obstacle] = []
     todo = [with_disposition(settings, entry, world) for entry in todo]

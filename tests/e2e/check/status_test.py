@@ -377,6 +377,29 @@ def test_signal_ends_a_check_and_all_that_its_command_started(
     assert alone
 
 
+def test_next_check_waits_for_the_rest_of_survive(watched: Watched) -> None:
+    """The time is that of the signal, which the check before sent."""
+    watched.check()
+    write(watched.conf, 'second')
+    command = (
+        *sidecar.POLLRELOAD, 'check',
+        *sidecar.quick(*watched.args('-v', '--survive', '1h')),
+    )
+    with watched.handler() as target:
+        with sidecar.Sidecar(subprocess.Popen(
+            command, env=sidecar.environment(), stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ), False) as it:
+            it.until('signalled')
+            it.stop(signal.SIGTERM)
+        run = watched.check('--survive', '1h', '--timeout', '1s')
+        told = target.read()
+
+    assert (run.status, told) == (1, 'HUP')
+    assert [event['reason'] for event in run.named('failed')] == ['timeout']
+    assert run.named('delivered') == []
+
+
 def test_signal_ends_a_check_that_is_pid_1(watched: Watched) -> None:
     """It is spared the signal that it then sends itself; the status is a shell's."""
     command = (

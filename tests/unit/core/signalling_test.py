@@ -524,6 +524,26 @@ def test_next_run_signals_the_target_that_was_not_signalled():
     assert world.idle()
 
 
+@pytest.mark.parametrize('dies', [False, True])
+def test_next_run_waits_for_the_rest_of_survive(dies):
+    """It is not delivered before that, and the target may die in it."""
+    world = world_of(targets=1, survive=10.0)
+    world.put('B')
+    world.run(6.0)
+    assert sent(world) == [(101, 'B')]
+    end = world.sent[0].at + 10.0
+    world.crash(keep=True)
+    world.run(2.0)
+    assert (world.stage(), world.messages('delivered')) == ('survive', [])
+    if dies:
+        world.end_all()
+
+    world.run(end - world.now + 0.1)
+
+    assert len(world.messages('delivered')) == (not dies)
+    assert len(world.messages('failed')) == dies
+
+
 def test_successor_of_a_target_that_ended_is_not_signalled():
     """It started after TERM was sent, so it has read the version."""
     world = ending()

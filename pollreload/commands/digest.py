@@ -30,7 +30,8 @@ def run(
     A line is as xxhsum 0.8.1 writes and checks it: 32 hex digits, two blanks, the
     name; see `line` for names with control characters. The files of a directory
     or a glob come sorted by bytes. What cannot be read is a line on err, and makes
-    the status 1. A signal ends the command, even if a file system does not answer.
+    the status 1. A directory that is a member itself (walk.read_tree) is a line on err
+    too. A signal ends the command, even if a file system does not answer.
     """
     return interrupt.end_on_signal(lambda: print_digests(paths, ignore, out, err))
 
@@ -45,6 +46,12 @@ def print_digests(
         top = globs.split(path)[0] if seen.kind == 'glob' else path
         for name in sorted(seen.files, key=os.fsencode):
             file = os.path.join(top, name) if name else path
+            if name.endswith('/'):
+                err.write(
+                    f'pollreload: {printable(file)}: the directories that it links to '
+                    f'are listed by other names\n',
+                )
+                continue
             out.write(digest_line(seen.files[name], file))
         unreadable = dict(seen.unreadable)
         if seen.kind == 'glob' and not seen.files and not unreadable:

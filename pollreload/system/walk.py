@@ -6,6 +6,8 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 
+from xxhash import xxh3_128_digest
+
 from pollreload.core.reading import Reading
 from pollreload.system.file_digest import (
     NAME_COST,
@@ -61,19 +63,24 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
 
     patterns: one for each level; what is below the last is all taken.
 
-    A link to a directory is entered once, and not if it leads to a directory
-    that it is in. There is no recursion: a tree may be 2000 levels deep.
+    A link to a directory is entered, unless it leads to one that it is in: that would
+    have no end. If another link led there before, no further link to a directory is
+    entered below it, so that a few links are not billions of paths. The directory is a
+    member itself then: its name ends in '/', and its digest is that of the name by
+    which it was entered first, where these links are entered.
+    There is no recursion: a tree may be 2000 levels deep.
     """
     files: dict[str, bytes] = {}
     unreadable: dict[str, str] = {}
-    entered = set()
+    entered: dict[tuple[tuple[int, int], frozenset[int]], str] = {}
     end = len(patterns)
     inside: frozenset[tuple[int, int]] = frozenset()
-    todo = [('', passing(patterns, {0}), False, inside)]
+    at_first: tuple[str, str] | None = None
+    todo = [('', passing(patterns, {0}), False, inside, at_first)]
     record_links(top, this, whole=True)
     this.cache.prefix = os.path.join(top, '')
     while todo:
-        below, at, linked, above = todo.pop()
+        below, at, linked, above, repeats = todo.pop()
         path = os.path.join(top, below) or '.'
         try:
             # One descriptor: what stat says must be of the very names that are read.
@@ -82,8 +89,11 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
                 trace(path, info, this)
                 date(info, this)
                 here = (info.st_dev, info.st_ino)
-                if linked and (here in above or (here, at) in entered):
+                if linked and here in above:
                     continue
+                first = entered.setdefault((here, at), below) if linked else below
+                if first != below:
+                    repeats = below, first
                 names, links = listing(fd, path, this)
                 this.cache.listed[path] = hashed_names(names, links)
         except OSError as error:
@@ -93,8 +103,6 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
             if not is_gone(error, path):
                 unreadable[below] = describe_error(error)
             continue
-        if linked:
-            entered.add((here, at))
         inside = above | {here}
         ahead = []
         for name in names:
@@ -107,11 +115,16 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
             try:
                 info = os.stat(path)
                 into = stat.S_ISDIR(info.st_mode)
+                if into and repeats and name in links:
+                    stand_in(*repeats, files, this)
+                    continue
                 if name in links:
                     record_links(path, this, whole=into)
                 if into:
                     onward = passing(patterns, after)
-                    ahead.append((f'{member}/', onward, name in links, inside))
+                    ahead.append(
+                        (f'{member}/', onward, name in links, inside, repeats),
+                    )
                 elif end in after:
                     files[member] = digest_member(path, member, info, this)
                 elif name in links:
@@ -123,6 +136,13 @@ def read_tree(kind: str, top: str, patterns: tuple[str, ...], this: Pass) -> Rea
                     unreadable[member] = describe_error(error)
         todo.extend(reversed(ahead))
     return Reading(kind, files, unreadable)
+
+
+def stand_in(name: str, first: str, files: dict[str, bytes], this: Pass) -> None:
+    """Make a directory that was entered by another name before a member itself."""
+    if name not in files:
+        files[name] = xxh3_128_digest(os.fsencode(first))
+        this.cache.stamps.append(this.cache.directories[this.cache.prefix + name])
 
 
 @contextlib.contextmanager

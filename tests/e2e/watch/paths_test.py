@@ -270,3 +270,26 @@ def test_directory_above_is_replaced(
     assert unsignalled(target)
     assert changed['files'] == [f'{app}/conf/app.conf']
     assert [it.count(each) for each in ('changed', 'signalled', 'failed')] == [1, 1, 0]
+
+
+@pytest.mark.parametrize('watched', ['conf', 'conf/*/app.conf'])
+def test_link_that_chooses_between_linked_directories(
+        tmp_path: Path, target: targets.Target, watched: str,
+) -> None:
+    """Each is read by the name of its own link as well, and the choice is a change."""
+    conf = tmp_path / 'conf'
+    conf.mkdir()
+    for name in 'prod', 'staging':
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / 'app.conf', name)
+        (conf / f'10-{name}').symlink_to(f'../{name}')
+    (conf / 'active').symlink_to('../staging')
+    with watching(target, f'{tmp_path}/{watched}') as it:
+        (tmp_path / 'new').symlink_to('../prod')
+        (tmp_path / 'new').rename(conf / 'active')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+
+    assert changed['files'] == [f'{conf}/active/app.conf']
+    assert target.read() == 'HUP'

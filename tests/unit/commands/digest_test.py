@@ -98,6 +98,23 @@ def test_names_are_as_they_were_given(tmp_path, monkeypatch):
     assert names('d/s*/*', '*.conf') == [b'd/sub/a', b'x.conf']
 
 
+def test_a_directory_that_stands_for_its_files_is_no_line(tmp_path):
+    """Of many links in a row, the later ones; the files are listed once at least."""
+    write(tmp_path, b'real/f')
+    for name, target in ('d/1', '../e'), ('d/2', '../e'), ('e/l', '../real'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+
+    status, out, err = run_digest(f'{tmp_path}/d')
+
+    assert out == hashed(b'real/f') + os.fsencode(f'  {tmp_path}/d/1/l/f\n')
+    assert err == (
+        f'pollreload: {tmp_path}/d/2/: the directories that it links to are listed '
+        f'by other names\n'
+    )
+    assert status == 0
+
+
 @pytest.mark.parametrize(('name', 'shown'), [
     (b'a\n0 b', rb'a\n0 b'),
     (b'a\r\tb\\c', rb'a\r\tb\\c'),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from xxhash import xxh3_128_digest
 
 from pollreload.core.reading import EMPTY, Reading
 from pollreload.system import file_digest, safe_open, walk
@@ -78,14 +79,71 @@ def test_the_named_path_itself_is_never_ignored(at):
     assert members(f'{at}/.git/c*') == ['config']
 
 
-def test_links_to_directories_are_followed_once(at):
-    """The first link, in the order of the names, enters it; a real name always."""
+def test_every_link_to_a_directory_is_followed(at):
+    """Also if another one leads there, or a real name."""
     write(at, ['real/a', 'd/z/b'])
     os.symlink(f'{at}/real', f'{at}/d/l1')
     os.symlink(f'{at}/real', f'{at}/d/l2')
     os.symlink('z', f'{at}/d/y')
 
-    assert members(f'{at}/d') == ['l1/a', 'y/b', 'z/b']
+    assert members(f'{at}/d') == ['l1/a', 'l2/a', 'y/b', 'z/b']
+    assert members(f'{at}/d/*/a') == ['l1/a', 'l2/a']
+
+
+def test_a_link_that_changes_between_linked_directories_is_a_change(at):
+    """Whatever it leads to is read at other names as well: modes/staging, modes/prod.
+
+    Also if there is nothing but links in these.
+    """
+    write(at, ['real/staging/a', 'real/prod/a'])
+    os.mkdir(f'{at}/d')
+    for name in 'prod', 'staging':
+        os.mkdir(f'{at}/{name}')
+        os.symlink(f'../real/{name}', f'{at}/{name}/link')
+        os.symlink(f'../{name}', f'{at}/d/{name}')
+    seen = []
+    for name in 'prod', 'staging':
+        os.symlink(f'../{name}', f'{at}/d/new')
+        os.rename(f'{at}/d/new', f'{at}/d/active')
+        seen.append(see(f'{at}/d'))
+
+    assert [list(each.files) for each in seen] == [
+        ['active/link/a', 'prod/', 'staging/link/a'],
+        ['active/link/a', 'prod/link/a', 'staging/'],
+    ]
+    assert see(f'{at}/d/active') == see(f'{at}/d/staging')
+
+
+def test_a_second_link_to_a_directory_of_links_stands_for_the_first(at):
+    """Its digest is that of the first name, so that another target is a change."""
+    write(at, ['real/a', 'other/a', 'one/sub/b', 'two/sub/b'])
+    for name, target in ('one/l', 'real'), ('one/sub/m', 'real'), ('two/l', 'other'):
+        os.symlink(f'{at}/{target}', f'{at}/{name}')
+    os.mkdir(f'{at}/d')
+    for name, target in ('1', 'one'), ('2', 'two'), ('3', 'one'):
+        os.symlink(f'../{target}', f'{at}/d/{name}')
+    before = see(f'{at}/d').files
+    os.unlink(f'{at}/d/3')
+    os.symlink('../two', f'{at}/d/3')
+    after = see(f'{at}/d').files
+
+    assert list(before) == list(after) == [
+        '1/l/a', '1/sub/b', '1/sub/m/a', '2/l/a', '2/sub/b', '3/', '3/sub/b',
+    ]
+    assert before['3/'] == xxh3_128_digest(b'1/')
+    assert after['3/'] == xxh3_128_digest(b'2/')
+
+
+def test_a_tree_of_links_has_few_members_for_many_paths(at):
+    """Two links in each of 40 directories are a million million paths to one file."""
+    for level in range(40):
+        os.mkdir(f'{at}/{level}')
+        for name in 'a', 'b':
+            os.symlink(f'../{level + 1}', f'{at}/{level}/{name}')
+    write(at, ['40/file'])
+
+    assert len(members(f'{at}/0')) < 200
+    assert len(members(at)) < 5000
 
 
 def test_links_are_followed_once_for_each_path(at):

@@ -141,10 +141,8 @@ def test_after_any_history_a_poll_sees_what_one_that_reads_all_sees(
             assert seen == eye.plain(dates), (acts, ago, dates)
 
 
-def test_a_link_that_was_passed_over_may_come_to_lead_to_another_directory(
-        at: str,
-) -> None:
-    """It was entered by another name before; where it leads is tested elsewhere."""
+def test_a_second_link_to_a_directory_may_come_to_lead_to_another(at: str) -> None:
+    """By a link elsewhere; where it is nothing changes."""
     put(f'{at}/one/f', '1')
     put(f'{at}/two/g', '2')
     os.mkdir(f'{at}/d')
@@ -155,6 +153,27 @@ def test_a_link_that_was_passed_over_may_come_to_lead_to_another_directory(
     seen = lead(Eye(f'{at}/d'), lambda: repoint(f'{at}/to', 'two'))
 
     assert list(seen[0].readings[0].files) == ['first/f', 'second/g']
+
+
+def test_a_member_that_stands_for_a_directory_may_come_to_lead_to_another(
+        at: str,
+) -> None:
+    """Nothing below it is read, and yet a poll sees that."""
+    put(f'{at}/one/f', '1')
+    put(f'{at}/two/g', '2')
+    os.mkdir(f'{at}/d')
+    os.mkdir(f'{at}/e')
+    os.symlink(f'{at}/to', f'{at}/e/l')
+    os.symlink('one', f'{at}/to')
+    for name in '1', '2':
+        os.symlink('../e', f'{at}/d/{name}')
+    eye = Eye(f'{at}/d')
+
+    seen = lead(eye, lambda: repoint(f'{at}/to', 'two'))
+
+    assert list(seen[0].readings[0].files) == ['1/l/g', '2/']
+    assert eye.unchanged()
+    assert lead(Eye(f'{at}/d', rounds=1), lambda: put(f'{at}/two/h'))
 
 
 def test_a_link_to_a_directory_above_may_come_to_lead_to_another(at: str) -> None:

@@ -1,6 +1,6 @@
 """What of a state outlives a run: its form in the ledger. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pollreload.core import change
@@ -131,11 +131,15 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         absent=bool(kept['absent']) and same_boot,
         read_at=number(kept['read_at']) if same_boot else -1.0,
         doubts={
-            (as_count(place), as_text(name)): (number(at), bytes.fromhex(digest))
+            (as_position(place, known), as_text(name)): (
+                number(at), bytes.fromhex(digest),
+            )
             for place, name, at, digest in as_list(kept['doubts'])
         } if same_boot else {},
         troubles={
-            as_count(place): Trouble(as_text(reason), number(at), bool(whole), True)
+            as_position(place, known): Trouble(
+                as_text(reason), number(at), bool(whole), True,
+            )
             for place, reason, at, whole in as_list(kept['troubles'])
         } if same_boot else {},
     )
@@ -206,6 +210,14 @@ def as_count(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**62:
         raise ValueError(f'{value!r} is not a count')
     return value
+
+
+def as_position(value: object, known: Sequence[Known | None]) -> int:
+    """Return the position of a path among these. Raises ValueError."""
+    position = as_count(value)
+    if position >= len(known):
+        raise ValueError(f'there is no path {position}')
+    return position
 
 
 def latest_time(state: State) -> float:

@@ -177,8 +177,11 @@ def recall(settings: Settings, path: str, here: ledger_format.Here) -> State:
         return State()
     try:
         state = ledger_format.revive(said, here, fingerprint)
-        if state is not None and ledger_format.latest_time(state) > procfs.now() + 1.0:
-            raise ValueError('it has times of the future')
+        if state is not None and (
+                len(state.version.known) != len(settings.paths)
+                or ledger_format.latest_time(state) > procfs.now() + 1.0
+        ):
+            raise ValueError('it has other paths, or times of the future')
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         if not settings.dry_run:
             path = call_limited(ledger_file.aside, path)

@@ -84,6 +84,27 @@ def test_ledger_whose_parts_are_odd_is_kept_and_no_process_is_notified(
     assert alone
 
 
+@pytest.mark.parametrize('key', ['troubles', 'doubts', 'known'])
+def test_ledger_with_a_path_too_many_is_kept(watched: Watched, key: str) -> None:
+    """None of its entries may be about a path that the watch does not have."""
+    watched.check()
+    memory = json.loads(Path(watched.ledger).read_text())
+    more = {
+        'troubles': [1, 'no such file', 1.0, True], 'doubts': [1, '', 1.0, ''],
+        'known': None,
+    }[key]
+    write(watched.ledger, json.dumps({**memory, key: [*memory[key], more]}))
+    write(watched.conf, 'second')
+    with watched.handler() as target:
+        first = watched.check('--on-start', 'always')
+        alone = unsignalled(target)
+        write(watched.conf, 'third')
+        then = watched.check()
+        told = target.read()
+
+    assert (first.status, then.status, alone, told) == (4, 0, True, 'HUP')
+
+
 def test_ledger_behind_a_link_is_left_alone(watched: Watched, tmp_path: Path) -> None:
     """Rule 12: a ledger is never written through a link.
 

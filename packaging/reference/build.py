@@ -53,7 +53,8 @@ NOTES = {
     '--on-missing': 'With `notify`, a deletion is distrusted for `--empty-grace`. A '
         'file that is deleted below a directory or glob is a change in any case.',
     '--ignore': 'The list so far is [the default list](how-it-works.md#ignored-names). '
-        'Names that begin with `..` are always skipped.',
+        'A pattern is for one name, in any directory, and has no `/`. Names that begin '
+        'with `..` are always skipped.',
     '--max-file-size': '`512M`, `64k` or bytes. No configuration comes near the '
         'default, and a sparse file of 8 EiB costs nothing to make.',
     '--handler-check': '`enforce` holds the signal, `warn` sends it and logs that, '

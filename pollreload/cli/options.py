@@ -42,7 +42,7 @@ SIGNAL = ValueType(
 )
 REGEX = ValueType('REGEX', values.regex)
 UID = ValueType('UID', values.uid, offers=candidates.users)
-GLOB = ValueType('GLOB', str)
+GLOB = ValueType('GLOB', values.pattern)
 COMMANDS = LinesType('CMD', values.command)
 URLS = LinesType('URL', values.url)
 

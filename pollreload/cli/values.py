@@ -137,6 +137,16 @@ def path(text: str) -> str:
     return text
 
 
+def pattern(text: str) -> str:
+    """Return --ignore: a pattern for a name, which has no slash."""
+    if '/' in text:
+        raise ValueError(
+            f'{text!r} has a /, and would never match: a pattern is for one name, in '
+            f'any directory; write logs or *.log',
+        )
+    return text
+
+
 def url(text: str) -> str:
     """Return --url. Errors do not quote it, because it may contain a secret."""
     from urllib.parse import urlsplit

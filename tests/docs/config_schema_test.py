@@ -406,6 +406,7 @@ def test_what_it_does_not_say(name: str, text: str) -> None:
     '[[watch]]\npath = "/a"\nexec = "x"\nverify-workers = true',
     'verify-workers = true\n[[watch]]\npath = "/a"\nexec = "x"',
     f'all-namespaces = true\n{TEXT}[[watch]]\npath = "/a"\nexec = "x"',
+    f'{TEXT}ignore = "logs/"', f'{TEXT}ignore = ["a", "logs/*.log"]',
     f'{TEXT}ignore = 1979-05-27', f'{TEXT}settle = -1', f'{TEXT}splay = -0.5',
     'process = "x"\n[[watch]]\npath = []', f'{TEXT}url = []', f'{TEXT}url = "http://[::1]80/"',
 ])

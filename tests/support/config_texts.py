@@ -98,7 +98,7 @@ VALID: dict[str, st.SearchStrategy[Given]] = {
     ),
     'on-missing': chosen('hold', 'notify'),
     'max-wait': chosen('8760h', '525600m'),
-    'ignore': listed(TEXT),
+    'ignore': listed(TEXT.map(lambda text: text.replace('/', ''))),
     'max-file-size': chosen('4GiB', '512M', ' 64 k ', '007', '1b')
     | st.integers(1, 2**40).map(number),
     'handler-check': chosen('enforce', 'warn', 'off'),

@@ -235,6 +235,8 @@ def test_unknown_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     (('--verify', 'a "b'), 'cannot be split into arguments: No closing quotation'),
     (('',), 'a path may not be empty'),
     (('--pidfile', ''), 'a path may not be empty'),
+    (('--ignore', 'logs/*.log'), "'logs/*.log' has a /"),
+    (('--ignore', 'a', '--ignore', '/d/logs'), 'write logs or *.log'),
     (('--no-such-option',), 'no such option'),
     (('--signal',), "'--signal' requires an argument"),
 ])

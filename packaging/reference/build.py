@@ -45,7 +45,8 @@ NOTES = {
     '--rehash': '`0` reads all files at each poll.',
     '--max-wait': 'Without it a version that never settles, or that is replaced while '
         '`--validate` runs, is held. A version that `--validate` refused is never '
-        'delivered, and none while a file is distrusted (`--empty-grace`).',
+        'delivered, and none while a file is distrusted (`--empty-grace`), which does '
+        'not count.',
     '--min-interval': 'A retry and a new target do not wait for it. `SIGHUP` to '
         'pollreload and a restart end the wait.',
     '--settle': '`0` acts on the first poll.',

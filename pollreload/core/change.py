@@ -40,7 +40,8 @@ class Memory(NamedTuple):
     waiting: what it waits for: '', 'recheck', 'settle' or 'doubt'.
     firm: what the last poll saw that could read it all, or knew it; altered: when
         that was last another than before.
-    changing_since: since when one version after another has been seen.
+    changing_since: since when one version after another has been seen, later by the
+        time in which they were in doubt.
     doubts: (position of the path, name) -> since when it has been empty or
         unreadable, and which: the digest.
     troubles: position of the path -> what is wrong with it.
@@ -138,6 +139,10 @@ def observe(
     if unchanged(memory, snapshot):
         # Most polls of a sidecar end here, so nothing more is computed.
         return memory._replace(read_at=began, ended_at=now), UNCHANGED
+    if memory.waiting == 'doubt':
+        # What was distrusted is no version that waits for --max-wait.
+        changing = memory.changing_since + now - memory.ended_at
+        memory = memory._replace(changing_since=changing)
     before, was_away = memory.read_at, away(memory)
     known, reasons, readable, doubts, ends = believe(
         memory.known, memory.doubts, snapshot, now, grace, memory.state == 'blank',

@@ -53,6 +53,36 @@ def test_version_that_never_settles_is_delivered_after_max_wait():
     assert all(9.5 <= each <= 11.5 for each in gaps(world, since))
 
 
+def test_max_wait_begins_when_the_distrust_of_a_file_ends():
+    """A file that was empty for longer, and is being written, waits for --settle."""
+    world = world_of(WATCH, max_wait=5.0)
+    world.put('empty')
+    world.run(8.0)
+    world.put('torn', changing=True)
+    since = world.now
+    world.run(4.0)
+    early = world.sent
+    world.run(3.0)
+
+    assert early == ()
+    assert len(world.sent) == 1
+    assert 4.5 <= world.sent[0].at - since <= 6.5
+
+
+def test_version_that_is_empty_again_and_again_is_delivered_after_max_wait():
+    """Only the time in which the file is distrusted does not count."""
+    world = world_of(WATCH, max_wait=5.0)
+    since = world.now
+    for number in range(12):
+        world.put('empty')
+        world.run(1.0)
+        world.put('torn' if number % 2 else 'B', changing=True)
+        world.run(1.0)
+
+    assert world.sent
+    assert 8.0 <= world.sent[0].at - since <= 14.0
+
+
 def test_version_that_never_settles_is_held_without_max_wait():
     """There is one line an hour, and no signal."""
     world = world_of(WATCH)

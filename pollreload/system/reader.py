@@ -28,7 +28,6 @@ from pollreload.system.walk import (
     hash_listing,
     read_tree,
     record_links,
-    renamed_at,
 )
 
 TERMS = Terms()
@@ -139,9 +138,6 @@ def read_path(path: str, this: Pass) -> Reading:
             check_regular(info.st_mode)
         this.progress.pause(NAME_COST)
         this.cache.prefix = path
-        if this.dates:
-            date = renamed_at(os.path.dirname(path) or '.', info)
-            this.newest = max(this.newest, date)
         return Reading('file', {'': digest_member(path, '', info, this)}, {})
     except OSError as error:
         return Reading('', {}, {'': describe_error(error)})

@@ -233,26 +233,35 @@ def date(info: os.stat_result, this: Pass) -> None:
 
 
 def renamed_at(directory: str, file: os.stat_result) -> float:
-    """Return when the directory of a file was renamed; 0.0 if that cannot be known.
+    """Return when a directory above a file was renamed; 0.0 if that cannot be known.
 
     A new name in a directory sets its mtime and its ctime, a rename only its ctime.
     A directory of another file system counts for nothing: that of a file that is
     mounted by itself comes from the image of the container.
     """
-    info = os.stat(directory)
+    try:
+        info = os.stat(directory)
+    except OSError:
+        return 0.0
     if info.st_dev != file.st_dev or info.st_ctime_ns <= info.st_mtime_ns:
         return 0.0
     return info.st_ctime
 
 
 def record_links(path: str, this: Pass, whole: bool) -> None:
-    """Record the links on the way to a path: their dates and their targets.
+    """Record the targets of the links on the way to a path, and the dates of that way.
 
+    These are, if dates are asked for, when a link was made or a directory renamed.
     whole: more than one file is read there, so that its own link counts too.
     """
+    info = None
+    if this.dates:
+        with contextlib.suppress(OSError):
+            info = os.stat(path or '.')
     for step, target, last in steps(path):
-        if target and this.dates:
-            this.newest = max(this.newest, link_date(step))
+        if info:
+            date = link_date(step) if target else renamed_at(step, info)
+            this.newest = max(this.newest, date)
         if whole or not last:
             record_link(step, target, this)
 

@@ -245,6 +245,23 @@ def test_on_start_says_what_is_done_without_a_memory(
     assert alone
 
 
+@pytest.mark.parametrize('path', ['conf.d/a.conf', 'conf.d', '*/a.conf'])
+def test_directory_above_that_was_renamed_into_place_is_newer(
+        tmp_path: Path, path: str,
+) -> None:
+    """auto: the files are older than the target, and it read others by these names."""
+    (tmp_path / 'new/conf.d').mkdir(parents=True)
+    write(tmp_path / 'new/conf.d/a.conf', 'second')
+    with targets.start('handler', name=unique()) as target:
+        (tmp_path / 'new').rename(tmp_path / 'app')
+        with watching(
+                target, '--on-start', 'auto', f'{tmp_path}/app/{path}',
+        ) as it:
+            it.until('delivered')
+
+        assert target.read() == 'HUP'
+
+
 def test_quiet_leaves_out_what_is_calm(conf: str, target: targets.Target) -> None:
     """-q says only what is wrong."""
     with watch('-q', '--process', comm(target), '--on-start', 'always', conf) as it:

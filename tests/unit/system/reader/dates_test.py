@@ -86,6 +86,29 @@ def test_a_directory_that_is_renamed_into_place_is_new(at):
     assert newest(f'{at}/new') == newest(f'{at}/new/a') == renamed
 
 
+@pytest.mark.parametrize('path', ['d/sub/a', 'd/sub', 'd/*/a', 'l/a', 'e', 'e/*/a'])
+def test_a_rename_of_any_directory_on_the_way_counts(at, path):
+    """A release that is renamed into place, with its own directories in it."""
+    write(at, ['new/sub/a'])
+    os.mkdir(f'{at}/e')
+    for link in 'l', 'e/l':
+        os.symlink(f'{at}/d/sub', f'{at}/{link}')
+        os.utime(f'{at}/{link}', (1e9, 1e9), follow_symlinks=False)
+    before = max(changed(f'{at}/{each}') for each in ('l', 'e', 'e/l', 'new/sub/a'))
+    os.utime(f'{at}/new', (1e9, 1e9))
+    while changed(f'{at}/new') <= before:
+        os.rename(f'{at}/new', f'{at}/d')
+        os.rename(f'{at}/d', f'{at}/new')
+    os.rename(f'{at}/new', f'{at}/d')
+
+    assert newest(f'{at}/{path}') == changed(f'{at}/d')
+
+
+def test_a_directory_on_the_way_that_is_gone_has_no_date(at):
+    """It may vanish between two system calls."""
+    assert walk.renamed_at(f'{at}/none', os.stat(at)) == 0.0
+
+
 @pytest.mark.parametrize('path', ['volume/a', 'volume', 'volume/*', 'link', 'to/a'])
 def test_newest_counts_every_link_on_the_way(at, path):
     """A kubelet's new ..data may lead to files that are older than it is."""

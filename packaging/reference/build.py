@@ -345,8 +345,8 @@ def page() -> str:
         '## Commands', '', '| command | what it does |', '|---|---|', *commands(), '',
         'A PATH is a file, a directory (read recursively) or a quoted glob. A glob '
         'such as', '`app[1].conf` that is also the exact name of a file stands for '
-        'that file. A running `watch`', 'stops on `TERM` and `INT`, polls now on '
-        '`HUP`, and logs its status on `USR1`.', '',
+        'that file, also while it is', 'away. A running `watch` stops on `TERM` and '
+        '`INT`, polls now on `HUP`, and logs its status on', '`USR1`.', '',
         '`pollreload digest` prints digests as `xxhsum -H2` does. A name with control '
         'characters is', 'escaped, and its line begins with a backslash. A path that '
         'takes longer than a second has a', 'progress bar on a terminal (stderr).', '',

@@ -7,6 +7,7 @@ from pollreload.core import change
 from pollreload.core.attempt import Attempt
 from pollreload.core.baseline import baseline, handle_return
 from pollreload.core.reading import (
+    MISSING,
     Known,
     Reading,
     Snapshot,
@@ -22,6 +23,7 @@ STALL_AGAIN = 60.0  # s until it is worth another
 NOTHING = Attempt()
 MOST_NAMES = 5  # in one line
 WILDCARDS = frozenset('*?[')
+NAMED = 'file', 'directory'  # the kinds of what is at the path itself
 
 
 def wake(state: State) -> float:
@@ -45,6 +47,8 @@ def poll(settings: Settings, state: State, world: World) -> State:
     now = world.now()
     if snapshot is None:
         return stall(settings, state._replace(reading_since=began), world)
+    if any(map(turned_into_glob, state.version.known, snapshot.readings)):
+        snapshot = by_exact_name(state.version.known, snapshot)
     if settings.on_missing == 'notify':
         snapshot = counted(snapshot)
     version, decision = change.observe(
@@ -94,6 +98,22 @@ def poll(settings: Settings, state: State, world: World) -> State:
         since = old.changing_since or version.seen_at
         state = report_change(settings, state, decision, since, world)
     return hold_unsettled(settings, state, snapshot, changing, world)
+
+
+def turned_into_glob(known: Known | None, reading: Reading) -> bool:
+    """Return whether a path was read as a glob, and was known by its exact name."""
+    return reading.kind == 'glob' and known is not None and known.kind in NAMED
+
+
+def by_exact_name(known: Sequence[Known | None], snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot in which no path has turned into a glob.
+
+    Nothing is at such a path (app[1].conf) now; what it matches is another file.
+    """
+    return snapshot._replace(readings=tuple(
+        Reading('', {}, {'': MISSING}) if turned_into_glob(before, reading) else reading
+        for before, reading in zip(known, snapshot.readings, strict=True)
+    ))
 
 
 def hold_unsettled(

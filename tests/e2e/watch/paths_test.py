@@ -293,3 +293,33 @@ def test_link_that_chooses_between_linked_directories(
 
     assert changed['files'] == [f'{conf}/active/app.conf']
     assert target.read() == 'HUP'
+
+
+@pytest.mark.parametrize(('missing', 'gone'), [
+    ('hold', ('unreadable', 'no such file')), ('notify', ('held', 'became empty')),
+])
+@pytest.mark.parametrize('path', ['conf[1]', 'conf[1]/app.conf'])
+def test_name_with_a_bracket_is_no_glob_while_it_is_away(
+        tmp_path: Path, target: targets.Target, path: str, missing: str,
+        gone: tuple[str, str],
+) -> None:
+    """What it matches as a glob is not what the target reads."""
+    for name in 'conf1', 'conf[1]':
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / 'app.conf', name)
+    event, reason = gone
+    with watching(target, '--on-missing', missing, f'{tmp_path}/{path}') as it:
+        (tmp_path / 'conf[1]').rename(tmp_path / 'away')
+        it.poll()
+        it.until(event, reason=reason)
+        it.poll()
+        (tmp_path / 'away').rename(tmp_path / 'conf[1]')
+        it.poll()
+        alone = unsignalled(target)
+        write(tmp_path / 'conf[1]/app.conf', 'second')
+        it.poll()
+        changed = it.until('changed')
+        it.until('delivered')
+
+    assert alone
+    assert changed['files'] == [f'{tmp_path}/conf[1]/app.conf']

@@ -11,6 +11,11 @@ UNREADABLE = b''
 MISSING = 'no such file'
 NOT_A_DIRECTORY = 'not a directory'
 MATCHES_NOTHING = 'matches nothing'
+# Why something is never opened: the reasons of the reader for what has no content.
+FIFO = 'is a FIFO'
+SOCKET = 'is a socket'
+DEVICE = 'is a device'
+NO_CONTENT = frozenset((FIFO, SOCKET, DEVICE))
 RECHECK = 0.25  # s until trouble is believed: with fsGroup a fresh file is EACCES
 MEMBER_GRACE = 30.0  # s until an unreadable member stops blocking its neighbours
 
@@ -102,8 +107,15 @@ def is_absent(reading: Reading) -> bool:
 
 
 def unreadable_members(reading: Reading) -> str:
-    """Return why members of a path are unreadable, the first one by name, or ''."""
-    names = sorted(reading.unreadable)
+    """Return why members of a path are unreadable, the first one by name, or ''.
+
+    Of what is no regular file only one is shown, and only if there is nothing else: a
+    server may make a socket for each of its workers.
+    """
+    special = sorted(
+        name for name, reason in reading.unreadable.items() if reason in NO_CONTENT
+    )
+    names = sorted(reading.unreadable.keys() - special) or special[:1]
     if not names:
         return ''
     more = f' (and {len(names) - 1} more)' if len(names) > 1 else ''
@@ -150,6 +162,19 @@ class Belief(NamedTuple):
     ends: float
 
 
+def unreadable_files(reading: Reading, known: Known | None) -> dict[str, bytes]:
+    """Return the members that cannot be read and count all the same.
+
+    What is no regular file has no content, so that it comes and goes without a
+    change, unless it took the place of a file.
+    """
+    was = known.files if known is not None else {}
+    return {
+        name: UNREADABLE for name, reason in reading.unreadable.items()
+        if reason not in NO_CONTENT or name in was
+    }
+
+
 def patience(digest: bytes, was: bytes | None, grace: float, blank: bool) -> float:
     """Return for how many seconds a digest that is not as it was is distrusted."""
     if digest == UNREADABLE and was != UNREADABLE:
@@ -185,7 +210,7 @@ def believe(
         files = reading.files
         if reading.unreadable:
             reasons[position] = unreadable_members(reading), False
-            files = {**files, **dict.fromkeys(reading.unreadable, UNREADABLE)}
+            files = {**files, **unreadable_files(reading, known)}
         if known is not None and files == known.files:
             # The common case: one dict is kept, and nothing is in doubt.
             found.append(known._replace(kind=reading.kind))

@@ -12,15 +12,17 @@ import errno
 import os
 import stat
 
+from pollreload.core.reading import DEVICE, FIFO, SOCKET
+
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 DESCRIPTORS = '/proc/self/fd'
 SPECIAL = {
     stat.S_IFDIR: 'is a directory',
     stat.S_IFLNK: 'is a symbolic link',
-    stat.S_IFIFO: 'is a FIFO',
-    stat.S_IFSOCK: 'is a socket',
-    stat.S_IFCHR: 'is a device',
-    stat.S_IFBLK: 'is a device',
+    stat.S_IFIFO: FIFO,
+    stat.S_IFSOCK: SOCKET,
+    stat.S_IFCHR: DEVICE,
+    stat.S_IFBLK: DEVICE,
 }
 
 

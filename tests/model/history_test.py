@@ -46,6 +46,7 @@ OTHERS: dict[str, Act] = {
     'upgraded': lambda world: world.upgrade(),
     'retired': lambda world: world.retire(),
     'renamed': lambda world: world.rename(),
+    'socket': lambda world: world.bind(),
 }
 FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
 EVENTS = {**VERSIONS, **OTHERS, **FORGETS}

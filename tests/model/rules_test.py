@@ -389,6 +389,30 @@ def test_rule_4_unreadable_member_does_not_hold_its_neighbours_for_ever():
     assert (before, sent(world)) == ([], ['unreadable'])
 
 
+def test_rule_4_what_is_no_file_comes_and_goes_without_a_change():
+    """A server that makes its socket in its own directory is not signalled for it."""
+    world = world_of('directory')
+
+    world.bind()
+    world.run(60.0)
+    world.bind()
+    world.run(60.0)
+
+    assert sent(world) == []
+    assert [it.event for it in world.events] == ['baseline', 'unreadable', 'readable']
+
+
+def test_rule_4_change_beside_a_socket_is_delivered_as_any_other():
+    """It waits for nothing but --settle."""
+    world = world_of('directory')
+    world.bind()
+    world.put('B')
+
+    world.run(8.0)
+
+    assert sent(world) == ['B']
+
+
 def test_rule_5_path_that_disappears_is_no_change():
     """The whole path is gone for good: there is one line, and no signal."""
     world = world_of('file')

@@ -26,7 +26,7 @@ from pollreload.core.process import (
     choose,
     disposition,
 )
-from pollreload.core.reading import EMPTY, Reading, Snapshot
+from pollreload.core.reading import EMPTY, SOCKET, Reading, Snapshot
 from pollreload.core.stage import word
 from pollreload.core.state import State, World, notified_targets
 from pollreload.settings import Settings, acts, bare, sends_signal
@@ -168,6 +168,7 @@ class Simulation:
         self.changing = False
         self.missing = False  # nothing is at the path
         self.lost = False  # the directory has nothing in it
+        self.bound = False  # the directory has a socket in it
         self.beside = ''  # a second path: '', 'there' or 'away'
         self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
         self.dated = 900.0  # mtime of the files, on the only clock of the world
@@ -256,6 +257,10 @@ class Simulation:
             self.changes = (*self.changes[-3:], self.now)
             self.turns += 1
         self.readable = False
+
+    def bind(self) -> None:
+        """Make a socket in the directory, or remove it: no content either way."""
+        self.bound = not self.bound
 
     def hang(self, seconds: float) -> None:
         """Let the next poll hang for some seconds."""
@@ -561,9 +566,10 @@ class Simulation:
             counts = self.settings.on_missing == 'notify'
             self.seen = 'gone' if counts else 'missing'
             return Snapshot((Reading('', {}, {'': 'no such file'}),))
+        sockets = {'s': SOCKET} if self.bound else {}
         if self.lost:
             self.seen = 'gone'
-            return Snapshot((Reading('directory', {}, {}),))
+            return Snapshot((Reading('directory', {}, sockets),))
         if not self.readable:
             self.seen = 'unreadable'
             return Snapshot((self.unreadable(),))
@@ -574,7 +580,7 @@ class Simulation:
         }[self.beside]
         files = {} if self.version == 'gone' else {'f': blob(self.version)}
         if self.layout == 'directory':
-            sight = Reading('directory', {**files, 'n': blob('N')}, {})
+            sight = Reading('directory', {**files, 'n': blob('N')}, sockets)
         else:
             sight = Reading('file', {'': blob(self.version)}, {})
         return Snapshot((sight, *second), self.dated)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pollreload.commands.doctor.rows import Row
 from pollreload.core.reading import (
+    NO_CONTENT,
     Reading,
     counted,
     unreadable_members,
@@ -28,6 +29,8 @@ REMEDIES = {
 }
 TOO_LARGE = 'raise --max-file-size, or name a smaller file'
 NAME_ANOTHER = 'name a file, a directory or a quoted glob that can be read'
+UNSEEN = 'changes of it are not seen; make it readable, or leave it out by --ignore'
+NO_FILE = 'it is no file, and no change when it comes or goes; --ignore leaves it out'
 # The kind of a file system -> what that means for polling, and what to do.
 MEANINGS = {
     'nfs': (
@@ -134,9 +137,10 @@ def readable(path: str, sight: Reading | None, at: mounts.Place | None) -> Row:
     if at is not None:
         says += f', {at.kind}' + (', laid out by a kubelet' if at.kubelet else '')
     if sight.unreadable:
+        no_files = NO_CONTENT.issuperset(sight.unreadable.values())
         return Row(
             'path', 'warn', path, f'{says}; not readable: {unreadable_members(sight)}',
-            'changes of it are not seen; make it readable, or leave it out by --ignore',
+            NO_FILE if no_files else UNSEEN,
         )
     if not count:
         return Row(

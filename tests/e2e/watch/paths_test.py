@@ -6,6 +6,7 @@ import os
 import re
 import select
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,29 @@ def test_50000_files_are_one_observation(
 
     assert it.count('baseline', files=50_000) == 1
     assert changed['files'] == [f'{watched}/49999.conf']
+
+
+def test_what_is_no_file_comes_and_goes_without_a_change(
+        target: targets.Target, tmp_path: Path,
+) -> None:
+    """A server makes its socket itself; one line when it comes, one when it goes."""
+    watched = tmp_path / 'watched'
+    watched.mkdir()
+    write(watched / 'app.conf', 'first')
+    bound = watched / 'app.sock'
+    with watching(target, str(watched)) as it:
+        os.mknod(bound, stat.S_IFSOCK | 0o600)
+        it.poll()
+        came = it.until('unreadable')
+        more = it.poll()
+        bound.unlink()
+        it.poll()
+        it.until('readable')
+        alive = told(it, str(watched / 'app.conf'), target)
+
+    assert came['reason'] == 'app.sock: is a socket'
+    assert more == []
+    assert (it.count('signalled'), alive) == (1, True)
 
 
 def test_deletion_and_creation_are_changes_with_on_missing_notify(

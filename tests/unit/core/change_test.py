@@ -12,6 +12,7 @@ from pollreload.core import change
 from pollreload.core.change import Decision, Memory, observe
 from pollreload.core.reading import (
     EMPTY,
+    NO_CONTENT,
     Known,
     Reading,
     Snapshot,
@@ -303,12 +304,50 @@ def test_new_member_that_is_unreadable_holds_its_directory_for_a_moment():
     """The targets never had it, and its name may be another at each poll."""
     memory = after((10.0, directory({'n': A})))
 
-    memory, first = poll(memory, 15.0, directory({'n': B}, {'p1': 'is a FIFO'}))
-    memory, second = poll(memory, 16.0, directory({'n': B}, {'p1': 'is a FIFO'}))
-    memory, third = poll(memory, 17.0, directory({'n': B}, {'p1': 'is a FIFO'}))
+    memory, first = poll(memory, 15.0, directory({'n': B}, {'p1': 'stale'}))
+    memory, second = poll(memory, 16.0, directory({'n': B}, {'p1': 'stale'}))
+    memory, third = poll(memory, 17.0, directory({'n': B}, {'p1': 'stale'}))
 
     assert (first.action, first.again) == ('doubt', 15.25)
     assert (second.action, third.action) == ('report', 'report')
+    assert memory.known_print == 'n=B,p1=unreadable'
+
+
+@pytest.mark.parametrize('kind', sorted(NO_CONTENT))
+def test_member_that_is_no_regular_file_is_no_content(kind):
+    """It comes and goes without a change, and holds nothing."""
+    memory = after((10.0, directory({'n': A})))
+
+    memory, came = poll(memory, 15.0, directory({'n': A}, {'p1': kind}))
+    memory, other = poll(memory, 16.0, directory({'n': A}, {'p2': kind}))
+    memory, beside = poll(memory, 17.0, directory({'n': B}, {'p3': kind}))
+    memory, settled = poll(memory, 18.0, directory({'n': B}, {'p4': kind}))
+
+    assert (came.action, other.action) == ('none', 'none')
+    assert (beside.action, beside.again, settled.action) == ('settle', 18.0, 'report')
+    assert memory.known_print == 'n=B'
+
+
+def test_file_in_place_of_what_was_no_file_is_a_change():
+    """It is as new as if nothing had been there."""
+    memory = after((10.0, directory({'n': A}, {'f': 'is a FIFO'})))
+    assert memory.delivered == 'n=A'
+
+    memory, decision = poll(memory, 15.0, directory({'f': B, 'n': A}))
+
+    assert (decision.action, memory.state) == ('settle', 'settling')
+
+
+def test_file_that_is_replaced_by_a_fifo_is_unreadable():
+    """Its name is the same, and what a target would find there is unknown."""
+    memory = after((10.0, directory({'f': A, 'n': A})))
+
+    memory, _ = poll(memory, 15.0, directory({'n': A}, {'f': 'is a FIFO'}))
+    memory, _ = poll(memory, 25.0, directory({'n': A}, {'f': 'is a FIFO'}))
+    assert memory.delivered == 'f=A,n=A'
+    memory, decision = poll(memory, 30.0, directory({'f': A, 'n': A}))
+
+    assert (decision.action, memory.doubts) == ('return', {})
 
 
 def test_member_that_is_known_as_unreadable_holds_nothing():
@@ -445,6 +484,8 @@ def test_path_is_unreadable_as_a_whole(reading, known, reason):
     ({}, ''),
     ({'b': 'stale'}, 'b: stale'),
     ({'b': 'stale', 'a': 'gone', 'c': 'x'}, 'a: gone (and 2 more)'),
+    ({'b': 'is a socket', 'a': 'is a socket'}, 'a: is a socket'),
+    ({'b': 'stale', 'a': 'is a socket'}, 'b: stale'),
 ])
 def test_unreadable_members_are_summarized(unreadable, summary):
     """The first one by name is shown, and the others are counted."""

@@ -99,6 +99,18 @@ def test_directory_is_shown_with_its_files_and_bad_members(at, conf):
     assert empty.says.startswith('0 files')
     assert bad.says.startswith('2 files')
     assert 'fifo: is a FIFO' in bad.says
+    assert bad.remedy.startswith('it is no file, and no change when it comes or goes')
+
+
+def test_member_that_cannot_be_read_is_not_watched(at):
+    """Beside a FIFO, too, which needs no remedy."""
+    os.mkfifo(f'{at}/fifo')
+    os.symlink('loop', f'{at}/loop')
+
+    row = row_of(rows(paths=(at,), process='x'), 'path')
+
+    assert row.says.endswith('not readable: loop: too many levels of symbolic links')
+    assert row.remedy.startswith('changes of it are not seen; make it readable')
 
 
 def test_path_that_may_be_missing_is_a_warning(at):

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, assert_never
 
+from pollreload.core.belief import RECHECK, all_unreadable, believe, troubled
 from pollreload.core.reading import (
-    RECHECK,
     Digest,
     Known,
     Snapshot,
     Trouble,
-    all_unreadable,
-    believe,
     differences,
     is_absent,
-    troubled,
 )
 
 LOG_AFTER = 60.0  # s of changes in a row, or of validation, before a line is logged
@@ -145,7 +142,8 @@ def observe(
         memory = memory._replace(changing_since=changing)
     before, was_away = memory.read_at, away(memory)
     known, reasons, readable, doubts, ends = believe(
-        memory.known, memory.doubts, snapshot, now, grace, memory.state == 'blank',
+        memory.known, memory.doubts, memory.troubles, snapshot, now, grace,
+        memory.known_print == memory.delivered, memory.state == 'blank',
     )
     troubles, failing, recovered = troubled(memory.troubles, reasons, now)
     memory = memory._replace(
@@ -171,7 +169,7 @@ def observe(
         saw = 'unsettled'
     else:
         saw = 'settled'
-    # A path that cannot be read now is known as it was, and a target may read less.
+    # What cannot be read now is known as it was, and a target may read less.
     firm = f'{found} in part' if away(memory) else found
     if readable and not (now < ends and all_unreadable(doubts)) and firm != memory.firm:
         memory = memory._replace(firm=firm, altered=now)
@@ -216,10 +214,11 @@ def observe(
 
 
 def away(memory: Memory) -> bool:
-    """Return whether a path that is known cannot be read as a whole now."""
+    """Return whether a path or a member that is known cannot be read now."""
     return any(
-        trouble.whole and memory.known[position:position + 1] not in ((), (None,))
-        for position, trouble in memory.troubles.items()
+        bool(trouble.kept) or (
+            trouble.whole and memory.known[position:position + 1] not in ((), (None,))
+        ) for position, trouble in memory.troubles.items()
     )
 
 

@@ -47,7 +47,7 @@ def dump(state: State, here: Here) -> dict[str, object]:
         ],
         'absent': version.absent,
         'troubles': [
-            [place, each.reason, each.since, each.whole]
+            [place, each.reason, each.since, each.whole, sorted(each.kept)]
             for place, each in version.troubles.items() if each.reported
         ],
         'newest': state.newest,
@@ -139,8 +139,8 @@ def revive(kept: Mapping[str, Any], here: Here, digest: Digest) -> State | None:
         troubles={
             as_position(place, known): Trouble(
                 as_text(reason), number(at), bool(whole), True,
-            )
-            for place, reason, at, whole in as_list(kept['troubles'])
+                frozenset(map(as_text, as_list(names))),
+            ) for place, reason, at, whole, names in as_list(kept['troubles'])
         } if same_boot else {},
     )
     return State(

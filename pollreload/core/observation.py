@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pollreload.core import change
 from pollreload.core.attempt import Attempt
 from pollreload.core.baseline import baseline, handle_return
+from pollreload.core.belief import all_unreadable
 from pollreload.core.reading import (
     MISSING,
     Known,
     Reading,
     Snapshot,
-    all_unreadable,
     counted,
     differences,
 )
@@ -93,7 +93,8 @@ def poll(settings: Settings, state: State, world: World) -> State:
             decision.action in ('none', 'return') and version.left
             and not change.away(version)
     ):
-        return handle_return(settings, state, world, all_unreadable(old.doubts))
+        unread = all_unreadable(old.doubts) and not change.away(old)
+        return handle_return(settings, state, world, unread)
     if version.state == 'due' and decision.changed:
         since = old.changing_since or version.seen_at
         state = report_change(settings, state, decision, since, world)

@@ -152,8 +152,8 @@ def save_changes(state: State, world: World) -> State:
 def logged_troubles(version: change.Memory) -> object:
     """Return the troubles that were logged."""
     return [
-        (position, each.reason) for position, each in version.troubles.items()
-        if each.reported
+        (position, each.reason, each.kept)
+        for position, each in version.troubles.items() if each.reported
     ]
 
 

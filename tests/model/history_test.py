@@ -18,6 +18,7 @@ VERSIONS: dict[str, Act] = {
     'empty': lambda world: world.put('empty'),
     'gone': lambda world: world.put('gone'),
     'unreadable': lambda world: world.hide(),
+    'away': lambda world: world.hide('no such file'),
     'keeps changing': lambda world: world.put('torn', changing=True),
 }
 OTHERS: dict[str, Act] = {
@@ -47,6 +48,12 @@ OTHERS: dict[str, Act] = {
     'retired': lambda world: world.retire(),
     'renamed': lambda world: world.rename(),
     'socket': lambda world: world.bind(),
+}
+# What pollreload cannot read for a while, and what may happen meanwhile.
+SAME: dict[str, Act] = {
+    'shown': lambda world: world.put('A'),
+    **{name: VERSIONS[name] for name in ('unreadable',)},
+    **{name: OTHERS[name] for name in ('socket', 'hang', 'restarted', 'HUP')},
 }
 FORGETS: dict[str, Act] = {'forgotten': lambda world: world.crash(keep=False)}
 EVENTS = {**VERSIONS, **OTHERS, **FORGETS}
@@ -91,7 +98,7 @@ def played(
     world = Simulation(watch, layout, targets=targets)
     world.run(3.0)
     for name, pause in events:
-        EVENTS[name](world)
+        {**EVENTS, **SAME}[name](world)
         world.run(pause)
     return world
 
@@ -122,6 +129,17 @@ def test_last_version_is_delivered(watch, layout, events):
 def test_unchanged_version_is_never_delivered(watch, layout, events):
     """Whatever the targets and pollreload do, there is no signal without a change."""
     world = played(watch._replace(on_start='auto'), layout, events)
+
+    assert world.sent == ()
+
+
+@many
+@given(watches(), LAYOUTS, history(*SAME))
+def test_same_bytes_are_never_delivered(watch, layout, events):
+    """Whatever could not be read in between, and for however long."""
+    world = played(watch._replace(on_start='auto'), layout, events)
+    world.put('A')
+    world.run(200.0)
 
     assert world.sent == ()
 

@@ -377,16 +377,72 @@ def test_rule_4_unreadable_is_not_still_changing():
     assert len(world.messages('unreadable')) == 1
 
 
-def test_rule_4_unreadable_member_does_not_hold_its_neighbours_for_ever():
+def test_rule_4_member_that_is_away_does_not_hold_its_neighbours_for_ever():
     """After 30 s it is part of the fingerprint as unreadable."""
     world = world_of('directory')
-    world.hide()
+    world.hide('no such file')
 
     world.run(32.0)
     before = sent(world)
     world.run(10.0)
 
     assert (before, sent(world)) == ([], ['unreadable'])
+
+
+@pytest.mark.parametrize(('version', 'signals'), [('A', []), ('B', ['B'])])
+def test_rule_4_member_is_known_as_it_was_however_long_it_is_unreadable(
+        version, signals,
+):
+    """Other bytes afterwards are delivered once, the same bytes never."""
+    world = world_of('directory')
+    world.hide()
+    world.run(3000.0)
+    assert sent(world) == []
+
+    world.put(version)
+    world.run(60.0)
+
+    assert sent(world) == signals
+    assert [it.event for it in world.events][:3] == [
+        'baseline', 'unreadable', 'readable',
+    ]
+
+
+def test_rule_4_unreadable_member_does_not_hold_its_neighbours():
+    """A change beside it is delivered as any other."""
+    world = world_of('directory')
+    world.hide()
+    world.run(60.0)
+
+    world.neighbour = 'M'
+    world.run(8.0)
+
+    assert len(sent(world)) == 1
+    assert [it.fields['files'] for it in world.events if it.event == 'changed'] == [
+        ['/c/n'],
+    ]
+
+
+@pytest.mark.parametrize('restarted', [False, True])
+def test_rule_1_target_notified_while_a_member_is_unreadable_is_notified_again(
+        restarted,
+):
+    """Rule 1: it may have read nothing there, and the same bytes come back."""
+    world = world_of('directory')
+    world.hide()
+    world.neighbour = 'M'
+    world.run(60.0)
+    if restarted:
+        world.crash(keep=True)
+        world.run(10.0)
+
+    world.put('A')
+    world.run(60.0)
+
+    assert [it.fields.get('reason') for it in world.events if it.event == 'changed'] \
+        == [None, 'restarted']
+    assert len(sent(world)) == 2
+    assert world.idle()
 
 
 def test_rule_4_what_is_no_file_comes_and_goes_without_a_change():

@@ -271,6 +271,24 @@ def test_rule_1_action_is_repeated_when_a_path_is_back():
     assert world.idle()
 
 
+def test_rule_1_action_is_repeated_for_a_neighbour_of_what_could_not_be_read():
+    """Rule 1: the neighbour was another for a moment, and may have been read then."""
+    changes: dict[str, Any] = {'process': None, 'signal': None, 'exec': ACT}
+    watch = WATCH._replace(on_start='never', **changes)
+    world = Simulation(watch, 'directory')
+    world.run(20.0)
+    world.hide()
+    world.neighbour = 'M'
+    while world.state.version.state != 'settling':
+        world.run(0.1)
+    world.put('A')
+    world.neighbour = 'N'
+    world.run(30.0)
+
+    assert [each.version for each in world.acts] == ['A']
+    assert world.idle()
+
+
 def rewriting(world: Simulation) -> None:
     """Let each target rewrite the file when it takes the signal."""
     take, numbers = world.take, itertools.count()

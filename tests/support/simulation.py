@@ -165,9 +165,11 @@ class Simulation:
         self.woke = 0
         self.version = version
         self.readable = True
+        self.reason = ''  # why the files are not readable
         self.changing = False
         self.missing = False  # nothing is at the path
         self.lost = False  # the directory has nothing in it
+        self.neighbour = 'N'  # the version of the neighbour
         self.bound = False  # the directory has a socket in it
         self.beside = ''  # a second path: '', 'there' or 'away'
         self.refusal = 'refused'  # how the kernel refuses a signal, signals.send()
@@ -178,6 +180,7 @@ class Simulation:
         self.delivering = '', 0  # the version notified last, and the turns by then
         self.polled = False  # whether any poll read the current version
         self.seen = ''  # the version that the last poll read
+        self.had = ''  # the version that was delivered last
         self.hangs_until = 0.0
         self.hung = False
         self.opaque = opaque
@@ -251,12 +254,15 @@ class Simulation:
         self.version, self.changing, self.readable = version, changing, True
         self.missing = self.lost = False
 
-    def hide(self) -> None:
-        """Make the files unreadable for pollreload, though not for the targets."""
+    def hide(self, reason: str = 'permission denied') -> None:
+        """Make the files unreadable for pollreload, though not for the targets.
+
+        reason: of a member; 'no such file' if its volume should have it.
+        """
         if self.layout == 'directory' and self.readable:
             self.changes = (*self.changes[-3:], self.now)
             self.turns += 1
-        self.readable = False
+        self.readable, self.reason = False, reason
 
     def bind(self) -> None:
         """Make a socket in the directory, or remove it: no content either way."""
@@ -497,6 +503,7 @@ class Simulation:
         logged = len(self.events)
         self.state = step_module.step(self.settings, before, self.world)
         done = self.state.version.delivered
+        self.had = version_of(done) if done else self.had
         if done and done != before.version.delivered and not any(
                 event.event == 'baseline' and 'reason' not in event.fields
                 for event in self.events[logged:]
@@ -580,7 +587,7 @@ class Simulation:
         }[self.beside]
         files = {} if self.version == 'gone' else {'f': blob(self.version)}
         if self.layout == 'directory':
-            sight = Reading('directory', {**files, 'n': blob('N')}, sockets)
+            sight = Reading('directory', {**files, 'n': blob(self.neighbour)}, sockets)
         else:
             sight = Reading('file', {'': blob(self.version)}, {})
         return Snapshot((sight, *second), self.dated)
@@ -588,9 +595,7 @@ class Simulation:
     def unreadable(self) -> Reading:
         """Return the reading of a path that cannot be read."""
         if self.layout == 'directory':
-            return Reading(
-                'directory', {'n': blob('N')}, {'f': 'permission denied'},
-            )
+            return Reading('directory', {'n': blob(self.neighbour)}, {'f': self.reason})
         return Reading('', {}, {'': 'permission denied'})
 
     def choice(self) -> Choice:
@@ -685,7 +690,15 @@ class Simulation:
     def check_seen(self, where: str) -> None:
         """Check that the last poll saw the version that is delivered now."""
         late = self.ledger is not None and self.ledger.attempt.late
-        assert late or self.marked == self.seen, f'not seen by the last poll: {where}'
+        assert late or self.saw(self.marked), f'not seen by the last poll: {where}'
+
+    def saw(self, version: str) -> bool:
+        """Return whether the last poll saw a version.
+
+        A member that it could not read is as it was delivered last.
+        """
+        unread = self.seen == 'unreadable' and self.layout == 'directory'
+        return version == self.seen or (unread and version == self.had)
 
     def family(self, pid: int) -> tuple[Member, ...]:
         """Return a target and its workers."""
@@ -712,7 +725,7 @@ class Simulation:
         """Check the environment of a command: its version, and what changed."""
         found = additions['POLLRELOAD_FINGERPRINT']
         late = self.ledger is not None and self.ledger.attempt.late
-        assert late or version_of(found) == self.seen, f'not seen: {additions}'
+        assert late or self.saw(version_of(found)), f'not seen: {additions}'
         if additions['POLLRELOAD_PREVIOUS'] not in ('', found):
             assert additions['POLLRELOAD_CHANGED'], f'nothing changed: {additions}'
 

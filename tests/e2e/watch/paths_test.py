@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import targets
-from tests.support.sidecar import watch, write
+from tests.support.sidecar import Sidecar, watch, write
 from tests.support.targets import unsignalled
 from tests.support.watching import comm, line_of, told, watching
 
@@ -72,6 +72,49 @@ def test_bad_paths_are_one_line_each_and_no_end(
     } == reasons
     assert again == []
     assert alive
+
+
+def test_directory_below_a_path_is_as_it_was_while_it_cannot_be_read(
+        target: targets.Target, tmp_path: Path,
+) -> None:
+    """The same bytes are no change, other bytes are one, and neighbours do not wait."""
+    watched, sub = tmp_path / 'watched', tmp_path / 'watched' / 'sub'
+    sub.mkdir(parents=True)
+    write(watched / 'app.conf', 'first')
+    write(sub / 'more.conf', 'first')
+    os.chown(sub, 65534, 65534)
+
+    def lock(it: Sidecar) -> None:
+        sub.chmod(0)
+        it.poll()
+        it.until('unreadable', reason='sub/: permission denied')
+
+    def unlock(it: Sidecar) -> None:
+        sub.chmod(0o755)
+        it.poll()
+        it.until('readable')
+
+    without = '-dac_override,-dac_read_search'
+    under = ('setpriv', f'--bounding-set={without}', f'--inh-caps={without}')
+    with watching(target, str(watched), under=under) as it:
+        lock(it)
+        unlock(it)
+        assert it.poll() == []
+        assert unsignalled(target)
+        lock(it)
+        write(sub / 'more.conf', 'second')
+        unlock(it)
+        changed = it.until('changed')
+        it.until('delivered')
+        assert target.read() == 'HUP'
+        lock(it)
+        assert told(it, str(watched / 'app.conf'), target)
+        unlock(it)
+        again = it.until('changed')
+        it.until('delivered')
+
+    assert changed['files'] == [str(sub / 'more.conf')]
+    assert (again['reason'], target.read()) == ('restarted', 'HUP')
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path, target: targets.Target) -> None:

@@ -488,12 +488,25 @@ def test_version_that_was_unreadable_for_a_while_causes_no_action():
     assert not world.acts
 
 
-def test_member_that_stays_unreadable_is_a_version_of_its_own():
+def test_member_that_was_unreadable_for_a_while_causes_no_action():
+    """Rule 4: however long that was."""
+    world = Simulation(WATCH, 'directory', targets=0)
+    world.run(20.0)
+    done = len(world.acts)
+    world.hide()
+    world.run(100.0)
+    world.put('A')
+    world.run(60.0)
+
+    assert len(world.acts) == done
+
+
+def test_member_that_stays_away_is_a_version_of_its_own():
     """Rule 4: from 30 s on it is part of the fingerprint, until it is readable again.
     """
     world = Simulation(WATCH, 'directory', targets=0)
     world.run(20.0)
-    world.hide()
+    world.hide('no such file')
     world.run(100.0)
     world.put('A')
     world.run(60.0)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,11 @@ from pollreload.core import change
 from pollreload.core.change import Decision, Memory, observe
 from pollreload.core.reading import (
     EMPTY,
+    FIFO,
+    MISSING,
     NO_CONTENT,
+    NOT_A_DIRECTORY,
+    UNREADABLE,
     Known,
     Reading,
     Snapshot,
@@ -287,17 +291,79 @@ def test_doubt_ends_when_the_version_is_back():
     assert (decision.action, memory.doubts, memory.state) == ('return', {}, 'current')
 
 
-def test_unreadable_member_holds_its_directory_for_30_s():
-    """Then it is part of the fingerprint as unreadable."""
-    reading = directory({'n': A}, {'f': 'permission denied'})
-    memory = after((10.0, directory({'f': A, 'n': A})))
+@pytest.mark.parametrize('reason', [MISSING, NOT_A_DIRECTORY])
+@pytest.mark.parametrize(('file', 'name'), [('f', 'f'), ('f/x', 'f'), ('f/x', 'f/')])
+def test_member_that_is_away_holds_its_directory_for_30_s(file, name, reason):
+    """Then it is part of the fingerprint as unreadable, a directory like a file."""
+    reading = directory({'n': A}, {name: reason})
+    memory = after((10.0, directory({file: A, 'n': A})))
 
     memory, first = poll(memory, 15.0, reading)
     memory, second = poll(memory, 44.9, reading)
     memory, third = poll(memory, 45.0, reading)
 
     assert (first.action, second.action, third.action) == ('doubt', 'doubt', 'report')
-    assert memory.known_print == 'f=unreadable,n=A'
+    assert memory.known_print == f'{name}=unreadable,n=A'
+
+
+@pytest.mark.parametrize('reason', [
+    'permission denied', 'i/o error', 'is larger than --max-file-size 1KiB', FIFO,
+])
+@pytest.mark.parametrize(('file', 'name'), [('f', 'f'), ('f/x', 'f'), ('f/x', 'f/')])
+def test_unreadable_member_is_known_as_it_was(file, name, reason):
+    """However long; and so is everything below a directory."""
+    memory = after((10.0, directory({file: A, 'fx': A})))
+
+    memory, first = poll(memory, 15.0, directory({'fx': A}, {name: reason}))
+    memory, later = poll(memory, 999.0, directory({'fx': A}, {name: reason}))
+    memory, back = poll(memory, 1005.0, directory({file: A, 'fx': A}))
+    memory, other = poll(memory, 1010.0, directory({file: B, 'fx': A}))
+
+    assert (first.action, later.action, back.action) == ('none', 'none', 'none')
+    assert (other.action, memory.delivered) == ('settle', fingerprint([
+        {file: A, 'fx': A},
+    ]))
+
+
+def test_change_beside_an_unreadable_member_is_due():
+    """0.25 s later than any other: that is how long its trouble may just be short."""
+    reading = directory({'n': B}, {'f': 'permission denied'})
+    memory = after((10.0, directory({'f': A, 'n': A})))
+
+    memory, first = poll(memory, 15.0, reading)
+    memory, second = poll(memory, 16.0, reading)
+
+    assert (first.action, first.again) == ('doubt', 15.25)
+    assert (second.action, second.changed) == ('report', ((0, 'n'),))
+    assert (memory.known_print, memory.doubts) == (
+        'f=A,n=B', {(0, 'f'): (15.0, UNREADABLE)},
+    )
+
+
+def test_directory_that_was_never_read_stays_what_it_is():
+    """Whether it is the directory or the way to it that cannot be read."""
+    memory, _ = poll(Memory(), 10.0, directory({'n': A}, {'f/': 'stale'}))
+    memory, _ = poll(memory, 10.25, directory({'n': A}, {'f/': 'stale'}))
+
+    memory, refused = poll(memory, 15.0, directory({'n': A}, {'f': 'i/o error'}))
+    memory, gone = poll(memory, 20.0, directory({'n': A}, {'f': MISSING}))
+    memory, read = poll(memory, 25.0, directory({'f/x': A, 'n': A}))
+
+    assert (refused.action, gone.action, read.action) == ('none', 'none', 'settle')
+    assert memory.delivered == 'f/=unreadable,n=A'
+
+
+def test_target_may_have_read_less_while_a_member_is_unreadable():
+    """Only if the member was known before."""
+    known, _ = poll(
+        after((10.0, directory({'f': A, 'n': A}))), 15.0,
+        directory({'n': A}, {'f': 'x'}),
+    )
+    never, _ = poll(
+        after((10.0, directory({'n': A}))), 15.0, directory({'n': A}, {'f': 'x'}),
+    )
+
+    assert (change.away(known), change.away(never)) == (True, False)
 
 
 def test_new_member_that_is_unreadable_holds_its_directory_for_a_moment():
@@ -343,11 +409,11 @@ def test_file_that_is_replaced_by_a_fifo_is_unreadable():
     memory = after((10.0, directory({'f': A, 'n': A})))
 
     memory, _ = poll(memory, 15.0, directory({'n': A}, {'f': 'is a FIFO'}))
-    memory, _ = poll(memory, 25.0, directory({'n': A}, {'f': 'is a FIFO'}))
+    memory, _ = poll(memory, 99.0, directory({'n': A}, {'f': 'is a FIFO'}))
     assert memory.delivered == 'f=A,n=A'
-    memory, decision = poll(memory, 30.0, directory({'f': A, 'n': A}))
+    memory, decision = poll(memory, 105.0, directory({'f': B, 'n': A}))
 
-    assert (decision.action, memory.doubts) == ('return', {})
+    assert (decision.action, memory.doubts) == ('settle', {})
 
 
 def test_member_that_is_known_as_unreadable_holds_nothing():
@@ -611,6 +677,39 @@ def test_last_poll_of_the_delivered_version_is_remembered():
     assert (decision.action, memory.left) == ('return', 10.0)
 
 
+def test_member_of_a_version_that_is_due_holds_it_for_30_s():
+    """What is signalled was read just before; then its neighbours are delivered."""
+    reading = directory({'n': A}, {'f': 'permission denied'})
+    memory = after(
+        (10.0, directory({'f': A, 'n': A})), (15.0, directory({'f': B, 'n': A})),
+        (16.0, directory({'f': B, 'n': A})),
+    )
+    assert memory.state == 'due'
+
+    memory, first = poll(memory, 20.0, reading)
+    memory, second = poll(memory, 50.0, reading)
+
+    assert (first.action, first.again, second.action) == ('doubt', 20.25, 'report')
+    assert memory.known_print == 'f=unreadable,n=A'
+
+
+def test_member_that_was_unreadable_before_the_change_does_not_hold_it():
+    """Neither while the change is due, nor afterwards."""
+    unread = {'f/': 'permission denied'}
+    memory = after(
+        (10.0, directory({'f/x': A, 'n': A})), (15.0, directory({'n': A}, unread)),
+        (20.0, directory({'n': B}, unread)), (21.0, directory({'n': B}, unread)),
+    )
+    assert (memory.state, memory.known_print) == ('due', 'f/x=A,n=B')
+
+    memory, still = poll(memory, 80.0, directory({'n': B}, {'f': 'i/o error'}))
+    memory = change.advance(memory, memory.seen, 80.0)
+    memory, later = poll(memory, 90.0, directory({'n': B}, unread))
+
+    assert (still.action, memory.state, later.action) == ('report', 'current', 'none')
+    assert memory.delivered == 'f/x=A,n=B'
+
+
 POLLS = st.lists(st.tuples(
     st.sampled_from((file(A), file(B), file(EMPTY), missing())),
     st.sampled_from((0.1, 0.25, 1.0, 5.0, 40.0)),
@@ -633,3 +732,61 @@ def test_due_is_what_was_seen_twice_in_a_row(polls):
             assert memory.seen == found
             assert now - seen[-1][1] >= 1.0
             assert memory.seen != memory.delivered
+
+
+# The version of a file in a directory, that of its neighbour, why the directory cannot
+# be read, and the time until the next poll.
+MEMBERS = st.tuples(
+    st.sampled_from((A, B)), st.sampled_from((A, B)),
+    st.sampled_from(('', '', 'permission denied', MISSING, FIFO)),
+    st.sampled_from((0.25, 1.0, 5.0, 40.0)),
+)
+
+
+def delivering(
+        polls: Iterable[tuple[bytes, bytes, str, float]],
+) -> tuple[Memory, list[str]]:
+    """Return the memory after these polls, and the versions that were delivered."""
+    memory, now, done = after((10.0, directory({'f/x': A, 'n': A}))), 10.0, []
+    for version, beside, why, pause in polls:
+        now += pause
+        reading = directory({'f/x': version, 'n': beside})
+        if why:
+            reading = directory({'n': beside}, {'f/': why})
+        memory, _ = poll(memory, now, reading)
+        if memory.state == 'due':
+            done.append(memory.seen)
+            memory = change.advance(memory, memory.seen, now)
+    return memory, done
+
+
+@given(st.lists(MEMBERS), st.sampled_from((A, B)), st.sampled_from((A, B)))
+def test_last_version_is_delivered_whatever_could_not_be_read(polls, version, beside):
+    """In any history, once all of it can be read again."""
+    memory, done = delivering([*polls, *[(version, beside, '', 5.0)] * 2])
+
+    last = fingerprint([{'f/x': version, 'n': beside}])
+    assert (memory.state, memory.delivered) == ('current', last)
+    assert [last, *done][-1] == last
+
+
+@given(st.lists(MEMBERS))
+def test_same_bytes_are_not_delivered_whatever_could_not_be_read(polls):
+    """In any history in which nothing is gone for 30 s, and for as long as it lasts."""
+    same = [
+        (A, A, '' if why == MISSING else why, pause) for _, _, why, pause in polls
+    ]
+
+    memory, done = delivering(same)
+
+    assert (memory.state, done) == ('current', [])
+
+
+@given(st.lists(MEMBERS))
+def test_neighbours_are_delivered_whatever_cannot_be_read(polls):
+    """Within a second, also if the rest stays unreadable."""
+    same = [(A, beside, 'permission denied', pause) for _, beside, _, pause in polls]
+
+    memory, _ = delivering([*same, *[(A, B, 'permission denied', 1.0)] * 2])
+
+    assert memory.delivered == 'f/x=A,n=B'

@@ -205,7 +205,8 @@ class Simulation:
         self.events: tuple[Event, ...] = ()
         for _ in range(targets):
             self.start()
-            self.alter_root(started=95_000)
+        for pid in self.targets:
+            self.alter(pid, started=95_000)
         self.world = self.callbacks()
 
     def copy(self) -> Simulation:

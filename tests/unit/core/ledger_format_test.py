@@ -242,7 +242,7 @@ def test_ledger_without_a_path_is_damaged():
 
 
 @pytest.mark.parametrize(('entry', 'value'), [
-    ('doubts', [[1, '', 1.0, '']]), ('troubles', [[1, 'no such file', 1.0, True]]),
+    ('doubts', [[1, '', 1.0, '']]), ('troubles', [[1, 'no such file', 1.0, True, []]]),
 ])
 def test_ledger_that_speaks_of_another_path_is_damaged(entry, value):
     """A later poll would look for the path at that position."""

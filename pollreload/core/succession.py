@@ -223,15 +223,21 @@ def note_older(settings: Settings, state: State, world: World) -> State:
     if not sends_signal(settings) or state.version.state == 'blank':
         return state
     since = (state.version.seen_at + READ_IT) * world.ticks
-    here = tuple(
-        Target(
-            each, disposition=disposition_now(settings, each, world),
-            stack=world.stack(each),
-        ) for each in roots(world.targets().matches) if each.started < since
-    )
-    names = {each.name for each in here}
-    left = tuple(each for each in state.older if each.name not in names)
-    return state._replace(older=(*left, *here))
+    older = {each.name: each for each in state.older}
+    for each in roots(world.targets().matches):
+        if each.started < since:
+            now = Target(
+                each, disposition=disposition_now(settings, each, world),
+                stack=world.stack(each),
+            )
+            before = older.get(now.name, now)
+            # A process that is about to exit does not show them any more.
+            older[now.name] = now._replace(
+                stack=now.stack or before.stack,
+                disposition=before.disposition if now.disposition == 'unknown'
+                else now.disposition,
+            )
+    return state._replace(older=tuple(older.values()))
 
 
 def forked(settings: Settings, state: State, process: Process, world: World) -> str:

@@ -10,6 +10,7 @@ from pollreload.core import change, observation
 from pollreload.core.attempt import Attempt
 from pollreload.core.obstacle import BLOCKS, BLOCKS_AGAIN
 from pollreload.core.process import Choice
+from pollreload.core.succession import note_older
 from pollreload.settings import Settings
 from tests.support.simulation import Simulation
 
@@ -542,6 +543,38 @@ def test_rule_8_worker_is_signalled_whatever_its_age():
     world.fork()
 
     world.run(70.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+
+
+def test_rule_8_what_a_process_showed_counts_when_it_is_about_to_exit():
+    """It has no memory, so no stack, any more (exit_mm in kernel/exit.c)."""
+    world = world_of(validate=('validate',))
+    world.refuse_for(validate=40.0)
+    world.put('B')
+    world.run(30.0)
+    world.opaque = True
+    world.run(5.0)
+    world.opaque = False
+    world.alter_root(starting=True)
+    world.daemonize()
+
+    world.run(200.0)
+
+    assert [sent.pid for sent in world.sent] == [102]
+
+
+def test_rule_8_process_that_is_about_to_exit_had_no_handler():
+    """It shows no signal masks any more, either."""
+    world = world_of(targets=0, opaque=True)
+    world.start_slowly()
+    world.put('B')
+    world.run(30.0)
+    world.alter_root(disposition='unknown')
+    world.state = note_older(world.settings, world.state, world.world)
+    world.daemonize()
+
+    world.run(20.0)
 
     assert [sent.pid for sent in world.sent] == [102]
 

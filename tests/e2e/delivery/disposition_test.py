@@ -284,6 +284,7 @@ def test_program_that_is_long_in_vfork_lives(
     finally:
         child.kill()
         child.wait()
+        os.close(os.open(fifo, os.O_RDWR))  # its child goes on, too
         child.stdin.close()
         child.stdout.close()
 

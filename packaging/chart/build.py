@@ -43,8 +43,8 @@ PORT = (
     '|6553[0-5])'
 )
 # Quotation marks are written as \x22 and \x27, so that no pattern has to be escaped.
-# ASCII only: a variable is split at each line break of Unicode. Without quotes no & ; < >
-# and |, because the program refuses an operator of a shell.
+# ASCII only: a variable is split at each line break of Unicode. Without quotes none of
+# & ; < > |, because the program refuses an operator of a shell.
 COMMAND = (
     r'[!#-%(-:=?-\[\]-{}~]([\t !#-%(-:=?-\[\]-{}~]|\\[\t -~]|\x27[\t -&(-~]*\x27'
     r'|\x22([\t !#-\[\]-~]|\\[\t -~])*\x22)*'

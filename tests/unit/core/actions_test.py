@@ -501,6 +501,19 @@ def test_member_that_was_unreadable_for_a_while_causes_no_action():
     assert len(world.acts) == done
 
 
+def test_member_that_was_away_for_a_moment_causes_no_action():
+    """Rule 4: it was distrusted all the time, and no program could read it."""
+    world = Simulation(WATCH, 'directory', targets=0)
+    world.run(20.0)
+    done = len(world.acts)
+    world.hide('no such file')
+    world.run(12.0)
+    world.put('A')
+    world.run(60.0)
+
+    assert len(world.acts) == done
+
+
 def test_member_that_stays_away_is_a_version_of_its_own():
     """Rule 4: from 30 s on it is part of the fingerprint, until it is readable again.
     """

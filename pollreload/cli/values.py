@@ -1,4 +1,7 @@
-"""Parse the value of each option; a ValueError says what is accepted."""
+"""Parse the value of each option; a ValueError says what is accepted.
+
+One module, though a long one, because each that is imported costs every check.
+"""
 from __future__ import annotations
 
 import re

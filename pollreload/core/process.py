@@ -126,9 +126,9 @@ BASH = 0x43817ef8
 def runtime(caught: int) -> bool:
     """Return whether a mask of caught signals is that of a language runtime."""
     go = GO & ~GO_MAY_LACK
-    return caught & ~NOT_COMPARED in EXACTLY or (
-        caught & go == go or caught & BASH == BASH
-    ) or (
+    if caught & ~NOT_COMPARED in EXACTLY:
+        return True
+    return caught & go == go or caught & BASH == BASH or (
         caught & HOTSPOT == HOTSPOT and bool(caught & SUSPENDS)
     )
 

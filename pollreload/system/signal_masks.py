@@ -18,10 +18,11 @@ def masks(pid: int, root: str = '/proc') -> Masks | None:
     stat there are no evidence.
     """
     directory = f'{root}/{pid}/task'
+    numbers = sorted(procfs.pids(directory), key=lambda number: (number != pid, number))
     threads = [
-        (*thread, f'{directory}/{number}', waits_in(f'{directory}/{number}'))
-        for number in sorted(procfs.pids(directory), key=lambda it: (it != pid, it))
-        for thread in thread_masks(f'{directory}/{number}')
+        (*thread, place, waits_in(place))
+        for place in (f'{directory}/{number}' for number in numbers)
+        for thread in thread_masks(place)
     ]
     if not threads:
         return None

@@ -1,11 +1,13 @@
 """Delivery by what the target would do with the signal."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -257,36 +259,42 @@ sys.stdin.read()
 '''
 
 
+@contextlib.contextmanager
+def running(program: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the end, once it has said that it is ready."""
+    with subprocess.Popen(
+            (sys.executable, '-c', program, *args),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            yield child
+        finally:
+            child.kill()
+
+
 def test_program_that_is_long_in_vfork_lives(
         name: str, conf: str, tmp_path: Path,
 ) -> None:
     """Its child opens a FIFO before it calls execve(2), and the parent waits for it."""
     fifo = str(tmp_path / 'fifo')
     os.mkfifo(fifo)
-    child = subprocess.Popen(
-        (sys.executable, '-c', HELD_IN_VFORK, name, fifo),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        child.stdout.readline()
-        with watching(name, conf, '--interval', '20ms') as it:
-            write(conf, 'second')
-            it.until('held', reason='no handler')
-            time.sleep(5.0)
-            with open(fifo, 'w'):
-                released = child.stdout.readline()
-            it.poll()
-            it.poll()
-            count = it.count('signalled')
-            ended = child.poll()
-    finally:
-        child.kill()
-        child.wait()
-        os.close(os.open(fifo, os.O_RDWR))  # its child goes on, too
-        child.stdin.close()
-        child.stdout.close()
+    with running(HELD_IN_VFORK, name, fifo) as child:
+        try:
+            with watching(name, conf, '--interval', '20ms') as it:
+                write(conf, 'second')
+                it.until('held', reason='no handler')
+                time.sleep(5.0)
+                with open(fifo, 'w'):
+                    assert child.stdout is not None
+                    released = child.stdout.readline()
+                it.poll()
+                it.poll()
+                count = it.count('signalled')
+                ended = child.poll()
+        finally:
+            os.close(os.open(fifo, os.O_RDWR))  # its child goes on, too
 
     assert released == b'released\n'
     assert ended is None
@@ -295,22 +303,15 @@ def test_program_that_is_long_in_vfork_lives(
 
 def test_program_that_starts_others_all_the_time_lives(name: str, conf: str) -> None:
     """posix_spawn(3) blocks every signal for a moment, which is no handler."""
-    child = subprocess.Popen(
-        (sys.executable, '-c', SPAWNER, name), stdout=subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    try:
-        child.stdout.readline()
-        with watching(name, conf, '--interval', '20ms') as it:
-            write(conf, 'second')
-            it.until('held', reason='no handler')
-            time.sleep(5.0)
-            ended = child.poll()
-            count = it.count('signalled')
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
+    with (
+            running(SPAWNER, name) as child,
+            watching(name, conf, '--interval', '20ms') as it,
+    ):
+        write(conf, 'second')
+        it.until('held', reason='no handler')
+        time.sleep(5.0)
+        ended = child.poll()
+        count = it.count('signalled')
 
     assert ended is None
     assert count == 0
